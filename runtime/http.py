@@ -1,0 +1,36 @@
+"""A request and its reply, as every adapter (ASGI, functions-framework, the local broker) hands them to an operation."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+@dataclass(slots=True)
+class Request:
+    """
+    Args:
+        path: decoded, without the query.
+        query: raw, without the question mark.
+        headers: names in lower case.
+        params: the path's placeholders, e.g. ``{"id": "…"}``.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    query: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Reply:
+    """``stream`` takes the body's place where the reply has no end known beforehand (live streams)."""
+
+    status: int = 200
+    body: bytes = b""
+    media_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+    stream: AsyncIterator[bytes] | None = None

@@ -1,0 +1,82 @@
+"""The envelope of every event: CloudEvents 1.0 (https://github.com/cloudevents/spec), as a frozen value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from uuid_utils import uuid7
+
+SCHEMA_ROOT = "https://pulsecart.dev/contracts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudEvent:
+    """
+    One event. Attribute names are CloudEvents' own, lower case.
+
+    Args:
+        id: unique alone, UUIDv7 in our own events; (source, id) names the event.
+        source: who says it, e.g. ``/pulsecart/reserve``.
+        type: e.g. ``ecommerce.order.order.created.v1``.
+        time: aware UTC; ``None`` where a foreign event carries none.
+        subject: the aggregate's id.
+        data: the body's bytes, JSON unless ``datacontenttype`` says otherwise; ``None`` for no body.
+        extensions: everything else, as strings: ``partitionkey``, ``sequence`` (20 digits, zero-padded),
+            ``correlationid``, ``causationid``, ``traceparent``, ``orderstatus``, ``knativeerror…``.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: datetime | None = None
+    subject: str | None = None
+    dataschema: str | None = None
+    datacontenttype: str = "application/json"
+    data: bytes | None = None
+    extensions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def partitionkey(self) -> str:
+        """What orders this event against others; an event without one is ordered against nothing."""
+        return self.extensions.get("partitionkey") or self.id
+
+    @property
+    def sequence(self) -> int:
+        """The aggregate's version, 0 where the event carries none."""
+        digits = self.extensions.get("sequence", "")
+        return int(digits) if digits.isdigit() else 0
+
+    def attributes(self) -> dict[str, str]:
+        """Every context attribute a Trigger may filter on, as strings."""
+        named = {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": self.source,
+            "type": self.type,
+            "time": rfc3339(self.time) if self.time else None,
+            "subject": self.subject,
+            "dataschema": self.dataschema,
+            "datacontenttype": self.datacontenttype,
+        }
+        return {**self.extensions, **{name: value for name, value in named.items() if value is not None}}
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): unique, and sorted by time of making."""
+    return str(uuid7())
+
+
+def padded(sequence: int) -> str:
+    """A sequence as text that sorts like the number: 20 digits."""
+    return f"{sequence:020d}"
+
+
+def rfc3339(moment: datetime) -> str:
+    """Microseconds, UTC, ``Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def schema_of(event_type: str) -> str:
+    """``ecommerce.order.order.created.v1`` → …/ecommerce/order/order.created.v1.json"""
+    domain, context, *name = event_type.split(".")
+    return f"{SCHEMA_ROOT}/{domain}/{context}/{'.'.join(name)}.json"

@@ -1,0 +1,128 @@
+"""What flows: the data of every event, one type each. The JSON Schemas under ``contracts/`` say the same in full."""
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """Data of one event type; ``TYPE`` is the CloudEvent's ``type``, and never changes its meaning."""
+
+    TYPE: ClassVar[str]
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One product of an order; ``price`` is per unit, a decimal in the order's currency."""
+
+    productId: str
+    qty: int
+    price: float
+
+
+class OrderCreated(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.order.order.created.v1"
+    orderId: str
+    userId: str
+    totalAmount: float
+    currency: str
+    items: list[Line]
+    status: str
+    path: str
+
+
+class OrderConfirmed(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.order.order.confirmed.v1"
+    orderId: str
+    userId: str
+    totalAmount: float
+    currency: str
+    payBy: str
+
+
+class OrderPaid(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.order.order.paid.v1"
+    orderId: str
+    userId: str
+    totalAmount: float
+    currency: str
+    paymentId: str
+
+
+class OrderFulfilled(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.order.order.fulfilled.v1"
+    orderId: str
+    userId: str
+
+
+class OrderCanceled(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.order.order.canceled.v1"
+    orderId: str
+    userId: str
+    reason: str
+    previousStatus: str
+
+
+class StockAdjusted(Message, frozen=True, kw_only=True):
+    """``delta`` changes ``available``; ``reservations`` are the claims given back when ``reason`` is RELEASED."""
+
+    TYPE = "ecommerce.inventory.stock.adjusted.v1"
+    productId: str
+    delta: int
+    available: int
+    reason: str
+    reservations: list[str] = []
+
+
+class PaymentFailed(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.payment.payment.failed.v1"
+    orderId: str
+    paymentId: str
+    reason: str
+
+
+class RefundRequested(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.payment.refund.requested.v1"
+    orderId: str
+    paymentId: str
+    amount: float
+    currency: str
+    reason: str
+
+
+class PaymentRefunded(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.payment.payment.refunded.v1"
+    orderId: str
+    paymentId: str
+    amount: float
+    currency: str
+
+
+class FlashSaleStarted(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.pricing.flash_sale.started.v1"
+    saleId: str
+    productId: str
+    price: float
+    currency: str
+    startsAt: str
+    endsAt: str
+
+
+class FlashSaleEnded(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.pricing.flash_sale.ended.v1"
+    saleId: str
+    productId: str
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    OrderCreated,
+    OrderConfirmed,
+    OrderPaid,
+    OrderFulfilled,
+    OrderCanceled,
+    StockAdjusted,
+    PaymentFailed,
+    RefundRequested,
+    PaymentRefunded,
+    FlashSaleStarted,
+    FlashSaleEnded,
+)
