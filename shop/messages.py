@@ -1,8 +1,18 @@
 """What flows: the data of every event, one type each. The JSON Schemas under ``contracts/`` say the same in full."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from typing import ClassVar
 
+import msgspec
 from msgspec import Struct
+
+from shop.event import CloudEvent, new_id, padded, schema_of
+
+_encode = msgspec.json.Encoder().encode
+_schema_of = cache(schema_of)
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -126,3 +136,47 @@ MESSAGES: tuple[type[Message], ...] = (
     FlashSaleStarted,
     FlashSaleEnded,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something happens: what its events carry as ``correlationid``, ``causationid`` and ``traceparent``."""
+
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+    @classmethod
+    def of(cls, event: CloudEvent) -> "Cause":
+        """The cause of what a consumer of ``event`` does."""
+        return cls(event.extensions.get("correlationid"), event.id, event.extensions.get("traceparent"))
+
+
+def enveloped(
+    message: Message,
+    *,
+    source: str,
+    key: str,
+    sequence: int,
+    time: datetime,
+    cause: Cause,
+    extensions: Mapping[str, str],
+) -> CloudEvent:
+    """The CloudEvent that carries ``message``; ``key`` is its aggregate's id, ``sequence`` the aggregate's version."""
+    named = {"partitionkey": key, "sequence": padded(sequence), **extensions}
+    if cause.correlation_id:
+        named["correlationid"] = cause.correlation_id
+    if cause.causation_id:
+        named["causationid"] = cause.causation_id
+    if cause.traceparent:
+        named["traceparent"] = cause.traceparent
+    return CloudEvent(
+        id=new_id(),
+        source=source,
+        type=message.TYPE,
+        time=time,
+        subject=key,
+        dataschema=_schema_of(message.TYPE),
+        data=_encode(message),
+        extensions=named,
+    )

@@ -1,0 +1,92 @@
+"""Calls that arrive together share one run: the heart of group commit, and of every batched write."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from shop.problem import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """
+    Collects what is submitted in one turn of the loop, and while earlier runs are busy, into one list.
+
+    Args:
+        run: gets up to ``size_max`` items and answers as many results, in order; an exception in a result's
+            place is raised to its caller alone, an exception raised by ``run`` to all of that run.
+        size_max: items per run.
+        queue_max: items waiting; one more is refused with ``Unavailable``.
+        parallel: runs under way at once.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        size_max: int = 256,
+        queue_max: int = 8192,
+        parallel: int = 1,
+    ) -> None:
+        self._run = run
+        self._size_max = size_max
+        self._queue_max = queue_max
+        self._idle_runs = parallel
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    @property
+    def waiting(self) -> int:
+        """Items not yet in a run."""
+        return len(self._waiting)
+
+    def submit(self, item: Item) -> "asyncio.Future[Result]":
+        """
+        Raises:
+            Unavailable: ``queue_max`` items wait already.
+        """
+        if len(self._waiting) >= self._queue_max:
+            raise Unavailable("busy", f"{self._queue_max} calls are waiting here already; try again in a second.")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if self._idle_runs and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._start)
+        return future
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._idle_runs and self._waiting:
+            self._idle_runs -= 1
+            task = asyncio.get_running_loop().create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self) -> None:
+        try:
+            while batch := self._take():
+                await self._finish(batch)
+        finally:
+            self._idle_runs += 1
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        count = min(self._size_max, len(self._waiting))
+        return [self._waiting.popleft() for _ in range(count)]
+
+    async def _finish(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._run([item for item, _ in batch])
+        except Exception as error:
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -1,0 +1,103 @@
+"""What an operation is given: the one place where clients are made."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from runtime.settings import Settings, read
+from shop.db.pool import Database, new_pool
+from shop.event import new_id
+
+T = TypeVar("T")
+REDIS_CONNECTIONS = 16
+REDIS_TIMEOUT_S = 5.0
+DEFAULT_SHARE = 2
+
+
+class Clock:
+    """The time; tests give another."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Deps:
+    """
+    Args:
+        db: this operation's share of the connection pool.
+        poke: wakes an operation that has something due; returns at once.
+        committed: tells who reads the log that there is something new.
+    """
+
+    settings: Settings
+    db: Database
+    redis: "Redis[bytes]"
+    clock: Clock
+    pool: AsyncConnectionPool[AsyncConnection[TupleRow]]
+    poke: Callable[[str], None] = lambda operation: None
+    committed: Callable[[], None] = lambda: None
+    new_id: Callable[[], str] = new_id
+    made: dict[Any, Any] = field(default_factory=dict)
+
+    def one(self, make: "Callable[[Deps], T]") -> T:
+        """What ``make`` answered the first time: one per process and event loop."""
+        if make not in self.made:
+            self.made[make] = make(self)
+        made: T = self.made[make]
+        return made
+
+    def share(self, operation: str, connections: int = DEFAULT_SHARE) -> "Deps":
+        """The same, with a share of the pool of its own: a slow operation cannot take another's connections."""
+        db = Database(
+            self.pool,
+            operation=operation,
+            now=self.clock.now,
+            share=connections,
+            committed=lambda: self.committed(),
+        )
+        return replace(self, db=db)
+
+
+def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
+    """Deps of this process; nothing connects before its first use."""
+    clock = clock or Clock()
+    pool = new_pool(settings.database_url, settings.pool_max)
+    redis: Redis[bytes] = Redis(
+        connection_pool=BlockingConnectionPool.from_url(
+            settings.redis_url,
+            max_connections=REDIS_CONNECTIONS,
+            timeout=REDIS_TIMEOUT_S,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+        )
+    )
+    db = Database(pool, operation="host", now=clock.now, share=settings.pool_max)
+    return Deps(settings=settings, db=db, redis=redis, clock=clock, pool=pool)
+
+
+_by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Deps]" = WeakKeyDictionary()
+
+
+def deps_of_loop() -> Deps:
+    """Deps of the running loop, from the environment, made at the first request (functions-framework has no start hook)."""
+    loop = asyncio.get_running_loop()
+    if loop not in _by_loop:
+        _by_loop[loop] = open_deps(read(os.environ))
+    return _by_loop[loop]
+
+
+async def close_deps(deps: Deps) -> None:
+    """End every connection."""
+    await deps.redis.aclose()
+    await deps.pool.close()

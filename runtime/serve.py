@@ -1,0 +1,236 @@
+"""An operation: its routes and the events it hears, behind two doors (HTTP, and the local broker's call in process)."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from redis.exceptions import RedisError
+
+from runtime import cloudevents
+from runtime.deps import Deps, deps_of_loop
+from runtime.http import PROBLEM, Reply, Request
+from shop.event import CloudEvent
+from shop.messages import Message
+from shop.problem import Malformed, NotFound, Problem, Unavailable
+
+log = logging.getLogger(__name__)
+Data = TypeVar("Data")
+PING = "dev.knative.sources.ping"
+Handler = Callable[[Request, Deps], Awaitable[Reply]]
+
+
+@dataclass(slots=True)
+class Received(Generic[Data]):
+    """An event and its data, decoded once."""
+
+    envelope: CloudEvent
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``path`` may hold placeholders, one segment each: ``/api/v1/orders/{id}``."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Hears:
+    """``type`` is ``*`` for an operation that takes any event; ``message`` is None where data stays bytes."""
+
+    type: str
+    message: type[Message] | None
+    handler: Callable[[Received[Any], Deps], Awaitable[CloudEvent | None]]
+
+
+def get(path: str, handler: Handler) -> Route:
+    return Route("GET", path, handler)
+
+
+def post(path: str, handler: Handler) -> Route:
+    return Route("POST", path, handler)
+
+
+def put(path: str, handler: Handler) -> Route:
+    return Route("PUT", path, handler)
+
+
+M = TypeVar("M", bound=Message)
+
+
+def on(message: type[M], handler: Callable[[Received[M], Deps], Awaitable[CloudEvent | None]]) -> Hears:
+    """``message.TYPE`` → ``handler``; what the handler returns goes back to the broker as the reply event."""
+    return Hears(message.TYPE, message, handler)
+
+
+def on_schedule(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
+    """A PingSource's tick."""
+    return Hears(PING, None, handler)
+
+
+def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
+    """Every event, its data as bytes."""
+    return Hears("*", None, handler)
+
+
+@dataclass(slots=True)
+class Operation:
+    """
+    Args:
+        connections: of PostgreSQL, at most, held by this operation in one process.
+        concurrency: requests under way; one more is answered 503.
+        deadline_s: for one request.
+    """
+
+    name: str
+    routes: Sequence[Route] = ()
+    hears: Sequence[Hears] = ()
+    connections: int = 2
+    concurrency: int = 256
+    deadline_s: float = 30.0
+    _exact: dict[tuple[str, str], Route] = field(default_factory=dict)
+    _shared: dict[int, Deps] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._exact = {(route.method, route.path): route for route in self.routes if "{" not in route.path}
+
+    @property
+    def dns_name(self) -> str:
+        """Its name on a cluster, and in ``eventing/``."""
+        return self.name.replace("_", "-")
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The types it hears."""
+        return tuple(heard.type for heard in self.hears)
+
+    async def answer(self, request: Request, deps: Deps) -> Reply:
+        """The HTTP door: a route's reply, or the delivery of the CloudEvent that was posted."""
+        try:
+            route, params = self.find(request.method, request.path)
+            if route is not None:
+                request.params = params
+                return await route.handler(request, self._own(deps))
+            if self.hears and request.method == "POST":
+                return await self.hear(cloudevents.decode(request.headers, request.body), deps)
+            raise NotFound("no-such-route", f"{self.name} has no {request.method} {request.path}.")
+        except Exception as error:
+            return reply_of(error)
+
+    async def hear(self, event: CloudEvent, deps: Deps) -> Reply:
+        """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
+        try:
+            heard = self._listener(event.type)
+            reply = await heard.handler(Received(event, _decoded(event, heard.message)), self._own(deps))
+        except Exception as error:
+            return _delivery_status(reply_of(error))
+        return cloudevents.reply(reply) if reply is not None else Reply(204)
+
+    def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
+        """The route for this request and its placeholders' values."""
+        exact = self._exact.get((method, path))
+        if exact is not None:
+            return exact, {}
+        for route in self.routes:
+            if route.method == method and "{" in route.path:
+                params = matched(route.path, path)
+                if params is not None:
+                    return route, params
+        return None, {}
+
+    def _listener(self, event_type: str) -> Hears:
+        for heard in self.hears:
+            if heard.type in (event_type, "*"):
+                return heard
+        raise Malformed("unknown-type", f"{self.name} does not hear {event_type}; mend the trigger's filter.")
+
+    def _own(self, deps: Deps) -> Deps:
+        own = self._shared.get(id(deps))
+        if own is None:
+            own = self._shared[id(deps)] = deps.share(self.name, self.connections)
+        return own
+
+
+class OperationFunction(Protocol):
+    """What ``operation()`` makes: callable by functions-framework, and carrying its operation."""
+
+    operation: Operation
+
+    def __call__(self, request: Any) -> Awaitable[Any]: ...
+
+
+def operation(
+    name: str,
+    *,
+    routes: Sequence[Route] = (),
+    events: Sequence[Hears] = (),
+    connections: int = 2,
+    concurrency: int = 256,
+    deadline_s: float = 30.0,
+) -> OperationFunction:
+    """An async function named ``name`` for functions-framework (Starlette request in, response out)."""
+    made = Operation(name, routes, events, connections, concurrency, deadline_s)
+
+    async def function(request: Any) -> Any:
+        from runtime import starlette_door
+
+        return await starlette_door.answer(made, request, deps_of_loop())
+
+    function.__name__ = function.__qualname__ = name
+    function.operation = made  # type: ignore[attr-defined]  # functions-framework wants a plain function
+    _tell_functions_framework(name)
+    return function  # type: ignore[return-value]  # as above
+
+
+def matched(pattern: str, path: str) -> dict[str, str] | None:
+    """The placeholders' values where ``path`` fits ``pattern``, else None."""
+    wanted, given = pattern.split("/"), path.split("/")
+    if len(wanted) != len(given):
+        return None
+    params = {}
+    for want, value in zip(wanted, given, strict=True):
+        if want.startswith("{") and value:
+            params[want[1:-1]] = value
+        elif want != value:
+            return None
+    return params
+
+
+def reply_of(error: Exception) -> Reply:
+    """Any error as problem+json; what nobody expected is logged and says nothing of our inside."""
+    if isinstance(error, RedisError):
+        error = Unavailable("redis-unavailable", "The stock gate cannot be reached; try again shortly.")
+    if not isinstance(error, Problem):
+        log.error("unexpected error", exc_info=error)
+        error = Problem("internal-error", "Something went wrong here; the request can be repeated.")
+    headers = (("retry-after", str(error.retry_after_s)),) if isinstance(error, Unavailable) else ()
+    return Reply(error.status, msgspec.json.encode(error.document()), PROBLEM, headers)
+
+
+def _delivery_status(reply: Reply) -> Reply:
+    if reply.status in (404, 408, 409, 429):  # Knative would deliver those again
+        reply.status = 422
+    return reply
+
+
+def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
+    if message is None:
+        return event.data or b""
+    try:
+        return msgspec.json.decode(event.data or b"", type=message)
+    except msgspec.DecodeError as error:
+        raise Malformed("contract-broken", f"The data is no {message.TYPE}: {error}.") from error
+
+
+def _tell_functions_framework(name: str) -> None:
+    import sys
+
+    if "functions_framework" in sys.modules:
+        from functions_framework._function_registry import ASGI_FUNCTIONS, HTTP_SIGNATURE_TYPE, REGISTRY_MAP
+
+        REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
+        ASGI_FUNCTIONS.add(name)

@@ -1,0 +1,151 @@
+"""Connections and transactions: what an operation writes and what it says about it commit together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection, AsyncCursor, OperationalError
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from shop.db import outbox
+from shop.event import CloudEvent
+from shop.messages import Cause, Message, enveloped
+from shop.problem import Unavailable
+
+Params = Sequence[Any] | Mapping[str, Any]
+CONNECT_WAIT_S = 5.0
+IDLE_S = 30.0
+
+
+@dataclass(slots=True)
+class Tx:
+    """
+    One open transaction.
+
+    Args:
+        now: aware UTC, one moment for all that it writes.
+        cause: what its events are about to name as their cause.
+        seen: this event was finished before; there is nothing left to do.
+    """
+
+    connection: AsyncConnection[TupleRow]
+    source: str
+    now: datetime
+    cause: Cause = field(default_factory=Cause)
+    seen: bool = False
+    events: list[CloudEvent] = field(default_factory=list)
+
+    async def execute(self, sql: str, params: Params = ()) -> AsyncCursor[TupleRow]:
+        return await self.connection.execute(sql.encode(), params)
+
+    async def row(self, sql: str, params: Params = ()) -> TupleRow | None:
+        return await (await self.execute(sql, params)).fetchone()
+
+    async def rows(self, sql: str, params: Params = ()) -> list[TupleRow]:
+        return await (await self.execute(sql, params)).fetchall()
+
+    def emit(self, message: Message, *, key: str, sequence: int, **extensions: str) -> None:
+        """Record an event; ``key`` is the aggregate's id, whose row this transaction has locked."""
+        self.events.append(
+            enveloped(
+                message,
+                source=self.source,
+                key=key,
+                sequence=sequence,
+                time=self.now,
+                cause=self.cause,
+                extensions=extensions,
+            )
+        )
+
+
+class Database:
+    """
+    One operation's share of a pool.
+
+    Args:
+        url: of PostgreSQL; nothing connects before the first use.
+        source: CloudEvents ``source`` of what is emitted, ``/pulsecart/<operation>``.
+        now: the clock.
+        committed: called after each commit that emitted events, to wake who reads the log.
+    """
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[AsyncConnection[TupleRow]],
+        *,
+        operation: str,
+        now: Callable[[], datetime],
+        share: int,
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.pool = pool
+        self.operation = operation
+        self.now = now
+        self.committed = committed
+        self._share = asyncio.Semaphore(share)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        """
+        Raises:
+            Unavailable: no connection within CONNECT_WAIT_S, or it was lost.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_WAIT_S):
+                await self._share.acquire()
+        except TimeoutError:
+            raise Unavailable("database-busy", "All database connections of this operation are in use.") from None
+        try:
+            await self.pool.open()
+            async with self.pool.connection() as connection:
+                yield connection
+        except (OperationalError, PoolTimeout, PoolClosed) as error:
+            raise Unavailable("database-unavailable", "The database cannot be reached; try again shortly.") from error
+        finally:
+            self._share.release()
+
+    @asynccontextmanager
+    async def transaction(self, cause: Cause | None = None) -> AsyncIterator[Tx]:
+        """
+        Commits at the end; rolls back and raises what was raised inside.
+
+        Raises:
+            Unavailable: PostgreSQL is away. Where this comes from the commit itself, its outcome is unknown.
+        """
+        async with self.connection() as connection, connection.transaction():
+            tx = Tx(connection, f"/pulsecart/{self.operation}", self.now(), cause or Cause())
+            yield tx
+            if tx.events:
+                await outbox.append(connection, tx.events)
+        if tx.events:
+            self.committed()
+
+    @asynccontextmanager
+    async def once(self, event: CloudEvent) -> AsyncIterator[Tx]:
+        """A transaction in which this operation finishes ``event``; where it has before, ``tx.seen``."""
+        async with self.transaction(Cause.of(event)) as tx:
+            claimed = await tx.execute(
+                "INSERT INTO consumed (operation, source, event_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (self.operation, event.source, event.id),
+            )
+            tx.seen = claimed.rowcount == 0
+            yield tx
+
+
+def new_pool(url: str, size_max: int) -> AsyncConnectionPool[AsyncConnection[TupleRow]]:
+    """An empty pool, opened at its first use: made without an event loop, and safe to drop."""
+    return AsyncConnectionPool(
+        url,
+        min_size=0,
+        max_size=size_max,
+        open=False,
+        timeout=CONNECT_WAIT_S,
+        max_idle=IDLE_S,
+        kwargs={"autocommit": False, "application_name": "pulsecart"},
+        reconnect_timeout=CONNECT_WAIT_S,
+    )
