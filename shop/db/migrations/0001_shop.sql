@@ -39,7 +39,7 @@ CREATE UNIQUE INDEX flash_sales_open ON flash_sales (product_id) WHERE status <>
 
 -- One row, locked by whoever starts or ends a sale: its version is the sequence of the sales' events.
 CREATE TABLE sale_calendar (
-    only     boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one_row  boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     version  bigint NOT NULL DEFAULT 0
 );
 INSERT INTO sale_calendar DEFAULT VALUES;
@@ -51,6 +51,7 @@ CREATE TABLE orders (
     total_minor     bigint NOT NULL CHECK (total_minor >= 0),
     currency        text NOT NULL,
     path            text NOT NULL CHECK (path IN ('sync', 'async', 'orders')),
+    claim_id        uuid,                         -- the claim that holds its units, once it has been CONFIRMED
     cancel_reason   text,
     version         bigint NOT NULL,              -- the sequence of its newest event
     pay_by          timestamptz,                  -- set while CONFIRMED
@@ -71,7 +72,7 @@ CREATE TABLE order_items (
     PRIMARY KEY (order_id, line)
 );
 
--- A claim on the gate ends here once: won by the order that committed it, or void. claim_id is the order's id.
+-- A claim on the gate ends here once: won by the order that committed it, or void. One order may need several claims.
 CREATE TABLE claims (
     claim_id    uuid PRIMARY KEY,
     state       text NOT NULL CHECK (state IN ('won', 'void')),

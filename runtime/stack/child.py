@@ -1,0 +1,104 @@
+"""One child process: started in its own process group, stopped by a signal and, when that does not help, killed."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+POLL_S = 0.01
+
+Pause = Callable[[float], None]
+"""Waits that many seconds; may raise to abandon whatever is being waited for (somebody asked for the end)."""
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    log: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    fds: Sequence[int] = (),
+    orphaned: signal.Signals = signal.SIGKILL,
+) -> subprocess.Popen[bytes]:
+    """
+    Start a child that a terminal's Ctrl-C does not reach: its parent decides the order in which things stop.
+
+    Args:
+        log: receives stdout and stderr, appended; ``None`` lets the child write where its parent does.
+        fds: open descriptors that the child inherits under the same numbers.
+        orphaned: what the child receives when its parent dies without a word (Linux only; elsewhere the next start
+            mends it). It follows the thread that calls this, so call it from the main thread.
+    """
+    output = log.open("ab") if log else None
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of any fork beside threads; this child makes one system call before it execs.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=None if environ is None else dict(environ),
+                pass_fds=tuple(fds),
+                process_group=0,
+                preexec_fn=_end_with_parent(orphaned),
+            )
+    finally:
+        if output:
+            output.close()
+
+
+def stop(child: subprocess.Popen[bytes], how: signal.Signals, grace_s: float) -> bool:
+    """
+    Signal a child and wait for its end; past the grace it is killed.
+
+    Returns:
+        Whether it ended by itself.
+    """
+    if child.poll() is not None:
+        return True
+    child.send_signal(how)
+    try:
+        child.wait(grace_s)
+        return True
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+        return False
+
+
+def end_foreign(pid: int, how: signal.Signals, grace_s: float, pause: Pause = time.sleep) -> None:
+    """Stop a process that is not our child (left over from a crash); past the grace it is killed."""
+    for sign in (how, signal.SIGKILL):
+        until = time.monotonic() + grace_s
+        while time.monotonic() < until:
+            try:
+                os.kill(pid, sign)
+            except ProcessLookupError:
+                return
+            pause(POLL_S * 5)
+
+
+def command_of(pid: int) -> str:
+    """The command line of a live process, blank-separated; empty when there is none."""
+    try:
+        if sys.platform == "linux":
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return listed.stdout.strip()
+    except OSError:
+        return ""
+
+
+def _end_with_parent(sign: signal.Signals) -> Callable[[], None] | None:
+    if LIBC is None:
+        return None
+    libc = LIBC
+    return lambda: libc.prctl(PR_SET_PDEATHSIG, int(sign)) and None
