@@ -11,15 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+LIBC: ctypes.CDLL | None = ctypes.CDLL(None) if sys.platform == "linux" else None
+PROC = Path("/proc")  # absent on macOS
 POLL_S = 0.01
 
+Command = Sequence[str | Path]
 Pause = Callable[[float], None]
 """Waits that many seconds; may raise to abandon whatever is being waited for (somebody asked for the end)."""
 
 
 def spawn(
-    command: Sequence[str | Path],
+    command: Command,
     *,
     log: Path | None = None,
     environ: Mapping[str, str] | None = None,
@@ -89,16 +91,14 @@ def end_foreign(pid: int, how: signal.Signals, grace_s: float, pause: Pause = ti
 def command_of(pid: int) -> str:
     """The command line of a live process, blank-separated; empty when there is none."""
     try:
-        if sys.platform == "linux":
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        if PROC.exists():
+            return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return listed.stdout.strip()
     except OSError:
         return ""
 
 
-def _end_with_parent(sign: signal.Signals) -> Callable[[], None] | None:
-    if LIBC is None:
-        return None
+def _end_with_parent(sign: signal.Signals) -> Callable[[], object] | None:
     libc = LIBC
-    return lambda: libc.prctl(PR_SET_PDEATHSIG, int(sign)) and None
+    return (lambda: libc.prctl(PR_SET_PDEATHSIG, int(sign))) if libc else None

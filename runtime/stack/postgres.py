@@ -88,7 +88,8 @@ class Postgres:
     def spawn(self) -> None:
         """Start the server without waiting for it; it must not be running."""
         options = [f"-c{name}={value}" for name, value in SETTINGS.items()]
-        command = [*_prefix(), _binary("postgres"), "-D", self.home, "-k", self.sockets, "-p", str(PORT), *options]
+        where: list[str | Path] = ["-D", self.home, "-k", self.sockets, "-p", str(PORT)]
+        command = [*_prefix(), _binary("postgres"), *where, *options]
         self.process = spawn(command, log=self.log, environ=_environ(), orphaned=signal.SIGINT)
 
     def is_ready(self) -> bool:
@@ -121,7 +122,18 @@ class Postgres:
         self.process = None
 
     def _initdb(self, partial: Path, pause: Pause) -> None:
-        initdb = [_binary("initdb"), "-D", partial, "-A", "trust", "-U", USER, "--no-locale", "-E", "UTF8"]
+        initdb: list[str | Path] = [
+            _binary("initdb"),
+            "-D",
+            partial,
+            "-A",
+            "trust",
+            "-U",
+            USER,
+            "--no-locale",
+            "-E",
+            "UTF8",
+        ]
         self._run([*_prefix(), *initdb, "--no-instructions"], pause)
         single = [*_prefix(), _binary("postgres"), "--single", "-D", partial, "template1"]
         try:

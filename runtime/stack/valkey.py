@@ -14,8 +14,15 @@ from runtime.stack.trouble import CannotStart, why
 
 START_S = 10.0
 STOP_S = 5.0
-OPTIONS = ("--port", "0", "--save", "", "--appendonly", "no", "--set-proc-title", "no", "--hz", "2")
-OPTIONS += ("--unixsocketperm", "700", "--timeout", "0", "--tcp-backlog", "511")
+SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "save": "",
+    "appendonly": "no",
+    "hz": "2",
+    # The command line stays as given, so that a server left over from a crash is known by its --dir.
+    "set-proc-title": "no",
+}
 
 
 class Valkey:
@@ -54,7 +61,8 @@ class Valkey:
     def spawn(self) -> None:
         """Start the server without waiting for it; it must not be running."""
         self.socket.unlink(missing_ok=True)
-        command = [_binary(), "--dir", self.home, "--unixsocket", self.socket, *OPTIONS]
+        options = [part for name, value in SETTINGS.items() for part in (f"--{name}", value)]
+        command: list[str | Path] = [_binary(), "--dir", self.home, "--unixsocket", self.socket, *options]
         self.process = spawn(command, log=self.log)
         (self.home / "pid").write_text(f"{self.process.pid}\n")
 
