@@ -12,9 +12,11 @@ CREATE TABLE outbox (
     datacontenttype  text NOT NULL DEFAULT 'application/json',
     partitionkey     text NOT NULL,
     extensions       json NOT NULL DEFAULT '{}',   -- all but partitionkey: sequence, correlationid, traceparent, …
-    data             bytea
+    data             bytea,
+    logged_at        timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX outbox_xid ON outbox (xid);
+-- How readers find what became visible since their snapshot; position is in it so that listing a window reads no table.
+CREATE INDEX outbox_xid ON outbox (xid, position);
 
 -- once(event): an operation has finished this event.
 CREATE TABLE consumed (
@@ -31,10 +33,12 @@ CREATE TABLE trigger_cursors (
     window_from  pg_snapshot NOT NULL,
     window_to    pg_snapshot NOT NULL,
     position     bigint NOT NULL DEFAULT 0,
-    moved_at     timestamptz NOT NULL DEFAULT now()
-);
+    moved_at     timestamptz NOT NULL DEFAULT now(),
+    lag_s        real NOT NULL DEFAULT 0           -- when it moved: age of its oldest event not yet dispatched
+) WITH (fillfactor = 50);
 
--- Events that a trigger's cursor has passed but that are not done: failed, still running, or waiting behind one of those.
+-- Events that a trigger's cursor has passed but that are not done: failed, still running, or waiting behind one of those
+-- (due_at is infinity). attempts above the trigger's retry: nothing is left but the dead letter.
 CREATE TABLE trigger_backlog (
     trigger       text NOT NULL,
     position      bigint NOT NULL REFERENCES outbox,
@@ -46,6 +50,12 @@ CREATE TABLE trigger_backlog (
     PRIMARY KEY (trigger, position)
 );
 CREATE INDEX trigger_backlog_due ON trigger_backlog (due_at);
+
+-- A PingSource's newest tick: the worker that moves it on is the one that fires.
+CREATE TABLE ping_ticks (
+    ping_source  text PRIMARY KEY,
+    tick         timestamptz NOT NULL
+);
 
 CREATE TABLE dead_letters (
     dead_letter_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
