@@ -1,0 +1,171 @@
+"""A loop that stands still is named: which operation held it, where, and for how long."""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from types import FrameType
+from typing import Any, Self
+
+from runtime.watch import metrics
+
+log = logging.getLogger(__name__)
+STALL_MS = 100.0
+LOOK_EVERY_S = 0.05
+REST_AFTER_S = 30.0  # after the last request began, an operation's deadline; then the thread sleeps until the next
+FOLD_EVERY_S = 1.0
+
+_operation: ContextVar[str] = ContextVar("operation", default="")
+_wake = threading.Event()
+
+
+class _Seen:
+    """Set by the first request after a look, cleared by each look: the hot path reads one flag."""
+
+    lately = True
+    asleep = False
+
+
+def current() -> str:
+    """The operation being run, empty outside of any."""
+    return _operation.get()
+
+
+class running:
+    """
+    ``with running(operation) as _here:`` around everything one request or event makes an operation do. Names it in
+    logs, keeps the watching thread awake (a third of a microsecond), and, bound to a local, names it in a stall: the
+    watching thread finds it on the loop's stack, so that nothing is kept per task.
+    """
+
+    __slots__ = ("_token", "operation")
+
+    _token: Token[str]
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+
+    def __enter__(self) -> Self:
+        self._token = _operation.set(self.operation)
+        if not _Seen.lately:
+            _Seen.lately = True
+            if _Seen.asleep:
+                _wake.set()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _operation.reset(self._token)
+
+
+class StallWatch:
+    """
+    Watches one loop from a thread that is awake only while requests come.
+
+    Args:
+        loop: running; pinged every LOOK_EVERY_S while awake.
+        tell: called with (operation, where, stalled for ms) once per stall, from the watching thread.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, tell: Callable[[str, str, float], None] | None = None) -> None:
+        self._loop = loop
+        self._tell = tell or _log
+        self._loop_thread = threading.get_ident()
+        self._answered = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._watch, name="stall-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch; call it on the loop's own thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; waits for it at most for one look."""
+        self._stopped = True
+        _wake.set()
+        self._thread.join()
+
+    @property
+    def resting(self) -> bool:
+        """Whether the thread sleeps until the next request."""
+        return _Seen.asleep
+
+    def _watch(self) -> None:
+        quiet_since, folded_at = time.monotonic(), 0.0
+        while not self._stopped:
+            now = time.monotonic()
+            if _Seen.lately:
+                _Seen.lately, quiet_since = False, now
+            elif now - quiet_since > REST_AFTER_S:
+                self._rest()
+                continue
+            if now - folded_at > FOLD_EVERY_S:
+                metrics.fold()  # so that another worker's scrape sees this one's figures
+                folded_at = now
+            self._look()
+            time.sleep(LOOK_EVERY_S)
+
+    def _rest(self) -> None:
+        metrics.fold()
+        _wake.clear()
+        _Seen.asleep = True
+        if not (_Seen.lately or self._stopped):  # else: a request came before it could see us asleep
+            _wake.wait()
+        _Seen.asleep = False
+
+    def _look(self) -> None:
+        asked = time.monotonic()
+        self._answered.clear()
+        try:
+            self._loop.call_soon_threadsafe(self._answered.set)
+        except RuntimeError:  # the loop is closed
+            self._stopped = True
+            return
+        half = STALL_MS / 2000
+        if self._answered.wait(half):
+            return
+        first = self._held_by()
+        if self._answered.wait(half):
+            return
+        task, operation, where = self._held_by()
+        while not self._answered.wait(LOOK_EVERY_S) and not self._stopped:
+            pass
+        if task is not first[0]:
+            operation, where = "", "many short steps"  # busy rather than blocked: nobody's fault alone
+        self._tell(operation, where, (time.monotonic() - asked) * 1000)
+
+    def _held_by(self) -> "tuple[Task[Any] | None, str, str]":
+        task = asyncio.current_task(self._loop)
+        frame = sys._current_frames().get(self._loop_thread)
+        return task, _named_in(frame), _place(frame)
+
+
+def _log(operation: str, where: str, ms: float) -> None:
+    name = operation or "unknown"
+    metrics.LOOP_STALLS.of(name).add(ms)
+    extra = {"operation": name, "stalledMs": round(ms), "where": where}
+    log.warning("the loop stood still for %.0f ms in %s", ms, name, extra=extra)
+
+
+def _named_in(frame: FrameType | None) -> str:
+    while frame is not None:  # innermost first
+        folder, _, rest = frame.f_code.co_filename.rpartition("functions/")[2].partition("/")
+        if rest == "main.py":
+            return folder
+        for value in frame.f_locals.values():
+            if type(value) is running:
+                return value.operation
+        frame = frame.f_back
+    return ""
+
+
+def _place(frame: FrameType | None) -> str:
+    while frame is not None and "site-packages" in frame.f_code.co_filename:
+        frame = frame.f_back
+    if frame is None:
+        return ""
+    code = frame.f_code
+    return f"{'/'.join(code.co_filename.rsplit('/', 3)[-3:])}:{frame.f_lineno} {code.co_name}"

@@ -1,0 +1,129 @@
+"""Who held the loop is named, and watching costs nothing while nobody asks for anything."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from runtime.watch import stall
+from runtime.watch.stall import StallWatch, current, running
+
+Told = Queue[tuple[str, str, float]]
+
+
+@pytest.fixture
+def told() -> Told:
+    return Queue()
+
+
+@pytest.fixture
+async def watch(told: Told) -> AsyncIterator[StallWatch]:
+    watch = StallWatch(asyncio.get_running_loop(), lambda *stalled: told.put(stalled))
+    watch.start()
+    yield watch
+    watch.stop()
+
+
+def block(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110  # the other side is a thread, with no event to wait for
+        await asyncio.sleep(0.01)
+
+
+async def next_told(told: Told) -> tuple[str, str, float]:
+    return await asyncio.to_thread(told.get, True, 10)
+
+
+async def test_a_blocking_function_is_told_with_its_operation_place_and_duration(watch: StallWatch, told: Told) -> None:
+    async def handler() -> None:
+        with running("webhook-deliver") as _here:
+            block(0.4)
+
+    await asyncio.create_task(handler())
+    operation, where, ms = await next_told(told)
+    assert operation == "webhook-deliver"
+    assert where.startswith("tests/watch/test_stall.py:")
+    assert where.endswith(" block")
+    assert 100 <= ms < 2000
+
+
+async def test_of_two_operations_under_way_the_one_that_blocks_is_named(watch: StallWatch, told: Told) -> None:
+    release = asyncio.Event()
+
+    async def waits() -> None:
+        with running("edge") as _here:
+            await release.wait()
+
+    async def blocks() -> None:
+        with running("checkout") as _here:
+            await asyncio.sleep(0)
+            block(0.4)
+
+    waiting = asyncio.create_task(waits())
+    await asyncio.create_task(blocks())
+    assert (await next_told(told))[0] == "checkout"
+    release.set()
+    await waiting
+
+
+async def test_an_operations_own_file_names_it_without_anybodys_help(
+    watch: StallWatch, told: Told, tmp_path: Path
+) -> None:
+    source = tmp_path / "functions" / "score_order" / "main.py"
+    scope: dict[str, Callable[[Callable[[float], None]], Awaitable[None]]] = {}
+    exec(compile("async def score(block): block(0.4)", source, "exec"), scope)
+    with running("") as _here:
+        await scope["score"](block)
+    assert (await next_told(told))[0] == "score_order"
+
+
+async def test_a_saturated_loop_blames_nobody(watch: StallWatch, told: Told) -> None:
+    async def short() -> None:
+        with running("checkout") as _here:
+            block(0.002)
+
+    await asyncio.gather(*(short() for _ in range(300)))
+    operation, where, _ = await next_told(told)
+    assert (operation, where) == ("", "many short steps")
+
+
+async def test_the_watching_thread_rests_without_requests_and_wakes_with_one(
+    watch: StallWatch, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall, "REST_AFTER_S", 0.0)
+    with running("checkout"):
+        pass
+    await until(lambda: watch.resting)
+    with running("checkout") as _here:
+        block(0.4)
+    assert (await next_told(told))[0] == "checkout"
+
+
+async def test_a_stall_is_logged_with_the_operation(caplog: pytest.LogCaptureFixture) -> None:
+    watch = StallWatch(asyncio.get_running_loop())
+    watch.start()
+    with caplog.at_level(logging.WARNING, "runtime.watch.stall"), running("pay") as _here:
+        block(0.4)
+        await until(lambda: bool(caplog.records))
+    watch.stop()
+    (record,) = caplog.records
+    assert vars(record)["operation"] == "pay"
+    assert "stood still" in record.getMessage()
+
+
+async def test_the_operation_is_known_to_what_it_calls_and_forgotten_after() -> None:
+    assert current() == ""
+    with running("checkout"):
+        with running("reserve"):
+            assert current() == "reserve"
+        assert await asyncio.create_task(asyncio.to_thread(current)) == "checkout"
+    assert current() == ""
