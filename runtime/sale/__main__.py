@@ -1,0 +1,116 @@
+"""``scripts/sale``: play a sale against a running shop and account for it. Exit status 1 when it does not add up."""
+
+import argparse
+import gc
+import json
+import resource
+import sys
+from pathlib import Path
+from secrets import randbelow
+
+import uvloop
+from rich.console import Console
+
+from runtime.sale.ask import NotThere
+from runtime.sale.audit import audit
+from runtime.sale.checks import checks
+from runtime.sale.crowd import Habits
+from runtime.sale.play import Plan, play
+from runtime.sale.report import document, picture, show
+from runtime.sale.running import Running, read
+
+USUAL = Habits()
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("scripts/sale", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--url", help="the shop; default: the one started by scripts/up, else http://127.0.0.1:8080")
+    add("--data", type=Path, default=Path(".pulsecart"), help="the shop's data directory, as scripts/up has it")
+    add("--product", default="1")
+    add("--buyers", type=_count, default=100_000)
+    add("--units", type=int, default=1000, help="the stock is set to this many before")
+    add("--no-reset", dest="reset", action="store_false", help="leave the stock as it is")
+    add("--connections", type=_count, default=2000, help="keep-alive connections; buyers queue on them")
+    add("--path", choices=("sync", "async"), default="sync")
+    add("--retry-share", type=_share, default=USUAL.retry, help="ask again under the same key after the answer")
+    add("--double-click-share", type=_share, default=USUAL.double_click, help="same key twice at once")
+    add("--give-up-share", type=_share, default=USUAL.give_up, help="hang up early; half of them come back")
+    add("--cheat-share", type=_share, default=USUAL.cheat, help="buy again under new keys until refused")
+    add("--seed", type=int, default=None, help="of the buyers' habits; their ids are new in every run")
+    add("--settle-timeout", type=float, default=120.0, help="seconds the shop may take to finish what it accepted")
+    add("--tracked", type=int, default=2000, help="orders whose state is asked for afterwards")
+    add("--json", type=Path, metavar="FILE", help="write the report there, and a picture beside it (.svg)")
+    add("--no-audit", dest="audit", action="store_false", help="the player's own checks only")
+    return parser
+
+
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError("a share is between 0 and 1")
+    return share
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
+
+
+def plan_of(options: argparse.Namespace, running: Running) -> Plan:
+    return Plan(
+        url=(options.url or running.url or "http://127.0.0.1:8080").rstrip("/"),
+        path=options.path,
+        product=options.product,
+        buyers=options.buyers,
+        units=options.units,
+        connections=options.connections,
+        habits=Habits(
+            retry=options.retry_share,
+            double_click=options.double_click_share,
+            give_up=options.give_up_share,
+            cheat=options.cheat_share,
+        ),
+        seed=randbelow(2**32) if options.seed is None else options.seed,
+        reset=options.reset,
+        settle_timeout_s=options.settle_timeout,
+        tracked=options.tracked,
+        processes=running.processes if options.url in (None, running.url) else {},
+    )
+
+
+def allow_connections(count: int) -> None:
+    """
+    Raises:
+        NotThere: this system does not let one process open that many.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and count + 100 > hard:
+        raise NotThere(f"{count} connections need more open files than the {hard} allowed here; lower --connections")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100 if hard == resource.RLIM_INFINITY else hard, hard))
+
+
+def main() -> int:
+    options = arguments().parse_args()
+    running = read(options.data / "run.json")
+    plan, console = plan_of(options, running), Console()
+    gc.disable()  # nothing here makes cycles by the thousand, and a pause would count as the shop's
+    try:
+        allow_connections(plan.connections)
+        played = uvloop.run(play(plan, console))
+    except NotThere as refusal:
+        console.print(f"[red]{refusal}[/]", highlight=False)
+        return 2
+    found = checks(plan, played)
+    told = document(plan, played, found)
+    show(console, told, played.ledger)
+    told["audit"] = audit(running.environment, plan.settle_timeout_s) if options.audit else None
+    told["passed"] = all(check.ok for check in found) and told["audit"] is not False
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=2) + "\n")
+        options.json.with_suffix(".svg").write_text(picture(told, played.ledger))
+    return 0 if told["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

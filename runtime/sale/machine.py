@@ -1,0 +1,84 @@
+"""What the shop's processes cost: CPU seconds and memory, read from /proc (Linux; elsewhere nothing is known)."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat after the command's name; None when the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def family(pids: Iterable[int]) -> set[int]:
+    """The processes and all their descendants."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        if (fields := _stat(int(entry.name))) is not None:
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found: set[int] = set()
+    waiting = list(pids)
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            waiting += children.get(pid, ())
+    return found
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """User and system seconds of the processes and their descendants, those that ended and were waited for included."""
+    total = 0
+    for pid in family(pids):
+        if (fields := _stat(pid)) is not None:
+            total += sum(map(int, fields[11:15]))
+    return total / TICKS_PER_S
+
+
+def pss_mb(pids: Iterable[int]) -> float:
+    """Memory (PSS) of the processes and their descendants in MB of 2^20 bytes; resident where PSS is not readable."""
+    total_kb = 0
+    for pid in family(pids):
+        try:
+            total_kb += _kb(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss:")
+        except PermissionError:
+            total_kb += _kb(Path(f"/proc/{pid}/status").read_text(), "VmRSS:")
+        except OSError:
+            continue
+    return total_kb / 1024
+
+
+def _kb(text: str, name: str) -> int:
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(name)), 0)
+
+
+@dataclass(slots=True)
+class Meter:
+    """
+    CPU and peak memory per group of processes, from when it was made.
+
+    Args:
+        groups: name -> the processes' ids, e.g. ``{"workers": [12], "postgres": [10], "valkey": [11]}``.
+    """
+
+    groups: Mapping[str, list[int]]
+    _cpu_at_start: dict[str, float] = field(init=False)
+    peak_mb: dict[str, float] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._cpu_at_start = {name: cpu_s(pids) for name, pids in self.groups.items()}
+
+    def sample(self) -> None:
+        """Look at the memory now; costs some milliseconds."""
+        for name, pids in self.groups.items():
+            self.peak_mb[name] = max(self.peak_mb.get(name, 0.0), pss_mb(pids))
+
+    def cpu_s(self) -> dict[str, float]:
+        """Seconds since the start, per group; a restarted process counts only since its restart."""
+        return {name: max(0.0, cpu_s(pids) - self._cpu_at_start[name]) for name, pids in self.groups.items()}

@@ -1,0 +1,43 @@
+"""What an answer to a purchase means to the buyer."""
+
+from enum import Enum
+
+import msgspec
+
+
+class Verdict(Enum):
+    SOLD = "sold"
+    ACCEPTED = "accepted"
+    SOLD_OUT = "sold out"
+    LIMITED = "limited"
+    IN_FLIGHT = "in flight"
+    UNAVAILABLE = "unavailable"
+    REFUSED = "refused"
+    BROKEN = "broken"
+
+
+class Body(msgspec.Struct):
+    """Of either kind of answer, the members that matter here."""
+
+    orderId: str | int = ""
+    type: str = ""
+
+
+_decode = msgspec.json.Decoder(Body).decode
+_REFUSALS = {"sold-out": Verdict.SOLD_OUT, "limit-reached": Verdict.LIMITED, "in-flight": Verdict.IN_FLIGHT}
+_ORDERS = {200: Verdict.SOLD, 202: Verdict.ACCEPTED}
+
+
+def read(status: int, body: bytes) -> tuple[Verdict, str]:
+    """The verdict, and the order's id where there is one. BROKEN: a 5xx, or a success that names no order."""
+    if status in (429, 503):
+        return Verdict.UNAVAILABLE, ""
+    try:
+        told = _decode(body)
+    except msgspec.DecodeError:
+        return Verdict.BROKEN, ""
+    if status in _ORDERS:
+        return (_ORDERS[status], str(told.orderId)) if told.orderId else (Verdict.BROKEN, "")
+    if status == 409:
+        return _REFUSALS.get(told.type.rpartition("/")[2], Verdict.REFUSED), ""
+    return (Verdict.BROKEN if status >= 500 else Verdict.REFUSED), ""

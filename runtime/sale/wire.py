@@ -1,0 +1,203 @@
+"""One keep-alive connection of the crowd: request bytes out, one answer in. httptools reads the HTTP."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import httptools
+
+T = TypeVar("T")
+
+
+class Caller(Protocol[T]):
+    """Whoever hands out the errands of type T that a line carries."""
+
+    def free(self, line: "Line[T]") -> None:
+        """The line is connected and carries nothing."""
+
+    def answered(self, line: "Line[T]", errand: T, answer: "Answer") -> None:
+        """The line's errand has its whole answer; the line is free again unless the answer closed it."""
+
+    def lost(self, line: "Line[T]", errand: T | None, reason: str) -> None:
+        """The connection is gone, and with it the answer to the errand it carried."""
+
+
+class Answer:
+    """
+    Args:
+        sent_at: monotonic seconds when the request was written.
+        took_s: seconds from there to the answer's last byte.
+        head: the raw bytes of the answer; ``header()`` reads them only when somebody asks.
+    """
+
+    __slots__ = ("body", "head", "sent_at", "status", "took_s")
+
+    def __init__(self, status: int, body: bytes, head: bytes, sent_at: float, took_s: float) -> None:
+        self.status = status
+        self.body = body
+        self.head = head
+        self.sent_at = sent_at
+        self.took_s = took_s
+
+    def header(self, name: str) -> str | None:
+        """The named header's value; the name is in lower case."""
+        found: dict[str, str] = {}
+
+        class Reader:
+            def on_header(self, key: bytes, value: bytes) -> None:
+                found[key.decode("latin-1").lower()] = value.decode("latin-1")
+
+        httptools.HttpResponseParser(Reader()).feed_data(self.head)
+        return found.get(name)
+
+
+class Line(asyncio.Protocol, Generic[T]):
+    """Carries one errand at a time. No header callback: eight of them would cost as much as the rest of the parsing."""
+
+    __slots__ = ("_body", "_caller", "_close_reason", "_parser", "_raw", "_sent_at", "_transport", "errand")
+
+    def __init__(self, caller: Caller[T]) -> None:
+        self._caller = caller
+        self._transport: asyncio.Transport | None = None
+        self._parser: Any = None
+        self._body = b""
+        self._raw = b""
+        self._sent_at = 0.0
+        self._close_reason = "closed by the server"
+        self.errand: T | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._parser = httptools.HttpResponseParser(self)
+        self._caller.free(self)
+
+    def send(self, errand: T, request: bytes) -> None:
+        """Carry ``errand``; the line must be free."""
+        if self._transport is None or self.errand is not None:
+            raise RuntimeError("the line is not free")
+        self.errand = errand
+        self._body = self._raw = b""
+        self._sent_at = monotonic()
+        self._transport.write(request)
+
+    def waiting_since(self) -> float | None:
+        """Monotonic seconds when the errand under way was sent, None while free."""
+        return None if self.errand is None else self._sent_at
+
+    def hang_up(self, reason: str) -> None:
+        """Close now; an errand under way is lost for ``reason``."""
+        self._close_reason = reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._raw = self._raw + data if self._raw else data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.hang_up("not HTTP")
+
+    def on_body(self, chunk: bytes) -> None:
+        self._body = self._body + chunk if self._body else chunk
+
+    def on_message_complete(self) -> None:
+        errand = self.errand
+        if errand is None:
+            self.hang_up("answer without a request")
+            return
+        self.errand = None
+        answer = Answer(
+            self._parser.get_status_code(), self._body, self._raw, self._sent_at, monotonic() - self._sent_at
+        )
+        keep = self._parser.should_keep_alive()
+        self._caller.answered(self, errand, answer)
+        if keep:
+            self._caller.free(self)
+        else:
+            self.hang_up("closed by the server")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        errand, self.errand = self.errand, None
+        self._caller.lost(self, errand, self._close_reason if exc is None else "connection lost")
+
+
+class Lines(Generic[T]):
+    """Keeps ``count`` lines to one address open; a line that is lost is opened again, later each time it fails."""
+
+    def __init__(self, host: str, port: int, count: int, caller: Caller[T]) -> None:
+        self._address = (host, port)
+        self._caller = caller
+        self._count = count
+        self._open: set[Line[T]] = set()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self.reopened = 0
+
+    async def open(self, at_once: int = 64) -> None:
+        """
+        Raises:
+            OSError: the first connections were refused: nobody is there.
+        """
+        for start in range(0, self._count, at_once):
+            await asyncio.gather(*(self._connect() for _ in range(min(at_once, self._count - start))))
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        _, line = await loop.create_connection(lambda: Line(self._caller), *self._address)
+        self._open.add(line)
+
+    def replace(self, line: Line[T]) -> None:
+        """The caller's answer to ``lost``."""
+        self._open.discard(line)
+        if not self._closing:
+            self.reopened += 1
+            job = asyncio.get_running_loop().create_task(self._reopen())
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+
+    async def _reopen(self) -> None:
+        wait_s = 0.0
+        while not self._closing:
+            await asyncio.sleep(wait_s)
+            try:
+                await self._connect()
+            except OSError:
+                wait_s = min(1.0, wait_s * 2 or 0.02)
+            else:
+                break
+
+    def hang_up_older_than(self, limit_s: float) -> None:
+        """Give up on answers that did not come: one look over all lines instead of a timer per request."""
+        oldest = monotonic() - limit_s
+        for line in list(self._open):
+            since = line.waiting_since()
+            if since is not None and since < oldest:
+                line.hang_up("timed out")
+
+    def close(self) -> None:
+        self._closing = True
+        for job in list(self._jobs):
+            job.cancel()
+        for line in list(self._open):
+            line.hang_up("done")
+
+
+def purchase_maker(host: str, path: str, product: str, quantity: int) -> Callable[[int, bytes], bytes]:
+    """
+    A function (userId of ten digits, Idempotency-Key) -> the bytes of a purchase.
+
+    Args:
+        product: a decimal id is sent as a JSON number, as in the seed's examples; any other as a string.
+    """
+    body = (
+        f'{{"productId":{product if product.isdecimal() else json.dumps(product)},"quantity":{quantity},"userId":%d}}'
+    )
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body % 10**9)}\r\nIdempotency-Key: "
+    )
+    head_bytes, body_bytes = head.encode(), b"\r\n\r\n" + body.encode()
+    return lambda user, key: head_bytes + key + body_bytes % user
