@@ -1,17 +1,18 @@
-"""Which shop runs here: what its ``run.json`` says."""
+"""Which shop runs here, and which processes it is made of."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from runtime.stack.running import running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
     """
     Args:
-        processes: group -> process ids; empty when the shop was started elsewhere.
+        processes: group (workers, postgres, valkey) → process ids; empty when the shop was started elsewhere.
         environment: what the shop's own commands need to find its servers (DATABASE_URL, REDIS_URL).
     """
 
@@ -20,22 +21,23 @@ class Running:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(file: Path) -> Running:
-    """An absent or half-written file is a shop that is not here."""
-    try:
-        told = json.loads(file.read_text())
-    except (OSError, ValueError):
+def find(data: Path) -> Running:
+    """The shop on this data directory; an empty answer where none runs."""
+    run = running(data)
+    if run is None:
         return Running()
-    return Running(
-        url=str(told.get("url", "")),
-        processes={group: pids for group in ("workers", "postgres", "valkey") if (pids := _pids(told.get(group)))},
-        environment={name: str(told[name.lower()]) for name in ("DATABASE_URL", "REDIS_URL") if told.get(name.lower())},
-    )
+    return Running(url=run["url"], processes=_processes(run), environment=_environment(run))
 
 
-def _pids(value: Any) -> list[int]:
-    """A pid, a list of them, or objects with a ``pid``."""
-    if isinstance(value, dict):
-        value = value.get("pid", list(value.values()))
-    found = value if isinstance(value, list) else [value]
-    return [pid for entry in found if isinstance(pid := entry.get("pid") if isinstance(entry, dict) else entry, int)]
+def _processes(run: Mapping[str, Any]) -> dict[str, list[int]]:
+    groups = {
+        "workers": [worker["pid"] for worker in run.get("workers", ())],
+        "postgres": [run.get("postgres_pid")],
+        "valkey": [run.get("valkey_pid")],
+    }
+    return {group: pids for group, found in groups.items() if (pids := [pid for pid in found if pid])}
+
+
+def _environment(run: Mapping[str, Any]) -> dict[str, str]:
+    names = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url", "PUBLIC_URL": "url"}
+    return {name: run[member] for name, member in names.items() if run.get(member)}

@@ -10,8 +10,9 @@ import pytest
 from runtime.sale.ledger import percentiles_ms
 from runtime.sale.machine import Meter, cpu_s, family, pss_mb
 from runtime.sale.picture import histogram, in_terminal, svg
-from runtime.sale.running import read as read_running
+from runtime.sale.running import find
 from runtime.sale.verdict import Verdict, read
+from runtime.stack.running import publish
 
 
 def test_percentiles_are_taken_over_all_samples_together() -> None:
@@ -77,13 +78,15 @@ def test_a_process_is_metered_with_its_descendants() -> None:
 
 
 def test_a_shop_that_is_not_here_has_no_processes(tmp_path: Path) -> None:
-    assert read_running(tmp_path / "run.json").processes == {}
+    assert find(tmp_path).processes == {}
 
 
 def test_a_running_shop_is_found_by_its_file(tmp_path: Path) -> None:
-    file = tmp_path / "run.json"
-    file.write_text('{"url":"http://127.0.0.1:1","workers":[5,6],"postgres":7,"valkey":{"pid":8},"database_url":"d"}')
-    running = read_running(file)
+    me = os.getpid()
+    workers = [{"worker": 0, "pid": me}]
+    run = {"pid": me, "url": "http://127.0.0.1:1", "workers": workers, "postgres_pid": 7, "valkey_pid": None}
+    publish(tmp_path, {**run, "database_url": "d", "redis_url": "r"})
+    running = find(tmp_path)
     assert running.url == "http://127.0.0.1:1"
-    assert running.processes == {"workers": [5, 6], "postgres": [7], "valkey": [8]}
-    assert running.environment == {"DATABASE_URL": "d"}
+    assert running.processes == {"workers": [me], "postgres": [7]}
+    assert running.environment == {"DATABASE_URL": "d", "REDIS_URL": "r", "PUBLIC_URL": "http://127.0.0.1:1"}
