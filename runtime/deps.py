@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from runtime.settings import Settings, read
-from shop.db.pool import Database, new_pool
+from shop.db.pool import Database, Pool, new_pool
 from shop.event import new_id
 
 T = TypeVar("T")
@@ -42,9 +39,9 @@ class Deps:
 
     settings: Settings
     db: Database
-    redis: "Redis[bytes]"
+    redis: Redis
     clock: Clock
-    pool: AsyncConnectionPool[AsyncConnection[TupleRow]]
+    pool: Pool
     poke: Callable[[str], None] = lambda operation: None
     committed: Callable[[], None] = lambda: None
     new_id: Callable[[], str] = new_id
@@ -73,7 +70,7 @@ def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
     """Deps of this process; nothing connects before its first use."""
     clock = clock or Clock()
     pool = new_pool(settings.database_url, settings.pool_max)
-    redis: Redis[bytes] = Redis(
+    redis: Redis = Redis(
         connection_pool=BlockingConnectionPool.from_url(
             settings.redis_url,
             max_connections=REDIS_CONNECTIONS,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
+from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
@@ -17,8 +18,13 @@ from shop.messages import Cause, Message, enveloped
 from shop.problem import Unavailable
 
 Params = Sequence[Any] | Mapping[str, Any]
+Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 CONNECT_WAIT_S = 5.0
 IDLE_S = 30.0
+
+
+class Busy(Unavailable):
+    """Rows stayed locked, or two transactions waited for each other: rolled back, so it can be repeated."""
 
 
 @dataclass(slots=True)
@@ -30,6 +36,7 @@ class Tx:
         now: aware UTC, one moment for all that it writes.
         cause: what its events are about to name as their cause.
         seen: this event was finished before; there is nothing left to do.
+        told: events were written.
     """
 
     connection: AsyncConnection[TupleRow]
@@ -37,6 +44,7 @@ class Tx:
     now: datetime
     cause: Cause = field(default_factory=Cause)
     seen: bool = False
+    told: bool = False
     events: list[CloudEvent] = field(default_factory=list)
 
     async def execute(self, sql: str, params: Params = ()) -> AsyncCursor[TupleRow]:
@@ -48,7 +56,7 @@ class Tx:
     async def rows(self, sql: str, params: Params = ()) -> list[TupleRow]:
         return await (await self.execute(sql, params)).fetchall()
 
-    def emit(self, message: Message, *, key: str, sequence: int, **extensions: str) -> None:
+    def emit(self, message: Message, *, key: str, sequence: int, cause: Cause | None = None, **extensions: str) -> None:
         """Record an event; ``key`` is the aggregate's id, whose row this transaction has locked."""
         self.events.append(
             enveloped(
@@ -57,10 +65,17 @@ class Tx:
                 key=key,
                 sequence=sequence,
                 time=self.now,
-                cause=self.cause,
+                cause=cause or self.cause,
                 extensions=extensions,
             )
         )
+
+    async def write_events(self) -> None:
+        """Write what was emitted so far; the end of the transaction does it too."""
+        if self.events:
+            self.told = True
+            await outbox.append(self.connection, self.events)
+            self.events.clear()
 
 
 class Database:
@@ -76,7 +91,7 @@ class Database:
 
     def __init__(
         self,
-        pool: AsyncConnectionPool[AsyncConnection[TupleRow]],
+        pool: Pool,
         *,
         operation: str,
         now: Callable[[], datetime],
@@ -104,6 +119,8 @@ class Database:
             await self.pool.open()
             async with self.pool.connection() as connection:
                 yield connection
+        except (DeadlockDetected, LockNotAvailable, SerializationFailure) as error:
+            raise Busy("busy", "The same rows are being written elsewhere; try again in a second.") from error
         except (OperationalError, PoolTimeout, PoolClosed) as error:
             raise Unavailable("database-unavailable", "The database cannot be reached; try again shortly.") from error
         finally:
@@ -120,9 +137,8 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             tx = Tx(connection, f"/pulsecart/{self.operation}", self.now(), cause or Cause())
             yield tx
-            if tx.events:
-                await outbox.append(connection, tx.events)
-        if tx.events:
+            await tx.write_events()
+        if tx.told:
             self.committed()
 
     @asynccontextmanager
@@ -137,7 +153,7 @@ class Database:
             yield tx
 
 
-def new_pool(url: str, size_max: int) -> AsyncConnectionPool[AsyncConnection[TupleRow]]:
+def new_pool(url: str, size_max: int) -> Pool:
     """An empty pool, opened at its first use: made without an event loop, and safe to drop."""
     return AsyncConnectionPool(
         url,
@@ -146,6 +162,6 @@ def new_pool(url: str, size_max: int) -> AsyncConnectionPool[AsyncConnection[Tup
         open=False,
         timeout=CONNECT_WAIT_S,
         max_idle=IDLE_S,
-        kwargs={"autocommit": False, "application_name": "pulsecart"},
+        kwargs={"autocommit": False, "application_name": "pulsecart", "options": "-c lock_timeout=2s"},
         reconnect_timeout=CONNECT_WAIT_S,
     )

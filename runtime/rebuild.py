@@ -1,0 +1,56 @@
+"""A product's gate made anew from PostgreSQL, under the stock row's lock."""
+
+from collections.abc import Awaitable, Callable
+
+from shop.db import stock
+from shop.db.pool import Database, Tx
+from shop.db.stock import Level
+from shop.gate import Gate
+
+NEVER = -1
+
+
+async def rebuild(db: Database, gate: Gate, product_id: str, wrong_epoch: int = NEVER) -> bool:
+    """
+    Raise the epoch and load the gate with what PostgreSQL has, unless somebody did since ``wrong_epoch``.
+
+    The gate is written before the commit, while the row is locked: a crash between the two leaves a gate whose
+    claims cannot commit, which is found and rebuilt; the other order would lose units released in between.
+
+    Returns:
+        False where the product has no stock row.
+    """
+    async with db.transaction() as tx:
+        level = await stock.level(tx, product_id, lock=True)
+        if level is None:
+            return False
+        shelf = await gate.look(product_id)
+        if shelf is None or shelf.epoch != level.epoch or shelf.epoch == wrong_epoch:
+            await _load(tx, gate, level)
+    return True
+
+
+async def changed(db: Database, gate: Gate, product_id: str, change: Callable[[Tx], Awaitable[Level]]) -> Level:
+    """Change a product's stock row (``change`` locks it) and make its gate anew in the same transaction."""
+    async with db.transaction() as tx:
+        level = await change(tx)
+        await _load(tx, gate, level)
+    return level
+
+
+async def _load(tx: Tx, gate: Gate, level: Level) -> None:
+    epoch = await stock.raise_epoch(tx, level)
+    loaded = await gate.load(
+        level.product_id,
+        epoch=epoch,
+        left=level.available,
+        limit=level.buyer_limit,
+        buyers=await stock.buyers(tx, level.product_id),
+        claims=await stock.releasable(tx, level.product_id),
+    )
+    if not loaded:  # the gate is ahead: this database is older than the Redis it was given
+        shelf = await gate.look(level.product_id)
+        ahead = Level(
+            level.product_id, level.available, level.buyer_limit, shelf.epoch if shelf else epoch, level.version
+        )
+        await _load(tx, gate, ahead)

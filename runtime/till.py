@@ -1,0 +1,149 @@
+"""
+Where purchases are rung up: gate first, then group commit, and sold out from memory.
+
+One till per process and event loop. ``checkout`` brings new orders, ``reserve`` orders that are PENDING.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from runtime.batch import Batcher
+from runtime.deps import Deps
+from runtime.rebuild import NEVER, rebuild
+from runtime.soldout import SoldOut
+from shop.db import facts
+from shop.db.commit import commit
+from shop.decision import Denied, Held, Intent, Outcome, Stored
+from shop.event import new_id
+from shop.gate import Answer, Gate, Wish
+from shop.problem import Unavailable
+
+log = logging.getLogger(__name__)
+TRIES = 4
+CONNECTIONS = 4
+CONFIRM_AFTER_S = 0.02
+AGAIN = frozenset({"STALE", "VOID", "SOLD_OUT", "LIMIT_REACHED"})
+GATE_WAS_RIGHT = frozenset({"STALE", "VOID"})
+
+
+class Till:
+    """
+    Rings up orders, many at a time.
+
+    Every method raises ``Unavailable`` or ``RedisError`` where PostgreSQL or the gate is away; what was claimed by
+    then is left to ``settle``.
+    """
+
+    def __init__(self, deps: Deps) -> None:
+        settings = deps.settings
+        self._deps = deps.share("checkout", CONNECTIONS)
+        self._pay_within = timedelta(seconds=settings.pay_within_s)
+        self.gate = Gate(deps.redis, settings.lease_s)
+        self.sold_out = SoldOut(self.gate)
+        self.claims: Batcher[Wish, Answer] = Batcher(
+            self.gate.claim, size_max=settings.batch_max, queue_max=settings.queue_max
+        )
+        self.commits: Batcher[Intent, Outcome] = Batcher(
+            self._commit, size_max=settings.batch_max, queue_max=settings.queue_max, parallel=2
+        )
+        self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
+        self._rebuilding: dict[str, asyncio.Task[bool]] = {}
+        self._won: list[tuple[str, str]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def ring_up(self, intent: Intent, wish_key: str) -> Outcome | Answer:
+        """
+        Claim and commit one order.
+
+        Args:
+            wish_key: names the request at the gate; empty for none.
+
+        Returns:
+            What PostgreSQL decided, or the gate's answer where it let nothing through (SEEN, LIMIT, SOLD_OUT).
+        """
+        lines = tuple((line.product_id, line.qty) for line in intent.order.lines)
+        claim_id = intent.order.claim_id or new_id()
+        for _ in range(TRIES):
+            answer = await self.claims.submit(Wish(claim_id, intent.order.buyer_id, wish_key, lines))
+            if answer.verdict == "MISSING":
+                if not await self.rebuilt(answer.detail):
+                    return Denied("UNKNOWN_PRODUCT", answer.detail)
+                continue
+            if answer.verdict != "WON":
+                return answer
+            order = replace(intent.order, claim_id=claim_id)
+            outcome = await self.commits.submit(replace(intent, order=order, epochs=answer.epochs))
+            if not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
+                return outcome
+            if outcome.reason not in GATE_WAS_RIGHT:
+                epochs = dict(zip((product for product, _ in lines), answer.epochs, strict=True))
+                await self.rebuilt(outcome.product_id, epochs[outcome.product_id])
+            claim_id = new_id()
+        raise Unavailable("gate-rebuilding", "The stock gate is being rebuilt; try again in a second.")
+
+    async def refuse(self, intent: Intent) -> Outcome:
+        """Cancel a PENDING order that the gate refused, together with all others that come now."""
+        return await self.commits.submit(intent)
+
+    async def first_reply(self, scope: bytes) -> Stored | None:
+        """What was answered to this Idempotency-Key, if anything was."""
+        return await self._replies.submit(scope)
+
+    async def rebuilt(self, product_id: str, wrong_epoch: int = NEVER) -> bool:
+        """Make the product's gate anew, once however many ask; False where PostgreSQL has no such stock."""
+        task = self._rebuilding.get(product_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(rebuild(self._deps.db, self.gate, product_id, wrong_epoch))
+            self._rebuilding[product_id] = task
+            task.add_done_callback(lambda _: self._rebuilding.pop(product_id, None))
+        return await asyncio.shield(task)
+
+    async def _stored(self, scopes: list[bytes]) -> Sequence[Stored | None]:
+        async with self._deps.db.transaction() as tx:
+            found = await facts.stored_keys(tx.connection, scopes)
+        return [found.get(scope) for scope in scopes]
+
+    async def _commit(self, intents: list[Intent]) -> Sequence[Outcome]:
+        try:
+            outcomes = await commit(self._deps.db, intents, self._pay_within)
+        except Unavailable:
+            self._deps.poke("settle")
+            raise
+        for intent, outcome in zip(intents, outcomes, strict=True):
+            self._note(intent, outcome)
+        return outcomes
+
+    def _note(self, intent: Intent, outcome: Outcome) -> None:
+        if isinstance(outcome, Held):
+            if not self._won:
+                self._deps.poke("expire")
+                asyncio.get_running_loop().call_later(CONFIRM_AFTER_S, self._confirm)
+            self._won += [(line.product_id, str(outcome.order.claim_id)) for line in outcome.order.lines]
+        elif intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
+            for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
+                self._soon(self._rebuild(line.product_id, epoch))  # a refused claim is not given back
+
+    async def _rebuild(self, product_id: str, wrong_epoch: int) -> None:
+        await self.rebuilt(product_id, wrong_epoch)
+
+    def _confirm(self) -> None:
+        won, self._won = self._won, []
+        self._soon(self.gate.confirm(won))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except (RedisError, Unavailable) as error:
+        log.warning("left to settle: %s", error)

@@ -1,0 +1,105 @@
+"""Stock in PostgreSQL: levels, recorded adjustments, the epoch, and how claims end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shop.db.pool import Tx
+from shop.messages import StockAdjusted
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One product's row; ``version`` is the sequence of its newest stock event."""
+
+    product_id: str
+    available: int
+    buyer_limit: int
+    epoch: int
+    version: int
+
+
+LEVEL = "SELECT product_id, available, buyer_limit, epoch, version FROM stock"
+
+
+async def level(tx: Tx, product_id: str, *, lock: bool = False) -> Level | None:
+    """The product's row, locked where asked; None where it has no stock row."""
+    row = await tx.row(f"{LEVEL} WHERE product_id = %s" + (" FOR UPDATE" if lock else ""), (product_id,))
+    return Level(*row) if row else None
+
+
+async def levels(tx: Tx, product_ids: Sequence[str]) -> dict[str, int]:
+    """Units available, per product that has a stock row."""
+    rows = await tx.rows("SELECT product_id, available FROM stock WHERE product_id = ANY(%s)", (list(product_ids),))
+    return dict(rows)
+
+
+async def product_exists(tx: Tx, product_id: str) -> bool:
+    return await tx.row("SELECT 1 FROM products WHERE product_id = %s", (product_id,)) is not None
+
+
+async def create(tx: Tx, product_id: str, units: int) -> Level:
+    """The product's first stock: a recorded adjustment. The row must not exist."""
+    await tx.execute("INSERT INTO stock (product_id, available, version) VALUES (%s, %s, 1)", (product_id, units))
+    await _record(tx, Level(product_id, units, 0, 0, 1), units, "INITIAL")
+    return Level(product_id, units, 0, 0, 1)
+
+
+async def reset(tx: Tx, before: Level, units: int) -> Level:
+    """Set a locked product's available units: a recorded adjustment that the audit counts."""
+    after = Level(before.product_id, units, before.buyer_limit, before.epoch, before.version + 1)
+    await tx.execute(
+        "UPDATE stock SET available = %s, version = %s WHERE product_id = %s",
+        (after.available, after.version, after.product_id),
+    )
+    await _record(tx, after, units - before.available, "RESET")
+    return after
+
+
+async def _record(tx: Tx, after: Level, delta: int, reason: str) -> None:
+    await tx.execute(
+        "INSERT INTO inventory_adjustment (product_id, delta, reason, adjusted_at) VALUES (%s, %s, %s, %s)",
+        (after.product_id, delta, reason, tx.now),
+    )
+    adjusted = StockAdjusted(productId=after.product_id, delta=delta, available=after.available, reason=reason)
+    tx.emit(adjusted, key=after.product_id, sequence=after.version)
+
+
+async def raise_epoch(tx: Tx, locked: Level) -> int:
+    """The next epoch: claims of every gate before it can no longer commit."""
+    await tx.execute("UPDATE stock SET epoch = %s WHERE product_id = %s", (locked.epoch + 1, locked.product_id))
+    return locked.epoch + 1
+
+
+async def buyers(tx: Tx, product_id: str) -> list[tuple[str, int]]:
+    """(buyer, units counted against the limit)."""
+    rows = await tx.rows("SELECT buyer_id, units FROM buyer_units WHERE product_id = %s AND units > 0", (product_id,))
+    return [(buyer_id, units) for buyer_id, units in rows]
+
+
+async def releasable(tx: Tx, product_id: str) -> list[tuple[str, int, str]]:
+    """(claim, units, buyer) of orders whose units may still come back."""
+    rows = await tx.rows(
+        """
+        SELECT o.claim_id::text, i.qty, o.buyer_id FROM orders o JOIN order_items i USING (order_id)
+        WHERE i.product_id = %s AND o.status IN ('CONFIRMED', 'PAID')
+        """,
+        (product_id,),
+    )
+    return [(claim_id, qty, buyer_id) for claim_id, qty, buyer_id in rows]
+
+
+async def void_claims(tx: Tx, claim_ids: Sequence[str]) -> dict[str, str]:
+    """
+    End claims whose process went silent, by writing their rows first.
+
+    Waits for a transaction that is writing the same claim; what that one decided holds.
+
+    Returns:
+        claim → ``void``, or ``won`` where an order had it.
+    """
+    ordered = sorted(claim_ids)
+    await tx.execute(
+        "INSERT INTO claims (claim_id, state) SELECT unnest(%s::uuid[]), 'void' ON CONFLICT DO NOTHING", (ordered,)
+    )
+    rows = await tx.rows("SELECT claim_id::text, state FROM claims WHERE claim_id = ANY(%s::uuid[])", (ordered,))
+    return dict(rows)

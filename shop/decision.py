@@ -1,0 +1,203 @@
+"""What becomes of a batch of wishes, given what PostgreSQL says under lock. Pure: rows in, outcomes out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shop.order import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An Idempotency-Key: ``scope`` names it (caller, method, path, key), ``payload_hash`` what came with it."""
+
+    scope: bytes
+    payload_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """
+    One order to be written.
+
+    Args:
+        order: its lines priced or not; the decision prices a new order's.
+        epochs: the gate's, one per line; empty where the gate refused.
+        waiting: the order is PENDING in the table; otherwise it is new.
+        refused: the gate's no to a waiting order, which cancels it.
+    """
+
+    order: Order
+    epochs: tuple[int, ...] = ()
+    key: Key | None = None
+    waiting: bool = False
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StockRow:
+    """One product under lock; ``sale`` is its flash sale that has not ended, if any."""
+
+    available: int
+    epoch: int
+    version: int
+    buyer_limit: int
+    price_minor: int
+    currency: str
+    sale: "SaleRow | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaleRow:
+    price_minor: int
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The first reply to an Idempotency-Key."""
+
+    order_id: str
+    payload_hash: bytes
+    status: int
+    body: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """``units``: (product, buyer) → units counted against the limit; ``waiting``: order → its row, PENDING or not."""
+
+    stock: dict[str, StockRow] = field(default_factory=dict)
+    units: dict[tuple[str, str], int] = field(default_factory=dict)
+    claims: Mapping[str, str] = field(default_factory=dict)
+    keys: dict[bytes, Stored] = field(default_factory=dict)
+    waiting: Mapping[str, Order] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Stock is taken: the order as it is now, CONFIRMED."""
+
+    order: Order
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A waiting order ends CANCELED, without having held stock."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The key was used before: its first reply, again."""
+
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """
+    Nothing is written.
+
+    Args:
+        reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN; VOID (settled by another), STALE (a newer gate),
+            NOT_WAITING, WON_BEFORE; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
+        product_id: whose gate was wrong and is to be rebuilt, for the last two.
+    """
+
+    reason: str
+    product_id: str = ""
+
+
+Outcome = Held | Dropped | Repeated | Denied
+
+
+def decide(intents: Sequence[Intent], facts: Facts, now: datetime) -> list[Outcome]:
+    """
+    Args:
+        facts: read under the stock rows' locks; counted down as units are given out.
+        now: aware UTC; decides which sale price holds.
+
+    Returns:
+        One outcome per intent, in order; a refused one leaves nothing behind for the others.
+    """
+    return [_decide_one(intent, facts, now) for intent in intents]
+
+
+def _decide_one(intent: Intent, facts: Facts, now: datetime) -> Outcome:
+    if intent.waiting:
+        order = facts.waiting.get(intent.order.order_id)
+        if order is None or order.status != "PENDING":
+            return Denied("NOT_WAITING")
+        if intent.refused:
+            return Dropped(replace(order, status="CANCELED", cancel_reason=intent.refused, version=order.version + 1))
+    known = _known(intent, facts)
+    if known is not None:
+        return known
+    denied = _denied(intent, facts, now)
+    if denied is not None:
+        return denied
+    return _hold(intent, facts, now)
+
+
+def _known(intent: Intent, facts: Facts) -> Outcome | None:
+    stored = facts.keys.get(intent.key.scope) if intent.key else None
+    if stored is not None and intent.key is not None:
+        return Repeated(stored) if stored.payload_hash == intent.key.payload_hash else Denied("KEY_REUSED")
+    ended = facts.claims.get(intent.order.claim_id or "")
+    if ended is not None:
+        return Denied("VOID" if ended == "void" else "WON_BEFORE")
+    return None
+
+
+def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
+    for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
+        row = facts.stock.get(line.product_id)
+        if row is None:
+            return Denied("UNKNOWN_PRODUCT")
+        if row.epoch != epoch:
+            return Denied("STALE", line.product_id)
+        if not intent.waiting and not is_open(row.sale, now):
+            return Denied("SALE_NOT_OPEN", line.product_id)
+        counted = facts.units.get((line.product_id, intent.order.buyer_id), 0)
+        if row.buyer_limit and counted + line.qty > row.buyer_limit:
+            return Denied("LIMIT_REACHED", line.product_id)
+        if row.available < line.qty:
+            return Denied("SOLD_OUT", line.product_id)
+    return None
+
+
+def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
+    order = intent.order
+    if intent.waiting:
+        waiting = facts.waiting[order.order_id]
+        order = replace(waiting, status="CONFIRMED", claim_id=order.claim_id, version=waiting.version + 1)
+    else:
+        order = priced(replace(order, status="CONFIRMED", version=2), facts.stock, now)
+    for line in order.lines:
+        row = facts.stock[line.product_id]
+        facts.stock[line.product_id] = replace(row, available=row.available - line.qty)
+        at = (line.product_id, order.buyer_id)
+        facts.units[at] = facts.units.get(at, 0) + line.qty
+    return Held(order, intent.key)
+
+
+def is_open(sale: SaleRow | None, now: datetime) -> bool:
+    """A product without a sale sells always; one with a sale from its first second on. After its end: list price."""
+    return sale is None or sale.starts_at <= now
+
+
+def unit_price(row: StockRow, now: datetime) -> int:
+    """Minor units: the sale's price while it is open, else the list price."""
+    if row.sale is not None and row.sale.starts_at <= now < row.sale.ends_at:
+        return row.sale.price_minor
+    return row.price_minor
+
+
+def priced(order: Order, stock: Mapping[str, StockRow], now: datetime) -> Order:
+    """The order with its lines' prices as they are now."""
+    lines = tuple(replace(line, price_minor=unit_price(stock[line.product_id], now)) for line in order.lines)
+    return replace(order, lines=lines, currency=stock[lines[0].product_id].currency)

@@ -1,0 +1,144 @@
+"""
+The stock gate: Redis admits at most as many claims as there are units, each with a lease.
+
+It is fast and may be wrong; PostgreSQL decides (``shop.db.commit``). Keys, all in one slot: ``{gate}:p:<product>``
+(hash: epoch, left, limit, version), ``b:`` (buyer → units), ``c:`` (claim → qty, buyer, key), ``k:`` (key → claim),
+``z:`` (claim → lease's end, ms), ``{gate}:products``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+import msgspec
+from redis.asyncio import Redis
+
+BUYERS_MAX = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    What is asked of the gate.
+
+    Args:
+        claim_id: new for each attempt; the same again answers the same.
+        key: names the request, so that its repetition is seen; empty for none.
+        lines: (product, units > 0), a product at most once.
+    """
+
+    claim_id: str
+    buyer_id: str
+    key: str
+    lines: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``epochs``, one per line, when WON; ``detail`` is the other claim's id when SEEN, else the product."""
+
+    verdict: Literal["WON", "SEEN", "MISSING", "LIMIT", "SOLD_OUT"]
+    detail: str = ""
+    epochs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One product as the gate has it; ``buyers`` hold a claim, None where there are too many to copy."""
+
+    epoch: int
+    left: int
+    version: int
+    leases: int
+    buyers: frozenset[str] | None = None
+
+
+def _script(name: str) -> str:
+    return (files(__name__) / f"{name}.lua").read_text()
+
+
+class Gate:
+    """The gate's commands; each raises ``redis.RedisError`` where Redis is away, and may then have been carried out."""
+
+    def __init__(self, redis: Redis, lease_s: float) -> None:
+        self._redis = redis
+        self._lease_ms = int(lease_s * 1000)
+        self._claim = redis.register_script(_script("claim"))
+        self._release = redis.register_script(_script("release"))
+        self._load = redis.register_script(_script("load"))
+
+    async def claim(self, wishes: Sequence[Wish]) -> list[Answer]:
+        """One answer per wish, in order; one script call for all."""
+        arguments: list[str | int] = [self._lease_ms]
+        for wish in wishes:
+            arguments += (wish.claim_id, wish.buyer_id, wish.key, len(wish.lines))
+            for line in wish.lines:
+                arguments += line
+        told = iter(await self._claim(args=arguments))
+        return [_answer(verdict.decode(), detail.decode()) for verdict, detail in zip(told, told, strict=True)]
+
+    async def confirm(self, claims: Iterable[tuple[str, str]]) -> None:
+        """End the leases of (product, claim) pairs that PostgreSQL has committed."""
+        pipe = self._redis.pipeline(transaction=False)
+        for product_id, claim_id in claims:
+            pipe.zrem(f"{{gate}}:z:{product_id}", claim_id)
+        await pipe.execute()
+
+    async def release(self, claims: Iterable[tuple[str, str]]) -> int:
+        """Give (product, claim) pairs back; how many the gate still held."""
+        arguments = [part for pair in claims for part in pair]
+        return int(await self._release(args=arguments)) if arguments else 0
+
+    async def load(
+        self,
+        product_id: str,
+        *,
+        epoch: int,
+        left: int,
+        limit: int,
+        buyers: Sequence[tuple[str, int]],
+        claims: Sequence[tuple[str, int, str]],
+    ) -> bool:
+        """Make the product's gate anew; False where the gate is of this epoch or a newer one already."""
+        rows = [msgspec.json.encode(part) for part in (buyers, claims)]
+        return bool(await self._load(args=[product_id, epoch, left, limit, *rows]))
+
+    async def look(self, product_id: str, *, buyers: bool = False) -> Shelf | None:
+        """The product as it stands, one moment; None where the gate does not know it."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
+        pipe.zcard(f"{{gate}}:z:{product_id}")
+        pipe.hlen(f"{{gate}}:b:{product_id}")
+        (epoch, left, version), leases, count = await pipe.execute()
+        if epoch is None:
+            return None
+        known = await self._buyers(product_id) if buyers and count <= BUYERS_MAX else None
+        return Shelf(int(epoch), int(left), int(version), int(leases), known)
+
+    async def _buyers(self, product_id: str) -> frozenset[str]:
+        names = await self._redis.hkeys(f"{{gate}}:b:{product_id}")
+        return frozenset(_text(name) for name in names)
+
+    async def products(self) -> list[str]:
+        """Every product the gate knows."""
+        return sorted(_text(name) for name in await self._redis.smembers("{gate}:products"))
+
+    async def leases(self, product_id: str) -> list[tuple[str, float]]:
+        """Open leases: (claim, seconds until it ends; negative when it has), by Redis's own clock."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.time()
+        pipe.zrange(f"{{gate}}:z:{product_id}", 0, -1, withscores=True)
+        (seconds, micros), rows = await pipe.execute()
+        now_ms = seconds * 1000 + micros / 1000
+        return [(claim.decode(), (deadline - now_ms) / 1000) for claim, deadline in rows]
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _answer(verdict: str, detail: str) -> Answer:
+    if verdict == "WON":
+        return Answer("WON", epochs=tuple(int(epoch) for epoch in detail.split(",")))
+    return Answer(verdict, detail)  # type: ignore[arg-type]  # the script's own words

@@ -1,0 +1,56 @@
+-- Claims for many wishes, each whole or not at all.
+-- ARGV: lease_ms; then per wish: claim, buyer, key ('' for none), lines, and per line: product, qty.
+-- Returns per wish two strings: WON and its lines' epochs | SEEN and the claim that has this key |
+-- MISSING, LIMIT or SOLD_OUT and the product.
+local time = redis.call('TIME')
+local deadline = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
+local answers = {}
+local at = 2
+
+local function refusal(claim, buyer, key, first, count)
+  for line = 0, count - 1 do
+    local product, qty = ARGV[first + 2 * line], tonumber(ARGV[first + 2 * line + 1])
+    local shelf = redis.call('HMGET', '{gate}:p:' .. product, 'left', 'limit')
+    if not shelf[1] then return 'MISSING', product end
+    if key ~= '' then
+      local other = redis.call('HGET', '{gate}:k:' .. product, key)
+      if other and other ~= claim then return 'SEEN', other end
+    end
+    local limit = tonumber(shelf[2])
+    if limit > 0 and tonumber(redis.call('HGET', '{gate}:b:' .. product, buyer) or 0) + qty > limit then
+      return 'LIMIT', product
+    end
+    if tonumber(shelf[1]) < qty then return 'SOLD_OUT', product end
+  end
+end
+
+local function take(claim, buyer, key, first, count)
+  local epochs = {}
+  for line = 0, count - 1 do
+    local product, qty = ARGV[first + 2 * line], tonumber(ARGV[first + 2 * line + 1])
+    local shelf = '{gate}:p:' .. product
+    if redis.call('HSETNX', '{gate}:c:' .. product, claim, cjson.encode({qty, buyer, key})) == 1 then
+      redis.call('HINCRBY', shelf, 'left', -qty)
+      redis.call('HINCRBY', shelf, 'version', 1)
+      redis.call('HINCRBY', '{gate}:b:' .. product, buyer, qty)
+      if key ~= '' then redis.call('HSET', '{gate}:k:' .. product, key, claim) end
+      redis.call('ZADD', '{gate}:z:' .. product, deadline, claim)
+    end
+    epochs[line + 1] = redis.call('HGET', shelf, 'epoch')
+  end
+  return table.concat(epochs, ',')
+end
+
+while at <= #ARGV do
+  local claim, buyer, key, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local first = at + 4
+  local answer, detail
+  if redis.call('HEXISTS', '{gate}:c:' .. ARGV[first], claim) == 0 then
+    answer, detail = refusal(claim, buyer, key, first, count)
+  end
+  if not answer then answer, detail = 'WON', take(claim, buyer, key, first, count) end
+  answers[#answers + 1] = answer
+  answers[#answers + 1] = detail
+  at = first + 2 * count
+end
+return answers

@@ -1,0 +1,20 @@
+-- Gives claims back, each once: a claim the gate does not hold is nothing to it.
+-- ARGV: pairs of product, claim. Returns how many were given back.
+local released = 0
+for at = 1, #ARGV, 2 do
+  local product, claim = ARGV[at], ARGV[at + 1]
+  local held = redis.call('HGET', '{gate}:c:' .. product, claim)
+  if held then
+    local qty, buyer, key = unpack(cjson.decode(held))
+    redis.call('HDEL', '{gate}:c:' .. product, claim)
+    redis.call('ZREM', '{gate}:z:' .. product, claim)
+    redis.call('HINCRBY', '{gate}:p:' .. product, 'left', qty)
+    redis.call('HINCRBY', '{gate}:p:' .. product, 'version', 1)
+    if redis.call('HINCRBY', '{gate}:b:' .. product, buyer, -qty) <= 0 then
+      redis.call('HDEL', '{gate}:b:' .. product, buyer)
+    end
+    if key ~= '' then redis.call('HDEL', '{gate}:k:' .. product, key) end
+    released = released + 1
+  end
+end
+return released

@@ -1,0 +1,111 @@
+"""An order and its states: PENDING → CONFIRMED (stock held) → PAID → FULFILLED; CANCELED from the first three."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from shop.event import rfc3339
+from shop.money import decimal_amount
+from shop.problem import Refused
+
+Status = Literal["PENDING", "CONFIRMED", "PAID", "FULFILLED", "CANCELED"]
+Path = Literal["sync", "async", "orders"]
+
+STEPS: dict[str, frozenset[str]] = {
+    "PENDING": frozenset({"CONFIRMED", "CANCELED"}),
+    "CONFIRMED": frozenset({"PAID", "CANCELED"}),
+    "PAID": frozenset({"FULFILLED", "CANCELED"}),
+    "FULFILLED": frozenset(),
+    "CANCELED": frozenset(),
+}
+HOLDS_STOCK = frozenset({"CONFIRMED", "PAID", "FULFILLED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``price_minor`` is per unit, in the order's currency."""
+
+    product_id: str
+    qty: int
+    price_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """``version`` is the sequence of its newest event."""
+
+    order_id: str
+    buyer_id: str
+    status: str
+    lines: tuple[Line, ...]
+    currency: str
+    path: str
+    version: int
+    created_at: datetime
+    claim_id: str | None = None
+    cancel_reason: str | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+
+    @property
+    def total_minor(self) -> int:
+        return sum(line.qty * line.price_minor for line in self.lines)
+
+
+def may_become(status: str, wanted: str) -> bool:
+    """Whether the state machine has this step."""
+    return wanted in STEPS[status]
+
+
+def refuse_step(order_id: str, status: str, wanted: str) -> Refused:
+    """The answer to a step that the state machine lacks."""
+    allowed = ", ".join(sorted(STEPS[status])) or "nothing"
+    return Refused(
+        "illegal-step",
+        f"Order {order_id} is {status}; from there it can become {allowed}, not {wanted}.",
+        orderId=order_id,
+        orderStatus=status,
+    )
+
+
+def wire_id(id: str) -> str | int:
+    """The seed's numeric ids as JSON numbers, all others as strings."""
+    return int(id) if id.isdecimal() and id.isascii() and (id == "0" or id[0] != "0") and len(id) < 16 else id
+
+
+def purchase_document(order: Order) -> dict[str, Any]:
+    """The seed's answer to a purchase of one product."""
+    line = order.lines[0]
+    return {
+        "orderId": order.order_id,
+        "status": order.status,
+        "productId": wire_id(line.product_id),
+        "quantity": line.qty,
+        "userId": wire_id(order.buyer_id),
+        "totalAmount": decimal_amount(order.total_minor, order.currency),
+        "currency": order.currency,
+        "createdAt": rfc3339(order.created_at),
+    }
+
+
+def order_document(order: Order) -> dict[str, Any]:
+    """An order as ``GET /api/v1/orders/{id}`` shows it."""
+    document: dict[str, Any] = {
+        "orderId": order.order_id,
+        "status": order.status,
+        "userId": wire_id(order.buyer_id),
+        "items": [
+            {
+                "productId": wire_id(line.product_id),
+                "qty": line.qty,
+                "price": decimal_amount(line.price_minor, order.currency),
+            }
+            for line in order.lines
+        ],
+        "totalAmount": decimal_amount(order.total_minor, order.currency),
+        "currency": order.currency,
+        "createdAt": rfc3339(order.created_at),
+    }
+    if order.cancel_reason:
+        document["reason"] = order.cancel_reason
+    return document
