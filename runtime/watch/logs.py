@@ -1,0 +1,118 @@
+"""Logs as JSON, one object a line, each saying what it is about: operation, orderId, traceId, userId, eventType."""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Self, TextIO
+
+from pythonjsonlogger.msgspec import MsgspecFormatter
+
+from runtime.watch import stall, tracing
+
+# Of a person a log holds ids, nothing else; of a secret nothing at all.
+WITHHELD = frozenset(
+    [
+        "address",
+        "authorization",
+        "card",
+        "cookie",
+        "email",
+        "name",
+        "password",
+        "phone",
+        "secret",
+        "session",
+        "signature",
+        "ticket",
+        "token",
+    ]
+)
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_about: ContextVar[Mapping[str, str]] = ContextVar("about", default=_NOTHING)
+
+
+class bind:
+    """
+    ``bind(orderId=…)`` says what this task is about from here on; ``with bind(…):`` within the block only.
+
+    Args:
+        ids: ``orderId``, ``userId``, ``eventType`` and other ids; None leaves one out.
+    """
+
+    __slots__ = ("_token",)
+
+    def __init__(self, **ids: str | None) -> None:
+        added = {key: value for key, value in ids.items() if value is not None}
+        self._token: Token[Mapping[str, str]] = _about.set({**_about.get(), **added})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _about.reset(self._token)
+
+
+def start(level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Every logger of this process, uvicorn's included, writes JSON lines to ``stream`` (standard error)."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    for name in ("httpx", "httpcore"):  # they tell every URL at INFO, queries included
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class JsonLines(MsgspecFormatter):
+    """What is bound is read when a record is written, so a filtered one costs nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(fmt=["message"])
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """
+        ``time`` (RFC 3339, UTC, ms), ``level``, ``logger``, ``message``, what is bound, what the call gave as
+        ``extra``, and ``exception``.
+        """
+        log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        log_data["level"] = record.levelname
+        log_data["logger"] = record.name
+        if operation := stall.current():
+            log_data["operation"] = operation
+        if traceparent := tracing.current():
+            log_data["traceId"] = tracing.trace_id(traceparent)
+        log_data.update(_about.get())
+        super().add_fields(log_data, record, message_dict)
+        for key in log_data:
+            if key.lower() in WITHHELD:
+                log_data[key] = "withheld"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever is in it."""
+        if record.name == "uvicorn.access":
+            record = _without_the_client(record)
+        return super().format(record)
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """JSON; text that is no Unicode (half a surrogate pair) is escaped rather than lost with its record."""
+        try:
+            return super().jsonify_log_record(log_data)
+        except UnicodeEncodeError:
+            return json.dumps(log_data, default=str)
+
+
+def _without_the_client(record: logging.LogRecord) -> logging.LogRecord:
+    if not (isinstance(record.args, tuple) and len(record.args) == 5):
+        return record
+    _client, method, target, _version, status = record.args
+    path = str(target).partition("?")[0]  # a query may hold a ticket
+    told = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "request", None, None)
+    told.created, told.msecs = record.created, record.msecs
+    told.__dict__.update(method=method, path=path, status=status)
+    return told

@@ -1,0 +1,103 @@
+"""One JSON object a line, saying what it is about and nothing of whom beyond ids."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runtime.watch import logs
+from runtime.watch.logs import bind
+from runtime.watch.stall import running
+from runtime.watch.tracing import span
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+log = logging.getLogger("shop.test")
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+    written = io.StringIO()
+    logs.start("INFO", written)
+    yield written
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_says_operation_order_trace_user_and_event_type(stream: io.StringIO) -> None:
+    with running("pay"), span("deliver", traceparent=TRACEPARENT), bind(orderId="o-1", eventType="order.confirmed"):
+        bind(userId="u-9")
+        log.info("charged %d", 4990, extra={"attempt": 2})
+    (line,) = lines(stream)
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "level": "INFO",
+        "logger": "shop.test",
+        "operation": "pay",
+        "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "orderId": "o-1",
+        "userId": "u-9",
+        "eventType": "order.confirmed",
+        "message": "charged 4990",
+        "attempt": 2,
+    }
+
+
+async def test_what_one_task_binds_another_does_not_say(stream: io.StringIO) -> None:
+    async def about(order: str) -> None:
+        bind(orderId=order)
+        await asyncio.sleep(0)
+        log.info("done")
+
+    await asyncio.gather(about("o-1"), about("o-2"))
+    log.info("outside")
+    assert [line.get("orderId") for line in lines(stream)] == ["o-1", "o-2", None]
+
+
+def test_a_line_stays_one_line_whatever_is_in_it(stream: io.StringIO) -> None:
+    log.info("forged\n{'level': 'CRITICAL'}\r\u2028", extra={"odd": object, "half": "\ud800"})
+    try:
+        raise ValueError("several\nlines")
+    except ValueError:
+        log.exception("failed")
+    texts = stream.getvalue().split("\n")[:-1]
+    forged, failed = (json.loads(text) for text in texts)
+    assert forged["message"].startswith("forged\n")
+    assert "ValueError: several\nlines" in failed["exc_info"]
+
+
+def test_uvicorns_loggers_write_the_same_and_no_client_address_or_query(stream: io.StringIO) -> None:
+    logging.getLogger("uvicorn.error").info("Started server")
+    logging.getLogger("uvicorn.access").info(
+        '%s - "%s %s HTTP/%s" %d', "203.0.113.9:5000", "GET", "/sse/orders/1?ticket=abc", "1.1", 200
+    )
+    started, access = lines(stream)
+    assert started["message"] == "Started server"
+    assert (access["method"], access["path"], access["status"]) == ("GET", "/sse/orders/1", 200)
+    assert "203.0.113.9" not in stream.getvalue()
+    assert "ticket" not in stream.getvalue()
+
+
+def test_what_is_no_id_is_withheld(stream: io.StringIO) -> None:
+    log.warning("refused", extra={"email": "a@b.example", "Authorization": "Bearer x", "buyerId": "7"})
+    (line,) = lines(stream)
+    assert (line["email"], line["Authorization"], line["buyerId"]) == ("withheld", "withheld", "7")
+
+
+def test_a_filtered_line_is_never_put_together(stream: io.StringIO) -> None:
+    class Costly:
+        def __str__(self) -> str:
+            raise AssertionError("put together")
+
+    log.debug("%s", Costly())
+    assert stream.getvalue() == ""
