@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,6 +13,7 @@ from psycopg import sql
 from runtime.settings import Settings
 from runtime.stack import Stack
 from shop.db.migrate import migrate
+from tests.stack.running_shop import RunningShop
 
 TEMPLATE = "template_migrated"
 
@@ -54,6 +55,29 @@ def settings(database_url: str, redis_url: str) -> Settings:
     return Settings(
         database_url=database_url, redis_url=redis_url, session_secret="of the tests alone, 32 bytes or more"
     )
+
+
+@pytest.fixture
+def start_shop(tmp_path: Path) -> Iterator[Callable[..., RunningShop]]:
+    """Starts whole shops as ./scripts/up does, each a process on a free port; all are stopped after the test."""
+    shops: list[RunningShop] = []
+
+    def start(
+        data: Path | None = None, *, port: int = 0, workers: int = 1, ready: bool = True, **environ: str
+    ) -> RunningShop:
+        place = data or tmp_path / f"shop-{len(shops)}"
+        shops.append(RunningShop(place, port=port, workers=workers, environ=environ))
+        return shops[-1].wait_ready() if ready else shops[-1]
+
+    yield start
+    for shop in shops:
+        shop.stop()
+
+
+@pytest.fixture
+def shop(start_shop: Callable[..., RunningShop]) -> RunningShop:
+    """One running shop with one worker and the demo's goods."""
+    return start_shop()
 
 
 def _database(server_url: str, name: str) -> str:

@@ -1,5 +1,6 @@
 """One child process: started in its own process group, stopped by a signal and, when that does not help, killed."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -79,17 +80,17 @@ def stop(child: subprocess.Popen[bytes], how: signal.Signals, grace_s: float) ->
 def end_foreign(pid: int, how: signal.Signals, grace_s: float, pause: Pause = time.sleep) -> None:
     """Stop a process that is not our child (left over from a crash); past the grace it is killed."""
     for sign in (how, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
         until = time.monotonic() + grace_s
         while time.monotonic() < until:
-            try:
-                os.kill(pid, sign)
-            except ProcessLookupError:
+            if not command_of(pid):
                 return
-            pause(POLL_S * 5)
+            pause(POLL_S)
 
 
 def command_of(pid: int) -> str:
-    """The command line of a live process, blank-separated; empty when there is none."""
+    """The command line of a live process, blank-separated; empty when there is none, or one dead but not yet reaped."""
     try:
         if PROC.exists():
             return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()

@@ -47,7 +47,6 @@ class Valkey:
 
     def prepare(self, pause: Pause = time.sleep) -> str | None:
         """Stop one left over from a crash, and say so."""
-        self.home.mkdir(mode=0o700, exist_ok=True)
         try:
             pid = int((self.home / "pid").read_text())
         except (OSError, ValueError):
@@ -60,6 +59,7 @@ class Valkey:
 
     def spawn(self) -> None:
         """Start the server without waiting for it; it must not be running."""
+        self.home.mkdir(mode=0o700, exist_ok=True)
         self.socket.unlink(missing_ok=True)
         options = [part for name, value in SETTINGS.items() for part in (f"--{name}", value)]
         command: list[str | Path] = [_binary(), "--dir", self.home, "--unixsocket", self.socket, *options]
