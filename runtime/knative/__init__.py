@@ -1,0 +1,1 @@
+"""What Knative does on a cluster, done in this process from the same ``eventing/*.yaml``: broker, triggers, cron."""

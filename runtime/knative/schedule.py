@@ -1,0 +1,54 @@
+"""When a PingSource ticks: cron with five fields, or six with seconds first, or one of cron's names, in a time zone."""
+
+import re
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+_NAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_ALSO_KNATIVES = re.compile(r"[0-9*,/?\- ]|MON|TUE|WED|THU|FRI|SAT|SUN|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC")
+
+
+class BadSchedule(ValueError):
+    """The message says what is allowed."""
+
+
+class Schedule:
+    """
+    Args:
+        expression: what both cronsim and Knative's parser read; their own extensions (L, W, #, @every) are refused.
+        timezone: an IANA name.
+
+    Raises:
+        BadSchedule: one of them cannot be read.
+    """
+
+    def __init__(self, expression: str, timezone: str = "UTC") -> None:
+        self.expression = expression
+        cron = _NAMES.get(expression.strip().lower(), expression).upper()
+        if _ALSO_KNATIVES.sub("", cron):
+            raise BadSchedule(
+                f"{expression!r} is not cron. Allowed: five or six fields of numbers, names, * , - /; @daily."
+            )
+        self._cron = cron.replace("?", "*")
+        try:
+            self._zone: tzinfo = UTC if timezone == "UTC" else ZoneInfo(timezone)
+        except (KeyError, ValueError, OSError):
+            raise BadSchedule(f"timezone {timezone!r} is not known. Allowed: names like Europe/Berlin.") from None
+        try:
+            CronSim(self._cron, datetime(2026, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            raise BadSchedule(f"{expression!r} is not cron: {error}.") from None
+
+    def after(self, moment: datetime) -> datetime:
+        """The first tick later than ``moment``; both aware, the answer in UTC."""
+        return next(CronSim(self._cron, moment.astimezone(self._zone))).astimezone(UTC)
