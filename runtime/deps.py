@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from runtime.poke import Pokes
 from runtime.settings import Settings, read
 from shop.db.pool import Database, Pool, new_pool
 from shop.event import new_id
@@ -33,7 +34,7 @@ class Deps:
     """
     Args:
         db: this operation's share of the connection pool.
-        poke: wakes an operation that has something due; returns at once.
+        pokes: who is awake in this process because something is due.
         committed: tells who reads the log that there is something new.
     """
 
@@ -42,10 +43,14 @@ class Deps:
     redis: Redis
     clock: Clock
     pool: Pool
-    poke: Callable[[str], None] = lambda operation: None
+    pokes: Pokes
     committed: Callable[[], None] = lambda: None
     new_id: Callable[[], str] = new_id
     made: dict[Any, Any] = field(default_factory=dict)
+
+    def poke(self, operation: str) -> None:
+        """Wake an operation that has something due; returns at once."""
+        self.pokes.poke(operation)
 
     def one(self, make: "Callable[[Deps], T]") -> T:
         """What ``make`` answered the first time: one per process and event loop."""
@@ -80,7 +85,7 @@ def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
         )
     )
     db = Database(pool, operation="host", now=clock.now, share=settings.pool_max)
-    return Deps(settings=settings, db=db, redis=redis, clock=clock, pool=pool)
+    return Deps(settings=settings, db=db, redis=redis, clock=clock, pool=pool, pokes=Pokes(clock))
 
 
 _by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Deps]" = WeakKeyDictionary()

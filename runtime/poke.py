@@ -49,6 +49,10 @@ class Pokes:
         """``wake`` is what a poke starts here: it should end in ``stay``."""
         self._wakes[operation] = wake
 
+    def knows(self, operation: str) -> bool:
+        """Whether a poke reaches ``operation`` in this process."""
+        return operation in self._wakes
+
     def poke(self, operation: str) -> None:
         """
         Wake ``operation``; returns at once. One that is awake looks again; one that nobody registered here is left

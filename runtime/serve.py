@@ -18,7 +18,9 @@ from shop.problem import Malformed, NotFound, Problem, Unavailable
 log = logging.getLogger(__name__)
 Data = TypeVar("Data")
 PING = "dev.knative.sources.ping"
+POKE = "/poke"
 Handler = Callable[[Request, Deps], Awaitable[Reply]]
+Wake = Callable[[Deps], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -67,11 +69,6 @@ def on(message: type[M], handler: Callable[[Received[M], Deps], Awaitable[CloudE
     return Hears(message.TYPE, message, handler)
 
 
-def on_schedule(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
-    """A PingSource's tick."""
-    return Hears(PING, None, handler)
-
-
 def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
     """Every event, its data as bytes."""
     return Hears("*", None, handler)
@@ -81,6 +78,7 @@ def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent 
 class Operation:
     """
     Args:
+        wake: does what is due and stays while more is due soon; called by a poke, and by a PingSource's tick.
         connections: of PostgreSQL, at most, held by this operation in one process.
         concurrency: requests under way; one more is answered 503.
         deadline_s: for one request.
@@ -89,6 +87,7 @@ class Operation:
     name: str
     routes: Sequence[Route] = ()
     hears: Sequence[Hears] = ()
+    wake: Wake | None = None
     connections: int = 2
     concurrency: int = 256
     deadline_s: float = 30.0
@@ -96,6 +95,9 @@ class Operation:
     _shared: dict[int, Deps] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.wake is not None:
+            self.hears = (*self.hears, Hears(PING, None, self._tick))
+            self.routes = (*self.routes, post(POKE, self._poked))
         self._exact = {(route.method, route.path): route for route in self.routes if "{" not in route.path}
 
     @property
@@ -142,6 +144,19 @@ class Operation:
                     return route, params
         return None, {}
 
+    async def _tick(self, event: Received[bytes], deps: Deps) -> None:
+        await self._wake(deps)
+
+    async def _poked(self, request: Request, deps: Deps) -> Reply:
+        await self._wake(deps)
+        return Reply(204)
+
+    async def _wake(self, deps: Deps) -> None:
+        if deps.pokes.knows(self.name):  # a host that stays up anyway
+            deps.pokes.poke(self.name)
+        elif self.wake is not None:
+            await self.wake(deps)
+
     def _listener(self, event_type: str) -> Hears:
         for heard in self.hears:
             if heard.type in (event_type, "*"):
@@ -168,12 +183,13 @@ def operation(
     *,
     routes: Sequence[Route] = (),
     events: Sequence[Hears] = (),
+    wake: Wake | None = None,
     connections: int = 2,
     concurrency: int = 256,
     deadline_s: float = 30.0,
 ) -> OperationFunction:
     """An async function named ``name`` for functions-framework (Starlette request in, response out)."""
-    made = Operation(name, routes, events, connections, concurrency, deadline_s)
+    made = Operation(name, routes, events, wake, connections, concurrency, deadline_s)
 
     async def function(request: Any) -> Any:
         from runtime import starlette_door

@@ -80,3 +80,8 @@ def schema_of(event_type: str) -> str:
     """``ecommerce.order.order.created.v1`` → …/ecommerce/order/order.created.v1.json"""
     domain, context, *name = event_type.split(".")
     return f"{SCHEMA_ROOT}/{domain}/{context}/{'.'.join(name)}.json"
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` is a UUID as ``new_id`` writes it."""
+    return len(text) == 36 and all(c in "0123456789abcdef-" for c in text) and text.count("-") == 4

@@ -7,3 +7,8 @@ def decimal_amount(minor: int, currency: str) -> float:
     """4990, USD → 49.9: the shortest decimal, exact in JSON up to 2^53 minor units."""
     exponent = EXPONENTS.get(currency, 2)
     return float(round(minor / 10**exponent, exponent)) if exponent else float(minor)
+
+
+def minor_amount(amount: float, currency: str) -> int:
+    """49.9, USD → 4990."""
+    return round(amount * 10 ** EXPONENTS.get(currency, 2))

@@ -109,7 +109,7 @@ async def _take(tx: Tx, before: Mapping[str, StockRow], after: Mapping[str, Stoc
         return None
     for id, qty, _ in taken:
         adjusted = StockAdjusted(productId=id, delta=-qty, available=after[id].available, reason="RESERVED")
-        tx.emit(adjusted, key=id, sequence=after[id].version + 1)
+        tx.emit(adjusted, key=id, sequence=after[id].version + 1, stockreason="reserved")
     return await tx.execute(
         """
         UPDATE stock SET available = stock.available - t.qty, version = stock.version + 1

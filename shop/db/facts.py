@@ -1,6 +1,7 @@
 """What a decision needs to know, read under lock in one round trip: orders first, then stock, each in id order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -66,7 +67,7 @@ async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[by
 
 async def _stock(stock: AsyncCursor[Any], sales: AsyncCursor[Any]) -> dict[str, StockRow]:
     sale_of = {product: SaleRow(*row) for product, *row in await sales.fetchall()}
-    return {row[0]: StockRow(*row[1:7], sale_of.get(row[0])) for row in await stock.fetchall()}
+    return {row[0]: replace(StockRow(*row[1:]), sale=sale_of.get(row[0])) for row in await stock.fetchall()}
 
 
 def _stored(order_id: str, payload_hash: bytes, status: int, body: str) -> Stored:

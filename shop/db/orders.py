@@ -181,4 +181,4 @@ async def _give_back(tx: Tx, order: Order) -> None:
             reason="RELEASED",
             reservations=[str(order.claim_id)],
         )
-        tx.emit(adjusted, key=line.product_id, sequence=version)
+        tx.emit(adjusted, key=line.product_id, sequence=version, stockreason="released")

@@ -61,7 +61,7 @@ async def _record(tx: Tx, after: Level, delta: int, reason: str) -> None:
         (after.product_id, delta, reason, tx.now),
     )
     adjusted = StockAdjusted(productId=after.product_id, delta=delta, available=after.available, reason=reason)
-    tx.emit(adjusted, key=after.product_id, sequence=after.version)
+    tx.emit(adjusted, key=after.product_id, sequence=after.version, stockreason=reason.lower())
 
 
 async def raise_epoch(tx: Tx, locked: Level) -> int:

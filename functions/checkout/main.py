@@ -1,0 +1,154 @@
+"""POST orders → 201 PENDING · sync/purchase → 200 the order, or 409 · async/purchase → 202 + tracking id"""
+
+import msgspec
+
+from runtime.auth import require_buyer
+from runtime.batch import Batcher
+from runtime.bodies import OrderBody, PurchaseBody, decoded
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from runtime.idempotency import correlation_of, key_of
+from runtime.serve import operation, post
+from runtime.till import Till
+from runtime.watch import metrics
+from runtime.watch.tracing import span
+from shop.db import intake
+from shop.db.commit import purchase_reply
+from shop.decision import Denied, Held, Intent, Key, Outcome, Repeated, Stored
+from shop.gate import Answer
+from shop.order import Line, Order, Path, order_document
+from shop.problem import Malformed
+from shop.refusal import refusal
+
+INTAKE_CONNECTIONS = 4
+
+
+async def purchase_now(request: Request, deps: Deps) -> Reply:
+    """Take the stock and the order in one transaction, or say at once why not."""
+    body = decoded(request.body, PurchaseBody)
+    buyer = await require_buyer(request, deps, str(body.userId))
+    till, product = deps.one(Till), str(body.productId)
+    if await till.sold_out.says_no(product, body.quantity, buyer):
+        raise refusal("SOLD_OUT", product)
+    key = key_of(request, buyer)
+    with span("checkout.purchase", request.headers.get("traceparent")) as trace:
+        order = _order(request, deps, buyer, "sync", (Line(product, body.quantity),), trace.traceparent)
+        outcome = await till.ring_up(Intent(order=order, key=key), key.scope.hex() if key else "")
+    return await _answer(outcome, product, key, till)
+
+
+async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till: Till) -> Reply:
+    match outcome:
+        case Held(order):
+            metrics.ORDERS_CREATED.of("sync").add()
+            return Reply(200, purchase_reply(order))
+        case Repeated(stored):
+            return Reply(stored.status, stored.body.encode())
+        case Denied(reason, product_id):
+            raise refusal(reason, product_id)
+        case Answer("SEEN") if key is not None:
+            stored_now = await till.first_reply(key.scope)
+            if stored_now is None:
+                raise refusal("SEEN")
+            return _repeat(stored_now, key)
+        case Answer(verdict):
+            if verdict == "SOLD_OUT":
+                till.sold_out.remember(product)
+            raise refusal(verdict, product)
+
+
+def _repeat(stored: Stored, key: Key) -> Reply:
+    if stored.payload_hash != key.payload_hash:
+        raise refusal("KEY_REUSED")
+    return Reply(stored.status, stored.body.encode())
+
+
+async def purchase_later(request: Request, deps: Deps) -> Reply:
+    """Take the order down; its stock is taken when its turn comes, and the tracking id tells how it went."""
+    body = decoded(request.body, PurchaseBody)
+    buyer = await require_buyer(request, deps, str(body.userId))
+    lines = (Line(str(body.productId), body.quantity),)
+    return await _take_down(request, deps, buyer, "async", lines, key_of(request, buyer))
+
+
+async def create_order(request: Request, deps: Deps) -> Reply:
+    """The same for an order of several products."""
+    body = decoded(request.body, OrderBody)
+    buyer = await require_buyer(request, deps, str(body.userId))
+    lines = tuple(Line(str(item.productId), item.qty) for item in body.items)
+    if len({line.product_id for line in lines}) < len(lines):
+        raise Malformed("product-twice", "Each product stands in one line; add its quantities up.")
+    return await _take_down(request, deps, buyer, "orders", lines, key_of(request, buyer, required=True))
+
+
+class Intake:
+    """Groups orders that arrive together into one transaction; one per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        db = deps.share("checkout", INTAKE_CONNECTIONS).db
+        self.requests: Batcher[intake.Request, Outcome] = Batcher(
+            lambda requests: intake.take_down(db, requests),
+            size_max=deps.settings.batch_max,
+            queue_max=deps.settings.queue_max,
+            parallel=2,
+        )
+
+
+async def _take_down(
+    request: Request, deps: Deps, buyer: str, path: Path, lines: tuple[Line, ...], key: Key | None
+) -> Reply:
+    reply_to = _accepted if path == "async" else _created
+    with span(f"checkout.{path}", request.headers.get("traceparent")) as trace:
+        order = _order(request, deps, buyer, path, lines, trace.traceparent)
+        outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to))
+    match outcome:
+        case Held(written):
+            metrics.ORDERS_CREATED.of(path).add()
+            status, text = reply_to(written)
+        case Repeated(stored):
+            status, text = stored.status, stored.body
+        case Denied(reason, product_id):
+            raise refusal(reason, product_id)
+        case _:
+            raise refusal("")
+    where = "/api/v1/async/purchase/" if path == "async" else "/api/v1/orders/"
+    order_id = outcome.order.order_id if isinstance(outcome, Held) else outcome.stored.order_id
+    return Reply(status, text.encode(), headers=(("location", where + order_id),))
+
+
+def _accepted(order: Order) -> tuple[int, str]:
+    url = f"/api/v1/async/purchase/{order.order_id}"
+    document = {"trackingId": order.order_id, "orderId": order.order_id, "status": "PENDING", "statusUrl": url}
+    return 202, msgspec.json.encode(document).decode()
+
+
+def _created(order: Order) -> tuple[int, str]:
+    return 201, msgspec.json.encode(order_document(order)).decode()
+
+
+def _order(request: Request, deps: Deps, buyer: str, path: Path, lines: tuple[Line, ...], traceparent: str) -> Order:
+    order_id = deps.new_id()
+    return Order(
+        order_id=order_id,
+        buyer_id=buyer,
+        status="PENDING",
+        lines=lines,
+        currency="",
+        path=path,
+        version=1,
+        created_at=deps.clock.now(),
+        claim_id=order_id if path == "sync" else None,
+        correlation_id=correlation_of(request),
+        traceparent=traceparent,
+    )
+
+
+checkout = operation(
+    "checkout",
+    routes=[
+        post("/api/v1/sync/purchase", purchase_now),
+        post("/api/v1/async/purchase", purchase_later),
+        post("/api/v1/orders", create_order),
+    ],
+    concurrency=8192,
+)

@@ -1,0 +1,29 @@
+"""CONFIRMED and not paid in time → order CANCELED, units released; at the exact second, poked by whoever confirms"""
+
+from datetime import datetime
+
+from runtime.deps import Deps
+from runtime.serve import operation
+from shop.db import due
+
+
+async def stay(deps: Deps) -> None:
+    """Cancel what is overdue; stay while something falls due within a minute."""
+
+    async def next_due() -> datetime | None:
+        async with deps.db.transaction() as tx:
+            return await due.first_pay_by(tx)
+
+    async def act() -> None:
+        while await _cancel_some(deps):
+            pass
+
+    await deps.pokes.stay("expire", next_due, act)
+
+
+async def _cancel_some(deps: Deps) -> int:
+    async with deps.db.transaction() as tx:
+        return await due.cancel_overdue(tx)
+
+
+expire = operation("expire", wake=stay)

@@ -1,0 +1,66 @@
+"""GET an order · what became of a tracking id · a customer's orders"""
+
+import msgspec
+
+from runtime.auth import buyer_of
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from runtime.serve import get, operation
+from shop.db import customers
+from shop.db.orders import find
+from shop.event import is_id
+from shop.order import Order, order_document
+from shop.problem import Forbidden, NotFound, Unauthorized
+
+
+async def show(request: Request, deps: Deps) -> Reply:
+    """An order with its lines, to its owner."""
+    order = await _own(request, deps, request.params["id"])
+    return Reply(200, msgspec.json.encode(order_document(order)))
+
+
+async def track(request: Request, deps: Deps) -> Reply:
+    """Where an accepted purchase stands: PENDING until its stock was decided."""
+    order = await _own(request, deps, request.params["trackingId"])
+    document = {"trackingId": order.order_id, "orderId": order.order_id, "status": order.status}
+    if order.cancel_reason:
+        document["reason"] = order.cancel_reason
+    return Reply(200, msgspec.json.encode(document))
+
+
+async def of_customer(request: Request, deps: Deps) -> Reply:
+    """A customer's orders, newest first, from the projection."""
+    customer_id = request.params["id"]
+    await _allow(request, deps, customer_id)
+    async with deps.db.transaction() as tx:
+        found = await customers.orders_of(tx, customer_id)
+    return Reply(200, msgspec.json.encode({"customerId": customer_id, "orders": found}))
+
+
+async def _own(request: Request, deps: Deps, order_id: str) -> Order:
+    async with deps.db.transaction() as tx:
+        order = await find(tx, order_id) if is_id(order_id) else None
+    if order is None:
+        raise NotFound("unknown-order", f"There is no order {order_id[:64]}.")
+    await _allow(request, deps, order.buyer_id)
+    return order
+
+
+async def _allow(request: Request, deps: Deps, owner: str) -> None:
+    if deps.settings.accept_unsigned_buyers:
+        return
+    buyer = await buyer_of(request, deps)
+    if buyer is None:
+        raise Unauthorized("not-signed-in", "Send your token: Authorization: Bearer …")
+    if buyer != owner:
+        raise Forbidden("not-yours", "This belongs to another buyer.")
+
+
+orders = operation(
+    "orders",
+    routes=[
+        get("/api/v1/orders/{id}", show),
+        get("/api/v1/async/purchase/{trackingId}", track),
+        get("/api/v1/customers/{id}/orders", of_customer),
+    ],
+)

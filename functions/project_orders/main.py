@@ -1,0 +1,53 @@
+"""order events → orders_by_customer, the newest state of each"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from runtime.batch import Batcher
+from runtime.deps import Deps
+from runtime.serve import Received, on, operation
+from shop.db.customers import Row, project
+from shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
+from shop.money import minor_amount
+
+Event = OrderCreated | OrderConfirmed | OrderPaid | OrderFulfilled | OrderCanceled
+STATUS: dict[type[Event], str] = {
+    OrderConfirmed: "CONFIRMED",
+    OrderPaid: "PAID",
+    OrderFulfilled: "FULFILLED",
+    OrderCanceled: "CANCELED",
+}
+
+
+class Projection:
+    """Events that arrive together are one write; one per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._db = deps.share("project_orders").db
+        self.rows: Batcher[Row, None] = Batcher(self._write)
+
+    async def _write(self, rows: list[Row]) -> Sequence[None]:
+        async with self._db.transaction() as tx:
+            await project(tx, rows)
+        return [None] * len(rows)
+
+
+async def keep(event: Received[Event], deps: Deps) -> None:
+    """Keep the order's newest sequence; twice, late and out of order end the same."""
+    row = row_of(event.data, event.envelope.sequence, event.envelope.time or deps.clock.now())
+    await deps.one(Projection).rows.submit(row)
+
+
+def row_of(data: Event, sequence: int, at: datetime) -> Row:
+    """What the event says of its order."""
+    if isinstance(data, OrderCreated):
+        minor = minor_amount(data.totalAmount, data.currency)
+        return Row(data.userId, data.orderId, data.status, at, sequence, minor, data.currency, at)
+    return Row(data.userId, data.orderId, STATUS[type(data)], at, sequence)
+
+
+project_orders = operation(
+    "project_orders",
+    events=[on(kind, keep) for kind in (OrderCreated, OrderConfirmed, OrderPaid, OrderFulfilled, OrderCanceled)],
+    concurrency=512,
+)

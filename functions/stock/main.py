@@ -1,0 +1,96 @@
+"""GET a product's stock · init · reset (a recorded adjustment)"""
+
+from urllib.parse import parse_qs
+
+import msgspec
+
+from runtime.auth import require_buyer
+from runtime.batch import Batcher
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from runtime.rebuild import changed
+from runtime.serve import get, operation, post, put
+from runtime.till import Till
+from shop.db import stock as rows
+from shop.db.pool import Tx
+from shop.db.stock import Level
+from shop.order import wire_id
+from shop.problem import Malformed, NotFound
+
+UNITS_DEFAULT = 1000
+UNITS_MAX = 10_000_000
+
+
+class Levels:
+    """Reads of stock that arrive together share one query."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._db = deps.share("stock").db
+        self.reads: Batcher[str, int | None] = Batcher(self._read)
+
+    async def _read(self, product_ids: list[str]) -> list[int | None]:
+        async with self._db.transaction() as tx:
+            found = await rows.levels(tx, product_ids)
+        return [found.get(product_id) for product_id in product_ids]
+
+
+async def show(request: Request, deps: Deps) -> Reply:
+    """Units available, from PostgreSQL."""
+    product_id = request.params["productId"]
+    units = await deps.one(Levels).reads.submit(product_id)
+    if units is None:
+        raise NotFound("unknown-product", f"There is no stock of product {product_id[:64]}.")
+    return _reply(product_id, units)
+
+
+async def init(request: Request, deps: Deps) -> Reply:
+    """Give a product its first stock, or leave what it has; its gate is made anew either way."""
+    await require_buyer(request, deps, None)
+    product_id, units = request.params["productId"], _units(request)
+
+    async def change(tx: Tx) -> Level:
+        await _check_product(tx, product_id)
+        return await rows.level(tx, product_id, lock=True) or await rows.create(tx, product_id, units)
+
+    level = await changed(deps.db, deps.one(Till).gate, product_id, change)
+    return _reply(product_id, level.available)
+
+
+async def reset(request: Request, deps: Deps) -> Reply:
+    """Set the units available, whatever they were; the difference is recorded and audited."""
+    await require_buyer(request, deps, None)
+    product_id, units = request.params["productId"], _units(request)
+
+    async def change(tx: Tx) -> Level:
+        await _check_product(tx, product_id)
+        before = await rows.level(tx, product_id, lock=True)
+        return await rows.reset(tx, before, units) if before else await rows.create(tx, product_id, units)
+
+    level = await changed(deps.db, deps.one(Till).gate, product_id, change)
+    return _reply(product_id, level.available)
+
+
+async def _check_product(tx: Tx, product_id: str) -> None:
+    if not await rows.product_exists(tx, product_id):
+        raise NotFound("unknown-product", f"There is no product {product_id[:64]}.")
+
+
+def _units(request: Request) -> int:
+    given = parse_qs(request.query).get("stock", [str(UNITS_DEFAULT)])[-1]
+    if not given.isdecimal() or int(given) > UNITS_MAX:
+        raise Malformed("stock-malformed", f"stock= is a whole number from 0 to {UNITS_MAX}.")
+    return int(given)
+
+
+def _reply(product_id: str, units: int) -> Reply:
+    return Reply(200, msgspec.json.encode({"productId": wire_id(product_id), "stock": units}))
+
+
+stock = operation(
+    "stock",
+    routes=[
+        get("/api/v1/sync/stock/{productId}", show),
+        post("/api/v1/sync/stock/init/{productId}", init),
+        put("/api/v1/sync/stock/{productId}/reset", reset),
+    ],
+)

@@ -1,0 +1,34 @@
+"""Idempotency-Key and Correlation-Id of a request (draft-ietf-httpapi-idempotency-key-header)."""
+
+from hashlib import sha256
+
+from runtime.http import Request
+from shop.decision import Key
+from shop.event import new_id
+from shop.problem import Malformed
+
+KEY_MAX = 255
+
+
+def key_of(request: Request, caller: str, *, required: bool = False) -> Key | None:
+    """
+    The request's key in its scope: caller, method and path.
+
+    Raises:
+        Malformed: the key is too long or not printable, or is required and missing.
+    """
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        if required:
+            raise Malformed("idempotency-key-missing", "Send an Idempotency-Key header: a new UUID for each new order.")
+        return None
+    if not 0 < len(given) <= KEY_MAX or not given.isprintable():
+        raise Malformed("idempotency-key-malformed", f"An Idempotency-Key has 1 to {KEY_MAX} printable characters.")
+    scope = "\0".join((caller, request.method, request.path, given))
+    return Key(sha256(scope.encode()).digest(), sha256(request.body).digest())
+
+
+def correlation_of(request: Request) -> str:
+    """The caller's Correlation-Id, or a new one where it is absent or unfit for a header."""
+    given = request.headers.get("correlation-id", "")
+    return given if 0 < len(given) <= KEY_MAX and given.isprintable() else new_id()

@@ -1,0 +1,77 @@
+"""Orders taken down as PENDING, many in one transaction: their stock is taken later, by ``reserve``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.errors import UniqueViolation
+
+from shop.db import facts, orders
+from shop.db.commit import REPEATS
+from shop.db.pool import Busy, Database
+from shop.decision import Denied, Held, Key, Outcome, Repeated, StockRow, Stored, is_open, priced
+from shop.order import Order
+from shop.problem import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``reply`` makes the status and body that are stored under ``key`` and given again."""
+
+    order: Order
+    key: Key | None
+    reply: Callable[[Order], tuple[int, str]]
+
+
+async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
+    """
+    Write PENDING orders; ``Held`` holds the order as written (no stock is held yet).
+
+    Raises:
+        Unavailable: PostgreSQL is away; a request with a key may be repeated, its first reply is found.
+    """
+    for _ in range(REPEATS):
+        try:
+            return await _take_down_once(db, requests)
+        except (UniqueViolation, Busy):
+            continue  # a key was used by another process between reading and writing: now it can be read
+    raise Unavailable("busy", "The same orders are being written elsewhere; try again in a second.")
+
+
+async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:
+    products = sorted({line.product_id for request in requests for line in request.order.lines})
+    async with db.transaction() as tx:
+        stock = await facts.stock_rows(tx.connection, products)
+        stored = await facts.stored_keys(tx.connection, [request.key.scope for request in requests if request.key])
+        outcomes: list[Outcome] = []
+        for request in requests:
+            outcome = _decide(request, stock, stored, tx.now)
+            outcomes.append(outcome)
+            if isinstance(outcome, Held) and request.key:
+                stored[request.key.scope] = _as_stored(request.key, outcome.order, request)
+        taken = [(o.order, r) for o, r in zip(outcomes, requests, strict=True) if isinstance(o, Held)]
+        async with tx.connection.pipeline():
+            await orders.insert(tx, [order for order, _ in taken])
+            await orders.insert_keys(tx, [(r.key, o.order_id, *r.reply(o)) for o, r in taken if r.key])
+            await tx.write_events()
+    return outcomes
+
+
+def _as_stored(key: Key, order: Order, request: Request) -> Stored:
+    status, body = request.reply(order)
+    return Stored(order.order_id, key.payload_hash, status, body)
+
+
+def _decide(request: Request, stock: dict[str, StockRow], stored: dict[bytes, Stored], now: datetime) -> Outcome:
+    first = stored.get(request.key.scope) if request.key else None
+    if first is not None and request.key is not None:
+        return Repeated(first) if first.payload_hash == request.key.payload_hash else Denied("KEY_REUSED")
+    for line in request.order.lines:
+        row = stock.get(line.product_id)
+        if row is None:
+            return Denied("UNKNOWN_PRODUCT", line.product_id)
+        if not is_open(row.sale, now):
+            return Denied("SALE_NOT_OPEN", line.product_id)
+    if len({stock[line.product_id].currency for line in request.order.lines}) > 1:
+        return Denied("MIXED_CURRENCIES")
+    return Held(priced(request.order, stock, now), request.key)

@@ -1,0 +1,32 @@
+"""What a buyer is told when nothing was sold: reasons as problems, each with what to do."""
+
+from shop.problem import NotFound, Problem, Refused, Unavailable, Unprocessable
+
+
+def refusal(reason: str, product_id: str = "") -> Problem:
+    """The problem for a reason of ``shop.decision.Denied``, or the gate's verdict."""
+    match reason:
+        case "SOLD_OUT":
+            return sold_out(product_id)
+        case "LIMIT" | "LIMIT_REACHED":
+            return Refused("limit-reached", "You have as many of this product as one buyer may have.")
+        case "SALE_NOT_OPEN":
+            return Refused("sale-not-open", "The sale of this product has not started; its start is in /api/v1/sales.")
+        case "UNKNOWN_PRODUCT":
+            return NotFound("unknown-product", f"There is no product {product_id} with stock; see /api/v1/sales.")
+        case "KEY_REUSED":
+            return Unprocessable(
+                "idempotency-key-reused", "This Idempotency-Key came with another payload before; use a new key."
+            )
+        case "MIXED_CURRENCIES":
+            return Unprocessable("mixed-currencies", "One order has one currency; order these products apart.")
+        case "SEEN":
+            return Refused(
+                "request-in-flight", "The first request with this Idempotency-Key is not finished; ask again."
+            )
+        case _:
+            return Unavailable("busy", "The order could not be taken just now; try again in a second.")
+
+
+def sold_out(product_id: str) -> Refused:
+    return Refused("sold-out", "All units of this product are sold; a unit that comes back is sold to who asks then.")
