@@ -24,7 +24,7 @@ class Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Body).decode
-_REFUSALS = {"sold-out": Verdict.SOLD_OUT, "limit-reached": Verdict.LIMITED, "in-flight": Verdict.IN_FLIGHT}
+_REFUSALS = {"sold-out": Verdict.SOLD_OUT, "limit-reached": Verdict.LIMITED, "request-in-flight": Verdict.IN_FLIGHT}
 _ORDERS = {200: Verdict.SOLD, 202: Verdict.ACCEPTED}
 
 

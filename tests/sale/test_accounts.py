@@ -46,7 +46,7 @@ def test_the_picture_names_its_series_and_escapes_them() -> None:
         (200, b"OK", Verdict.BROKEN),
         (409, b'{"type":"https://pulsecart.dev/problems/sold-out"}', Verdict.SOLD_OUT),
         (409, b'{"type":"https://pulsecart.dev/problems/limit-reached"}', Verdict.LIMITED),
-        (409, b'{"type":"https://pulsecart.dev/problems/in-flight"}', Verdict.IN_FLIGHT),
+        (409, b'{"type":"https://pulsecart.dev/problems/request-in-flight"}', Verdict.IN_FLIGHT),
         (409, b'{"type":"https://pulsecart.dev/problems/sale-not-open"}', Verdict.REFUSED),
         (422, b'{"type":"about:blank"}', Verdict.REFUSED),
         (429, b"", Verdict.UNAVAILABLE),

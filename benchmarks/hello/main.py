@@ -1,0 +1,9 @@
+"""functions-framework's own hello-world: what every ratio is taken against."""
+
+import functions_framework.aio
+from starlette.requests import Request
+
+
+@functions_framework.aio.http
+async def hello(request: Request) -> str:
+    return "Hello, World!"

@@ -1,0 +1,90 @@
+"""Constant load over K keep-alive connections: each sends its next request when it has its answer."""
+
+import asyncio
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic, process_time
+
+from runtime.sale.ask import address
+from runtime.sale.ledger import percentiles_ms
+from runtime.sale.machine import Meter
+from runtime.sale.wire import Answer, Line, Lines
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """
+    One side's turn.
+
+    Args:
+        per_s: answers per second of the clock.
+        ms: count, p50, p95, p99, max.
+        cpu_us: group of processes → µs of CPU per answer; ``generator`` is ours.
+        statuses: answers by status; anything unexpected shows here.
+    """
+
+    per_s: float
+    ms: Mapping[str, float]
+    cpu_us: Mapping[str, float]
+    statuses: Mapping[int, int]
+
+
+class _Load:
+    def __init__(self, request: Callable[[], bytes]) -> None:
+        self._request = request
+        self._counting = False
+        self._ended = False
+        self.took: array[float] = array("d")
+        self.statuses: Counter[int] = Counter()
+
+    def count(self) -> None:
+        self._counting = True
+
+    def end(self) -> None:
+        self._counting, self._ended = False, True
+
+    def free(self, line: Line[bool]) -> None:
+        if not self._ended:
+            line.send(True, self._request())
+
+    def answered(self, line: Line[bool], errand: bool, answer: Answer) -> None:
+        if self._counting:
+            self.took.append(answer.took_s)
+            self.statuses[answer.status] += 1
+
+    def lost(self, line: Line[bool], errand: bool | None, reason: str) -> None:
+        if self._counting:
+            self.statuses[0] += 1
+
+
+async def turn(
+    url: str,
+    request: Callable[[], bytes],
+    processes: Mapping[str, list[int]],
+    *,
+    connections: int,
+    seconds: float,
+    warm_s: float,
+) -> Turn:
+    """
+    Args:
+        request: makes the bytes of the next request.
+        processes: the server's, whose CPU is read before and after.
+        seconds: what is counted; ``warm_s`` before it is not.
+    """
+    load = _Load(request)
+    lines: Lines[bool] = Lines(*address(url), connections, load)
+    await lines.open()
+    await asyncio.sleep(warm_s)
+    meter, cpu, began = Meter(processes), process_time(), monotonic()
+    load.count()
+    await asyncio.sleep(seconds)
+    load.end()
+    elapsed, used = monotonic() - began, {**meter.cpu_s(), "generator": process_time() - cpu}
+    await asyncio.sleep(0.5)  # what is under way may end; nothing of it is counted
+    lines.close()
+    answers = max(len(load.took), 1)
+    cpu_us = {name: s / answers * 1e6 for name, s in used.items()}
+    return Turn(len(load.took) / elapsed, percentiles_ms(load.took), cpu_us, dict(load.statuses))

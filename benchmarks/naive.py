@@ -1,0 +1,117 @@
+"""
+The shop as one would write it first: for each request one script call, and one transaction, a statement at a time.
+
+All guards of ``checkout`` are here (gate with limit and lease, claim, epoch, stock, buyer's limit, Idempotency-Key,
+events in the log); nothing is grouped and nothing is remembered. It is what ``benchmarks.contests`` compares with.
+"""
+
+import msgspec
+from psycopg.errors import UniqueViolation
+
+from runtime.bodies import PurchaseBody, decoded
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from runtime.idempotency import key_of
+from runtime.rebuild import rebuild
+from runtime.serve import operation, post
+from shop import announce
+from shop.db.pool import Tx
+from shop.decision import Key
+from shop.gate import Answer, Gate, Wish
+from shop.messages import StockAdjusted
+from shop.order import Line, Order, purchase_document
+from shop.problem import Refused, Unavailable
+from shop.refusal import refusal
+
+CONNECTIONS = 16
+PRICE_MINOR = 4990
+
+
+def gate_of(deps: Deps) -> Gate:
+    return Gate(deps.redis, deps.settings.lease_s)
+
+
+async def purchase(request: Request, deps: Deps) -> Reply:
+    body = decoded(request.body, PurchaseBody)
+    buyer, product = str(body.userId), str(body.productId)
+    key = key_of(request, buyer)
+    if key is None:
+        raise Refused("key-missing", "The naive shop wants an Idempotency-Key.")
+    order_id = deps.new_id()
+    wish = Wish(order_id, buyer, key.scope.hex(), ((product, body.quantity),))
+    answer = await _claim(deps, wish, product)
+    if answer.verdict != "WON":
+        raise refusal(answer.verdict, product)
+    line = Line(product, body.quantity, PRICE_MINOR)
+    order = Order(
+        order_id=order_id,
+        buyer_id=buyer,
+        status="CONFIRMED",
+        lines=(line,),
+        currency="USD",
+        path="sync",
+        version=2,
+        created_at=deps.clock.now(),
+        claim_id=order_id,
+    )
+    document = msgspec.json.encode(purchase_document(order))
+    try:
+        async with deps.db.transaction() as tx:
+            await _sell(tx, order, line, answer.epochs[0], key, document)
+    except UniqueViolation:
+        raise Unavailable("busy", "Seen before, or settled; ask again.") from None
+    return Reply(200, document)
+
+
+async def _claim(deps: Deps, wish: Wish, product: str) -> Answer:
+    gate = deps.one(gate_of)
+    answer = (await gate.claim([wish]))[0]
+    if answer.verdict == "MISSING":
+        await rebuild(deps.db, gate, product)
+        answer = (await gate.claim([wish]))[0]
+    return answer
+
+
+async def _sell(tx: Tx, order: Order, line: Line, epoch: int, key: Key, document: bytes) -> None:
+    order_id, buyer, total = order.order_id, order.buyer_id, order.total_minor
+    await tx.execute("INSERT INTO claims (claim_id, state) VALUES (%s, 'won')", (order_id,))
+    taken = await tx.row(
+        """
+        UPDATE stock SET available = available - %s, version = version + 1
+        WHERE product_id = %s AND epoch = %s AND available >= %s RETURNING available, version, buyer_limit
+        """,
+        (line.qty, line.product_id, epoch, line.qty),
+    )
+    if taken is None:
+        raise refusal("SOLD_OUT", line.product_id)
+    available, version, limit = taken
+    counted = await tx.row(
+        """
+        INSERT INTO buyer_units (product_id, buyer_id, units) VALUES (%s, %s, %s)
+        ON CONFLICT (product_id, buyer_id) DO UPDATE SET units = buyer_units.units + excluded.units RETURNING units
+        """,
+        (line.product_id, buyer, line.qty),
+    )
+    if limit and counted and counted[0] > limit:
+        raise refusal("LIMIT", line.product_id)
+    await tx.execute(
+        "INSERT INTO idempotency_keys (scope, payload_hash, order_id, status, body, created_at)"
+        " VALUES (%s, %s, %s, 200, %s, %s)",
+        (key.scope, key.payload_hash, order_id, document.decode(), tx.now),
+    )
+    await tx.execute(
+        "INSERT INTO orders (order_id, buyer_id, status, total_minor, currency, path, claim_id, version, pay_by,"
+        " created_at, updated_at) VALUES (%s, %s, 'CONFIRMED', %s, 'USD', 'sync', %s, 2, %s, %s, %s)",
+        (order_id, buyer, total, order_id, tx.now, tx.now, tx.now),
+    )
+    await tx.execute(
+        "INSERT INTO order_items (order_id, line, product_id, qty, price_minor) VALUES (%s, 1, %s, %s, %s)",
+        (order_id, line.product_id, line.qty, line.price_minor),
+    )
+    tx.emit(announce.created(order), key=order_id, sequence=1, orderstatus="confirmed")
+    tx.emit(announce.confirmed(order, tx.now), key=order_id, sequence=2)
+    adjusted = StockAdjusted(productId=line.product_id, delta=-line.qty, available=available, reason="RESERVED")
+    tx.emit(adjusted, key=line.product_id, sequence=version)
+
+
+naive = operation("naive", routes=[post("/api/v1/sync/purchase", purchase)], connections=CONNECTIONS, concurrency=8192)

@@ -1,0 +1,154 @@
+"""
+Compares two sides in one run on one machine: A B A B …, medians of at least five pairs.
+
+    scripts/python -m benchmarks.pairs [CONTEST …] [--connections 64 500 2000] [--pairs 5] [--out FILE.json]
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import uvloop
+
+from benchmarks.contests import CONTESTS, Contest
+from benchmarks.load import Turn, turn
+from benchmarks.sides import Side
+from runtime.sale.__main__ import allow_connections
+
+TOLERATED = 0.001  # share of other answers than the expected one
+
+
+class Spoiled(Exception):
+    """A side gave other answers than it should; its figures would mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds counted per turn, seconds before that are not, and turns of each side."""
+
+    seconds: float
+    warm_s: float
+    pairs: int
+
+
+async def compete(contest: Contest, connections: Sequence[int], pace: Pace) -> list[dict[str, Any]]:
+    """
+    One row per number of connections; both sides stay up throughout and take turns.
+
+    Raises:
+        Spoiled: a side answered something else than it should.
+    """
+    rows = []
+    async with contest.a() as a, contest.b() as b:
+        for count in connections:
+            pairs = []
+            for _ in range(pace.pairs):
+                pairs.append((await _take_turn(a, count, pace), await _take_turn(b, count, pace)))
+                _say("  " + ", ".join(f"{s.name} {t.per_s:,.0f}/s" for s, t in zip((a, b), pairs[-1], strict=True)))
+            rows.append(row(contest, count, (a, b), pairs))
+            _say(line_of(rows[-1]))
+    return rows
+
+
+async def _take_turn(side: Side, connections: int, pace: Pace) -> Turn:
+    await side.before()
+    gc.collect()
+    taken = await turn(
+        side.url, side.request, side.processes, connections=connections, seconds=pace.seconds, warm_s=pace.warm_s
+    )
+    await side.after()
+    others = {status: n for status, n in taken.statuses.items() if status != side.expected}
+    if sum(others.values()) > TOLERATED * sum(taken.statuses.values()) or not taken.statuses:
+        raise Spoiled(f"{side.name} should answer {side.expected} only, and did answer {taken.statuses}")
+    return taken
+
+
+def row(contest: Contest, connections: int, sides: tuple[Side, Side], pairs: list[tuple[Turn, Turn]]) -> dict[str, Any]:
+    """``ratios`` are A's throughput ÷ B's, pair by pair; everything else is the median over the turns."""
+    ratios = [a.per_s / b.per_s for a, b in pairs]
+    return {
+        "contest": contest.name,
+        "connections": connections,
+        "pairs": len(pairs),
+        "ratio": round(median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "wanted": contest.wanted,
+        "a": medians(sides[0], [a for a, _ in pairs]),
+        "b": medians(sides[1], [b for _, b in pairs]),
+    }
+
+
+def medians(side: Side, turns: list[Turn]) -> dict[str, Any]:
+    ms = {name: round(median(t.ms[name] for t in turns), 2) for name in ("p50", "p95", "p99", "max")}
+    cpu = {name: round(median(t.cpu_us[name] for t in turns), 1) for name in turns[0].cpu_us}
+    return {"name": side.name, "per_s": round(median(t.per_s for t in turns), 1), "ms": ms, "cpu_us": cpu}
+
+
+SIDE = "answers/s, p50 / p95 ms | CPU µs each"
+HEAD = f"| A ÷ B | connections | ratio (spread) | A: {SIDE} | B: {SIDE} |"
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The Markdown that ``docs/benchmarks.md`` shows."""
+    return "\n".join([HEAD, "|---|---|---|---|---|---|---|", *map(line_of, rows)]) + "\n"
+
+
+def line_of(row: dict[str, Any]) -> str:
+    spread = f"{row['ratio']:.2f} ({min(row['ratios']):.2f}–{max(row['ratios']):.2f})"
+    sides = " | ".join(_side(row[side]) for side in "ab")
+    return f"| {row['a']['name']} ÷ {row['b']['name']} | {row['connections']:,} | {spread} | {sides} |"
+
+
+def _side(told: dict[str, Any]) -> str:
+    cpu = ", ".join(f"{name} {us:.0f}" for name, us in told["cpu_us"].items() if name != "generator")
+    return f"{told['per_s']:,.0f}, {told['ms']['p50']:.1f} / {told['ms']['p95']:.1f} | {cpu}"
+
+
+def machine() -> dict[str, Any]:
+    """Where it was measured."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("benchmarks.pairs", description=__doc__)
+    parser.add_argument("contests", nargs="*", metavar="CONTEST", help=f"of {', '.join(CONTESTS)}; default: all")
+    parser.add_argument("--connections", type=int, nargs="+", default=[64, 500, 2000])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--warm", type=float, default=1.0)
+    parser.add_argument("--out", type=Path, help="the rows as JSON, and as a Markdown table beside it")
+    asked = parser.parse_args()
+    allow_connections(max(asked.connections))
+    told: dict[str, Any] = {"machine": machine(), "rows": []}
+    pace = Pace(asked.seconds, asked.warm, asked.pairs)
+    for name in asked.contests or CONTESTS:
+        gc.disable()
+        told["rows"] += uvloop.run(compete(CONTESTS[name], asked.connections, pace))
+        if asked.out:
+            asked.out.write_text(json.dumps(told, indent=1) + "\n")
+            asked.out.with_suffix(".md").write_text(table(told["rows"]))
+    print(table(told["rows"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

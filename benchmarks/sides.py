@@ -1,0 +1,117 @@
+"""The sides of a comparison: a running server, and the request that it is asked."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from secrets import randbelow
+
+from runtime.sale.ask import NotThere, address, ask
+from runtime.sale.wire import purchase_maker
+from runtime.stack import Stack
+from shop.db.migrate import migrate
+
+READY_WITHIN_S = 30.0
+
+
+async def nothing() -> None:
+    """What most sides do before and after a turn."""
+
+
+@dataclass(slots=True)
+class Side:
+    """
+    Args:
+        expected: the status of every answer.
+        request: bytes of the next request; buyers and keys are new each time.
+        before, after: what a turn needs that is not measured: stock, or a log that has been read to its end.
+    """
+
+    name: str
+    url: str
+    expected: int
+    request: Callable[[], bytes]
+    processes: Mapping[str, list[int]]
+    before: Callable[[], Awaitable[None]] = field(default=nothing)
+    after: Callable[[], Awaitable[None]] = field(default=nothing)
+
+
+def purchases(url: str, product: str = "1", path: str = "/api/v1/sync/purchase") -> Callable[[], bytes]:
+    """Purchases of one unit, each by a new buyer under a new key."""
+    host, port = address(url)
+    made = purchase_maker(f"{host}:{port}", path, product, 1)
+    base, next_one = 10**9 + randbelow(4 * 10**9), count()
+
+    def request() -> bytes:
+        n = next(next_one)
+        return made(base + n, b"bench-%d-%d" % (base, n))
+
+    return request
+
+
+@asynccontextmanager
+async def process(app: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[tuple[str, int]]:
+    """(address, pid) of one worker that serves ``app`` of ``benchmarks.serve``."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        fd = listening.fileno()
+        command = [sys.executable, "-m", "benchmarks.serve", str(fd), app]
+        child = subprocess.Popen(command, pass_fds=[fd], env={**os.environ, **(environ or {})})  # noqa: ASYNC220 - once
+        try:
+            await _answering(url, child)
+            yield url, child.pid
+        finally:
+            child.send_signal(signal.SIGTERM)
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+async def _answering(url: str, child: "subprocess.Popen[bytes]") -> None:
+    for _ in range(int(READY_WITHIN_S / 0.1)):
+        if child.poll() is not None:
+            break
+        try:
+            if (await asyncio.wait_for(ask(url, "GET", "/"), 5))[0]:
+                return
+        except (NotThere, TimeoutError):
+            pass
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"{' '.join(map(str, child.args))} does not answer at {url}")  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def hello() -> AsyncIterator[Side]:
+    """functions-framework's hello-world, sent the same bytes as the shop."""
+    async with process("hello") as (url, pid):
+        yield Side("hello", url, 200, purchases(url), {"server": [pid]})
+
+
+@asynccontextmanager
+async def raw() -> AsyncIterator[Side]:
+    async with process("raw") as (url, pid):
+        yield Side("raw ASGI", url, 200, purchases(url), {"server": [pid]})
+
+
+@asynccontextmanager
+async def servers() -> AsyncIterator[Stack]:
+    """PostgreSQL and Valkey of this side alone, with the shop's schema, durable as in every shop."""
+    with tempfile.TemporaryDirectory(prefix="pulsecart-bench-") as data, Stack(Path(data)) as stack:
+        migrate(stack.database_url)
+        yield stack
+
+
+def pids(stack: Stack) -> dict[str, list[int]]:
+    """The groups of processes whose CPU is counted beside the server's."""
+    groups = {"postgres": stack.postgres, "valkey": stack.valkey}
+    return {name: [server.process.pid] for name, server in groups.items() if server and server.process}
