@@ -1,0 +1,96 @@
+"""The browsers' side: the page, its live streams, sessions and tickets, and which sales there are"""
+
+from typing import Any
+
+import msgspec
+
+from runtime.auth import buyer_of
+from runtime.deps import Deps
+from runtime.edge.live import live_app
+from runtime.edge.pages import page, static
+from runtime.edge.session import buyer_in, check_origin, cookie_for, issue_ticket
+from runtime.edge.snapshot import Snapshots
+from runtime.edge.sse import stream
+from runtime.http import Reply, Request
+from runtime.serve import get, operation, post
+from shop.problem import Malformed, Unauthorized
+
+BUYER_ID_MAX = 64
+
+
+class Claimed(msgspec.Struct):
+    """Who a demo's browser says it is."""
+
+    userId: str | int
+
+
+async def session(request: Request, deps: Deps) -> Reply:
+    """
+    A cookie for the buyer of the Bearer token; in the demo, which believes everybody, for the one the body names.
+
+    Raises:
+        Unauthorized: neither.
+        Forbidden: another site's page asks.
+    """
+    check_origin(request.headers, deps.settings)
+    buyer_id = await _bearer(request, deps)
+    if buyer_id is None and deps.settings.accept_unsigned_buyers:
+        buyer_id = _claimed(request.body)
+    if buyer_id is None:
+        raise Unauthorized("no-token", "Send your token: Authorization: Bearer …")
+    return Reply(204, headers=(("set-cookie", cookie_for(buyer_id, deps.settings, deps.clock.now())),))
+
+
+async def stream_ticket(request: Request, deps: Deps) -> Reply:
+    """
+    A word for ``?ticket=`` that opens one stream, for clients that can send neither cookie nor header.
+
+    Raises:
+        Unauthorized: neither a session nor a Bearer token.
+    """
+    check_origin(request.headers, deps.settings)
+    buyer_id = await _bearer(request, deps) or buyer_in(request.headers, deps.settings, deps.clock.now())
+    if buyer_id is None:
+        raise Unauthorized("no-session", "Make a session first, or send your token: Authorization: Bearer …")
+    ticket = await issue_ticket(buyer_id, deps)
+    return Reply(body=msgspec.json.encode({"ticket": ticket}), headers=(("cache-control", "no-store"),))
+
+
+async def sales(request: Request, deps: Deps) -> Reply:
+    """The sales that are open, to come or just over, at most a second old."""
+    return Reply(body=await deps.one(Snapshots).sales(), headers=(("cache-control", "no-store"),))
+
+
+async def _bearer(request: Request, deps: Deps) -> str | None:
+    return await buyer_of(request, deps) if "authorization" in request.headers else None
+
+
+def _claimed(body: bytes) -> str:
+    try:
+        buyer_id = str(msgspec.json.decode(body, type=Claimed).userId)
+    except msgspec.DecodeError as error:
+        raise Malformed("no-buyer", f'Say who you are: {{"userId": 12345}} ({error}).') from None
+    if not 0 < len(buyer_id) <= BUYER_ID_MAX:
+        raise Malformed("no-buyer", f"A userId has 1 to {BUYER_ID_MAX} characters.")
+    return buyer_id
+
+
+edge = operation(
+    "edge",
+    routes=[
+        get("/", page),
+        get("/static/{file}", static),
+        get("/sse/flash-sales", stream),
+        get("/sse/stock/{productId}", stream),
+        get("/sse/orders/{id}", stream),
+        get("/api/v1/sales", sales),
+        post("/api/v1/session", session),
+        post("/api/v1/stream-tickets", stream_ticket),
+    ],
+    concurrency=2048,
+)
+
+
+def edge_app(deps: Deps) -> Any:
+    """The same as an ASGI app, with ``/ws/orders``: a WebSocket needs more than requests and replies."""
+    return live_app(edge.operation, deps)

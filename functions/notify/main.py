@@ -1,0 +1,123 @@
+"""order.*, payment.*, stock.adjusted, flash_sale.* → the live streams that browsers read"""
+
+from typing import Any
+
+from runtime.deps import Deps
+from runtime.edge.news import SALES, News, encode, order_topic, stock_topic
+from runtime.edge.publish import Publisher
+from runtime.serve import Received, on, operation
+from shop.event import rfc3339
+from shop.messages import (
+    FlashSaleEnded,
+    FlashSaleStarted,
+    OrderCanceled,
+    OrderConfirmed,
+    OrderCreated,
+    OrderFulfilled,
+    OrderPaid,
+    PaymentFailed,
+    PaymentRefunded,
+    RefundRequested,
+    StockAdjusted,
+)
+
+OPEN_S = 24 * 3600
+ENDED_S = 15 * 60  # a queued sale leaves a hundred thousand refused orders behind; PostgreSQL still knows each
+
+
+async def order_created(event: Received[OrderCreated], deps: Deps) -> None:
+    await _tell_order(event, deps, status=event.data.status, totalAmount=event.data.totalAmount)
+
+
+async def order_confirmed(event: Received[OrderConfirmed], deps: Deps) -> None:
+    await _tell_order(event, deps, status="CONFIRMED", payBy=event.data.payBy)
+
+
+async def order_paid(event: Received[OrderPaid], deps: Deps) -> None:
+    await _tell_order(event, deps, status="PAID")
+
+
+async def order_fulfilled(event: Received[OrderFulfilled], deps: Deps) -> None:
+    await _tell_order(event, deps, status="FULFILLED", lasts_s=ENDED_S)
+
+
+async def order_canceled(event: Received[OrderCanceled], deps: Deps) -> None:
+    await _tell_order(event, deps, status="CANCELED", reason=event.data.reason, lasts_s=ENDED_S)
+
+
+async def payment_failed(event: Received[PaymentFailed], deps: Deps) -> None:
+    await _tell_order(event, deps, payment="FAILED", reason=event.data.reason)
+
+
+async def refund_requested(event: Received[RefundRequested], deps: Deps) -> None:
+    await _tell_order(event, deps, payment="REFUND_REQUESTED", reason=event.data.reason)
+
+
+async def payment_refunded(event: Received[PaymentRefunded], deps: Deps) -> None:
+    await _tell_order(event, deps, payment="REFUNDED", lasts_s=ENDED_S)
+
+
+async def stock_adjusted(event: Received[StockAdjusted], deps: Deps) -> None:
+    """Each is self-sufficient: a client needs only the newest."""
+    data = event.data
+    news = {"productId": data.productId, "available": data.available, "delta": data.delta, "reason": data.reason}
+    await _tell(event, deps, stock_topic(data.productId).key, "stock", news)
+
+
+async def sale_started(event: Received[FlashSaleStarted], deps: Deps) -> None:
+    data = event.data
+    news = {
+        "saleId": data.saleId,
+        "productId": data.productId,
+        "status": "STARTED",
+        "price": data.price,
+        "currency": data.currency,
+        "startsAt": data.startsAt,
+        "endsAt": data.endsAt,
+    }
+    await _tell(event, deps, SALES.key, "sale", news)
+
+
+async def sale_ended(event: Received[FlashSaleEnded], deps: Deps) -> None:
+    news = {"saleId": event.data.saleId, "productId": event.data.productId, "status": "ENDED"}
+    await _tell(event, deps, SALES.key, "sale", news)
+
+
+async def _tell_order(event: Received[Any], deps: Deps, *, lasts_s: int = OPEN_S, **state: Any) -> None:
+    news = {"orderId": event.data.orderId, **state}
+    kind = "order" if "status" in state else "payment"
+    await _tell(event, deps, order_topic(event.data.orderId).key, kind, news, lasts_s)
+
+
+async def _tell(
+    event: Received[Any], deps: Deps, key: str, kind: str, document: dict[str, Any], lasts_s: int = 0
+) -> None:
+    """Success also where the stream has this or something newer: the event came twice, or late."""
+    envelope = event.envelope
+    document["sequence"] = envelope.sequence
+    if envelope.time:
+        document["at"] = rfc3339(envelope.time)
+    if traceparent := envelope.extensions.get("traceparent", ""):
+        document["traceparent"] = traceparent
+    buyer_id = getattr(event.data, "userId", "")
+    news = News(key, (envelope.sequence, 0), kind, encode(document), buyer_id, traceparent, lasts_s)
+    await deps.one(Publisher).tell(news)
+
+
+notify = operation(
+    "notify",
+    events=[
+        on(OrderCreated, order_created),
+        on(OrderConfirmed, order_confirmed),
+        on(OrderPaid, order_paid),
+        on(OrderFulfilled, order_fulfilled),
+        on(OrderCanceled, order_canceled),
+        on(PaymentFailed, payment_failed),
+        on(RefundRequested, refund_requested),
+        on(PaymentRefunded, payment_refunded),
+        on(StockAdjusted, stock_adjusted),
+        on(FlashSaleStarted, sale_started),
+        on(FlashSaleEnded, sale_ended),
+    ],
+    connections=1,
+)

@@ -1,0 +1,1 @@
+"""Live streams: what happened, in the browsers that look, as it happens."""

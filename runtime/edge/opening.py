@@ -1,0 +1,109 @@
+"""How a stream begins: whose it may be, and what brings its client up to date."""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from runtime.auth import buyer_of
+from runtime.deps import Deps
+from runtime.edge.history import History
+from runtime.edge.hub import Hub, Listener
+from runtime.edge.news import SALES, START, Id, News, Topic, id_of, order_topic, stock_topic
+from runtime.edge.session import buyer_in, spend_ticket
+from runtime.edge.snapshot import Snapshots
+from runtime.http import Request
+from shop.problem import Forbidden, NotFound, Unauthorized
+
+
+@dataclass(frozen=True)
+class Opening:
+    """``lost``: why the client's history has a hole; ``news``: what it gets first; ``seen``: what it then has."""
+
+    lost: str | None
+    news: tuple[News, ...]
+    seen: Id
+
+
+def topic_of(path: str) -> Topic:
+    """
+    ``/sse/flash-sales``, ``/sse/stock/{productId}``, ``/sse/orders/{id}``.
+
+    Raises:
+        NotFound: there is no such stream.
+    """
+    match path.split("/")[2:]:
+        case ["flash-sales"]:
+            return SALES
+        case ["stock", product_id] if product_id:
+            return stock_topic(product_id)
+        case ["orders", order_id] if order_id:
+            return order_topic(order_id)
+    raise NotFound("no-such-stream", f"{path} is no live stream.")
+
+
+def asked(request: Request, name: str) -> str | None:
+    """A parameter of the query, the first where there are several."""
+    return parse_qs(request.query).get(name, [None])[0]
+
+
+def last_id_in(request: Request) -> str | None:
+    """A reconnecting browser's header is newer than the query that its page began with."""
+    return request.headers.get("last-event-id") or asked(request, "last_event_id")
+
+
+async def asking_buyer(request: Request, deps: Deps) -> str | None:
+    """Who asks: by a ticket, the session's cookie or a Bearer token; None for nobody known; raises RedisError."""
+    ticket = asked(request, "ticket")
+    if ticket is not None:
+        return await spend_ticket(ticket, deps)
+    return buyer_in(request.headers, deps.settings, deps.clock.now()) or await buyer_of(request, deps)
+
+
+async def check_owner(topic: Topic, buyer_id: str | None, deps: Deps) -> None:
+    """
+    Raises:
+        Unauthorized: nobody known asks.
+        NotFound: there is no such order.
+        Forbidden: it is another buyer's.
+    """
+    if buyer_id is None:
+        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a fresh ticket.")
+    order = await deps.one(Snapshots).order(topic)
+    if order is None:
+        raise NotFound("unknown-order", "There is no such order.")
+    if order.buyer_id != buyer_id:
+        raise Forbidden("not-your-order", "This order is another buyer's.")
+
+
+async def opening(listener: Listener, last: str | None, deps: Deps) -> Opening:
+    """
+    Joins the hub first and reads afterwards, so that nothing falls between; on any error the listener has left again.
+
+    Args:
+        last: the client's last id as it says, None where it has none.
+
+    Raises:
+        NotFound: there is no such product or order.
+        Unavailable: PostgreSQL cannot be reached.
+    """
+    hub = deps.one(Hub)
+    try:
+        await hub.join(listener)
+        return await _caught_up(listener.topic, last, deps)
+    except BaseException:
+        hub.leave(listener)
+        raise
+
+
+async def _caught_up(topic: Topic, last: str | None, deps: Deps) -> Opening:
+    last_id = id_of(last) if last is not None else None
+    wants_history = last_id is not None or (last is None and topic.kind == "order")
+    missed = await deps.one(History).after(topic, last_id or START) if wants_history else None
+    if last_id is not None and missed is not None and missed.lost is None:
+        return Opening(None, tuple(missed.news), missed.news[-1].id if missed.news else last_id)
+    snapshot = await deps.one(Snapshots).of(topic)
+    if snapshot is None:
+        raise NotFound(f"unknown-{topic.kind}", f"There is no such {topic.kind}.")
+    if last is not None:
+        return Opening((missed and missed.lost) or "unknown-id", (snapshot,), snapshot.id)
+    earlier = missed.news if missed else ()
+    return Opening(None, (*(news for news in earlier if news.id <= snapshot.id), snapshot), snapshot.id)

@@ -1,0 +1,54 @@
+"""The page and its files: a handful, read once, served with an ETag."""
+
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from shop.problem import NotFound
+
+FILES = Path(__file__).parent / "page"
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+SAFE = (
+    ("content-security-policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+)  # fmt: skip
+
+
+async def page(request: Request, deps: Deps) -> Reply:
+    """``/``"""
+    return _served(request, "index.html")
+
+
+async def static(request: Request, deps: Deps) -> Reply:
+    """``/static/{file}``; raises NotFound."""
+    return _served(request, request.params["file"])
+
+
+def _served(request: Request, name: str) -> Reply:
+    if name not in _names():
+        raise NotFound("no-such-file", f"The page has no file {name}.")
+    body, media_type, etag = _file(name)
+    headers = (("etag", etag), ("cache-control", "no-cache"), *SAFE)
+    if etag in request.headers.get("if-none-match", ""):
+        return Reply(304, headers=headers)
+    return Reply(body=body, media_type=media_type, headers=headers)
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(file.name for file in FILES.iterdir() if file.suffix in MEDIA_TYPES)
+
+
+@cache
+def _file(name: str) -> tuple[bytes, str, str]:
+    body = (FILES / name).read_bytes()
+    return body, MEDIA_TYPES[Path(name).suffix], f'"{sha256(body).hexdigest()[:16]}"'

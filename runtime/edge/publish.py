@@ -1,0 +1,72 @@
+"""Writing news to the live streams: what arrives together shares one round trip, and nothing is told twice."""
+
+from collections.abc import Sequence
+
+from redis.exceptions import ResponseError
+
+from runtime.batch import Batcher
+from runtime.deps import Deps
+from runtime.edge.news import FIREHOSE, News, dashed
+from shop.problem import Malformed
+
+STREAM_MAX = 1_000
+FIREHOSE_MAX = 10_000
+STALE = "equal or smaller"
+
+# KEYS: the firehose, then one stream for each news. ARGV: MAXLEN of the firehose and of a stream, then id, event, data,
+# buyer, traceparent and seconds to live (0: for ever) of each. Every first write gets the firehose's next number, so
+# that who reads it notices what was trimmed before it was read.
+TELL = """
+local told = {}
+for i = 2, #KEYS do
+  local at = 3 + (i - 2) * 6
+  local id, event, data, lasts = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
+  local added = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[2], id, 'e', event, 'd', data)
+  if type(added) == 'table' and added.err then
+    told[#told + 1] = added.err
+  else
+    local number = redis.call('INCR', KEYS[1] .. ':count')
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'n', number, 'k', KEYS[i], 'i', id, 'e', event, 'd', data,
+               'b', ARGV[at + 3], 't', ARGV[at + 4])
+    if lasts > 0 then redis.call('EXPIRE', KEYS[i], lasts) end
+    told[#told + 1] = ''
+  end
+end
+return told
+"""
+
+
+class Publisher:
+    """The one writer of a process; made with ``deps.one(Publisher)``."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._tell = deps.redis.register_script(TELL)
+        self._batch: Batcher[News, bool] = Batcher(self._write, parallel=2)
+
+    async def tell(self, news: News) -> bool:
+        """
+        Returns:
+            Whether it was new: a stream takes only ids above its newest, so a duplicate or a late one is refused.
+
+        Raises:
+            Malformed: the id is none a stream can have (sequence 0).
+            Unavailable: too many are waiting.
+            RedisError: it may or may not have been written; telling it again is harmless.
+        """
+        return await self._batch.submit(news)
+
+    async def _write(self, batch: list[News]) -> Sequence[bool | Exception]:
+        keys = [FIREHOSE, *(news.key for news in batch)]
+        args: list[str | bytes | int] = [FIREHOSE_MAX, STREAM_MAX]
+        for news in batch:
+            args += (dashed(news.id), news.event, news.data, news.buyer_id, news.traceparent, news.lasts_s)
+        return [_outcome(error) for error in await self._tell(keys, args)]
+
+
+def _outcome(error: bytes) -> bool | Exception:
+    text = error.decode()
+    if "greater than 0-0" in text:
+        return Malformed("no-sequence", "News needs its aggregate's sequence, counted from 1.")
+    if text and STALE not in text:
+        return ResponseError(text)
+    return not text

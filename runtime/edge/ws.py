@@ -1,0 +1,153 @@
+"""``/ws/orders``: the orders' news over a WebSocket, for one order, several, or all of one's own.
+
+The client sends ``{"type": "subscribe", "orderId": "…", "lastEventId": "3-0"}`` (without ``orderId``: all its own
+orders), ``{"type": "unsubscribe", …}`` or ``{"type": "ping"}``, and gets ``{"event": …, "id": …, "data": …}``: the
+same news as an EventSource. Protocol pings are the server's (uvicorn sends one every 20 s, and closes where none answers).
+"""
+
+import asyncio
+import random
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from redis.exceptions import RedisError
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from runtime.deps import Deps
+from runtime.edge.hub import Hub, Listener, gap
+from runtime.edge.news import Topic, buyer_topic, message, order_topic
+from runtime.edge.opening import asking_buyer, check_owner, opening
+from runtime.edge.outlet import Outlet
+from runtime.edge.session import check_origin
+from runtime.http import Request
+from shop.problem import Forbidden, Malformed, Problem, Unauthorized, Unavailable
+
+MESSAGE_MAX = 4_096
+SUBSCRIPTIONS_MAX = 32
+SEND_S = 10.0
+GOING_AWAY, POLICY, TOO_BIG, TRY_LATER = 1001, 1008, 1009, 1013
+
+
+class Asked(msgspec.Struct):
+    type: str = "subscribe"
+    orderId: str | None = None
+    lastEventId: str | None = None
+
+
+class Socket:
+    """One client's WebSocket and what it listens to."""
+
+    def __init__(self, websocket: WebSocket, buyer_id: str, deps: Deps) -> None:
+        self._websocket = websocket
+        self._buyer_id = buyer_id
+        self._deps = deps
+        self._outlet = Outlet()
+        self._listeners: dict[str, Listener] = {}
+
+    async def serve(self) -> int:
+        """Until the client leaves, is too slow or breaks the rules, or it is time to come again: a close code."""
+        life_s = self._deps.settings.stream_life_s * random.uniform(0.9, 1)  # noqa: S311  # not all at one moment
+        writing = asyncio.create_task(self._write())
+        reading = asyncio.create_task(self._read())
+        try:
+            done, _ = await asyncio.wait({writing, reading}, timeout=life_s, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result() if done else GOING_AWAY
+        finally:
+            for listener in self._listeners.values():
+                self._deps.one(Hub).leave(listener)
+            for task in (writing, reading):
+                task.cancel()
+            await asyncio.gather(writing, reading, return_exceptions=True)
+
+    async def _write(self) -> int:
+        while (frames := await self._outlet.take()) is not None:
+            for frame in frames:
+                async with asyncio.timeout(SEND_S):
+                    await self._websocket.send_text(frame.decode())
+        return TRY_LATER
+
+    async def _read(self) -> int:
+        while (received := await self._websocket.receive())["type"] != "websocket.disconnect":
+            text = received.get("text") or ""
+            if len(text) > MESSAGE_MAX:
+                return TOO_BIG
+            try:
+                await self._obey(msgspec.json.decode(text, type=Asked))
+            except msgspec.DecodeError as error:
+                self._say("problem", Malformed("no-command", f"This is not understood: {error}.").document())
+            except Problem as problem:
+                self._say("problem", problem.document())
+            except RedisError:
+                return TRY_LATER
+        return GOING_AWAY
+
+    async def _obey(self, asked: Asked) -> None:
+        match asked.type:
+            case "ping":
+                self._say("pong", {})
+            case "subscribe":
+                await self._subscribe(self._topic(asked), asked.lastEventId)
+            case "unsubscribe":
+                listener = self._listeners.pop(self._topic(asked).key, None)
+                if listener:
+                    self._deps.one(Hub).leave(listener)
+            case other:
+                raise Malformed("no-command", f"{other!r} is none of subscribe, unsubscribe and ping.")
+
+    async def _subscribe(self, topic: Topic, last: str | None) -> None:
+        if topic.key in self._listeners:
+            return
+        if len(self._listeners) >= SUBSCRIPTIONS_MAX:
+            raise Forbidden("too-many-subscriptions", f"One socket listens to {SUBSCRIPTIONS_MAX} orders at most.")
+        if topic.kind == "order":
+            await check_owner(topic, self._buyer_id, self._deps)
+        listener = Listener(topic, self._outlet, as_message=True)
+        first = await opening(listener, last, self._deps)
+        self._listeners[topic.key] = listener
+        self._say("subscribed", {"orderId": topic.id} if topic.kind == "order" else {})
+        if first.lost:
+            self._say("gap", gap(topic, first.lost))
+        for news in first.news:
+            self._outlet.put(news.message)
+        listener.begin(first.seen)
+
+    def _topic(self, asked: Asked) -> Topic:
+        return buyer_topic(self._buyer_id) if asked.orderId is None else order_topic(asked.orderId)
+
+    def _say(self, event: str, document: Any) -> None:
+        self._outlet.put(message(event, document))
+
+
+async def orders(websocket: WebSocket, deps: Deps) -> None:
+    """The endpoint: whose pages may ask, and who does."""
+    headers = {name.lower(): value for name, value in websocket.headers.items()}
+    request = Request("GET", websocket.url.path, headers, query=websocket.url.query)
+    try:
+        check_origin(headers, deps.settings)
+    except Forbidden:
+        return await websocket.close(POLICY)  # not yet accepted: the handshake answers 403
+    await websocket.accept()
+    try:
+        code = await _served(websocket, request, deps)
+    except WebSocketDisconnect:
+        return None
+    if websocket.application_state is WebSocketState.CONNECTED:
+        with suppress(RuntimeError, WebSocketDisconnect):  # the client was faster
+            await websocket.close(code)
+    return None
+
+
+async def _served(websocket: WebSocket, request: Request, deps: Deps) -> int:
+    try:
+        buyer_id = await asking_buyer(request, deps)
+        if buyer_id is None:
+            raise Unauthorized("no-session", "Orders' news need their buyer's session, or a fresh ticket.")
+    except (RedisError, Unavailable):
+        return TRY_LATER
+    except Problem as problem:
+        await websocket.send_text(message("problem", problem.document()).decode())
+        return POLICY
+    if deps.one(Hub).closed:
+        return TRY_LATER
+    return await Socket(websocket, buyer_id, deps).serve()
