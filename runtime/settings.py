@@ -31,6 +31,8 @@ class Settings:
     otel_exporter_otlp_endpoint: str = ""
     log_level: str = "INFO"
     max_body_bytes: int = 65536
+    stream_life_s: float = 280.0
+    stream_heartbeat_s: float = 15.0
     public_url: str = field(default="http://127.0.0.1:8080")
 
 
