@@ -8,5 +8,5 @@ from collections.abc import Mapping
 
 def audit(environment: Mapping[str, str], settle_timeout_s: float) -> bool:
     """Its report goes to where ours goes; True when it found nothing wrong."""
-    command = [sys.executable, "-m", "shop.audit", "--settle-timeout", f"{settle_timeout_s:g}"]
+    command = [sys.executable, "-m", "runtime.audit", "--settle-timeout", f"{settle_timeout_s:g}"]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode == 0

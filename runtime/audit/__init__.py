@@ -1,0 +1,78 @@
+"""The audit: PostgreSQL's books and the gate, read at rest where that was asked for, and judged."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import redis
+
+from shop.audit import Report, Shelf, judge
+from shop.db import audit as books
+
+POLL_S = 0.25
+GRACE_S = 10.0
+
+
+def audit(
+    database_url: str,
+    redis_url: str = "",
+    *,
+    grace_s: float = GRACE_S,
+    settle_timeout_s: float = 0.0,
+    pause: Callable[[float], None] = time.sleep,
+) -> Report:
+    """
+    Args:
+        redis_url: empty for none: then the gate is not looked at.
+        grace_s: how long an order may rest before its lack of progress is wrong.
+        settle_timeout_s: waits this long for what is under way to end; what has not by then is a finding. 0 judges
+            at once, and what is under way is only reported.
+
+    Raises:
+        psycopg.Error: PostgreSQL cannot be reached, or the database is not a shop's.
+        redis.RedisError: Redis cannot be reached.
+    """
+    if settle_timeout_s > 0:
+        _wait(database_url, redis_url, settle_timeout_s, pause)
+    before = _gate(redis_url)
+    with books.snapshot(database_url) as connection:
+        found = books.read(connection, grace_s=grace_s)
+    gate = _steady(before, _gate(redis_url)) if redis_url else None
+    return judge(found, gate, must_be_settled=settle_timeout_s > 0)
+
+
+def _wait(database_url: str, redis_url: str, timeout_s: float, pause: Callable[[float], None]) -> None:
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        with books.snapshot(database_url) as connection:
+            under_way = books.unsettled(connection)
+        if not under_way and not any(shelf.claims for shelf in _gate(redis_url).values()):
+            return
+        pause(POLL_S)
+
+
+def _gate(redis_url: str) -> dict[str, Shelf]:
+    """Every product that the gate knows; its keys are those of ``shop.gate``."""
+    if not redis_url:
+        return {}
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        products = sorted(client.smembers("{gate}:products"))
+        pipe = client.pipeline(transaction=True)
+        for product in products:
+            pipe.hmget(f"{{gate}}:p:{product}", ["epoch", "left"])
+            pipe.zcard(f"{{gate}}:z:{product}")
+        told = iter(pipe.execute())
+        shelves = zip(products, told, told, strict=True)
+        return {
+            product: Shelf(epoch=int(epoch), left=int(left), claims=claims)
+            for product, (epoch, left), claims in shelves
+            if epoch is not None
+        }
+
+
+def _steady(before: Mapping[str, Shelf], after: Mapping[str, Shelf]) -> dict[str, Shelf]:
+    """The gate after the books were read; what moved meanwhile counts as a claim under way."""
+    return {
+        product: shelf if before.get(product) == shelf else replace(shelf, claims=shelf.claims or 1)
+        for product, shelf in after.items()
+    }

@@ -1,0 +1,66 @@
+"""
+scripts/audit: proves that nothing was sold twice, lost or left hanging, and that the gate agrees.
+
+Exit status 0: clean; 1: something is wrong, and the rows are shown; 2: it could not be asked.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import psycopg.errors
+import redis
+from rich.console import Console
+
+from runtime.audit import GRACE_S, audit
+from runtime.audit.picture import show
+from runtime.stack.running import Connection, NoShop, connection_for_scripts
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        shop = _where(options)
+        report = audit(
+            shop.database_url, shop.redis_url, grace_s=options.grace, settle_timeout_s=options.settle_timeout
+        )
+    except NoShop as none:
+        return _could_not(str(none))
+    except (psycopg.OperationalError, redis.RedisError) as away:
+        return _could_not(f"cannot be reached: {away}")
+    except psycopg.errors.UndefinedTable as empty:
+        return _could_not(f"this database is not a shop's, or not migrated: {empty}")
+    if options.json:
+        sys.stdout.write(json.dumps(report.document(), default=str) + "\n")
+    else:
+        show(report, Console())
+    return 0 if report.clean else 1
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/audit", description=__doc__.strip().splitlines()[0])
+    add = parser.add_argument
+    add("--json", action="store_true", help="the report as one JSON object")
+    add("--data", type=Path, help="the running shop's data directory (default: DATABASE_URL, else .data)")
+    add("--database-url", default="", help="audit this database (its Redis: --redis-url, else none)")
+    add("--redis-url", default="", help="compare with this gate")
+    add("--settle-timeout", type=float, default=0.0, metavar="S", help="wait up to S seconds for what is under way")
+    add("--grace", type=float, default=GRACE_S, metavar="S", help="an order may rest this long (default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def _where(options: argparse.Namespace) -> Connection:
+    if options.database_url:
+        return Connection("", options.database_url, options.redis_url)
+    found = connection_for_scripts(options.data)
+    return Connection(found.url, found.database_url, options.redis_url or found.redis_url)
+
+
+def _could_not(sentence: str) -> int:
+    sys.stderr.write(f"audit: {sentence.strip()}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,4 @@
+-- what was stocked is left, held or sold
+SELECT product_id, initial, "left", held, sold
+FROM shelves
+WHERE initial <> "left" + held + sold
