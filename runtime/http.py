@@ -19,7 +19,7 @@ class Request:
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     body: bytes = b""
     query: str = ""
     params: Mapping[str, str] = field(default_factory=dict)

@@ -29,6 +29,6 @@ def key_of(request: Request, caller: str, *, required: bool = False) -> Key | No
 
 
 def correlation_of(request: Request) -> str:
-    """The caller's Correlation-Id, or a new one where it is absent or unfit for a header."""
+    """The caller's Correlation-Id, or a new one where it is absent or unfit; the serving layer puts it there."""
     given = request.headers.get("correlation-id", "")
     return given if 0 < len(given) <= KEY_MAX and given.isprintable() else new_id()

@@ -1,5 +1,6 @@
 """An operation: its routes and the events it hears, behind two doors (HTTP, and the local broker's call in process)."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from redis.exceptions import RedisError
 from runtime import cloudevents
 from runtime.deps import Deps, deps_of_loop
 from runtime.http import PROBLEM, Reply, Request
+from runtime.idempotency import correlation_of
+from runtime.watch.stall import running
 from shop.event import CloudEvent
 from shop.messages import Message
 from shop.problem import Malformed, NotFound, Problem, Unavailable
@@ -42,10 +45,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Hears:
-    """``type`` is ``*`` for an operation that takes any event; ``message`` is None where data stays bytes."""
+    """``message`` is None where data stays bytes; ``type`` is ``*`` for an operation that takes any event."""
 
-    type: str
     message: type[Message] | None
+    type: str
     handler: Callable[[Received[Any], Deps], Awaitable[CloudEvent | None]]
 
 
@@ -66,12 +69,12 @@ M = TypeVar("M", bound=Message)
 
 def on(message: type[M], handler: Callable[[Received[M], Deps], Awaitable[CloudEvent | None]]) -> Hears:
     """``message.TYPE`` → ``handler``; what the handler returns goes back to the broker as the reply event."""
-    return Hears(message.TYPE, message, handler)
+    return Hears(message, message.TYPE, handler)
 
 
 def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
     """Every event, its data as bytes."""
-    return Hears("*", None, handler)
+    return Hears(None, "*", handler)
 
 
 @dataclass(slots=True)
@@ -91,12 +94,13 @@ class Operation:
     connections: int = 2
     concurrency: int = 256
     deadline_s: float = 30.0
+    _running: int = 0
     _exact: dict[tuple[str, str], Route] = field(default_factory=dict)
     _shared: dict[int, Deps] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.wake is not None:
-            self.hears = (*self.hears, Hears(PING, None, self._tick))
+            self.hears = (*self.hears, Hears(None, PING, self._tick))
             self.routes = (*self.routes, post(POKE, self._poked))
         self._exact = {(route.method, route.path): route for route in self.routes if "{" not in route.path}
 
@@ -112,22 +116,44 @@ class Operation:
 
     async def answer(self, request: Request, deps: Deps) -> Reply:
         """The HTTP door: a route's reply, or the delivery of the CloudEvent that was posted."""
+        route, params = self.find(request.method, request.path)
+        if route is not None:
+            request.params = params
+            return await self.respond(route.handler, request, deps)
+        if not self.hears or request.method != "POST":
+            return reply_of(NotFound("no-such-route", f"{self.name} has no {request.method} {request.path}."))
         try:
-            route, params = self.find(request.method, request.path)
-            if route is not None:
-                request.params = params
-                return await route.handler(request, self._own(deps))
-            if self.hears and request.method == "POST":
-                return await self.hear(cloudevents.decode(request.headers, request.body), deps)
-            raise NotFound("no-such-route", f"{self.name} has no {request.method} {request.path}.")
-        except Exception as error:
+            event = cloudevents.decode(request.headers, request.body)
+        except Problem as error:
             return reply_of(error)
+        return await self.hear(event, deps)
+
+    async def respond(self, handler: Handler, request: Request, deps: Deps) -> Reply:
+        """What ``handler`` answers within this operation's bounds, with the caller's Correlation-Id, or a new one."""
+        correlation_id = correlation_of(request)
+        request.headers["correlation-id"] = correlation_id
+        if self._running >= self.concurrency:
+            reply = reply_of(Unavailable("busy", f"{self.concurrency} requests are under way here; try again."))
+        else:
+            self._running += 1
+            try:
+                with running(self.name) as _here:
+                    async with asyncio.timeout(self.deadline_s):
+                        reply = await handler(request, self._own(deps))
+            except Exception as error:
+                reply = reply_of(error)
+            finally:
+                self._running -= 1
+        reply.headers = (*reply.headers, ("correlation-id", correlation_id))
+        return reply
 
     async def hear(self, event: CloudEvent, deps: Deps) -> Reply:
         """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
         try:
-            heard = self._listener(event.type)
-            reply = await heard.handler(Received(event, _decoded(event, heard.message)), self._own(deps))
+            with running(self.name) as _here:
+                heard = self._listener(event.type)
+                received = Received(event, _decoded(event, heard.message))
+                reply = await heard.handler(received, self._own(deps))
         except Exception as error:
             return _delivery_status(reply_of(error))
         return cloudevents.reply(reply) if reply is not None else Reply(204)
@@ -218,6 +244,8 @@ def matched(pattern: str, path: str) -> dict[str, str] | None:
 
 def reply_of(error: Exception) -> Reply:
     """Any error as problem+json; what nobody expected is logged and says nothing of our inside."""
+    if isinstance(error, TimeoutError):
+        error = Unavailable("too-slow", "This took longer than it may; what was begun may still happen, ask again.")
     if isinstance(error, RedisError):
         error = Unavailable("redis-unavailable", "The stock gate cannot be reached; try again shortly.")
     if not isinstance(error, Problem):

@@ -11,4 +11,5 @@ def decimal_amount(minor: int, currency: str) -> float:
 
 def minor_amount(amount: float, currency: str) -> int:
     """49.9, USD → 4990."""
-    return round(amount * 10 ** EXPONENTS.get(currency, 2))
+    scale: int = 10 ** EXPONENTS.get(currency, 2)
+    return round(amount * scale)

@@ -1,8 +1,8 @@
 """POST orders/{id}/cancel → order CANCELED, its units released; a paid one is refunded by its event"""
 
 import msgspec
-
 from runtime.auth import buyer_of
+
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.serve import operation, post

@@ -1,8 +1,8 @@
 """POST orders → 201 PENDING · sync/purchase → 200 the order, or 409 · async/purchase → 202 + tracking id"""
 
 import msgspec
-
 from runtime.auth import require_buyer
+
 from runtime.batch import Batcher
 from runtime.bodies import OrderBody, PurchaseBody, decoded
 from runtime.deps import Deps
@@ -51,10 +51,13 @@ async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till
             if stored_now is None:
                 raise refusal("SEEN")
             return _repeat(stored_now, key)
+        case Answer("SOLD_OUT"):
+            till.sold_out.remember(product)
+            raise refusal("SOLD_OUT", product)
         case Answer(verdict):
-            if verdict == "SOLD_OUT":
-                till.sold_out.remember(product)
             raise refusal(verdict, product)
+        case _:
+            raise refusal("BUSY")
 
 
 def _repeat(stored: Stored, key: Key) -> Reply:

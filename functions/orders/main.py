@@ -1,13 +1,15 @@
-"""GET an order · what became of a tracking id · a customer's orders"""
+"""GET an order · what became of a tracking id · a customer's orders · how the queue of accepted ones stands"""
 
 import msgspec
-
 from runtime.auth import buyer_of
+
 from runtime.deps import Deps
+from runtime.health import up
 from runtime.http import Reply, Request
 from runtime.serve import get, operation
 from shop.db import customers
 from shop.db.orders import find
+from shop.db.queue import queue
 from shop.event import is_id
 from shop.order import Order, order_document
 from shop.problem import Forbidden, NotFound, Unauthorized
@@ -37,6 +39,26 @@ async def of_customer(request: Request, deps: Deps) -> Reply:
     return Reply(200, msgspec.json.encode({"customerId": customer_id, "orders": found}))
 
 
+async def queue_status(request: Request, deps: Deps) -> Reply:
+    """What was accepted and not decided yet, and how fast both go, from PostgreSQL."""
+    async with deps.db.transaction() as tx:
+        now = await queue(tx)
+    document = {
+        "pending": now.pending,
+        "oldestSeconds": round(now.oldest_s, 3),
+        "acceptedPerSecond": now.accepted_per_s,
+        "decidedPerSecond": now.decided_per_s,
+        "deadLetters": now.dead_letters,
+        "lag": now.lag,
+    }
+    return Reply(200, msgspec.json.encode(document))
+
+
+async def healthy(request: Request, deps: Deps) -> Reply:
+    """Whether a purchase can succeed now."""
+    return await up(deps)
+
+
 async def _own(request: Request, deps: Deps, order_id: str) -> Order:
     async with deps.db.transaction() as tx:
         order = await find(tx, order_id) if is_id(order_id) else None
@@ -62,5 +84,8 @@ orders = operation(
         get("/api/v1/orders/{id}", show),
         get("/api/v1/async/purchase/{trackingId}", track),
         get("/api/v1/customers/{id}/orders", of_customer),
+        get("/api/v1/async/queue/status", queue_status),
+        get("/api/v1/sync/health", healthy),
+        get("/api/v1/async/health", healthy),
     ],
 )

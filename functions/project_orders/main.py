@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from runtime.batch import Batcher
 from runtime.deps import Deps
@@ -32,7 +33,7 @@ class Projection:
         return [None] * len(rows)
 
 
-async def keep(event: Received[Event], deps: Deps) -> None:
+async def keep(event: Received[Any], deps: Deps) -> None:
     """Keep the order's newest sequence; twice, late and out of order end the same."""
     row = row_of(event.data, event.envelope.sequence, event.envelope.time or deps.clock.now())
     await deps.one(Projection).rows.submit(row)

@@ -3,8 +3,8 @@
 from urllib.parse import parse_qs
 
 import msgspec
-
 from runtime.auth import require_buyer
+
 from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.http import Reply, Request

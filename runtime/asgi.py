@@ -1,0 +1,63 @@
+"""The lean door: ASGI messages in and out, without a framework between them and the operation."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from runtime.http import Reply, Request
+from shop.problem import Problem
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class TooLarge(Problem):
+    status = 413
+    title = "Too large"
+
+
+async def request_of(scope: Scope, receive: Receive, max_bytes: int) -> Request:
+    """
+    Raises:
+        TooLarge: the body has more than ``max_bytes``.
+        ConnectionError: the client left before its end.
+    """
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        body=await _body(receive, max_bytes),
+        query=scope["query_string"].decode("latin-1"),
+    )
+
+
+async def _body(receive: Receive, max_bytes: int) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body") and len(body) <= max_bytes:
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ConnectionError("the client left")
+    if len(body) > max_bytes:
+        raise TooLarge("body-too-large", f"A body has at most {max_bytes} bytes here.")
+    return body
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Status, headers and body, or the stream's chunks until it ends."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    if reply.stream is None:
+        if reply.status != 204:
+            headers.append((b"content-length", b"%d" % len(reply.body)))
+        if reply.body:
+            headers.append((b"content-type", reply.media_type.encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        return
+    headers.append((b"content-type", reply.media_type.encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    async for chunk in reply.stream:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

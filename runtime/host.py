@@ -1,0 +1,154 @@
+"""One process that mounts every operation, the edge and the local Knative: ``python -m runtime.host --fd N``."""
+
+import argparse
+import asyncio
+import gc
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from runtime import health, registry, router
+from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
+from runtime.deps import Deps, close_deps, open_deps
+from runtime.http import Reply
+from runtime.knative import LocalKnative
+from runtime.router import Router
+from runtime.serve import Operation, reply_of
+from runtime.settings import Settings, read
+from runtime.watch import logs, metrics, tracing
+from runtime.watch.stall import StallWatch
+from shop.problem import NotFound, Problem
+
+EVENTING = Path(__file__).parent.parent / "eventing"
+DATABASE_CONNECTIONS = 28  # of PostgreSQL's 40, shared by all workers
+GRACE_S = 5
+
+
+class Host:
+    """
+    An ASGI application: operations by their routes, ``/broker/<namespace>/<name>``, health and metrics; all else is
+    the edge's.
+    """
+
+    def __init__(self, deps: Deps, operations: Sequence[Operation], knative: LocalKnative, edge: App) -> None:
+        self._deps = deps
+        self._router = Router(operation for operation in operations if operation.name != "edge")
+        self._knative = knative
+        self._edge = edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._edge(scope, receive, send)
+            return
+        found = self._router.find(scope["method"], scope["path"])
+        if found is not None:
+            entry, params = found
+            await router.serve(entry, params, self._deps, scope, receive, send)
+            return
+        reply = await self._own(scope, receive)
+        if reply is not None:
+            await send_reply(send, reply)
+        else:
+            await self._edge(scope, receive, send)
+
+    async def _own(self, scope: Scope, receive: Receive) -> Reply | None:
+        path = scope["path"]
+        match path.split("/"):
+            case ["", "healthz"]:
+                return Reply(200, b'{"status":"UP"}')
+            case ["", "readyz"]:
+                return await health.ready(self._deps, self._knative)
+            case ["", "metrics"]:
+                return metrics.exposition()
+            case ["", "broker", namespace, name]:
+                return await self._ingress(scope, receive, namespace, name)
+        methods = self._router.methods(path)
+        if methods:
+            return Reply(405, headers=(("allow", ", ".join(methods)),))
+        if path.startswith("/api/") and not scope["path"].startswith(EDGE_API):
+            return reply_of(NotFound("no-such-route", f"Nothing answers {scope['method']} {path[:200]}."))
+        return None
+
+    async def _ingress(self, scope: Scope, receive: Receive, namespace: str, name: str) -> Reply:
+        try:
+            request = await request_of(scope, receive, self._deps.settings.max_body_bytes)
+        except Problem as error:
+            return reply_of(error)
+        return await self._knative.ingress(request, namespace, name)
+
+
+EDGE_API = ("/api/v1/session", "/api/v1/stream-tickets", "/api/v1/sales")
+
+
+async def run(settings: Settings, listening: socket.socket, worker: int, workers: int) -> None:
+    """Serve until SIGINT or SIGTERM; then end live streams, finish what was begun, and stop dispatching."""
+    deps = open_deps(replace(settings, pool_max=DATABASE_CONNECTIONS // workers))
+    operations = registry.load_all()
+    knative = LocalKnative(operations, EVENTING, deps, worker, workers)
+    deps.committed = knative.wake
+    for operation in operations.values():
+        _register_wake(operation, deps)
+    edge: App = import_module("functions.edge.main").edge_app(deps)
+    host = Host(deps, list(operations.values()), knative, edge)
+    server = uvicorn.Server(_config(host))
+    stall = StallWatch(asyncio.get_running_loop())
+    stall.start()
+    await knative.start()
+    for operation in operations.values():
+        deps.pokes.poke(operation.name)  # whoever was poked by a process that is gone
+    gc.freeze()
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        await deps.pokes.close()
+        await knative.stop()
+        stall.stop()
+        await close_deps(deps)
+
+
+def _register_wake(operation: Operation, deps: Deps) -> None:
+    wake = operation.wake
+    if wake is not None:
+        own = deps.share(operation.name, operation.connections)
+        deps.pokes.register(operation.name, lambda: wake(own))
+
+
+def _config(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
+        loop="none",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=4096,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Serve every operation in one process.")
+    parser.add_argument("--fd", type=int, required=True, help="the listening socket, inherited")
+    parser.add_argument("--worker", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    asked = parser.parse_args(arguments)
+    settings = read(os.environ)
+    logs.start(settings.log_level)
+    tracing.start(settings.otel_exporter_otlp_endpoint)
+    with socket.socket(fileno=asked.fd) as listening:
+        uvloop.run(run(settings, listening, asked.worker, asked.workers))
+    tracing.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""One table of every operation's routes: who answers this request."""
+
+import time
+from collections.abc import Iterable
+
+from runtime.asgi import Receive, Scope, Send, request_of, send_reply
+from runtime.deps import Deps
+from runtime.http import Reply
+from runtime.serve import POKE, Operation, Route, matched, reply_of
+from runtime.watch.metrics import Requests
+from shop.problem import Problem
+
+
+class Entry:
+    """A route with its operation and its counters."""
+
+    __slots__ = ("counted", "operation", "route")
+
+    def __init__(self, operation: Operation, route: Route) -> None:
+        self.operation = operation
+        self.route = route
+        self.counted = Requests(operation.name, route.path)
+
+
+class Router:
+    """
+    Raises:
+        ValueError: two operations have the same route.
+    """
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._exact: dict[tuple[str, str], Entry] = {}
+        self._patterns: list[Entry] = []
+        for operation in operations:
+            for route in operation.routes:
+                if route.path != POKE:
+                    self._add(Entry(operation, route))
+
+    def _add(self, entry: Entry) -> None:
+        at = (entry.route.method, entry.route.path)
+        if at in self._exact or any((e.route.method, e.route.path) == at for e in self._patterns):
+            raise ValueError(f"two operations answer {at[0]} {at[1]}")
+        if "{" in entry.route.path:
+            self._patterns.append(entry)
+        else:
+            self._exact[at] = entry
+
+    def find(self, method: str, path: str) -> tuple[Entry, dict[str, str]] | None:
+        """The route and its placeholders' values."""
+        entry = self._exact.get((method, path))
+        if entry is not None:
+            return entry, {}
+        for entry in self._patterns:
+            if entry.route.method == method:
+                params = matched(entry.route.path, path)
+                if params is not None:
+                    return entry, params
+        return None
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that some route has for this path."""
+        exact = {method for method, known in self._exact if known == path}
+        return sorted(exact | {e.route.method for e in self._patterns if matched(e.route.path, path) is not None})
+
+
+async def serve(entry: Entry, params: dict[str, str], deps: Deps, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request by its route, counted and timed."""
+    began = time.perf_counter()
+    try:
+        request = await request_of(scope, receive, deps.settings.max_body_bytes)
+    except Problem as error:
+        reply: Reply = reply_of(error)
+    except ConnectionError:
+        return
+    else:
+        request.params = params
+        reply = await entry.operation.respond(entry.route.handler, request, deps)
+    await send_reply(send, reply)
+    entry.counted.add(reply.status, (time.perf_counter() - began) * 1000)
