@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from benchmarks import sides
-from benchmarks.sides import Side
+from benchmarks.sides import PLENTY, Side
 
 Opened = Callable[[], AbstractAsyncContextManager[Side]]
 
@@ -20,4 +20,11 @@ class Contest:
     wanted: float | None = None
 
 
-CONTESTS = {contest.name: contest for contest in (Contest("raw", sides.raw, sides.hello),)}
+_ALL = (
+    Contest("raw", sides.raw, sides.hello),
+    Contest("sold-out", sides.selling("checkout", stock=0), sides.hello, wanted=1.0),
+    Contest("winning", sides.selling("checkout", stock=PLENTY), sides.hello, wanted=0.35),
+    Contest("sold-out-naive", sides.selling("checkout", stock=0), sides.selling("naive", stock=0), wanted=3.0),
+    Contest("winning-naive", sides.selling("checkout", stock=PLENTY), sides.selling("naive", stock=PLENTY), wanted=3.0),
+)
+CONTESTS = {contest.name: contest for contest in _ALL}

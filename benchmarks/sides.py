@@ -8,11 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from secrets import randbelow
+
+import psycopg
 
 from runtime.sale.ask import NotThere, address, ask
 from runtime.sale.wire import purchase_maker
@@ -20,6 +22,8 @@ from runtime.stack import Stack
 from shop.db.migrate import migrate
 
 READY_WITHIN_S = 30.0
+POOL_MAX = 16
+PLENTY = 100_000_000
 
 
 async def nothing() -> None:
@@ -115,3 +119,41 @@ def pids(stack: Stack) -> dict[str, list[int]]:
     """The groups of processes whose CPU is counted beside the server's."""
     groups = {"postgres": stack.postgres, "valkey": stack.valkey}
     return {name: [server.process.pid] for name, server in groups.items() if server and server.process}
+
+
+def selling(app: str, *, stock: int) -> Callable[[], AbstractAsyncContextManager[Side]]:
+    """``app`` alone over servers of its own: ``stock`` 0 makes it answer "sold out", plenty makes every buyer win."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Side]:
+        async with servers() as stack:
+            stocked(stack.database_url, stock)
+            environ = {
+                "DATABASE_URL": stack.database_url,
+                "REDIS_URL": stack.redis_url,
+                "ACCEPT_UNSIGNED_BUYERS": "true",
+                "SESSION_SECRET": "of this benchmark alone, 32 bytes or more",
+                "POOL_MAX": str(POOL_MAX),
+            }
+            async with process(app, environ) as (url, pid):
+                what, status = ("sold out", 409) if stock == 0 else ("winning", 200)
+                groups = {"server": [pid], **pids(stack)}
+                yield Side(f"{app}, {what}", url, status, purchases(url), groups)
+
+    return opened
+
+
+def stocked(database_url: str, units: int) -> None:
+    """Product 1 in an open sale, two units at most for each buyer, as in the demo."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO products (product_id, sku, name, price_minor) VALUES ('1', 'S-1', 'One', 12900)"
+        )
+        connection.execute("INSERT INTO stock (product_id, available, buyer_limit) VALUES ('1', %s, 2)", (units,))
+        connection.execute(
+            "INSERT INTO inventory_adjustment (product_id, delta, reason) VALUES ('1', %s, 'INITIAL')", (units,)
+        )
+        connection.execute(
+            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, status)"
+            " VALUES ('sale-1', '1', 4990, now() - interval '1 hour', now() + interval '1 day', 'STARTED')"
+        )
