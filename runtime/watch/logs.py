@@ -15,21 +15,10 @@ from runtime.watch import stall, tracing
 
 # Of a person a log holds ids, nothing else; of a secret nothing at all.
 WITHHELD = frozenset(
-    [
-        "address",
-        "authorization",
-        "card",
-        "cookie",
-        "email",
-        "name",
-        "password",
-        "phone",
-        "secret",
-        "session",
-        "signature",
-        "ticket",
-        "token",
-    ]
+    (
+        *("address", "card", "email", "name", "phone"),
+        *("authorization", "cookie", "password", "secret", "session", "signature", "ticket", "token"),
+    )
 )
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _about: ContextVar[Mapping[str, str]] = ContextVar("about", default=_NOTHING)

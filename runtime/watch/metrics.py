@@ -181,6 +181,7 @@ DELIVERIES = Histograms(
     "outcome",
     counted=("event_deliveries_total", "Events handed to an operation: done, refused (for good) or retry"),
 )
+PAYMENTS = Counters("payments_total", "Answers of the payment gateway", "outcome")
 GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders sharing one transaction", bounds=BATCH_SIZES)
 GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Gate script to commit of one batch, ms")
 GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt from PostgreSQL", "reason")

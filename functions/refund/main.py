@@ -1,0 +1,69 @@
+"""order.canceled.v1, refund.requested.v1 → the money of a canceled order returned, payment.refunded"""
+
+import asyncio
+
+from runtime.deps import Deps
+from runtime.serve import Received, on, operation
+from runtime.watch.tracing import span
+from shop.db import orders, payments
+from shop.db.payments import Payment
+from shop.db.pool import Tx
+from shop.gateway import Charge, GatewayTimeout, SimulatedGateway
+from shop.messages import OrderCanceled, PaymentRefunded, RefundRequested
+
+GATEWAY_S = 10.0  # then its answer counts as lost
+OPEN = frozenset({"INTENDED", "CHARGED"})  # the gateway has, or may have, the buyer's money
+
+
+async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], deps: Deps) -> None:
+    """
+    Return the money once: also where nobody knows yet whether it was taken, and then nobody can take it any more.
+
+    Raises:
+        GatewayTimeout, GatewayDown: the broker comes again.
+    """
+    order_id = event.data.orderId
+    async with deps.db.transaction() as tx:
+        payment = await _to_return(tx, order_id)
+    if payment is None:
+        return
+    answer = await _ask_gateway(payment, deps)
+    async with deps.db.once(event.envelope) as tx:
+        if not tx.seen:
+            await _record(tx, order_id, answer)
+
+
+async def _to_return(tx: Tx, order_id: str) -> Payment | None:
+    order = await orders.find(tx, order_id)
+    payment = await payments.find(tx, order_id)
+    if order is None or order.status != "CANCELED" or payment is None or payment.status not in OPEN:
+        return None
+    return payment
+
+
+async def _ask_gateway(payment: Payment, deps: Deps) -> Charge:
+    gateway = SimulatedGateway(deps.db)
+    ask = gateway.refund if payment.status == "CHARGED" else gateway.void
+    with span("gateway.refund", attributes={"payment.id": payment.payment_id}):
+        try:
+            async with asyncio.timeout(GATEWAY_S):
+                return await ask(payment.payment_id)
+        except TimeoutError:
+            raise GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.") from None
+
+
+async def _record(tx: Tx, order_id: str, answer: Charge) -> None:
+    order = await orders.find(tx, order_id, lock=True)
+    payment = await payments.find(tx, order_id)
+    if order is None or payment is None or payment.status not in OPEN:
+        return  # recorded by another delivery
+    payment = await payments.settle(tx, payment, answer.status, answer.reference)
+    if payment.status == "REFUNDED":
+        order = await payments.numbered(tx, order)
+        refunded = PaymentRefunded(
+            orderId=order_id, paymentId=payment.payment_id, amount=payment.amount, currency=payment.currency
+        )
+        tx.emit(refunded, key=order_id, sequence=order.version)
+
+
+refund = operation("refund", events=[on(OrderCanceled, give_back), on(RefundRequested, give_back)])
