@@ -27,7 +27,8 @@ class Bell:
         signal.set_wakeup_fd(self._rung, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)  # without a handler nothing would be written
         for sign in ENDING:
-            signal.signal(sign, self._end)
+            if sign != signal.SIGHUP or signal.getsignal(sign) != signal.SIG_IGN:  # nohup is obeyed
+                signal.signal(sign, self._end)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

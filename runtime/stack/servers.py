@@ -2,10 +2,11 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
-import tempfile
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -135,8 +136,12 @@ class Stack:
         """A Unix socket's path is short by law, so a long data directory keeps its sockets in a private one in /tmp."""
         sockets = self.data / "sockets"
         if len(os.fsencode(sockets / ".s.PGSQL.5432")) > LONGEST_SOCKET_PATH:
-            self._private_sockets = sockets = Path(tempfile.mkdtemp(prefix="pulsecart-", dir="/tmp"))
+            name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]  # the same after a crash: none pile up
+            self._private_sockets = sockets = Path("/tmp") / f"pulsecart-{name}"  # noqa: S108  # checked below
         sockets.mkdir(mode=0o700, exist_ok=True)
+        found = sockets.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise CannotStart(f"{sockets} is not a directory of yours alone: remove it, the servers' sockets go there")
         return sockets
 
 
