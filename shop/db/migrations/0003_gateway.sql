@@ -15,8 +15,8 @@ CREATE TABLE simulated_gateway.charges (
 
 -- How it was told to behave, towards which share of the keys.
 CREATE TABLE simulated_gateway.behaviour (
-    only   boolean PRIMARY KEY DEFAULT true CHECK (only),
-    mode   text NOT NULL DEFAULT 'approve' CHECK (mode IN ('approve', 'decline', 'timeout', 'fail')),
-    share  double precision NOT NULL DEFAULT 1 CHECK (share BETWEEN 0 AND 1)
+    one_row  boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+    mode     text NOT NULL DEFAULT 'approve' CHECK (mode IN ('approve', 'decline', 'timeout', 'fail')),
+    share    double precision NOT NULL DEFAULT 1 CHECK (share BETWEEN 0 AND 1)
 );
 INSERT INTO simulated_gateway.behaviour DEFAULT VALUES;
