@@ -23,6 +23,8 @@ async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], 
         GatewayTimeout, GatewayDown: the broker comes again.
     """
     order_id = event.data.orderId
+    if isinstance(event.data, OrderCanceled) and event.data.previousStatus == "PENDING":
+        return  # never held stock, so nobody asked for its money
     async with deps.db.transaction() as tx:
         payment = await _to_return(tx, order_id)
     if payment is None:
