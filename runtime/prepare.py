@@ -5,13 +5,18 @@ import importlib.util
 import os
 import sys
 
-from shop.db.migrate import migrate
+from shop.db.migrate import CannotMigrate, migrate
 
 
 def main() -> int:
     """``python -m runtime.prepare``: migrates DATABASE_URL, then loads the demo catalogue where it is missing."""
     database_url = os.environ["DATABASE_URL"]
-    if applied := migrate(database_url):
+    try:
+        applied = migrate(database_url)
+    except CannotMigrate as reason:
+        sys.stderr.write(f"{reason}\n")
+        return 1
+    if applied:
         sys.stdout.write(f"  schema: applied {', '.join(applied)}\n")
     if importlib.util.find_spec("runtime.demo"):
         importlib.import_module("runtime.demo").seed(database_url)

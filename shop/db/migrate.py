@@ -17,6 +17,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )"""
 
 
+class CannotMigrate(Exception):
+    """The message is one sentence: what could not be reached or applied, and why."""
+
+
 class Migration(NamedTuple):
     version: int
     name: str
@@ -31,10 +35,14 @@ def migrate(database_url: str) -> list[str]:
         The names applied now, e.g. ``["0001_shop"]``; empty when the schema was current.
 
     Raises:
-        psycopg.Error: a file failed; those before it stay applied, nothing of it does.
+        CannotMigrate: nothing answers there, or a file failed; those before it stay applied, nothing of it does.
     """
+    try:
+        connection = psycopg.connect(database_url, autocommit=True)
+    except psycopg.OperationalError as failed:
+        raise CannotMigrate(f"the database cannot be reached: {_first_line(failed)}") from failed
     applied = []
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         if _table_is_missing(connection):
             connection.execute(TABLE)
@@ -79,11 +87,18 @@ def _table_is_missing(connection: psycopg.Connection) -> bool:
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
-    with connection.transaction():
-        connection.execute(migration.path.read_bytes())
-        connection.execute(
-            "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)", (migration.version, migration.name)
-        )
+    try:
+        with connection.transaction():
+            connection.execute(migration.path.read_bytes())
+            connection.execute(
+                "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)", (migration.version, migration.name)
+            )
+    except psycopg.Error as failed:
+        raise CannotMigrate(f"migration {migration.name} failed: {_first_line(failed)}") from failed
+
+
+def _first_line(failed: psycopg.Error) -> str:
+    return str(failed).strip().splitlines()[0]
 
 
 def main() -> int:
@@ -92,7 +107,11 @@ def main() -> int:
     if not database_url:
         sys.stderr.write("DATABASE_URL is not set: which database is to be migrated?\n")
         return 2
-    applied = migrate(database_url)
+    try:
+        applied = migrate(database_url)
+    except CannotMigrate as reason:
+        sys.stderr.write(f"{reason}\n")
+        return 1
     sys.stdout.write(f"applied {', '.join(applied)}\n" if applied else f"schema {needed()} is current\n")
     return 0
 
