@@ -2,19 +2,27 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 import pytest
 import redis
 from psycopg import sql
 
+from runtime.demo import GOODS, SALE
+from runtime.deps import Deps, close_deps, open_deps
 from runtime.settings import Settings
 from runtime.stack import Stack
+from shop.db.catalogue import load_catalogue
 from shop.db.migrate import migrate
+from tests.client import Client
 from tests.stack.running_shop import RunningShop
 
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 TEMPLATE = "template_migrated"
 
 
@@ -90,10 +98,18 @@ def _administer(server_url: str, statement: str, name: str) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]  # pluggy's generator
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _refuse_skip((yield))
+
+
+def _refuse_skip(report: Report) -> Report:
     """Under PULSECART_CI=1 nothing is skipped: what could not run has failed."""
-    report = yield
     if report.skipped and os.environ.get("PULSECART_CI") == "1" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and CI skips nothing: {report.longrepr}"
+        report.longrepr = f"{report.nodeid} was skipped, and CI skips nothing: {report.longrepr}"
     return report
