@@ -5,11 +5,9 @@ Each ``checks/<name>.sql`` selects the rows that break one rule, its first line;
 It may use the queries of ``checks/parts/`` by their names.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -46,11 +44,11 @@ _RESTLESS: Final = """
 
 
 class Check(NamedTuple):
-    """``holds`` is the rule as a sentence, ``sql`` what selects the rows that break it."""
+    """``holds`` is the rule as a sentence, ``select`` finds the rows that break it."""
 
     name: str
     holds: str
-    sql: str
+    select: str
 
 
 @contextmanager
@@ -76,17 +74,15 @@ def read(connection: Connection[Row], *, grace_s: float, now: datetime | None = 
         now: aware; the database's clock when not given.
     """
     moment = now or _one(connection, "SELECT now()")["now"]
-    given = {"now": moment, "grace": f"{grace_s} seconds"}
     # Big joins are meant here, and worth their memory for the second that they take.
     connection.execute("SET LOCAL work_mem = '64MB'")
-    findings = [_ask(connection, check, given) for check in checks()]
     return Books(
         taken_at=moment,
         products=_products(connection),
         orders={
             row["status"]: row["n"] for row in connection.execute("SELECT status, count(*) AS n FROM orders GROUP BY 1")
         },
-        findings=[finding for finding in findings if finding.total],
+        findings=_findings(connection, {"now": moment, "grace": f"{grace_s} seconds"}),
         unsettled=unsettled(connection, moment),
         dead_letters=connection.execute(_DEAD_LETTERS).fetchall(),
     )
@@ -95,7 +91,8 @@ def read(connection: Connection[Row], *, grace_s: float, now: datetime | None = 
 @cache
 def checks() -> tuple[Check, ...]:
     """Every rule, by name."""
-    return tuple(_check(path) for path in sorted(CHECKS_DIR.glob("*.sql")))
+    texts = ((path.stem, *path.read_text().split("\n", 1)) for path in sorted(CHECKS_DIR.glob("*.sql")))
+    return tuple(Check(name, first.removeprefix("--").strip(), select) for name, first, select in texts)
 
 
 @cache
@@ -103,28 +100,33 @@ def _parts() -> dict[str, str]:
     return {path.stem: path.read_text() for path in sorted((CHECKS_DIR / "parts").glob("*.sql"))}
 
 
-def _check(path: Path) -> Check:
-    first, _, select = path.read_text().partition("\n")
-    used = [f"{name} AS MATERIALIZED ({sql})" for name, sql in _parts().items() if re.search(rf"\b{name}\b", select)]
-    common = ", ".join([*used, f"bad AS ({select})"])
-    # The window counts all of them before the limit takes the first.
-    sql = f"WITH {common} SELECT count(*) OVER () AS total_of_bad, bad.* FROM bad ORDER BY 2, 3 LIMIT {ROWS_MAX}"
-    return Check(path.stem, first.removeprefix("--").strip(), sql)
+@cache
+def _question() -> str:
+    """Every check in one statement, so that what they share (the log's histories) is read once."""
+    parts = [f"{name} AS ({sql})" for name, sql in _parts().items()]
+    bad = [f'"bad {check.name}" AS ({check.select})' for check in checks()]
+    # The window counts all rows before the limit takes the first.
+    asked = [
+        f"(SELECT '{name}' AS name, total_of_bad, row_to_json(bad) AS found FROM ("
+        f'SELECT count(*) OVER () AS total_of_bad, b.* FROM "bad {name}" AS b ORDER BY 2, 3 LIMIT {ROWS_MAX}) AS bad)'
+        for name, _, _ in checks()
+    ]
+    return f"WITH {', '.join([*parts, *bad])} {' UNION ALL '.join(asked)}"
 
 
-def _ask(connection: Connection[Row], check: Check, given: dict[str, Any]) -> Finding:
-    rows = connection.execute(check.sql.encode(), given).fetchall()
-    total = rows[0]["total_of_bad"] if rows else 0
-    return Finding(check.name, check.holds, total, [_plain(row) for row in rows])
+def _findings(connection: Connection[Row], given: dict[str, Any]) -> list[Finding]:
+    told: dict[str, list[Row]] = {}
+    for row in connection.execute(_question().encode(), given):
+        told.setdefault(row["name"], []).append(row["found"])
+    return [
+        Finding(check.name, check.holds, told[check.name][0]["total_of_bad"], [_plain(row) for row in told[check.name]])
+        for check in checks()
+        if check.name in told
+    ]
 
 
 def _plain(row: Row) -> Row:
-    """Without our own count, its values such as JSON has them."""
-    return {k: v if isinstance(v, int | None) else _text(v) for k, v in row.items() if k != "total_of_bad"}
-
-
-def _text(value: Any) -> str | int:
-    return int(value) if isinstance(value, Decimal) else str(value)
+    return {name: value for name, value in row.items() if name != "total_of_bad"}
 
 
 def _products(connection: Connection[Row]) -> list[Product]:
