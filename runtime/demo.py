@@ -1,8 +1,9 @@
 """The demo's goods: a flash sale of 1,000 units and a few shelves beside it."""
 
+import asyncio
 from datetime import UTC, datetime
 
-from shop.db.catalogue import DemoProduct, DemoSale, load
+from shop.db.catalogue import DemoProduct, DemoSale, load_catalogue
 
 SALE_DAYS = 7
 GOODS = (
@@ -18,4 +19,4 @@ SALE = DemoSale("flash-1", "1", 4990, SALE_DAYS)
 
 def seed(database_url: str) -> bool:
     """Load the demo into an empty catalogue; False where there is one already."""
-    return load(database_url, GOODS, SALE, datetime.now(UTC))
+    return asyncio.run(load_catalogue(database_url, GOODS, SALE, datetime.now(UTC)))

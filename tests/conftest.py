@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +63,21 @@ def settings(database_url: str, redis_url: str) -> Settings:
     return Settings(
         database_url=database_url, redis_url=redis_url, session_secret="of the tests alone, 32 bytes or more"
     )
+
+
+@pytest.fixture
+async def deps(settings: Settings) -> AsyncIterator[Deps]:
+    """What operations are given, on a database with the demo's goods and its sale open for a minute."""
+    await load_catalogue(settings.database_url, GOODS, SALE, datetime.now(UTC) - timedelta(minutes=1))
+    opened = open_deps(replace(settings, accept_unsigned_buyers=True))
+    yield opened
+    await close_deps(opened)
+
+
+@pytest.fixture
+def client(deps: Deps) -> Client:
+    """The demo's shop without its host."""
+    return Client(deps)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Loading a first catalogue: products, their stock, and one flash sale that starts at once."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,12 +33,8 @@ class DemoSale:
     days: int
 
 
-def load(database_url: str, goods: Sequence[DemoProduct], sale: DemoSale, now: datetime) -> bool:
+async def load_catalogue(database_url: str, goods: Sequence[DemoProduct], sale: DemoSale, now: datetime) -> bool:
     """Write all of it in one transaction, events included; False where the catalogue is not empty."""
-    return asyncio.run(_load(database_url, goods, sale, now))
-
-
-async def _load(database_url: str, goods: Sequence[DemoProduct], sale: DemoSale, now: datetime) -> bool:
     pool = new_pool(database_url, 1)
     try:
         async with Database(pool, operation="catalogue", now=lambda: now, share=1).transaction() as tx:
