@@ -40,7 +40,17 @@ class RunningShop:
         self.data = data
         self.log = data.with_suffix(".log")
         clean = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-        command = [sys.executable, "-m", "runtime.up", "--data", data, "--port", str(port), "--workers", str(workers)]
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "runtime.up",
+            "--data",
+            data,
+            "--port",
+            str(port),
+            "--workers",
+            str(workers),
+        ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env={**clean, **(environ or {})}, stdout=log, stderr=log, process_group=0

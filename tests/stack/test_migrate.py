@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -13,7 +15,9 @@ def test_migrating_twice_applies_nothing_the_second_time(database_url: str) -> N
     assert migrate(database_url) == []
 
 
-def test_a_migration_that_fails_leaves_nothing_of_itself(database_url: str, monkeypatch, tmp_path) -> None:
+def test_a_migration_that_fails_leaves_nothing_of_itself(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "9001_good.sql").write_text("CREATE TABLE good (x int);")
     (tmp_path / "9002_bad.sql").write_text("CREATE TABLE bad (x int); SELECT no_such_function();")
     monkeypatch.setattr(migrations, "MIGRATIONS", tmp_path)

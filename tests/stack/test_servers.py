@@ -45,7 +45,7 @@ def test_servers_left_over_from_a_crash_are_stopped_and_nothing_is_lost(tmp_path
     data = tmp_path / "data"
     with Stack(data) as servers:
         _query(servers, "CREATE TABLE kept AS SELECT 42 AS answer")
-    leftovers = [
+    leftovers: list[Postgres | Valkey] = [
         Postgres(data / "postgres", data / "sockets", data / "postgres.log"),
         Valkey(data / "valkey", data / "sockets", data / "valkey.log"),
     ]
