@@ -16,7 +16,7 @@ from runtime.idempotency import correlation_of
 from runtime.watch.stall import running
 from shop.event import CloudEvent
 from shop.messages import Message
-from shop.problem import Malformed, NotFound, Problem, Unavailable
+from shop.problem import Malformed, NotFound, Problem, Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
 Data = TypeVar("Data")
@@ -251,7 +251,11 @@ def reply_of(error: Exception) -> Reply:
     if not isinstance(error, Problem):
         log.error("unexpected error", exc_info=error)
         error = Problem("internal-error", "Something went wrong here; the request can be repeated.")
-    headers = (("retry-after", str(error.retry_after_s)),) if isinstance(error, Unavailable) else ()
+    headers: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, Unavailable):
+        headers = (("retry-after", str(error.retry_after_s)),)
+    elif isinstance(error, Unauthorized):
+        headers = (("www-authenticate", "Bearer"),)
     return Reply(error.status, msgspec.json.encode(error.document()), PROBLEM, headers)
 
 

@@ -1,0 +1,132 @@
+"""The issuer's public keys: one that is configured, or those it publishes, fetched when they are needed."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from runtime.settings import MissingSetting
+from shop.problem import Unauthorized, Unavailable
+
+log = logging.getLogger(__name__)
+FRESH_S = 600.0  # then they are fetched again, so that a withdrawn key ends
+REFETCH_S = 10.0  # at least, between two fetches, whatever tokens come
+FETCH_TIMEOUT_S = 5.0
+KEYS_MAX = 64
+
+# Which kind of key may verify which algorithm: a public key can never be taken for an HMAC secret.
+KINDS = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
+    "EdDSA": "OKP",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """``algorithm`` is the only one it is meant for; None: any of its ``kind``."""
+
+    public: Any
+    kind: str
+    algorithm: str | None = None
+
+    def fits(self, algorithm: str) -> bool:
+        """Whether a token of this algorithm may be verified by it."""
+        return KINDS.get(algorithm) == self.kind and self.algorithm in (None, algorithm)
+
+
+class ConfiguredKey:
+    """
+    Raises:
+        MissingSetting: the PEM is no public key.
+    """
+
+    def __init__(self, pem: str) -> None:
+        try:
+            public = load_pem_public_key(pem.replace("\\n", "\n").encode())
+        except ValueError as error:
+            raise MissingSetting(f"JWT_PUBLIC_KEY is no public key in PEM: {error}") from None
+        kinds = {RSAPublicKey: "RSA", EllipticCurvePublicKey: "EC", Ed25519PublicKey: "OKP"}
+        kind = next((name for type_, name in kinds.items() if isinstance(public, type_)), "")
+        self._key = Key(public, kind)
+
+    async def find(self, kid: str | None, now_s: float) -> Key | None:
+        """The key, whatever id a token gives it."""
+        return self._key
+
+
+class PublishedKeys:
+    """A JWKS (RFC 7517), fetched once however many ask, and again when a key is missing or all are old."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._by_kid: dict[str | None, Key] = {}
+        self._fetched_s = self._tried_s = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def find(self, kid: str | None, now_s: float) -> Key | None:
+        """
+        The key of that id; without one, the only key there is. None where the issuer has no such key.
+
+        Raises:
+            Unavailable: it is not known here, and the issuer cannot be asked.
+        """
+        key = self._known(kid)
+        if key is None or now_s - self._fetched_s > FRESH_S:
+            await self._fetch(now_s)
+            key = self._known(kid)
+        if key is None and self._tried_s > self._fetched_s:
+            raise Unavailable("issuer-unavailable", "The issuer's keys cannot be fetched; try again shortly.", 10)
+        return key
+
+    def _known(self, kid: str | None) -> Key | None:
+        if kid is None and len(self._by_kid) == 1:
+            return next(iter(self._by_kid.values()))
+        return self._by_kid.get(kid)
+
+    async def _fetch(self, now_s: float) -> None:
+        async with self._fetching:
+            if now_s - self._tried_s < REFETCH_S:
+                return
+            self._tried_s = now_s
+            try:
+                self._by_kid = await _published(self._url)
+                self._fetched_s = now_s
+            except Exception as error:  # whatever it answered, the keys we have stay good
+                log.warning("the issuer's keys cannot be fetched from %s: %s", self._url, type(error).__name__)
+
+
+async def _published(url: str) -> dict[str | None, Key]:
+    import httpx
+
+    async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client:
+        answer = await client.get(url)
+        answer.raise_for_status()
+    keys: dict[str | None, Key] = {}
+    for document in answer.json()["keys"][:KEYS_MAX]:
+        if document.get("kty") not in KINDS.values() or document.get("use", "sig") != "sig":
+            continue  # a secret, or a key for encryption
+        try:
+            keys[document.get("kid")] = Key(jwt.PyJWK(document).key, document["kty"], document.get("alg"))
+        except jwt.PyJWTError:
+            log.warning("the issuer publishes a key that cannot be read")
+    return keys
+
+
+class NoKeys:
+    """Nobody's tokens are accepted here."""
+
+    async def find(self, kid: str | None, now_s: float) -> Key | None:
+        """
+        Raises:
+            Unauthorized: always, and says what to configure.
+        """
+        raise Unauthorized(
+            "bad-token", "The token is not valid: no issuer is configured here (JWT_JWKS_URL, JWT_PUBLIC_KEY)."
+        )
