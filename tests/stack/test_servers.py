@@ -1,15 +1,17 @@
 """What the servers of one data directory survive, and what is said when they cannot start."""
 
 import os
+import shutil
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
 
-from runtime.stack import CannotStart, Stack
+from runtime.stack import CannotStart, Stack, postgres
 from runtime.stack.child import command_of
 from runtime.stack.postgres import Postgres, major
+from runtime.stack.trouble import why
 from runtime.stack.valkey import Valkey
 
 
@@ -107,6 +109,33 @@ def test_a_data_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotStart, match="cannot be written"):
         Stack(tmp_path / "file" / "data").start()
+
+
+def test_a_full_disk_says_so_before_and_after_a_server_meets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "postgres.log").write_text("FATAL: could not write lock file: No space left on device\n")
+    assert f"the disk under {tmp_path} is full" in str(why(tmp_path / "postgres.log", "PostgreSQL ended"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 100, 0))
+    with pytest.raises(CannotStart, match=f"the disk under {tmp_path} is full"):
+        Stack(tmp_path).start()
+
+
+def test_root_that_may_make_no_user_namespace_is_told_what_else_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    without_memory = postgres._prefix.__wrapped__
+    with pytest.raises(CannotStart, match="start as an ordinary user, or give DATABASE_URL"):
+        without_memory()
+
+
+def test_sockets_never_go_where_somebody_else_may_write(tmp_path: Path) -> None:
+    (tmp_path / "sockets").mkdir()
+    (tmp_path / "sockets").chmod(0o777)
+    with pytest.raises(CannotStart, match="not a directory of yours alone"):
+        Stack(tmp_path).start()
 
 
 def test_a_long_path_keeps_its_sockets_elsewhere_and_cleans_up(tmp_path: Path) -> None:
