@@ -194,7 +194,7 @@ async def test_a_token_with_wrong_claims_is_refused_with_the_reason(
 
 
 def unsigned() -> str:
-    return jwt.encode({"sub": "u-1", "aud": "pulsecart", "exp": NOW + timedelta(minutes=5)}, b"", algorithm="none")
+    return jwt.encode({"sub": "u-1", "aud": "pulsecart", "exp": NOW + timedelta(minutes=5)}, "", algorithm="none")
 
 
 def signed_with_the_public_key() -> str:
