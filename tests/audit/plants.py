@@ -25,6 +25,11 @@ PLANTS: list[tuple[str, str, str]] = [
      " partitionkey, extensions) SELECT 'again', source, type, subject, partitionkey,"
      " json_build_object('sequence', '00000000000000000004') FROM outbox WHERE type = '{paid}' AND subject = '{PAID}';"
      " UPDATE orders SET version = 4 WHERE order_id = '{PAID}'"),
+    ("order-history", "an event about its money was said twice", "INSERT INTO outbox (id, source, type, partitionkey,"
+     " extensions) SELECT 'again', source, type, partitionkey, extensions FROM outbox"
+     " WHERE type = 'ecommerce.payment.payment.refunded.v1'"),
+    ("order-history", "a number was skipped", "UPDATE orders SET version = 5 WHERE order_id = '{PAID}'; UPDATE outbox"
+     " SET extensions = json_build_object('sequence', '5') WHERE type = '{paid}' AND subject = '{PAID}'"),
     ("order-history", "an order was never said", "DELETE FROM outbox WHERE subject = '{SOLD_OUT}'"),
     ("order-history", "an event has no order", "UPDATE outbox SET partitionkey = 'ghost' WHERE subject = '{SOLD_OUT}'"),
     ("order-history", "a state was not said", "UPDATE orders SET status = 'PAID' WHERE order_id = '{CONFIRMED}'"),
@@ -71,6 +76,15 @@ PLANTS: list[tuple[str, str, str]] = [
      " WHERE order_id = '{RETURNED}'; UPDATE payments SET status = 'CHARGED' WHERE order_id = '{CONFIRMED}'"),
     ("payments", "a canceled order's money is kept", "UPDATE payments SET status = 'CHARGED'"
      " WHERE order_id = '{RETURNED}'"),
+    ("payments", "nobody asks whether a canceled order was charged", "UPDATE payments SET status = 'INTENDED'"
+     " WHERE order_id = '{RETURNED}'"),
+    ("gateway", "the gateway took money that no payment knows", "INSERT INTO simulated_gateway.charges"
+     " VALUES ('other', 'sim_other', 4990, 'USD', 'CHARGED', now(), now())"),
+    ("gateway", "the gateway never took it", "DELETE FROM simulated_gateway.charges WHERE status = 'CHARGED'"),
+    ("gateway", "the gateway took another amount", "UPDATE simulated_gateway.charges SET amount_minor = 1"),
+    ("gateway", "the gateway never gave it back", "UPDATE simulated_gateway.charges SET status = 'CHARGED'"),
+    ("gateway", "the gateway took what we think it declined", "UPDATE payments SET status = 'DECLINED'"
+     " WHERE order_id = '{PAID}'"),
     ("refunds", "money went back twice", "INSERT INTO outbox (id, source, type, partitionkey) SELECT 'again', source,"
      " type, partitionkey FROM outbox WHERE type = 'ecommerce.payment.payment.refunded.v1'"),
     ("refunds", "a refund was not said", "DELETE FROM outbox WHERE type = 'ecommerce.payment.payment.refunded.v1'"),

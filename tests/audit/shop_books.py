@@ -105,12 +105,25 @@ class ShopBooks:
         )
 
     def _pay(self, order_id: str, status: str, amount_minor: int) -> None:
+        payment_id, now = new_id(), datetime.now(UTC)
         self.connection.execute(
-            "INSERT INTO payments VALUES (%s, %s, %s, %s, 'USD', 'ref', %s, %s)",
-            (new_id(), order_id, status, amount_minor, datetime.now(UTC), datetime.now(UTC)),
+            "INSERT INTO payments VALUES (%s, %s, %s, %s, 'USD', %s, %s, %s)",
+            (payment_id, order_id, status, amount_minor, f"sim_{payment_id}", now, now),
+        )
+        self.connection.execute(
+            "INSERT INTO simulated_gateway.charges VALUES (%s, %s, %s, 'USD', %s, %s, %s)",
+            (payment_id, f"sim_{payment_id}", amount_minor, status, now, now),
         )
         if status == "REFUNDED":
-            self.say("ecommerce.payment.payment.refunded.v1", order_id, 5, {"orderId": order_id})
+            self.number("ecommerce.payment.payment.refunded.v1", order_id)
+
+    def number(self, type: str, order_id: str) -> None:
+        """An event about an order's money: it takes the order's next version."""
+        row = self.connection.execute(
+            "UPDATE orders SET version = version + 1 WHERE order_id = %s RETURNING version", (order_id,)
+        ).fetchone()
+        assert row is not None
+        self.say(type, order_id, row[0], {"orderId": order_id})
 
 
 def small_shop(database_url: str) -> ShopBooks:

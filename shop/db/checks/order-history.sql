@@ -1,13 +1,14 @@
--- an order's events are 1 to its version without gap or repeat, each after the one it needs, the last its state
+-- an order's events are 1 to its version, no gap or repeat, each step after the one it needs, the last its state
 SELECT order_id, status, version, events, created, confirmed, paid, fulfilled, canceled
 FROM told FULL JOIN (SELECT order_id::text, status, version FROM orders) AS o USING (order_id)
 WHERE (
-    events = version AND created = 1
-    AND events = num_nonnulls(created, confirmed, paid, fulfilled, canceled)
-    AND coalesce(confirmed, 2) = 2
-    AND (paid IS NULL OR paid = 3 AND confirmed IS NOT NULL)
-    AND (fulfilled IS NULL OR fulfilled = 4 AND paid IS NOT NULL AND canceled IS NULL)
-    AND coalesce(canceled, events) = events
+    events = version AND version < 62 AND numbers = (1::bigint << (version + 1)::int) - 2
+    AND steps = num_nonnulls(created, confirmed, paid, fulfilled, canceled)
+    AND created = 1
+    AND coalesce(confirmed, 2) > created
+    AND (paid IS NULL OR paid > confirmed)
+    AND (fulfilled IS NULL OR fulfilled > paid AND canceled IS NULL)
+    AND (canceled IS NULL OR canceled > greatest(created, confirmed, paid))
     AND status = CASE
         WHEN canceled IS NOT NULL THEN 'CANCELED'
         WHEN fulfilled IS NOT NULL THEN 'FULFILLED'
