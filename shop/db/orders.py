@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from shop import announce
-from shop.db.pool import Tx
+from shop.db.pool import Tx, as_json
 from shop.decision import Key
 from shop.messages import Cause, StockAdjusted
 from shop.order import HOLDS_STOCK, Line, Order, may_become, refuse_step
@@ -18,8 +18,60 @@ SELECT = """
             FROM order_items i WHERE i.order_id = o.order_id)
     FROM orders o WHERE o.order_id = ANY(%s::uuid[]) ORDER BY o.order_id
 """
+INSERT = """
+    INSERT INTO orders (created_at, updated_at, pay_by, order_id, buyer_id, status, total_minor, currency, path, claim_id,
+                        version, correlation_id, traceparent)
+    SELECT %s, %s, CASE WHEN status = 'CONFIRMED' THEN %s::timestamptz END, order_id, buyer_id, status, total_minor,
+           currency, path, claim_id, version, correlation_id, traceparent
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, buyer_id text, status text, total_minor bigint, currency text,
+                                           path text, claim_id uuid, version bigint, correlation_id text,
+                                           traceparent text)
+"""
+INSERT_ITEMS = """
+    INSERT INTO order_items (order_id, line, product_id, qty, price_minor)
+    SELECT order_id, line, product_id, qty, price_minor
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, line int, product_id text, qty int, price_minor bigint)
+"""
+MOVE = """
+    UPDATE orders SET status = t.status, version = t.version, claim_id = t.claim_id, cancel_reason = t.cancel_reason,
+                      pay_by = CASE WHEN t.status = 'CONFIRMED' THEN %s::timestamptz END, updated_at = %s
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, status text, version bigint, claim_id uuid, cancel_reason text)
+    WHERE orders.order_id = t.order_id AND orders.version = t.version - 1
+"""
+INSERT_KEYS = """
+    INSERT INTO idempotency_keys (created_at, scope, payload_hash, order_id, status, body)
+    SELECT %s, decode(scope, 'hex'), decode(payload_hash, 'hex'), order_id, status, body
+    FROM json_to_recordset(%s::json) AS t (scope text, payload_hash text, order_id uuid, status int, body text)
+    ORDER BY scope
+"""
 COLUMNS = ("order_id", "buyer_id", "status", "currency", "path", "version", "created_at", "claim_id")
-MORE_COLUMNS = ("cancel_reason", "correlation_id", "traceparent")
+MORE_INSERT = """
+    INSERT INTO orders (created_at, updated_at, pay_by, order_id, buyer_id, status, total_minor, currency, path, claim_id,
+                        version, correlation_id, traceparent)
+    SELECT %s, %s, CASE WHEN status = 'CONFIRMED' THEN %s::timestamptz END, order_id, buyer_id, status, total_minor,
+           currency, path, claim_id, version, correlation_id, traceparent
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, buyer_id text, status text, total_minor bigint, currency text,
+                                           path text, claim_id uuid, version bigint, correlation_id text,
+                                           traceparent text)
+"""
+INSERT_ITEMS = """
+    INSERT INTO order_items (order_id, line, product_id, qty, price_minor)
+    SELECT order_id, line, product_id, qty, price_minor
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, line int, product_id text, qty int, price_minor bigint)
+"""
+MOVE = """
+    UPDATE orders SET status = t.status, version = t.version, claim_id = t.claim_id, cancel_reason = t.cancel_reason,
+                      pay_by = CASE WHEN t.status = 'CONFIRMED' THEN %s::timestamptz END, updated_at = %s
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, status text, version bigint, claim_id uuid, cancel_reason text)
+    WHERE orders.order_id = t.order_id AND orders.version = t.version - 1
+"""
+INSERT_KEYS = """
+    INSERT INTO idempotency_keys (created_at, scope, payload_hash, order_id, status, body)
+    SELECT %s, decode(scope, 'hex'), decode(payload_hash, 'hex'), order_id, status, body
+    FROM json_to_recordset(%s::json) AS t (scope text, payload_hash text, order_id uuid, status int, body text)
+    ORDER BY scope
+"""
+COLUMNS = ("cancel_reason", "correlation_id", "traceparent")
 
 
 def order_of(row: Sequence[Any]) -> Order:
@@ -48,39 +100,31 @@ async def insert(tx: Tx, new: Sequence[Order], pay_by: datetime | None = None) -
     """Write new orders, and tell of them: created, and confirmed where they hold stock already."""
     if not new:
         return
-    await tx.execute(
-        """
-        INSERT INTO orders (order_id, buyer_id, status, total_minor, currency, path, claim_id, version, pay_by,
-                            correlation_id, traceparent, created_at, updated_at)
-        SELECT *, %s, %s FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
-                                     %s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[])
-        """,
-        (tx.now, tx.now, *_columns([_row(order, pay_by) for order in new])),
-    )
-    items = [
-        (order.order_id, at, line.product_id, line.qty, line.price_minor)
-        for order in new
-        for at, line in enumerate(order.lines, 1)
-    ]
-    await tx.execute(
-        """
-        INSERT INTO order_items (order_id, line, product_id, qty, price_minor)
-        SELECT * FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::int[], %s::bigint[])
-        """,
-        _columns(items),
-    )
+    await tx.execute(INSERT, (tx.now, tx.now, pay_by, as_json([_row(order) for order in new])))
+    await tx.execute(INSERT_ITEMS, (as_json([_item(order, at) for order in new for at in range(len(order.lines))]),))
     for order in new:
         _tell_created(tx, order, pay_by)
 
 
-def _row(order: Order, pay_by: datetime | None) -> tuple[Any, ...]:
-    due = pay_by if order.status == "CONFIRMED" else None
-    head = (order.order_id, order.buyer_id, order.status, order.total_minor, order.currency, order.path)
-    return (*head, order.claim_id, order.version, due, order.correlation_id, order.traceparent)
+def _row(order: Order) -> dict[str, Any]:
+    return {
+        "order_id": order.order_id,
+        "buyer_id": order.buyer_id,
+        "status": order.status,
+        "total_minor": order.total_minor,
+        "currency": order.currency,
+        "path": order.path,
+        "claim_id": order.claim_id,
+        "version": order.version,
+        "correlation_id": order.correlation_id,
+        "traceparent": order.traceparent,
+    }
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
-    return tuple(list(column) for column in zip(*rows, strict=True))
+def _item(order: Order, at: int) -> dict[str, Any]:
+    line = order.lines[at]
+    what = {"product_id": line.product_id, "qty": line.qty, "price_minor": line.price_minor}
+    return {"order_id": order.order_id, "line": at + 1, **what}
 
 
 def _tell_created(tx: Tx, order: Order, pay_by: datetime | None) -> None:
@@ -94,35 +138,34 @@ async def move(tx: Tx, moved: Sequence[Order], pay_by: datetime | None = None) -
     """Write the new status, version, claim and reason of orders whose rows this transaction has locked."""
     if not moved:
         return
-    rows = [(o.order_id, o.status, o.version, o.claim_id, o.cancel_reason, _due(o, pay_by)) for o in moved]
-    await tx.execute(
-        """
-        UPDATE orders SET status = t.status, version = t.version, claim_id = t.claim_id, pay_by = t.pay_by,
-                          cancel_reason = t.cancel_reason, updated_at = %s
-        FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::uuid[], %s::text[], %s::timestamptz[])
-             AS t (order_id, status, version, claim_id, cancel_reason, pay_by)
-        WHERE orders.order_id = t.order_id AND orders.version = t.version - 1
-        """,
-        (tx.now, *_columns(rows)),
-    )
-
-
-def _due(order: Order, pay_by: datetime | None) -> datetime | None:
-    return pay_by if order.status == "CONFIRMED" else None
+    rows = [
+        {
+            "order_id": order.order_id,
+            "status": order.status,
+            "version": order.version,
+            "claim_id": order.claim_id,
+            "cancel_reason": order.cancel_reason,
+        }
+        for order in moved
+    ]
+    await tx.execute(MOVE, (pay_by, tx.now, as_json(rows)))
 
 
 async def insert_keys(tx: Tx, replies: Sequence[tuple[Key, str, int, str]]) -> None:
     """Keep first replies: (key, order id, status, body)."""
     if not replies:
         return
-    rows = sorted((key.scope, key.payload_hash, order_id, status, body) for key, order_id, status, body in replies)
-    await tx.execute(
-        """
-        INSERT INTO idempotency_keys (scope, payload_hash, order_id, status, body, created_at)
-        SELECT *, %s FROM unnest(%s::bytea[], %s::bytea[], %s::uuid[], %s::int[], %s::text[])
-        """,
-        (tx.now, *_columns(rows)),
-    )
+    rows = [
+        {
+            "scope": key.scope.hex(),
+            "payload_hash": key.payload_hash.hex(),
+            "order_id": order_id,
+            "status": status,
+            "body": body,
+        }
+        for key, order_id, status, body in replies
+    ]
+    await tx.execute(INSERT_KEYS, (tx.now, as_json(rows)))
 
 
 async def step(tx: Tx, order: Order, status: str) -> Order:
