@@ -8,10 +8,14 @@ SELECT partitionkey AS order_id, count(*) AS events, count(step) AS steps,
     max(seq) FILTER (WHERE step = 'fulfilled') AS fulfilled,
     max(seq) FILTER (WHERE step = 'canceled') AS canceled
 FROM (
-    SELECT partitionkey,
-        CASE WHEN type LIKE 'ecommerce.order.order.%%' THEN split_part(type, '.', 4) END AS step,
-        CASE WHEN extensions ->> 'sequence' ~ '^0*[0-9]{1,18}$' THEN (extensions ->> 'sequence')::bigint END AS seq
-    FROM outbox
-    WHERE (type LIKE 'ecommerce.order.order.%%' OR type LIKE 'ecommerce.payment.%%') AND source LIKE '/pulsecart/%%'
-) AS said
+    SELECT partitionkey, step, CASE WHEN digits ~ '^0*[0-9]{1,18}$' THEN digits::bigint END AS seq
+    FROM (
+        SELECT partitionkey, extensions ->> 'sequence' AS digits,
+            CASE WHEN type LIKE 'ecommerce.order.order.%%' THEN split_part(type, '.', 4) END AS step
+        FROM outbox
+        WHERE (type LIKE 'ecommerce.order.order.%%' OR type LIKE 'ecommerce.payment.%%') AND source LIKE '/pulsecart/%%'
+        OFFSET 0
+    ) AS said
+    OFFSET 0  -- each number is read once, not once for each column above
+) AS numbered
 GROUP BY partitionkey
