@@ -1,4 +1,4 @@
--- Claims for many wishes, each whole or not at all.
+-- Claims for many wishes, each whole or not at all. A line that this claim holds already is taken no second time.
 -- ARGV: lease_ms; then per wish: claim, buyer, key ('' for none), lines, and per line: product, qty.
 -- Returns per wish two strings: WON and its lines' epochs | SEEN and the claim that has this key |
 -- MISSING, LIMIT or SOLD_OUT and the product.
@@ -12,15 +12,17 @@ local function refusal(claim, buyer, key, first, count)
     local product, qty = ARGV[first + 2 * line], tonumber(ARGV[first + 2 * line + 1])
     local shelf = redis.call('HMGET', '{gate}:p:' .. product, 'left', 'limit')
     if not shelf[1] then return 'MISSING', product end
-    if key ~= '' then
-      local other = redis.call('HGET', '{gate}:k:' .. product, key)
-      if other and other ~= claim then return 'SEEN', other end
+    if redis.call('HEXISTS', '{gate}:c:' .. product, claim) == 0 then
+      if key ~= '' then
+        local other = redis.call('HGET', '{gate}:k:' .. product, key)
+        if other and other ~= claim then return 'SEEN', other end
+      end
+      local limit = tonumber(shelf[2])
+      if limit > 0 and tonumber(redis.call('HGET', '{gate}:b:' .. product, buyer) or 0) + qty > limit then
+        return 'LIMIT', product
+      end
+      if tonumber(shelf[1]) < qty then return 'SOLD_OUT', product end
     end
-    local limit = tonumber(shelf[2])
-    if limit > 0 and tonumber(redis.call('HGET', '{gate}:b:' .. product, buyer) or 0) + qty > limit then
-      return 'LIMIT', product
-    end
-    if tonumber(shelf[1]) < qty then return 'SOLD_OUT', product end
   end
 end
 
@@ -44,10 +46,7 @@ end
 while at <= #ARGV do
   local claim, buyer, key, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
   local first = at + 4
-  local answer, detail
-  if redis.call('HEXISTS', '{gate}:c:' .. ARGV[first], claim) == 0 then
-    answer, detail = refusal(claim, buyer, key, first, count)
-  end
+  local answer, detail = refusal(claim, buyer, key, first, count)
   if not answer then answer, detail = 'WON', take(claim, buyer, key, first, count) end
   answers[#answers + 1] = answer
   answers[#answers + 1] = detail
