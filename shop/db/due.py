@@ -25,7 +25,9 @@ async def cancel_overdue(tx: Tx) -> int:
     )
     overdue = list(orders.by_id(await tx.rows(orders.SELECT, ([row[0] for row in found],))).values())
     products = sorted({line.product_id for order in overdue for line in order.lines})
-    await tx.execute("SELECT 1 FROM stock WHERE product_id = ANY(%s) ORDER BY product_id FOR UPDATE", (products,))
+    await tx.execute(
+        'SELECT 1 FROM stock WHERE product_id = ANY(%s) ORDER BY product_id COLLATE "C" FOR UPDATE', (products,)
+    )
     for order in overdue:
         await orders.cancel(tx, order, "PAYMENT_EXPIRED")
     return len(overdue)
