@@ -1,0 +1,66 @@
+"""Plays the broker for the operations that move money: what the log holds, in any order, as often as asked."""
+
+from random import Random
+from typing import Any
+
+from shop.event import CloudEvent
+from shop.gateway import Mode
+from shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, RefundRequested
+from tests.client import Client
+
+HEARD_BY = {
+    OrderConfirmed.TYPE: "pay",
+    OrderPaid.TYPE: "fulfil",
+    OrderCanceled.TYPE: "refund",
+    RefundRequested.TYPE: "refund",
+}
+
+
+async def confirmed(client: Client, user: int = 7) -> CloudEvent:
+    """A purchase of product 1, and the event that says it holds its unit."""
+    assert (await client.buy(product=1, user=user)).status == 200
+    return (await client.log(OrderConfirmed.TYPE))[-1]
+
+
+async def gateway(client: Client, mode: Mode, share: float = 1.0) -> None:
+    answered = await client.ask("PUT", "/api/v1/payments/simulator", {"mode": mode, "share": share})
+    assert answered.status == 200
+
+
+async def cancel(client: Client, order_id: str) -> int:
+    return (await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")).status
+
+
+async def state(client: Client, order_id: str) -> tuple[Any, ...]:
+    """Status of the order, of its payment, and of the charge at the gateway."""
+    row = await client.row(
+        """
+        SELECT o.status, p.status, c.status FROM orders o LEFT JOIN payments p USING (order_id)
+        LEFT JOIN simulated_gateway.charges c ON c.idempotency_key = p.payment_id::text WHERE o.order_id = %s
+        """,
+        order_id,
+    )
+    return tuple(row)
+
+
+async def told(client: Client, order_id: str) -> list[str]:
+    """The order's events by their short names, in order."""
+    return [event.type.split(".")[3] for event in await client.log() if event.partitionkey == order_id]
+
+
+async def deliver_all(client: Client, dice: Random | None = None) -> None:
+    """Until nothing new happens: every event at least twice, in the log's order or as the dice fall."""
+    delivered: dict[str, int] = {}
+    while waiting := [e for e in await client.log(*HEARD_BY) if delivered.get(e.id, 0) < 2]:
+        event = dice.choice(waiting) if dice else waiting[0]
+        status = await client.hear(HEARD_BY[event.type], event)
+        assert status in (204, 503)
+        if status == 204:
+            delivered[event.id] = delivered.get(event.id, 0) + 1
+
+
+async def left(client: Client) -> tuple[int, int]:
+    """Units of product 1 on hand, and how many buyer 7 may not buy again."""
+    row = await client.row("SELECT available FROM stock WHERE product_id = '1'")
+    bought = await client.row("SELECT coalesce(sum(units), 0) FROM buyer_units WHERE buyer_id = '7'")
+    return row[0], bought[0]
