@@ -101,5 +101,5 @@ def deps_of_loop() -> Deps:
 
 async def close_deps(deps: Deps) -> None:
     """End every connection."""
-    await deps.redis.aclose()
+    await deps.redis.aclose(close_connection_pool=True)  # a pool given to a client is not the client's to close
     await deps.pool.close()
