@@ -81,6 +81,7 @@ def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent 
 class Operation:
     """
     Args:
+        emits: the messages it may put into the log; the catalogue shows them, tests hold it to them.
         wake: does what is due and stays while more is due soon; called by a poke, and by a PingSource's tick.
         connections: of PostgreSQL, at most, held by this operation in one process.
         concurrency: requests under way; one more is answered 503.
@@ -90,6 +91,7 @@ class Operation:
     name: str
     routes: Sequence[Route] = ()
     hears: Sequence[Hears] = ()
+    emits: Sequence[type[Message]] = ()
     wake: Wake | None = None
     connections: int = 2
     concurrency: int = 256
@@ -209,13 +211,14 @@ def operation(
     *,
     routes: Sequence[Route] = (),
     events: Sequence[Hears] = (),
+    emits: Sequence[type[Message]] = (),
     wake: Wake | None = None,
     connections: int = 2,
     concurrency: int = 256,
     deadline_s: float = 30.0,
 ) -> OperationFunction:
     """An async function named ``name`` for functions-framework (Starlette request in, response out)."""
-    made = Operation(name, routes, events, wake, connections, concurrency, deadline_s)
+    made = Operation(name, routes, events, emits, wake, connections, concurrency, deadline_s)
 
     async def function(request: Any) -> Any:
         from runtime import starlette_door

@@ -1,13 +1,14 @@
 """POST orders/{id}/cancel → order CANCELED, its units released; a paid one is refunded by its event"""
 
 import msgspec
-from runtime.auth import buyer_of
 
+from runtime.auth import buyer_of
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.serve import operation, post
 from shop.db import orders
 from shop.event import is_id
+from shop.messages import OrderCanceled, StockAdjusted
 from shop.order import Order, order_document
 from shop.problem import Forbidden, NotFound, Unauthorized
 
@@ -40,4 +41,6 @@ def _check_owner(order: Order, buyer: str | None, deps: Deps) -> None:
         raise Forbidden("not-yours", "This order belongs to another buyer.")
 
 
-cancel = operation("cancel", routes=[post("/api/v1/orders/{id}/cancel", call_off)])
+cancel = operation(
+    "cancel", routes=[post("/api/v1/orders/{id}/cancel", call_off)], emits=[OrderCanceled, StockAdjusted]
+)

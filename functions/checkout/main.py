@@ -1,8 +1,8 @@
 """POST orders → 201 PENDING · sync/purchase → 200 the order, or 409 · async/purchase → 202 + tracking id"""
 
 import msgspec
-from runtime.auth import require_buyer
 
+from runtime.auth import require_buyer
 from runtime.batch import Batcher
 from runtime.bodies import OrderBody, PurchaseBody, decoded
 from runtime.deps import Deps
@@ -16,6 +16,7 @@ from shop.db import intake
 from shop.db.commit import purchase_reply
 from shop.decision import Denied, Held, Intent, Key, Outcome, Repeated, Stored
 from shop.gate import Answer
+from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
 from shop.order import Line, Order, Path, order_document
 from shop.problem import Malformed
 from shop.refusal import refusal
@@ -153,5 +154,6 @@ checkout = operation(
         post("/api/v1/async/purchase", purchase_later),
         post("/api/v1/orders", create_order),
     ],
+    emits=[OrderConfirmed, OrderCreated, StockAdjusted],
     concurrency=8192,
 )

@@ -5,6 +5,7 @@ from datetime import datetime
 from runtime.deps import Deps
 from runtime.serve import operation
 from shop.db import due
+from shop.messages import OrderCanceled, StockAdjusted
 
 
 async def stay(deps: Deps) -> None:
@@ -26,4 +27,4 @@ async def _cancel_some(deps: Deps) -> int:
         return await due.cancel_overdue(tx)
 
 
-expire = operation("expire", wake=stay)
+expire = operation("expire", emits=[OrderCanceled, StockAdjusted], wake=stay)

@@ -4,7 +4,7 @@ from runtime.deps import Deps
 from runtime.serve import Received, on, operation
 from shop import announce
 from shop.db import orders
-from shop.messages import OrderPaid
+from shop.messages import OrderFulfilled, OrderPaid
 
 
 async def fulfil_order(event: Received[OrderPaid], deps: Deps) -> None:
@@ -19,4 +19,4 @@ async def fulfil_order(event: Received[OrderPaid], deps: Deps) -> None:
         tx.emit(announce.fulfilled(fulfilled), key=order.order_id, sequence=fulfilled.version)
 
 
-fulfil = operation("fulfil", events=[on(OrderPaid, fulfil_order)])
+fulfil = operation("fulfil", events=[on(OrderPaid, fulfil_order)], emits=[OrderFulfilled])

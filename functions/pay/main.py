@@ -17,7 +17,7 @@ from shop.db import orders, payments
 from shop.db.payments import Payment
 from shop.db.pool import Tx
 from shop.gateway import Charge, GatewayTimeout, Mode, SimulatedGateway
-from shop.messages import OrderConfirmed, PaymentFailed, RefundRequested
+from shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested, StockAdjusted
 from shop.order import Order
 from shop.problem import Forbidden, Unprocessable
 
@@ -133,4 +133,5 @@ pay = operation(
     "pay",
     routes=[put("/api/v1/payments/simulator", behave), get("/api/v1/payments/simulator", behaviour)],
     events=[on(OrderConfirmed, charge)],
+    emits=[OrderCanceled, OrderPaid, PaymentFailed, RefundRequested, StockAdjusted],
 )

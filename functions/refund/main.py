@@ -68,4 +68,6 @@ async def _record(tx: Tx, order_id: str, answer: Charge) -> None:
         tx.emit(refunded, key=order_id, sequence=order.version)
 
 
-refund = operation("refund", events=[on(OrderCanceled, give_back), on(RefundRequested, give_back)])
+refund = operation(
+    "refund", events=[on(OrderCanceled, give_back), on(RefundRequested, give_back)], emits=[PaymentRefunded]
+)

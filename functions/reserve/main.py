@@ -7,7 +7,7 @@ from runtime.watch import metrics
 from shop.db import orders
 from shop.decision import Denied, Intent
 from shop.gate import Answer
-from shop.messages import OrderCreated
+from shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, StockAdjusted
 from shop.order import Order
 from shop.problem import Malformed, Unavailable
 
@@ -47,4 +47,10 @@ async def _find(deps: Deps, order_id: str) -> Order:
     return order
 
 
-reserve = operation("reserve", events=[on(OrderCreated, hold)], connections=4, concurrency=512)
+reserve = operation(
+    "reserve",
+    events=[on(OrderCreated, hold)],
+    emits=[OrderCanceled, OrderConfirmed, StockAdjusted],
+    connections=4,
+    concurrency=512,
+)

@@ -3,8 +3,8 @@
 from urllib.parse import parse_qs
 
 import msgspec
-from runtime.auth import buyer_of
 
+from runtime.auth import buyer_of
 from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.http import Reply, Request
@@ -14,6 +14,7 @@ from runtime.till import Till
 from shop.db import stock as rows
 from shop.db.pool import Tx
 from shop.db.stock import Level
+from shop.messages import StockAdjusted
 from shop.order import wire_id
 from shop.problem import Malformed, NotFound, Unauthorized
 
@@ -98,4 +99,5 @@ stock = operation(
         post("/api/v1/sync/stock/init/{productId}", init),
         put("/api/v1/sync/stock/{productId}/reset", reset),
     ],
+    emits=[StockAdjusted],
 )
