@@ -67,6 +67,13 @@ class Till:
         Returns:
             What PostgreSQL decided, or the gate's answer where it let nothing through (SEEN, LIMIT, SOLD_OUT).
         """
+        try:
+            return await self._ring_up(intent, wish_key)
+        except (Unavailable, RedisError, asyncio.CancelledError):
+            self._deps.poke("settle")  # a claim may have been left open
+            raise
+
+    async def _ring_up(self, intent: Intent, wish_key: str) -> Outcome | Answer:
         lines = tuple((line.product_id, line.qty) for line in intent.order.lines)
         claim_id = intent.order.claim_id or new_id()
         for _ in range(TRIES):
@@ -110,11 +117,7 @@ class Till:
         return [found.get(scope) for scope in scopes]
 
     async def _commit(self, intents: list[Intent]) -> Sequence[Outcome]:
-        try:
-            outcomes = await commit(self._deps.db, intents, self._pay_within)
-        except Unavailable:
-            self._deps.poke("settle")
-            raise
+        outcomes = await commit(self._deps.db, intents, self._pay_within)
         for intent, outcome in zip(intents, outcomes, strict=True):
             self._note(intent, outcome)
         return outcomes
