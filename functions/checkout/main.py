@@ -47,15 +47,12 @@ async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till
             return Reply(stored.status, stored.body.encode())
         case Denied(reason, product_id):
             raise refusal(reason, product_id)
-        case Answer("SEEN") if key is not None:
-            stored_now = await till.first_reply(key.scope)
-            if stored_now is None:
-                raise refusal("SEEN")
-            return _repeat(stored_now, key)
-        case Answer("SOLD_OUT"):
-            till.sold_out.remember(product)
-            raise refusal("SOLD_OUT", product)
         case Answer(verdict):
+            stored_now = await till.first_reply(key.scope) if key else None  # a gate made anew has forgotten keys
+            if stored_now is not None and key is not None:
+                return _repeat(stored_now, key)
+            if verdict == "SOLD_OUT":
+                till.sold_out.remember(product)
             raise refusal(verdict, product)
         case _:
             raise refusal("BUSY")
