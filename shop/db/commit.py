@@ -51,6 +51,8 @@ async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: time
             writing = True
             await _write(tx, outcomes, before, facts.stock, tx.now + pay_within)
         return outcomes
+    except Busy:
+        raise  # rolled back, that is known
     except Unavailable as error:
         if writing:
             raise CommitUnknown("outcome-unknown", "The order may or may not have been taken; ask again.") from error
