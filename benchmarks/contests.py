@@ -4,7 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from benchmarks import sides
+from benchmarks import shop, sides
+from benchmarks.shop import whole
 from benchmarks.sides import PLENTY, Side
 
 Opened = Callable[[], AbstractAsyncContextManager[Side]]
@@ -25,6 +26,8 @@ _ALL = (
     Contest("sold-out", sides.selling("checkout", stock=0), sides.hello, wanted=1.0),
     Contest("winning", sides.selling("checkout", stock=PLENTY), sides.hello, wanted=0.35),
     Contest("sold-out-naive", sides.selling("checkout", stock=0), sides.selling("naive", stock=0), wanted=3.0),
+    Contest("sold-out-whole", whole(stock=0), sides.hello),
+    Contest("winning-whole", whole(stock=shop.PLENTY), sides.hello),
     Contest("winning-naive", sides.selling("checkout", stock=PLENTY), sides.selling("naive", stock=PLENTY), wanted=3.0),
 )
 CONTESTS = {contest.name: contest for contest in _ALL}

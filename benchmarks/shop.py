@@ -1,0 +1,81 @@
+"""A whole shop for a benchmark, started by ``scripts/up`` as everybody starts it."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from benchmarks.sides import Side, purchases
+from runtime.sale.ask import NotThere, ask
+from runtime.sale.running import Running, find
+from runtime.stack.running import running
+
+READY_WITHIN_S = 60.0
+DRAINED_WITHIN_S = 300.0
+PLENTY = 10_000_000
+
+
+class NotReady(Exception):
+    """The shop did not start, or did not finish what it had begun."""
+
+
+@contextmanager
+def shop(workers: int = 1) -> Iterator[tuple[Running, Path]]:
+    """A running shop and its data directory; both are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="pulsecart-bench-") as directory:
+        data = Path(directory) / "data"
+        command = [sys.executable, "-m", "runtime.up", "--port", "0", "--data", str(data), "--workers", str(workers)]
+        with (Path(directory) / "log").open("w+") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+            try:
+                yield _ready(data, process, Path(log.name)), data
+            finally:
+                process.terminate()
+
+
+def _ready(data: Path, process: "subprocess.Popen[bytes]", log: Path) -> Running:
+    until = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < until and process.poll() is None:
+        run = running(data)
+        if run and run["ready"]:
+            return find(data)
+        time.sleep(0.02)
+    raise NotReady(f"the shop did not start:\n{log.read_text()}")
+
+
+async def drained(url: str) -> None:
+    """
+    Return when every event has been heard.
+
+    Raises:
+        NotReady: it did not happen within DRAINED_WITHIN_S.
+    """
+    async with asyncio.timeout(DRAINED_WITHIN_S):
+        while True:
+            try:
+                status, told = await ask(url, "GET", "/api/v1/async/queue/status")
+            except NotThere:
+                status, told = 0, None
+            if status == 200 and not told["pending"] and not sum(told["lag"].values()):
+                return
+            await asyncio.sleep(0.2)
+
+
+def whole(*, stock: int, path: str = "sync") -> Callable[[], AbstractAsyncContextManager[Side]]:
+    """The whole host, one worker, its broker dispatching; nobody's turn begins before the log has been read."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Side]:
+        with shop() as (running, _):
+            url = running.url
+            await ask(url, "PUT", f"/api/v1/sync/stock/1/reset?stock={stock}")
+            what, status = ("sold out", 409) if stock == 0 else ("winning", 200)
+            if path == "async":
+                what, status = "accepting", 202
+            request = purchases(url, path=f"/api/v1/{path}/purchase")
+            yield Side(f"whole shop, {what}", url, status, request, running.processes, after=lambda: drained(url))
+
+    return opened
