@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -13,7 +14,10 @@ from runtime import cloudevents
 from runtime.deps import Deps, deps_of_loop
 from runtime.http import PROBLEM, Reply, Request
 from runtime.idempotency import correlation_of
+from runtime.watch import metrics, tracing
+from runtime.watch.logs import bind_event
 from runtime.watch.stall import running
+from runtime.watch.tracing import span
 from shop.event import CloudEvent
 from shop.messages import Message
 from shop.problem import Malformed, NotFound, Problem, Unauthorized, Unavailable
@@ -151,11 +155,22 @@ class Operation:
 
     async def hear(self, event: CloudEvent, deps: Deps) -> Reply:
         """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
+        began = time.perf_counter()
+        about = {"event.type": event.type, "event.id": event.id}
+        parent = event.extensions.get("traceparent")
+        with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
+            if tracing.on():  # what the handler emits is then a child of this delivery
+                event = replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
+            reply = await self._heard(event, deps)
+            trace.set("http.response.status_code", reply.status)
+        metrics.delivery(self.name, reply.status).add((time.perf_counter() - began) * 1000)
+        return reply
+
+    async def _heard(self, event: CloudEvent, deps: Deps) -> Reply:
         try:
-            with running(self.name) as _here:
-                heard = self._listener(event.type)
-                received = Received(event, _decoded(event, heard.message))
-                reply = await heard.handler(received, self._own(deps))
+            heard = self._listener(event.type)
+            received = Received(event, _decoded(event, heard.message))
+            reply = await heard.handler(received, self._own(deps))
         except Exception as error:
             return _delivery_status(reply_of(error))
         return cloudevents.reply(reply) if reply is not None else Reply(204)

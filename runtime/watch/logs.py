@@ -12,6 +12,7 @@ from typing import Any, Self, TextIO
 from pythonjsonlogger.msgspec import MsgspecFormatter
 
 from runtime.watch import stall, tracing
+from shop.event import CloudEvent
 
 # Of a person a log holds ids, nothing else; of a secret nothing at all.
 WITHHELD = frozenset(
@@ -20,6 +21,7 @@ WITHHELD = frozenset(
         *("authorization", "cookie", "password", "secret", "session", "signature", "ticket", "token"),
     )
 )
+AGGREGATES = {"order": "orderId", "payment": "orderId", "inventory": "productId", "pricing": "saleId"}
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _about: ContextVar[Mapping[str, str]] = ContextVar("about", default=_NOTHING)
 
@@ -43,6 +45,14 @@ class bind:
 
     def __exit__(self, *_: object) -> None:
         _about.reset(self._token)
+
+
+def bind_event(event: CloudEvent) -> bind:
+    """What follows is about this event: ``eventType``, ``eventId``, and its aggregate by the name that has."""
+    words = event.type.split(".", 2)
+    kind = AGGREGATES.get(words[1]) if len(words) == 3 else None
+    named = {kind: event.subject} if kind else {}
+    return bind(eventType=event.type, eventId=event.id, **named)
 
 
 def start(level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from runtime.watch import logs
-from runtime.watch.logs import bind
+from runtime.watch.logs import bind, bind_event
 from runtime.watch.stall import running
 from runtime.watch.tracing import span
+from shop.event import CloudEvent
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 log = logging.getLogger("shop.test")
@@ -51,6 +52,18 @@ def test_a_line_says_operation_order_trace_user_and_event_type(stream: io.String
         "message": "charged 4990",
         "attempt": 2,
     }
+
+
+def test_what_an_event_is_about_is_named_by_its_kind(stream: io.StringIO) -> None:
+    for type, subject in (("ecommerce.order.order.paid.v1", "o-1"), ("ecommerce.inventory.stock.adjusted.v1", "1")):
+        with bind_event(CloudEvent(id="e-1", source="/x", type=type, subject=subject)):
+            log.info("heard")
+    with bind_event(CloudEvent(id="e-2", source="/x", type="dev.knative.sources.ping")):
+        log.info("heard")
+    order, stock, ping = lines(stream)
+    assert (order["eventType"], order["eventId"], order["orderId"]) == ("ecommerce.order.order.paid.v1", "e-1", "o-1")
+    assert stock["productId"] == "1"
+    assert "orderId" not in stock.keys() | ping.keys()
 
 
 async def test_what_one_task_binds_another_does_not_say(stream: io.StringIO) -> None:
