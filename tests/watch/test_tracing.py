@@ -102,37 +102,37 @@ def test_off_means_not_imported() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_post_commit_delivery_and_stream_are_one_trace(spans: InMemorySpanExporter) -> None:
-    with span("POST /api/v1/sync/purchase", traceparent=GIVEN) as request:
-        stored = commit_batch([request.traceparent])[0]  # the order's row and its event carry this
-    with span("deliver pay", traceparent=stored, attributes={"event.type": "order.confirmed"}) as delivery:
-        assert current() == delivery.traceparent
-        with span("gateway.charge"):
-            pass
-    with span("notify", traceparent=stored) as notified:
-        message = {"traceparent": notified.traceparent}
-    finished = {s.name: s for s in spans.get_finished_spans()}
-    ours = [s for name, s in finished.items() if name != "group commit"]
-    assert {f"{context(s)[0]:032x}" for s in ours} == {TRACE}
-    assert parents(finished) == {
-        "POST /api/v1/sync/purchase": "00f067aa0ba902b7",
-        "commit": span_id(finished["POST /api/v1/sync/purchase"]),
-        "deliver pay": span_id(finished["commit"]),
-        "gateway.charge": span_id(finished["deliver pay"]),
-        "notify": span_id(finished["commit"]),
-    }
-    assert [f"{link.context.trace_id:032x}" for link in finished["group commit"].links] == [TRACE]
-    assert trace_id(message["traceparent"]) == TRACE
-    assert message["traceparent"].split("-")[2] == span_id(finished["notify"])
+def test_a_run_shared_by_many_requests_is_in_each_ones_trace_and_linked_to_all(spans: InMemorySpanExporter) -> None:
+    other = GIVEN.replace("4bf9", "5bf9")
+    with tracing.shared("group commit", [GIVEN, other, None, "garbage"]):
+        assert len(spans.get_finished_spans()) == 0
+    *mine, _, _ = finished = spans.get_finished_spans()
+    (run,) = mine
+    assert run.name == "group commit of 2"
+    assert {f"{link.context.trace_id:032x}" for link in run.links} == {TRACE, TRACE.replace("4bf9", "5bf9")}
+    assert {f"{context(s)[0]:032x}" for s in finished if s.name == "group commit"} == {trace_id(GIVEN), trace_id(other)}
 
 
-def commit_batch(traceparents: list[str]) -> list[str]:
-    """As a batch does it: one span of its own linked to every request, and one in each order's trace."""
-    with span("group commit", links=tuple(traceparents)):
-        orders = [span("commit", traceparent).begin() for traceparent in traceparents]
-        for order in orders:
-            order.end()
-    return [order.traceparent for order in orders]
+def test_a_shared_run_that_fails_marks_every_requests_child(spans: InMemorySpanExporter) -> None:
+    with pytest.raises(ConnectionError), tracing.shared("group commit", [GIVEN]):
+        raise ConnectionError
+    assert {s.status.status_code for s in spans.get_finished_spans()} == {StatusCode.ERROR}
+
+
+def test_a_shared_run_is_nothing_when_off() -> None:
+    with tracing.shared("group commit", [GIVEN]):
+        assert current() is None
+
+
+def test_spans_within_a_span_are_its_children(spans: InMemorySpanExporter) -> None:
+    with span("deliver pay", traceparent=GIVEN, attributes={"event.type": "order.confirmed"}), span("gateway.charge"):
+        pass
+    charge, delivery = spans.get_finished_spans()
+    assert charge.parent is not None
+    assert charge.parent.span_id == context(delivery)[1]
+    assert delivery.parent is not None
+    assert f"{delivery.parent.span_id:016x}" == GIVEN.split("-")[2]
+    assert delivery.attributes == {"event.type": "order.confirmed"}
 
 
 def test_an_error_marks_the_span_and_goes_on(spans: InMemorySpanExporter) -> None:
@@ -181,11 +181,3 @@ def context(s: ReadableSpan) -> tuple[int, int]:
     found = s.get_span_context()
     assert found is not None
     return found.trace_id, found.span_id
-
-
-def span_id(s: ReadableSpan) -> str:
-    return f"{context(s)[1]:016x}"
-
-
-def parents(finished: dict[str, ReadableSpan]) -> dict[str, str]:
-    return {name: f"{s.parent.span_id:016x}" for name, s in finished.items() if s.parent is not None}
