@@ -8,7 +8,7 @@ from runtime.auth import buyer_of
 from runtime.deps import Deps
 from runtime.edge.live import live_app
 from runtime.edge.pages import page, static
-from runtime.edge.session import buyer_in, check_origin, cookie_for, issue_ticket
+from runtime.edge.session import check_origin, cookie_for, issue_ticket
 from runtime.edge.snapshot import Snapshots
 from runtime.edge.sse import stream
 from runtime.http import Reply, Request
@@ -33,12 +33,12 @@ async def session(request: Request, deps: Deps) -> Reply:
         Forbidden: another site's page asks.
     """
     check_origin(request.headers, deps.settings)
-    buyer_id = await _bearer(request, deps)
+    buyer_id = await buyer_of(request, deps) if "authorization" in request.headers else None
     if buyer_id is None and deps.settings.accept_unsigned_buyers:
         buyer_id = _claimed(request.body)
     if buyer_id is None:
         raise Unauthorized("no-token", "Send your token: Authorization: Bearer …")
-    return Reply(204, headers=(("set-cookie", cookie_for(buyer_id, deps.settings, deps.clock.now())),))
+    return Reply(204, headers=(("set-cookie", cookie_for(buyer_id, deps)),))
 
 
 async def stream_ticket(request: Request, deps: Deps) -> Reply:
@@ -49,7 +49,7 @@ async def stream_ticket(request: Request, deps: Deps) -> Reply:
         Unauthorized: neither a session nor a Bearer token.
     """
     check_origin(request.headers, deps.settings)
-    buyer_id = await _bearer(request, deps) or buyer_in(request.headers, deps.settings, deps.clock.now())
+    buyer_id = await buyer_of(request, deps)
     if buyer_id is None:
         raise Unauthorized("no-session", "Make a session first, or send your token: Authorization: Bearer …")
     ticket = await issue_ticket(buyer_id, deps)
@@ -59,10 +59,6 @@ async def stream_ticket(request: Request, deps: Deps) -> Reply:
 async def sales(request: Request, deps: Deps) -> Reply:
     """The sales that are open, to come or just over, at most a second old."""
     return Reply(body=await deps.one(Snapshots).sales(), headers=(("cache-control", "no-store"),))
-
-
-async def _bearer(request: Request, deps: Deps) -> str | None:
-    return await buyer_of(request, deps) if "authorization" in request.headers else None
 
 
 def _claimed(body: bytes) -> str:

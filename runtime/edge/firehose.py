@@ -69,7 +69,7 @@ async def _resumed(redis: Redis, place: Place | None) -> Place:
 
 async def _read(redis: Redis, place: Place) -> AsyncGenerator[list[News] | None, None]:
     while True:
-        reply: Any = await redis.xread({FIREHOSE: place.id}, count=COUNT, block=BLOCK_S * 1000)
+        reply: Any = await redis.xread({FIREHOSE: place.id}, count=COUNT, block=int(BLOCK_S * 1000))
         entries = reply[0][1] if reply else []
         if entries:
             expected = place.number + 1

@@ -72,6 +72,12 @@ def gap(topic: Topic, reason: str) -> dict[str, str]:
     return {"reason": reason, "stream": topic.key}
 
 
+async def close_streams(deps: Deps) -> None:
+    """Before a server stops: ends the live streams, where there were any."""
+    if Hub in deps.made:
+        await deps.one(Hub).close()
+
+
 class Hub:
     """Everyone who listens in this process; made with ``deps.one(Hub)``. Nothing runs while nobody listens."""
 
@@ -107,13 +113,15 @@ class Hub:
         if not listeners:
             self._topics.pop(listener.topic.key, None)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends every stream, so that a server can stop; the clients come again, here or elsewhere."""
         self.closed = True
         for listener in self._everyone():
             listener.outlet.end()
-        for task in self._tasks:
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def catch_up(self, topic: Topic) -> None:
         """A gap and a snapshot for all of a topic; those who cannot be given one are sent to come again."""

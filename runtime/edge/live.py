@@ -2,16 +2,31 @@
 
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from runtime import starlette_door
+from runtime import router
+from runtime.asgi import Receive, Scope, Send, send_reply
 from runtime.deps import Deps
 from runtime.edge import ws
 from runtime.edge.sse import EventStreams
-from runtime.serve import Operation
+from runtime.serve import Operation, reply_of
+from shop.problem import NotFound
+
+
+class Answers:
+    """The ASGI app of what is requested and answered at once."""
+
+    def __init__(self, operation: Operation, deps: Deps) -> None:
+        self._routes = router.Router([operation])
+        self._deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._routes.find("GET" if scope["method"] == "HEAD" else scope["method"], scope["path"])
+        if found is None:
+            await send_reply(send, reply_of(NotFound("no-such-page", f"There is nothing at {scope['path'][:200]}.")))
+            return
+        await router.serve(*found, self._deps, scope, receive, send)
 
 
 def live_app(operation: Operation, deps: Deps) -> Router:
@@ -24,14 +39,12 @@ def live_app(operation: Operation, deps: Deps) -> Router:
     async def orders(websocket: WebSocket) -> None:
         await ws.orders(websocket, own)
 
-    async def answer(request: Request) -> Response:
-        return await starlette_door.answer(operation, request, deps)
-
     streams: Any = EventStreams(own)
+    answers: Any = Answers(operation, deps)
     return Router(
         [
             Route("/sse/{rest:path}", streams, methods=["GET"]),
             WebSocketRoute("/ws/orders", orders),
-            Route("/{rest:path}", answer, methods=["GET", "POST", "PUT", "DELETE"]),
+            Route("/{rest:path}", answers),
         ]
     )

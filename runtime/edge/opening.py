@@ -8,7 +8,7 @@ from runtime.deps import Deps
 from runtime.edge.history import History
 from runtime.edge.hub import Hub, Listener
 from runtime.edge.news import SALES, START, Id, News, Topic, id_of, order_topic, stock_topic
-from runtime.edge.session import buyer_in, spend_ticket
+from runtime.edge.session import spend_ticket
 from runtime.edge.snapshot import Snapshots
 from runtime.http import Request
 from shop.problem import Forbidden, NotFound, Unauthorized
@@ -51,11 +51,17 @@ def last_id_in(request: Request) -> str | None:
 
 
 async def asking_buyer(request: Request, deps: Deps) -> str | None:
-    """Who asks: by a ticket, the session's cookie or a Bearer token; None for nobody known; raises RedisError."""
+    """
+    Who asks: by a ticket, a Bearer token or the session's cookie; None for nobody known.
+
+    Raises:
+        Unauthorized: a token or cookie came and is not valid.
+        RedisError: tickets cannot be read.
+    """
     ticket = asked(request, "ticket")
     if ticket is not None:
         return await spend_ticket(ticket, deps)
-    return buyer_in(request.headers, deps.settings, deps.clock.now()) or await buyer_of(request, deps)
+    return await buyer_of(request, deps)
 
 
 async def check_owner(topic: Topic, buyer_id: str | None, deps: Deps) -> None:

@@ -1,61 +1,35 @@
-"""Who a browser is: a signed cookie that scripts cannot read, or a ticket that works once; never a JWT in a URL."""
+"""A browser's session cookie, which no script can read, and tickets that work once; never a JWT in a URL."""
 
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
+from runtime.auth import COOKIE
 from runtime.deps import Deps
-from runtime.settings import Settings
+from runtime.settings import MissingSetting, Settings
 from shop.problem import Forbidden, Unavailable
 
-COOKIE = "pulsecart_session"
-AUDIENCE = "pulsecart-session"  # no token made for another use is a session, and the other way round
-SESSION_H = 12
 TICKET_S = 60
 TICKET_KEY = "ticket:"
+TICKET_MAX = 64
 
 
-def cookie_for(buyer_id: str, settings: Settings, now: datetime) -> str:
+def cookie_for(buyer_id: str, deps: Deps) -> str:
     """
-    A ``Set-Cookie`` value that says for SESSION_H hours who the browser is.
+    A ``Set-Cookie`` value that says who the browser is.
 
     Raises:
-        Unavailable: SESSION_SECRET is not set, so that nobody could trust it.
+        Unavailable: SESSION_SECRET is missing or too short, so that nobody could trust it.
     """
-    import jwt  # 8 MB that a shop without sessions does not pay
-
-    if not settings.session_secret:
-        raise Unavailable("no-session-secret", "This shop has no SESSION_SECRET; its operator must set one.", 60)
-    claims = {"sub": buyer_id, "aud": AUDIENCE, "exp": now + timedelta(hours=SESSION_H)}
-    token = jwt.encode(claims, settings.session_secret, algorithm="HS256")
-    secure = "; Secure" if settings.public_url.startswith("https:") else ""
-    return f"{COOKIE}={token}; Path=/; Max-Age={SESSION_H * 3600}; HttpOnly; SameSite=Strict{secure}"
-
-
-def buyer_in(headers: Mapping[str, str], settings: Settings, now: datetime) -> str | None:
-    """The buyer that the request's cookie names, None without a cookie that is ours and still good."""
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    if morsel is None or not settings.session_secret:
-        return None
-    import jwt
+    from runtime.tokens import SESSION_S, issue_session  # 8 MB that a shop without sessions does not pay
 
     try:
-        claims = jwt.decode(
-            morsel.value,
-            settings.session_secret,
-            algorithms=["HS256"],
-            audience=AUDIENCE,
-            options={"require": ["sub", "aud", "exp"], "verify_exp": False, "verify_iat": False},
-        )
-    except jwt.InvalidTokenError:
-        return None
-    return str(claims["sub"]) if claims["exp"] > now.timestamp() else None
+        session = issue_session(buyer_id, deps.settings, deps.clock.now())
+    except MissingSetting as error:
+        raise Unavailable("no-sessions-here", f"{error}.", retry_after_s=60) from None
+    secure = "; Secure" if deps.settings.public_url.startswith("https:") else ""
+    return f"{COOKIE}={session}; Path=/; Max-Age={SESSION_S}; HttpOnly; SameSite=Strict{secure}"
 
 
 async def issue_ticket(buyer_id: str, deps: Deps) -> str:
@@ -67,7 +41,7 @@ async def issue_ticket(buyer_id: str, deps: Deps) -> str:
 
 async def spend_ticket(ticket: str, deps: Deps) -> str | None:
     """Whose ticket this was, None where it is unknown, too old or already spent; raises RedisError."""
-    if not ticket or len(ticket) > 64:
+    if not ticket or len(ticket) > TICKET_MAX:
         return None
     buyer_id: Any = await deps.redis.getdel(TICKET_KEY + ticket)
     return buyer_id.decode() if buyer_id else None
@@ -83,8 +57,7 @@ def check_origin(headers: Mapping[str, str], settings: Settings) -> None:
     origin = headers.get("origin")
     if origin is None:
         return
-    ours = urlsplit(settings.public_url)
-    asking = urlsplit(origin)
+    asking, ours = urlsplit(origin), urlsplit(settings.public_url)
     if asking.netloc and (asking.netloc == headers.get("host") or asking[:2] == ours[:2]):
         return
     raise Forbidden("foreign-origin", "Pages of other sites may not use this shop's sessions and streams.")

@@ -1,8 +1,8 @@
 """``/ws/orders``: the orders' news over a WebSocket, for one order, several, or all of one's own.
 
-The client sends ``{"type": "subscribe", "orderId": "…", "lastEventId": "3-0"}`` (without ``orderId``: all its own
+The client sends ``{"type": "subscribe", "orderId": "…", "lastEventId": "3-0"}`` (without ``orderId``: for all its own
 orders), ``{"type": "unsubscribe", …}`` or ``{"type": "ping"}``, and gets ``{"event": …, "id": …, "data": …}``: the
-same news as an EventSource. Protocol pings are the server's (uvicorn sends one every 20 s, and closes where none answers).
+same news as an EventSource. Protocol pings are the server's: uvicorn sends them, and closes where none is answered.
 """
 
 import asyncio

@@ -1,0 +1,182 @@
+"""``/ws/orders`` over a real socket."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from runtime.edge.ws import MESSAGE_MAX, SUBSCRIPTIONS_MAX
+from runtime.settings import Settings
+from tests.edge.conftest import BUYER, Edge, eventually, running
+
+
+@asynccontextmanager
+async def socket(edge: Edge, origin: str | None = None, query: str = "") -> AsyncIterator[ClientConnection]:
+    cookies = "; ".join(f"{name}={value}" for name, value in edge.client.cookies.items())
+    headers = {"cookie": cookies} if cookies else {}
+    url = edge.url.replace("http:", "ws:") + "/ws/orders" + query
+    async with connect(url, additional_headers=headers, origin=origin, proxy=None) as opened:  # type: ignore[arg-type]  # its NewType
+        yield opened
+
+
+async def say(opened: ClientConnection, **command: Any) -> None:
+    await opened.send(json.dumps(command))
+
+
+async def heard(opened: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(await opened.recv())
+    return message
+
+
+async def test_a_subscriber_of_one_order_gets_its_history_and_its_news(edge: Edge) -> None:
+    await edge.sign_in()
+    order_id = await edge.add_order()
+    await edge.tell_order(order_id, "PENDING", 1)
+    async with socket(edge) as opened:
+        await say(opened, type="subscribe", orderId=order_id)
+        assert await heard(opened) == {"event": "subscribed", "data": {"orderId": order_id}}
+        assert [(await heard(opened))["event"] for _ in range(2)] == ["order", "snapshot"]
+        await edge.tell_order(order_id, "CONFIRMED", 2)
+        news = await heard(opened)
+        assert (news["event"], news["id"], news["data"]["status"]) == ("order", "2-0", "CONFIRMED")
+
+
+async def test_without_an_order_id_all_of_ones_own_orders_are_heard_and_nobody_elses(edge: Edge) -> None:
+    await edge.sign_in()
+    mine, others = await edge.add_order(), await edge.add_order(buyer_id="somebody else")
+    async with socket(edge) as opened:
+        await say(opened, type="subscribe")
+        assert (await heard(opened))["event"] == "subscribed"
+        assert (await heard(opened))["event"] == "snapshot"
+        await edge.tell_order(others, "PENDING", 1, buyer_id="somebody else")
+        await edge.tell_order(mine, "PENDING", 1, buyer_id=BUYER)
+        assert (await heard(opened))["data"]["orderId"] == mine
+
+
+async def test_a_client_that_comes_again_says_what_it_has(edge: Edge) -> None:
+    await edge.sign_in()
+    order_id = await edge.add_order("CONFIRMED", version=2)
+    await edge.tell_order(order_id, "PENDING", 1)
+    await edge.tell_order(order_id, "CONFIRMED", 2)
+    async with socket(edge) as opened:
+        await say(opened, orderId=order_id, lastEventId="1-0")
+        assert [(await heard(opened)).get("id") for _ in range(2)] == [None, "2-0"]
+    async with socket(edge) as opened:
+        await say(opened, orderId=order_id, lastEventId="9-0")
+        assert [(await heard(opened))["event"] for _ in range(3)] == ["subscribed", "gap", "snapshot"]
+
+
+async def test_another_buyers_order_is_refused_in_words(edge: Edge) -> None:
+    await edge.sign_in("somebody else")
+    order_id = await edge.add_order()
+    async with socket(edge) as opened:
+        await say(opened, type="subscribe", orderId=order_id)
+        problem = await heard(opened)
+        assert (problem["event"], problem["data"]["status"]) == ("problem", 403)
+        await say(opened, type="ping")
+        assert (await heard(opened))["event"] == "pong"
+
+
+async def test_who_is_nobody_is_told_so_and_closed(edge: Edge) -> None:
+    async with socket(edge) as opened:
+        assert (await heard(opened))["data"]["status"] == 401
+        with pytest.raises(ConnectionClosed) as closed:
+            await opened.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+
+
+async def test_a_ticket_signs_in_where_no_cookie_can(edge: Edge) -> None:
+    await edge.sign_in()
+    ticket = (await edge.client.post("/api/v1/stream-tickets")).json()["ticket"]
+    edge.client.cookies.clear()
+    async with socket(edge, query=f"?ticket={ticket}") as opened:
+        await say(opened, type="ping")
+        assert (await heard(opened))["event"] == "pong"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
+async def test_another_sites_page_cannot_use_a_visitors_cookie(edge: Edge, origin: str) -> None:
+    await edge.sign_in()
+    with pytest.raises(InvalidStatus) as refused:
+        async with socket(edge, origin=origin):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_the_shops_own_page_may_by_its_address_or_its_public_one(edge: Edge) -> None:
+    await edge.sign_in()
+    for origin in (edge.url, edge.deps.settings.public_url):
+        async with socket(edge, origin=origin) as opened:
+            await say(opened, type="ping")
+            assert (await heard(opened))["event"] == "pong"
+
+
+async def test_nonsense_is_answered_and_the_socket_stays(edge: Edge) -> None:
+    await edge.sign_in()
+    async with socket(edge) as opened:
+        for nonsense in ("{", "[]", '{"type": "dance"}', '{"orderId": 7}'):
+            await opened.send(nonsense)
+            assert (await heard(opened))["data"]["status"] == 400
+        await opened.send(b"bytes")
+        assert (await heard(opened))["data"]["status"] == 400
+        await say(opened, type="ping")
+        assert (await heard(opened))["event"] == "pong"
+
+
+async def test_a_message_too_long_closes_the_socket(edge: Edge) -> None:
+    await edge.sign_in()
+    async with socket(edge) as opened:
+        await opened.send("x" * (MESSAGE_MAX + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            await opened.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
+async def test_one_socket_has_a_bounded_number_of_subscriptions(edge: Edge) -> None:
+    await edge.sign_in()
+    async with socket(edge) as opened:
+        for _ in range(SUBSCRIPTIONS_MAX):
+            await say(opened, orderId=await edge.add_order())
+            assert [(await heard(opened))["event"] for _ in range(2)] == ["subscribed", "snapshot"]
+        await say(opened, orderId=await edge.add_order())
+        assert (await heard(opened))["data"]["status"] == 403
+
+
+async def test_after_unsubscribing_nothing_is_heard(edge: Edge) -> None:
+    await edge.sign_in()
+    order_id = await edge.add_order()
+    async with socket(edge) as opened:
+        await say(opened, orderId=order_id)
+        assert [(await heard(opened))["event"] for _ in range(2)] == ["subscribed", "snapshot"]
+        await say(opened, type="unsubscribe", orderId=order_id)
+        await eventually(lambda: edge.hub.listeners == 0)
+        await edge.tell_order(order_id, "CONFIRMED", 2)
+        await say(opened, type="ping")
+        assert (await heard(opened))["event"] == "pong"
+
+
+async def test_a_client_that_leaves_is_forgotten(edge: Edge) -> None:
+    await edge.sign_in()
+    order_id = await edge.add_order()
+    async with socket(edge) as opened:
+        await say(opened, orderId=order_id)
+        await heard(opened)
+        assert edge.hub.listeners == 1
+    await eventually(lambda: edge.hub.listeners == 0)
+
+
+async def test_a_socket_ends_by_itself_before_a_request_must(edge_settings: Settings) -> None:
+    async with running(replace(edge_settings, stream_life_s=0.1)) as edge:
+        await edge.sign_in()
+        async with socket(edge) as opened:
+            with pytest.raises(ConnectionClosed) as closed:
+                await opened.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
