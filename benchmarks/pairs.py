@@ -7,12 +7,9 @@ Compares two sides in one run on one machine: A B A B …, medians of at least f
 import argparse
 import gc
 import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +18,7 @@ import uvloop
 
 from benchmarks.contests import CONTESTS, Contest
 from benchmarks.load import Turn, turn
+from benchmarks.machine import described
 from benchmarks.sides import Side
 from runtime.sale.__main__ import allow_connections
 
@@ -113,17 +111,6 @@ def _side(told: dict[str, Any]) -> str:
     return f"{told['per_s']:,.0f}, {told['ms']['p50']:.1f} / {told['ms']['p95']:.1f} | {cpu}"
 
 
-def machine() -> dict[str, Any]:
-    """Where it was measured."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "load_before": os.getloadavg()[0],
-    }
-
-
 def _say(sentence: str) -> None:
     print(sentence, flush=True)
 
@@ -138,7 +125,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="the rows as JSON, and as a Markdown table beside it")
     asked = parser.parse_args()
     allow_connections(max(asked.connections))
-    told: dict[str, Any] = {"machine": machine(), "rows": []}
+    told: dict[str, Any] = {"machine": described(), "rows": []}
     pace = Pace(asked.seconds, asked.warm, asked.pairs)
     for name in asked.contests or CONTESTS:
         gc.disable()
