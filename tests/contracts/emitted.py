@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from jsonschema_rs import Draft202012Validator
 
+from runtime import registry
 from shop.contracts import CONTRACTS_DIR, validate
 from shop.event import CloudEvent, rfc3339
 from shop.problem import Malformed
@@ -18,6 +19,8 @@ from shop.problem import Malformed
 AGGREGATES = {"ecommerce.payment": "ecommerce.order"}
 # Events that came in from outside are judged at the ingress; a test may write a broken one on purpose.
 OURS = "/pulsecart/"
+# One till writes what both of them ring up, under checkout's name.
+TOGETHER = {"checkout": ("checkout", "reserve")}
 
 
 class Written(NamedTuple):
@@ -37,11 +40,16 @@ class Written(NamedTuple):
 
 def assert_outbox_is_contractual(database_url: str) -> None:
     """
-    Every event of ours in table ``outbox`` has a whole envelope and data as its schema says, an id of its own, and no
-    two that differ have one place (sequence) in the history of one aggregate.
+    Every event of ours in table ``outbox`` has a whole envelope and data as its schema says, an id of its own, was
+    named among its operation's ``emits``, and no two that differ have one place (sequence) in one aggregate's history.
     """
     rows = _read(database_url)
-    complaints = [*(c for row in rows for c in _broken(row)), *_repeated_ids(rows), *_two_histories(rows)]
+    complaints = [
+        *(c for row in rows for c in _broken(row)),
+        *_unnamed(rows),
+        *_repeated_ids(rows),
+        *_two_histories(rows),
+    ]
     assert not complaints, "the outbox breaks its contracts:\n" + "\n".join(complaints[:20])
 
 
@@ -75,6 +83,15 @@ def _broken(row: Written) -> Iterator[str]:
         return
     for error in _envelope().iter_errors(_structured(row)):
         yield f"{row.type} {row.id}: envelope: {'/'.join(map(str, error.instance_path))} {error.message}"
+
+
+def _unnamed(rows: list[Written]) -> Iterator[str]:
+    emitted = sorted({(row.source.removeprefix(OURS), row.type) for row in rows})
+    for name, event_type in emitted:
+        if name in registry.names():
+            named = {m.TYPE for each in TOGETHER.get(name, (name,)) for m in registry.load(each).emits}
+            if event_type not in named:
+                yield f"functions/{name}/main.py emits {event_type}: name it in emits=[…]"
 
 
 def _repeated_ids(rows: list[Written]) -> Iterator[str]:

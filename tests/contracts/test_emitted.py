@@ -40,7 +40,7 @@ def write(database_url: str) -> Write:
 
 def test_a_good_event_passes(write: Write, database_url: str) -> None:
     write()
-    write(PAID, extensions=json.dumps({"sequence": padded(2)}))
+    write(PAID, source="/pulsecart/pay", extensions=json.dumps({"sequence": padded(2)}))
     assert_outbox_is_contractual(database_url)
 
 
@@ -88,6 +88,12 @@ def test_one_id_twice_is_noticed(write: Write, database_url: str) -> None:
     write(id=same)
     write(id=same, partitionkey="o-2")
     with pytest.raises(AssertionError, match="twice"):
+        assert_outbox_is_contractual(database_url)
+
+
+def test_an_event_that_its_operation_does_not_name_is_noticed(write: Write, database_url: str) -> None:
+    write(source="/pulsecart/fulfil")
+    with pytest.raises(AssertionError, match=r"functions/fulfil/main.py emits ecommerce.order.order.created.v1"):
         assert_outbox_is_contractual(database_url)
 
 
