@@ -10,12 +10,12 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-import uvicorn
 import uvloop
 
 from runtime import health, registry, router
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
+from runtime.function import server
 from runtime.http import Reply
 from runtime.knative import LocalKnative
 from runtime.router import Router
@@ -27,7 +27,6 @@ from shop.problem import NotFound, Problem
 
 EVENTING = Path(__file__).parent.parent / "eventing"
 DATABASE_CONNECTIONS = 28  # of PostgreSQL's 40, shared by all workers
-GRACE_S = 5
 
 
 class Host:
@@ -96,7 +95,6 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
         _register_wake(operation, deps)
     edge: App = import_module("functions.edge.main").edge_app(deps)
     host = Host(deps, list(operations.values()), knative, edge)
-    server = uvicorn.Server(_config(host))
     stall = StallWatch(asyncio.get_running_loop())
     stall.start()
     await knative.start()
@@ -104,7 +102,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
         deps.pokes.poke(operation.name)  # whoever was poked by a process that is gone
     gc.freeze()
     try:
-        await server.serve(sockets=[listening])
+        await server(host).serve(sockets=[listening])
     finally:
         await deps.pokes.close()
         await knative.stop()
@@ -117,23 +115,6 @@ def _register_wake(operation: Operation, deps: Deps) -> None:
     if wake is not None:
         own = deps.share(operation.name, operation.connections)
         deps.pokes.register(operation.name, lambda: wake(own))
-
-
-def _config(app: App) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
-        loop="none",
-        http="httptools",
-        ws="websockets-sansio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE_S,
-        backlog=4096,
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,16 +7,17 @@ One till per process and event loop. ``checkout`` brings new orders, ``reserve``
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.rebuild import NEVER, rebuild
 from runtime.soldout import SoldOut
+from runtime.watch import metrics
 from shop.db import facts
 from shop.db.commit import commit
 from shop.decision import Denied, Held, Intent, Outcome, Stored
@@ -47,14 +48,15 @@ class Till:
         self.gate = Gate(deps.redis, settings.lease_s)
         self.sold_out = SoldOut(self.gate)
         self.claims: Batcher[Wish, Answer] = Batcher(
-            self.gate.claim, size_max=settings.batch_max, queue_max=settings.queue_max
+            self._claim, size_max=settings.batch_max, queue_max=settings.queue_max
         )
         self.commits: Batcher[Intent, Outcome] = Batcher(
-            self._commit, size_max=settings.batch_max, queue_max=settings.queue_max, parallel=2
+            self._commit, size_max=settings.batch_max, queue_max=settings.queue_max
         )
         self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
         self._rebuilding: dict[str, asyncio.Task[bool]] = {}
         self._won: list[tuple[str, str]] = []
+        self._confirming = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ring_up(self, intent: Intent, wish_key: str) -> Outcome | Answer:
@@ -111,6 +113,10 @@ class Till:
             task.add_done_callback(lambda _: self._rebuilding.pop(product_id, None))
         return await asyncio.shield(task)
 
+    async def _claim(self, wishes: list[Wish]) -> Sequence[Answer]:
+        won, self._won = self._won, []
+        return await self.gate.claim(wishes, won)
+
     async def _stored(self, scopes: list[bytes]) -> Sequence[Stored | None]:
         async with self._deps.db.transaction() as tx:
             found = await facts.stored_keys(tx.connection, scopes)
@@ -118,13 +124,15 @@ class Till:
 
     async def _commit(self, intents: list[Intent]) -> Sequence[Outcome]:
         outcomes = await commit(self._deps.db, intents, self._pay_within)
+        metrics.GROUP_COMMIT_ORDERS.of().add(len(intents))
         for intent, outcome in zip(intents, outcomes, strict=True):
             self._note(intent, outcome)
         return outcomes
 
     def _note(self, intent: Intent, outcome: Outcome) -> None:
         if isinstance(outcome, Held):
-            if not self._won:
+            if not self._confirming:
+                self._confirming = True
                 self._deps.poke("expire")
                 asyncio.get_running_loop().call_later(CONFIRM_AFTER_S, self._confirm)
             self._won += [(line.product_id, str(outcome.order.claim_id)) for line in outcome.order.lines]
@@ -136,8 +144,10 @@ class Till:
         await self.rebuilt(product_id, wrong_epoch)
 
     def _confirm(self) -> None:
+        self._confirming = False
         won, self._won = self._won, []
-        self._soon(self.gate.confirm(won))
+        if won:  # no claim took them along
+            self._soon(self.gate.confirm(won))
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_quietly(work))

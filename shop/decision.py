@@ -1,22 +1,26 @@
 """What becomes of a batch of wishes, given what PostgreSQL says under lock. Pure: rows in, outcomes out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from shop.order import Order
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shop.order import Order, purchase_document
+
+_encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """An Idempotency-Key: ``scope`` names it (caller, method, path, key), ``payload_hash`` what came with it."""
 
     scope: bytes
     payload_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
+class Intent(Struct, frozen=True, kw_only=True):
     """
     One order to be written.
 
@@ -34,8 +38,7 @@ class Intent:
     refused: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StockRow:
+class StockRow(Struct, frozen=True):
     """One product under lock; ``sale`` is its flash sale that has not ended, if any."""
 
     available: int
@@ -47,15 +50,13 @@ class StockRow:
     sale: "SaleRow | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class SaleRow:
+class SaleRow(Struct, frozen=True):
     price_minor: int
     starts_at: datetime
     ends_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """The first reply to an Idempotency-Key."""
 
     order_id: str
@@ -75,30 +76,27 @@ class Facts:
     waiting: Mapping[str, Order] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Stock is taken: the order as it is now, CONFIRMED."""
+class Held(Struct, frozen=True):
+    """Stock is taken: the order as it is now, CONFIRMED; ``reply`` is what its buyer is told, and told again."""
 
     order: Order
     key: Key | None = None
+    reply: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Struct, frozen=True):
     """A waiting order ends CANCELED, without having held stock."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
+class Repeated(Struct, frozen=True):
     """The key was used before: its first reply, again."""
 
     stored: Stored
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(Struct, frozen=True):
     """
     Nothing is written.
 
@@ -182,7 +180,7 @@ def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
         facts.stock[line.product_id] = replace(row, available=row.available - line.qty)
         at = (line.product_id, order.buyer_id)
         facts.units[at] = facts.units.get(at, 0) + line.qty
-    return Held(order, intent.key)
+    return Held(order, intent.key, b"" if intent.waiting else _encode(purchase_document(order)))
 
 
 def is_open(sale: SaleRow | None, now: datetime) -> bool:

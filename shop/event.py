@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from uuid_utils import uuid7
 
@@ -71,9 +72,10 @@ def padded(sequence: int) -> str:
     return f"{sequence:020d}"
 
 
+@lru_cache(maxsize=1024)
 def rfc3339(moment: datetime) -> str:
     """Microseconds, UTC, ``Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def schema_of(event_type: str) -> str:

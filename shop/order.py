@@ -1,10 +1,10 @@
 """An order and its states: PENDING → CONFIRMED (stock held) → PAID → FULFILLED; CANCELED from the first three."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from shop.event import rfc3339
+from msgspec import Struct
+
 from shop.money import decimal_amount
 from shop.problem import Refused
 
@@ -21,8 +21,7 @@ STEPS: dict[str, frozenset[str]] = {
 HOLDS_STOCK = frozenset({"CONFIRMED", "PAID", "FULFILLED"})
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """``price_minor`` is per unit, in the order's currency."""
 
     product_id: str
@@ -30,8 +29,7 @@ class Line:
     price_minor: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """``version`` is the sequence of its newest event."""
 
     order_id: str
@@ -84,7 +82,7 @@ def purchase_document(order: Order) -> dict[str, Any]:
         "userId": wire_id(order.buyer_id),
         "totalAmount": decimal_amount(order.total_minor, order.currency),
         "currency": order.currency,
-        "createdAt": rfc3339(order.created_at),
+        "createdAt": order.created_at,
     }
 
 
@@ -104,7 +102,7 @@ def order_document(order: Order) -> dict[str, Any]:
         ],
         "totalAmount": decimal_amount(order.total_minor, order.currency),
         "currency": order.currency,
-        "createdAt": rfc3339(order.created_at),
+        "createdAt": order.created_at,
     }
     if order.cancel_reason:
         document["reason"] = order.cancel_reason

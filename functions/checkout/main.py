@@ -13,7 +13,6 @@ from runtime.till import Till
 from runtime.watch import metrics
 from runtime.watch.tracing import span
 from shop.db import intake
-from shop.db.commit import purchase_reply
 from shop.decision import Denied, Held, Intent, Key, Outcome, Repeated, Stored
 from shop.gate import Answer
 from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
@@ -40,9 +39,9 @@ async def purchase_now(request: Request, deps: Deps) -> Reply:
 
 async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till: Till) -> Reply:
     match outcome:
-        case Held(order):
+        case Held():
             metrics.ORDERS_CREATED.of("sync").add()
-            return Reply(200, purchase_reply(order))
+            return Reply(200, outcome.reply)
         case Repeated(stored):
             return Reply(stored.status, stored.body.encode())
         case Denied(reason, product_id):

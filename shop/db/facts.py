@@ -1,74 +1,85 @@
 """What a decision needs to know, read under lock in one round trip: orders first, then stock, each in id order."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow
 
 from shop.db import orders
+from shop.db.pool import as_json
 from shop.decision import Facts, Intent, SaleRow, StockRow, Stored
 
 STOCK = """
-    SELECT s.product_id, s.available, s.epoch, s.version, s.buyer_limit, p.price_minor, p.currency
+    SELECT s.product_id, s.available, s.epoch, s.version, s.buyer_limit, p.price_minor, p.currency,
+           f.price_minor, f.starts_at, f.ends_at
     FROM stock s JOIN products p USING (product_id)
-    WHERE s.product_id = ANY(%s) ORDER BY s.product_id
+    LEFT JOIN flash_sales f ON f.product_id = s.product_id AND f.status <> 'ENDED'
+    WHERE s.product_id = ANY(%s) ORDER BY s.product_id COLLATE "C"
 """
-SALES = """
-    SELECT product_id, price_minor, starts_at, ends_at FROM flash_sales
-    WHERE product_id = ANY(%s) AND status <> 'ENDED'
+KEYS = """
+    SELECT encode(scope, 'hex'), order_id::text, encode(payload_hash, 'hex'), status, body FROM idempotency_keys
+    WHERE scope IN (SELECT decode(value, 'hex') FROM json_array_elements_text(%s::json))
 """
-KEYS = "SELECT scope, order_id::text, payload_hash, status, body FROM idempotency_keys WHERE scope = ANY(%s)"
-CLAIMS = "SELECT claim_id::text, state FROM claims WHERE claim_id = ANY(%s::uuid[])"
+CLAIMS = """
+    SELECT claim_id::text, state FROM claims
+    WHERE claim_id IN (SELECT value::uuid FROM json_array_elements_text(%s::json))
+"""
 UNITS = """
     SELECT product_id, buyer_id, units FROM buyer_units
-    WHERE (product_id, buyer_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+    WHERE (product_id, buyer_id) IN (SELECT value ->> 0, value ->> 1 FROM json_array_elements(%s::json))
 """
 
 
 async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[Intent]) -> Facts:
-    """Facts for ``shop.decision.decide``; the rows stay locked until the transaction ends."""
+    """Facts for ``shop.decision.decide``; the rows stay locked until the transaction, a pipelined one, ends."""
     asking = [intent for intent in intents if not intent.refused]
     waiting = sorted({intent.order.order_id for intent in intents if intent.waiting})
-    products = sorted({line.product_id for intent in asking for line in intent.order.lines})
-    pairs = [(line.product_id, intent.order.buyer_id) for intent in asking for line in intent.order.lines]
+    lines = [(line.product_id, intent.order.buyer_id) for intent in asking for line in intent.order.lines]
+    scopes = [intent.key.scope.hex() for intent in asking if intent.key]
     found: dict[str, AsyncCursor[Any]] = {}
-    async with connection.pipeline():
-        if waiting:
-            found["waiting"] = await connection.execute(f"{orders.SELECT} FOR UPDATE OF o", (waiting,))
+    if waiting:
+        found["waiting"] = await connection.execute(f"{orders.SELECT} FOR UPDATE OF o", (waiting,))
+    if asking:
+        products = sorted({product_id for product_id, _ in lines})
+        claims = [intent.order.claim_id for intent in asking]
         found["stock"] = await connection.execute(f"{STOCK} FOR UPDATE OF s", (products,))
-        found["sales"] = await connection.execute(SALES, (products,))
-        found["claims"] = await connection.execute(CLAIMS, ([intent.order.claim_id for intent in asking],))
-        found["keys"] = await connection.execute(KEYS, ([i.key.scope for i in intents if i.key],))
-        found["units"] = await connection.execute(UNITS, ([p for p, _ in pairs], [b for _, b in pairs]))
+        found["claims"] = await connection.execute(CLAIMS, (as_json(claims),))
+        found["units"] = await connection.execute(UNITS, (as_json(lines),))
+    if scopes:
+        found["keys"] = await connection.execute(KEYS, (as_json(scopes),))
+    rows = {name: await cursor.fetchall() for name, cursor in found.items()}
     return Facts(
-        stock=await _stock(found["stock"], found["sales"]),
-        units={(product, buyer): units for product, buyer, units in await found["units"].fetchall()},
-        claims=dict(await found["claims"].fetchall()),
-        keys={bytes(scope): _stored(*row) for scope, *row in await found["keys"].fetchall()},
-        waiting=orders.by_id(await found["waiting"].fetchall()) if waiting else {},
+        stock=_stock(rows.get("stock", [])),
+        units={(product_id, buyer_id): units for product_id, buyer_id, units in rows.get("units", [])},
+        claims=dict(rows.get("claims", [])),
+        keys=_keys(rows.get("keys", [])),
+        waiting=orders.by_id(rows.get("waiting", [])),
     )
 
 
 async def stock_rows(connection: AsyncConnection[TupleRow], products: Sequence[str]) -> dict[str, StockRow]:
     """Stock and prices as they stand, without a lock: for orders that do not take stock yet."""
-    async with connection.pipeline():
-        stock = await connection.execute(STOCK, (list(products),))
-        sales = await connection.execute(SALES, (list(products),))
-    return await _stock(stock, sales)
+    return _stock(await (await connection.execute(STOCK, (list(products),))).fetchall())
 
 
 async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[bytes]) -> dict[bytes, Stored]:
     """The first replies to these Idempotency-Keys."""
-    rows = await (await connection.execute(KEYS, (list(scopes),))).fetchall()
-    return {bytes(scope): _stored(*row) for scope, *row in rows}
+    asked = as_json([scope.hex() for scope in scopes])
+    return _keys(await (await connection.execute(KEYS, (asked,))).fetchall())
 
 
-async def _stock(stock: AsyncCursor[Any], sales: AsyncCursor[Any]) -> dict[str, StockRow]:
-    sale_of = {product: SaleRow(*row) for product, *row in await sales.fetchall()}
-    return {row[0]: replace(StockRow(*row[1:]), sale=sale_of.get(row[0])) for row in await stock.fetchall()}
+def _stock(rows: Iterable[Any]) -> dict[str, StockRow]:
+    found = {}
+    for product_id, *row, sale_price, starts_at, ends_at in rows:
+        sale = SaleRow(sale_price, starts_at, ends_at) if starts_at else None
+        found[product_id] = replace(StockRow(*row), sale=sale)
+    return found
 
 
-def _stored(order_id: str, payload_hash: bytes, status: int, body: str) -> Stored:
-    return Stored(order_id, bytes(payload_hash), status, body)
+def _keys(rows: Iterable[Any]) -> dict[bytes, Stored]:
+    return {
+        bytes.fromhex(scope): Stored(order_id, bytes.fromhex(payload_hash), status, body)
+        for scope, order_id, payload_hash, status, body in rows
+    }

@@ -40,7 +40,7 @@ async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
 
 async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     products = sorted({line.product_id for request in requests for line in request.order.lines})
-    async with db.transaction() as tx:
+    async with db.transaction(pipelined=True) as tx:
         stock = await facts.stock_rows(tx.connection, products)
         stored = await facts.stored_keys(tx.connection, [request.key.scope for request in requests if request.key])
         outcomes: list[Outcome] = []
@@ -50,10 +50,8 @@ async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Out
             if isinstance(outcome, Held) and request.key:
                 stored[request.key.scope] = _as_stored(request.key, outcome.order, request)
         taken = [(o.order, r) for o, r in zip(outcomes, requests, strict=True) if isinstance(o, Held)]
-        async with tx.connection.pipeline():
-            await orders.insert(tx, [order for order, _ in taken])
-            await orders.insert_keys(tx, [(r.key, o.order_id, *r.reply(o)) for o, r in taken if r.key])
-            await tx.write_events()
+        orders.insert(tx, [order for order, _ in taken])
+        orders.insert_keys(tx, [(r.key, o.order_id, *r.reply(o)) for o, r in taken if r.key])
     return outcomes
 
 

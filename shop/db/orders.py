@@ -1,9 +1,10 @@
 """Orders in PostgreSQL: rows in, rows out, and the steps that give their units back."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from shop import announce
 from shop.db.pool import Tx, as_json
@@ -19,13 +20,13 @@ SELECT = """
     FROM orders o WHERE o.order_id = ANY(%s::uuid[]) ORDER BY o.order_id
 """
 INSERT = """
-    INSERT INTO orders (created_at, updated_at, pay_by, order_id, buyer_id, status, total_minor, currency, path, claim_id,
-                        version, correlation_id, traceparent)
-    SELECT %s, %s, CASE WHEN status = 'CONFIRMED' THEN %s::timestamptz END, order_id, buyer_id, status, total_minor,
-           currency, path, claim_id, version, correlation_id, traceparent
+    INSERT INTO orders (updated_at, pay_by, order_id, buyer_id, status, total_minor, currency, path, claim_id,
+                        version, correlation_id, traceparent, created_at)
+    SELECT %s, CASE WHEN status = 'CONFIRMED' THEN %s::timestamptz END, order_id, buyer_id, status, total_minor,
+           currency, path, claim_id, version, correlation_id, traceparent, created_at
     FROM json_to_recordset(%s::json) AS t (order_id uuid, buyer_id text, status text, total_minor bigint, currency text,
                                            path text, claim_id uuid, version bigint, correlation_id text,
-                                           traceparent text)
+                                           traceparent text, created_at timestamptz)
 """
 INSERT_ITEMS = """
     INSERT INTO order_items (order_id, line, product_id, qty, price_minor)
@@ -35,48 +36,22 @@ INSERT_ITEMS = """
 MOVE = """
     UPDATE orders SET status = t.status, version = t.version, claim_id = t.claim_id, cancel_reason = t.cancel_reason,
                       pay_by = CASE WHEN t.status = 'CONFIRMED' THEN %s::timestamptz END, updated_at = %s
-    FROM json_to_recordset(%s::json) AS t (order_id uuid, status text, version bigint, claim_id uuid, cancel_reason text)
+    FROM json_to_recordset(%s::json)
+         AS t (order_id uuid, status text, version bigint, claim_id uuid, cancel_reason text)
     WHERE orders.order_id = t.order_id AND orders.version = t.version - 1
 """
 INSERT_KEYS = """
     INSERT INTO idempotency_keys (created_at, scope, payload_hash, order_id, status, body)
     SELECT %s, decode(scope, 'hex'), decode(payload_hash, 'hex'), order_id, status, body
     FROM json_to_recordset(%s::json) AS t (scope text, payload_hash text, order_id uuid, status int, body text)
-    ORDER BY scope
 """
 COLUMNS = ("order_id", "buyer_id", "status", "currency", "path", "version", "created_at", "claim_id")
-MORE_INSERT = """
-    INSERT INTO orders (created_at, updated_at, pay_by, order_id, buyer_id, status, total_minor, currency, path, claim_id,
-                        version, correlation_id, traceparent)
-    SELECT %s, %s, CASE WHEN status = 'CONFIRMED' THEN %s::timestamptz END, order_id, buyer_id, status, total_minor,
-           currency, path, claim_id, version, correlation_id, traceparent
-    FROM json_to_recordset(%s::json) AS t (order_id uuid, buyer_id text, status text, total_minor bigint, currency text,
-                                           path text, claim_id uuid, version bigint, correlation_id text,
-                                           traceparent text)
-"""
-INSERT_ITEMS = """
-    INSERT INTO order_items (order_id, line, product_id, qty, price_minor)
-    SELECT order_id, line, product_id, qty, price_minor
-    FROM json_to_recordset(%s::json) AS t (order_id uuid, line int, product_id text, qty int, price_minor bigint)
-"""
-MOVE = """
-    UPDATE orders SET status = t.status, version = t.version, claim_id = t.claim_id, cancel_reason = t.cancel_reason,
-                      pay_by = CASE WHEN t.status = 'CONFIRMED' THEN %s::timestamptz END, updated_at = %s
-    FROM json_to_recordset(%s::json) AS t (order_id uuid, status text, version bigint, claim_id uuid, cancel_reason text)
-    WHERE orders.order_id = t.order_id AND orders.version = t.version - 1
-"""
-INSERT_KEYS = """
-    INSERT INTO idempotency_keys (created_at, scope, payload_hash, order_id, status, body)
-    SELECT %s, decode(scope, 'hex'), decode(payload_hash, 'hex'), order_id, status, body
-    FROM json_to_recordset(%s::json) AS t (scope text, payload_hash text, order_id uuid, status int, body text)
-    ORDER BY scope
-"""
-COLUMNS = ("cancel_reason", "correlation_id", "traceparent")
+LATER_COLUMNS = ("cancel_reason", "correlation_id", "traceparent")
 
 
 def order_of(row: Sequence[Any]) -> Order:
     """A row of ``SELECT``."""
-    named = dict(zip(COLUMNS + MORE_COLUMNS, row, strict=False))
+    named = dict(zip(COLUMNS + LATER_COLUMNS, row, strict=False))
     return Order(**named, lines=tuple(Line(*line) for line in row[-1]))
 
 
@@ -96,12 +71,12 @@ def cause_of(order: Order) -> Cause:
     return Cause(order.correlation_id, None, order.traceparent)
 
 
-async def insert(tx: Tx, new: Sequence[Order], pay_by: datetime | None = None) -> None:
+def insert(tx: Tx, new: Sequence[Order], pay_by: datetime | None = None) -> None:
     """Write new orders, and tell of them: created, and confirmed where they hold stock already."""
     if not new:
         return
-    await tx.execute(INSERT, (tx.now, tx.now, pay_by, as_json([_row(order) for order in new])))
-    await tx.execute(INSERT_ITEMS, (as_json([_item(order, at) for order in new for at in range(len(order.lines))]),))
+    tx.later(INSERT, (tx.now, pay_by, as_json([_row(order) for order in new])))
+    tx.later(INSERT_ITEMS, (as_json([_item(order, at) for order in new for at in range(len(order.lines))]),))
     for order in new:
         _tell_created(tx, order, pay_by)
 
@@ -118,6 +93,7 @@ def _row(order: Order) -> dict[str, Any]:
         "version": order.version,
         "correlation_id": order.correlation_id,
         "traceparent": order.traceparent,
+        "created_at": order.created_at,
     }
 
 
@@ -151,7 +127,7 @@ async def move(tx: Tx, moved: Sequence[Order], pay_by: datetime | None = None) -
     await tx.execute(MOVE, (pay_by, tx.now, as_json(rows)))
 
 
-async def insert_keys(tx: Tx, replies: Sequence[tuple[Key, str, int, str]]) -> None:
+def insert_keys(tx: Tx, replies: Sequence[tuple[Key, str, int, str]]) -> None:
     """Keep first replies: (key, order id, status, body)."""
     if not replies:
         return
@@ -163,9 +139,9 @@ async def insert_keys(tx: Tx, replies: Sequence[tuple[Key, str, int, str]]) -> N
             "status": status,
             "body": body,
         }
-        for key, order_id, status, body in replies
+        for key, order_id, status, body in sorted(replies, key=lambda reply: reply[0].scope)
     ]
-    await tx.execute(INSERT_KEYS, (tx.now, as_json(rows)))
+    tx.later(INSERT_KEYS, (tx.now, as_json(rows)))
 
 
 async def step(tx: Tx, order: Order, status: str) -> Order:

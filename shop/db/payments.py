@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from shop.db.pool import Tx
 from shop.money import decimal_amount
 from shop.order import Order
@@ -60,4 +62,4 @@ async def numbered(tx: Tx, order: Order) -> Order:
     await tx.execute(
         "UPDATE orders SET version = version + 1, updated_at = %s WHERE order_id = %s", (tx.now, order.order_id)
     )
-    return replace(order, version=order.version + 1)
+    return structs.replace(order, version=order.version + 1)

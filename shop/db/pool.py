@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
 from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 from psycopg.rows import TupleRow
@@ -21,6 +22,14 @@ Params = Sequence[Any] | Mapping[str, Any]
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 CONNECT_WAIT_S = 5.0
 IDLE_S = 30.0
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def as_json(rows: Sequence[Any]) -> str:
+    """Many rows as one parameter: half the time of arrays through the driver."""
+    return _encode(rows).decode()
 
 
 class Busy(Unavailable):
@@ -46,9 +55,19 @@ class Tx:
     seen: bool = False
     told: bool = False
     events: list[CloudEvent] = field(default_factory=list)
+    writes: list[tuple[str, Sequence[Any]]] = field(default_factory=list)
 
     async def execute(self, sql: str, params: Params = ()) -> AsyncCursor[TupleRow]:
         return await self.connection.execute(sql.encode(), params)
+
+    def later(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """
+        Write at the end of the transaction, in one statement with all that is written later, the events included.
+
+        Args:
+            sql: INSERT or UPDATE of rows that nothing else of this transaction writes or reads back.
+        """
+        self.writes.append((sql, params))
 
     async def row(self, sql: str, params: Params = ()) -> TupleRow | None:
         return await (await self.execute(sql, params)).fetchone()
@@ -70,12 +89,14 @@ class Tx:
             )
         )
 
-    async def write_events(self) -> None:
-        """Write what was emitted so far; the end of the transaction does it too."""
+    async def finish(self) -> None:
+        """Write what was left for later, and the events."""
         if self.events:
             self.told = True
-            await outbox.append(self.connection, self.events)
-            self.events.clear()
+            self.later(outbox.INSERT_SQL, (outbox.rows_for(self.events),))
+        if self.writes:
+            parts = ", ".join(f"write_{at} AS ({sql} RETURNING 1)" for at, (sql, _) in enumerate(self.writes))
+            await self.execute(f"WITH {parts} SELECT", [value for _, params in self.writes for value in params])
 
 
 class Database:
@@ -127,17 +148,24 @@ class Database:
             self._share.release()
 
     @asynccontextmanager
-    async def transaction(self, cause: Cause | None = None) -> AsyncIterator[Tx]:
+    async def transaction(self, cause: Cause | None = None, *, pipelined: bool = False) -> AsyncIterator[Tx]:
         """
         Commits at the end; rolls back and raises what was raised inside.
+
+        Args:
+            pipelined: statements travel together until a result is fetched, and so does what went wrong: an error
+                may be raised at a later statement, or at the commit. A cursor's ``rowcount`` is not known at once.
 
         Raises:
             Unavailable: PostgreSQL is away. Where this comes from the commit itself, its outcome is unknown.
         """
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection() as connection, AsyncExitStack() as opened:
+            if pipelined:
+                await opened.enter_async_context(connection.pipeline())
+            await opened.enter_async_context(connection.transaction())
             tx = Tx(connection, f"/pulsecart/{self.operation}", self.now(), cause or Cause())
             yield tx
-            await tx.write_events()
+            await tx.finish()
         if tx.told:
             self.committed()
 

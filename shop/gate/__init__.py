@@ -12,13 +12,13 @@ from importlib.resources import files
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 from redis.asyncio import Redis
 
 BUYERS_MAX = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """
     What is asked of the gate.
 
@@ -34,8 +34,7 @@ class Wish:
     lines: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """``epochs``, one per line, when WON; ``detail`` is the other claim's id when SEEN, else the product."""
 
     verdict: Literal["WON", "SEEN", "MISSING", "LIMIT", "SOLD_OUT"]
@@ -68,9 +67,11 @@ class Gate:
         self._release = redis.register_script(_script("release"))
         self._load = redis.register_script(_script("load"))
 
-    async def claim(self, wishes: Sequence[Wish]) -> list[Answer]:
-        """One answer per wish, in order; one script call for all."""
-        arguments: list[str | int] = [self._lease_ms]
+    async def claim(self, wishes: Sequence[Wish], won: Sequence[tuple[str, str]] = ()) -> list[Answer]:
+        """One answer per wish, in order; one script call for all. ``won`` is confirmed on the way, see ``confirm``."""
+        arguments: list[str | int] = [self._lease_ms, len(won)]
+        for pair in won:
+            arguments += pair
         for wish in wishes:
             arguments += (wish.claim_id, wish.buyer_id, wish.key, len(wish.lines))
             for line in wish.lines:

@@ -1,11 +1,15 @@
 -- Claims for many wishes, each whole or not at all. A line that this claim holds already is taken no second time.
--- ARGV: lease_ms; then per wish: claim, buyer, key ('' for none), lines, and per line: product, qty.
+-- ARGV: lease_ms, number of committed claims, each as product, claim (their leases end); then per wish: claim, buyer, key ('' for none), lines, and per line: product, qty.
 -- Returns per wish two strings: WON and its lines' epochs | SEEN and the claim that has this key |
 -- MISSING, LIMIT or SOLD_OUT and the product.
 local time = redis.call('TIME')
 local deadline = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
 local answers = {}
-local at = 2
+local at = 3
+for _ = 1, tonumber(ARGV[2]) do
+  redis.call('ZREM', '{gate}:z:' .. ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
 
 local function refusal(claim, buyer, key, first, count)
   for line = 0, count - 1 do

@@ -1,0 +1,105 @@
+"""One operation alone, as a cluster runs it: ``python -m runtime.function checkout --port 8080``."""
+
+import argparse
+import gc
+import os
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+import uvloop
+
+from runtime import health, registry
+from runtime.asgi import Receive, Scope, Send, request_of, send_reply
+from runtime.deps import Deps, close_deps, open_deps
+from runtime.http import Reply
+from runtime.router import Router, serve
+from runtime.serve import Operation, reply_of
+from runtime.settings import Settings, read
+from runtime.watch import logs, metrics, tracing
+from shop.problem import Problem
+
+BACKLOG = 4096
+KEEP_ALIVE_S = 75
+GRACE_S = 5
+
+
+class Function:
+    """An ASGI application: the operation's routes, its events posted to any other path, health and metrics."""
+
+    def __init__(self, operation: Operation, deps: Deps) -> None:
+        self._operation = operation
+        self._deps = deps
+        self._router = Router([operation])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"{self._operation.name} answers HTTP alone")
+        found = self._router.find(scope["method"], scope["path"])
+        if found is not None:
+            entry, params = found
+            await serve(entry, params, self._deps, scope, receive, send)
+        else:
+            await send_reply(send, await self._other(scope, receive))
+
+    async def _other(self, scope: Scope, receive: Receive) -> Reply:
+        match scope["path"]:
+            case "/healthz":
+                return Reply(200, b'{"status":"UP"}')
+            case "/readyz":
+                return await health.up(self._deps)
+            case "/metrics":
+                return metrics.exposition()
+        try:
+            request = await request_of(scope, receive, self._deps.settings.max_body_bytes)
+        except Problem as error:
+            return reply_of(error)
+        return await self._operation.answer(request, self._deps)
+
+
+def server(app: object) -> uvicorn.Server:
+    """The one way an application of ours is served: no access log, no framework, live streams ended in GRACE_S."""
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
+        loop="none",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+    )
+    return uvicorn.Server(config)
+
+
+async def run(operation: Operation, settings: Settings, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    deps = open_deps(settings)
+    gc.freeze()
+    try:
+        await server(Function(operation, deps)).serve(sockets=[listening])
+    finally:
+        await deps.pokes.close()
+        await close_deps(deps)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Serve one operation.")
+    parser.add_argument("operation", choices=registry.names())
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in a container of its own
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
+    asked = parser.parse_args(arguments)
+    settings = read(os.environ)
+    logs.start(settings.log_level)
+    tracing.start(settings.otel_exporter_otlp_endpoint)
+    with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
+        uvloop.run(run(registry.load(asked.operation), settings, listening))
+    tracing.stop()
+
+
+if __name__ == "__main__":
+    main()
