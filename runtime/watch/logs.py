@@ -4,9 +4,8 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, Self, TextIO
 
 from pythonjsonlogger.msgspec import MsgspecFormatter
@@ -22,8 +21,7 @@ WITHHELD = frozenset(
     )
 )
 AGGREGATES = {"order": "orderId", "payment": "orderId", "inventory": "productId", "pricing": "saleId"}
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_about: ContextVar[Mapping[str, str]] = ContextVar("about", default=_NOTHING)
+_about: "ContextVar[Mapping[str, str | None]]" = ContextVar("about", default={})  # noqa: B039  # never written to
 
 
 class bind:
@@ -37,8 +35,7 @@ class bind:
     __slots__ = ("_token",)
 
     def __init__(self, **ids: str | None) -> None:
-        added = {key: value for key, value in ids.items() if value is not None}
-        self._token: Token[Mapping[str, str]] = _about.set({**_about.get(), **added})
+        self._token = _about.set({**_about.get(), **ids})
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +83,7 @@ class JsonLines(MsgspecFormatter):
             log_data["operation"] = operation
         if traceparent := tracing.current():
             log_data["traceId"] = tracing.trace_id(traceparent)
-        log_data.update(_about.get())
+        log_data.update({key: value for key, value in _about.get().items() if value is not None})
         super().add_fields(log_data, record, message_dict)
         for key in log_data:
             if key.lower() in WITHHELD:
