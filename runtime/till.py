@@ -6,6 +6,7 @@ One till per process and event loop. ``checkout`` brings new orders, ``reserve``
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from runtime.deps import Deps
 from runtime.rebuild import NEVER, rebuild
 from runtime.soldout import SoldOut
 from runtime.watch import metrics
+from runtime.watch.tracing import shared
 from shop.db import facts
 from shop.db.commit import commit
 from shop.decision import Denied, Held, Intent, Outcome, Stored
@@ -30,7 +32,6 @@ TRIES = 4
 CONNECTIONS = 4
 CONFIRM_AFTER_S = 0.02
 AGAIN = frozenset({"STALE", "VOID", "SOLD_OUT", "LIMIT_REACHED"})
-GATE_WAS_RIGHT = frozenset({"STALE", "VOID"})
 
 
 class Till:
@@ -90,7 +91,7 @@ class Till:
             outcome = await self.commits.submit(replace(intent, order=order, epochs=answer.epochs))
             if not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
                 return outcome
-            if outcome.reason not in GATE_WAS_RIGHT:
+            if outcome.reason != "VOID":  # a claim of another epoch, or refused: the gate may be wrong
                 epochs = dict(zip((product for product, _ in lines), answer.epochs, strict=True))
                 await self.rebuilt(outcome.product_id, epochs[outcome.product_id])
             claim_id = new_id()
@@ -109,6 +110,7 @@ class Till:
         task = self._rebuilding.get(product_id)
         if task is None:
             task = asyncio.get_running_loop().create_task(rebuild(self._deps.db, self.gate, product_id, wrong_epoch))
+            metrics.GATE_REBUILDS.of("missing" if wrong_epoch == NEVER else "refused").add()
             self._rebuilding[product_id] = task
             task.add_done_callback(lambda _: self._rebuilding.pop(product_id, None))
         return await asyncio.shield(task)
@@ -123,7 +125,10 @@ class Till:
         return [found.get(scope) for scope in scopes]
 
     async def _commit(self, intents: list[Intent]) -> Sequence[Outcome]:
-        outcomes = await commit(self._deps.db, intents, self._pay_within)
+        began = time.perf_counter()
+        with shared("group commit", (intent.order.traceparent for intent in intents)):
+            outcomes = await commit(self._deps.db, intents, self._pay_within)
+        metrics.GROUP_COMMIT_MS.of().add((time.perf_counter() - began) * 1000)
         metrics.GROUP_COMMIT_ORDERS.of().add(len(intents))
         for intent, outcome in zip(intents, outcomes, strict=True):
             self._note(intent, outcome)

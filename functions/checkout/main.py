@@ -1,5 +1,7 @@
 """POST orders → 201 PENDING · sync/purchase → 200 the order, or 409 · async/purchase → 202 + tracking id"""
 
+import time
+
 import msgspec
 
 from runtime.auth import require_buyer
@@ -11,13 +13,14 @@ from runtime.idempotency import correlation_of, key_of
 from runtime.serve import operation, post
 from runtime.till import Till
 from runtime.watch import metrics
+from runtime.watch.logs import bind
 from runtime.watch.tracing import span
 from shop.db import intake
 from shop.decision import Denied, Held, Intent, Key, Outcome, Repeated, Stored
 from shop.gate import Answer
 from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
 from shop.order import Line, Order, Path, order_document
-from shop.problem import Malformed
+from shop.problem import Malformed, Problem
 from shop.refusal import refusal
 
 INTAKE_CONNECTIONS = 4
@@ -25,36 +28,45 @@ INTAKE_CONNECTIONS = 4
 
 async def purchase_now(request: Request, deps: Deps) -> Reply:
     """Take the stock and the order in one transaction, or say at once why not."""
+    began = time.perf_counter()
     body = decoded(request.body, PurchaseBody)
     buyer = await require_buyer(request, deps, str(body.userId))
     till, product = deps.one(Till), str(body.productId)
     if await till.sold_out.says_no(product, body.quantity, buyer):
-        raise refusal("SOLD_OUT", product)
+        raise _no_stock("SOLD_OUT", product)
     key = key_of(request, buyer)
     with span("checkout.purchase", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, "sync", (Line(product, body.quantity),), trace.traceparent)
-        outcome = await till.ring_up(Intent(order=order, key=key), key.scope.hex() if key else "")
+        with bind(orderId=order.order_id, userId=buyer):
+            outcome = await till.ring_up(Intent(order=order, key=key), key.scope.hex() if key else "")
+    if isinstance(outcome, Held):
+        metrics.order_created("sync", began)
     return await _answer(outcome, product, key, till)
 
 
 async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till: Till) -> Reply:
     match outcome:
         case Held():
-            metrics.ORDERS_CREATED.of("sync").add()
             return Reply(200, outcome.reply)
         case Repeated(stored):
             return Reply(stored.status, stored.body.encode())
         case Denied(reason, product_id):
-            raise refusal(reason, product_id)
+            raise _no_stock(reason, product_id)
         case Answer(verdict):
             stored_now = await till.first_reply(key.scope) if key else None  # a gate made anew has forgotten keys
             if stored_now is not None and key is not None:
                 return _repeat(stored_now, key)
             if verdict == "SOLD_OUT":
                 till.sold_out.remember(product)
-            raise refusal(verdict, product)
+            raise _no_stock(verdict, product)
         case _:
             raise refusal("BUSY")
+
+
+def _no_stock(reason: str, product: str) -> Problem:
+    if reason not in ("SEEN", "KEY_REUSED"):  # those say nothing of stock
+        metrics.RESERVATION_FAILURES.of("LIMIT_REACHED" if reason == "LIMIT" else reason).add()
+    return refusal(reason, product)
 
 
 def _repeat(stored: Stored, key: Key) -> Reply:
@@ -97,13 +109,15 @@ class Intake:
 async def _take_down(
     request: Request, deps: Deps, buyer: str, path: Path, lines: tuple[Line, ...], key: Key | None
 ) -> Reply:
+    began = time.perf_counter()
     reply_to = _accepted if path == "async" else _created
     with span(f"checkout.{path}", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, path, lines, trace.traceparent)
-        outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to))
+        with bind(orderId=order.order_id, userId=buyer):
+            outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to))
     match outcome:
         case Held(written):
-            metrics.ORDERS_CREATED.of(path).add()
+            metrics.order_created(path, began)
             status, text = reply_to(written)
         case Repeated(stored):
             status, text = stored.status, stored.body

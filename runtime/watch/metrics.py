@@ -6,6 +6,7 @@ workers) memory-mapped write are paid once per batch, in ``fold``.
 
 import contextlib
 import os
+import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,10 +184,21 @@ DELIVERIES = Histograms(
 )
 PAYMENTS = Counters("payments_total", "Answers of the payment gateway", "outcome")
 GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders sharing one transaction", bounds=BATCH_SIZES)
-GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Gate script to commit of one batch, ms")
+GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Transaction of one batch, ms")
 GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt from PostgreSQL", "reason")
 CLAIMS_SETTLED = Counters("claims_settled_total", "Silent claims settled: won, void or released", "outcome")
 LOOP_STALLS = Histograms("loop_stall_ms", "Time the event loop stood still, over 100 ms, ms", "operation")
+
+
+def order_created(path: str, began: float) -> None:
+    """
+    An order was committed.
+
+    Args:
+        began: ``time.perf_counter()`` when its request was read.
+    """
+    ORDERS_CREATED.of(path).add()
+    ORDER_CREATION_MS.of(path).add((time.perf_counter() - began) * 1000)
 
 
 def delivery(operation: str, status: int) -> Measured:
