@@ -1,0 +1,88 @@
+// One live stream that survives everything: an EventSource comes again by itself after a broken connection, and gives up
+// for good on an answer that is no event stream (a proxy's 502 while the server restarts). Then a new one is made, from
+// the last id, after a growing pause.
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+const LONGEST_LIFE_MS = 330_000; // the server ends every stream before that; silence beyond it is a dead connection
+
+/**
+ * @param {string} path
+ * @param {Object<string, (data: object) => void>} hears by event name; `problem` is the last that is heard
+ * @param {(state: "connecting" | "live" | "waiting" | "stopped") => void} tellState
+ * @returns {{stop: () => void}}
+ */
+export function follow(path, hears, tellState = () => {}) {
+  let source = null;
+  let lastId = "";
+  let pauseMs = FIRST_PAUSE_MS;
+  let timer = 0;
+  let watchdog = 0;
+  let stopped = false;
+
+  function open() {
+    clearTimeout(timer);
+    close();
+    if (stopped || document.hidden) return;
+    source = new EventSource(lastId ? `${path}?last_event_id=${encodeURIComponent(lastId)}` : path);
+    source.onopen = alive;
+    source.onerror = failed;
+    for (const [name, hear] of Object.entries(hears)) {
+      source.addEventListener(name, (event) => heard(name, event, hear));
+    }
+    if (!hears.problem) source.addEventListener("problem", (event) => heard("problem", event, () => {}));
+    alive();
+  }
+
+  function heard(name, event, hear) {
+    pauseMs = FIRST_PAUSE_MS;
+    alive();
+    if (name === "problem") {
+      stop();
+    } else {
+      if (event.lastEventId) lastId = event.lastEventId;
+      tellState("live");
+    }
+    hear(JSON.parse(event.data));
+  }
+
+  function failed() {
+    tellState("waiting");
+    if (source.readyState !== EventSource.CLOSED) return; // it comes again by itself
+    close();
+    timer = setTimeout(open, pauseMs * (0.5 + Math.random() / 2));
+    pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
+  }
+
+  function alive() {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(open, LONGEST_LIFE_MS);
+  }
+
+  function close() {
+    clearTimeout(watchdog);
+    if (source) source.close();
+    source = null;
+  }
+
+  function stop() {
+    stopped = true;
+    clearTimeout(timer);
+    close();
+    document.removeEventListener("visibilitychange", shown);
+    window.removeEventListener("online", open);
+    tellState("stopped");
+  }
+
+  // A browser allows six connections to a server in all tabs together: a page that nobody looks at holds none.
+  function shown() {
+    if (document.hidden) close();
+    else open();
+  }
+
+  document.addEventListener("visibilitychange", shown);
+  window.addEventListener("online", open);
+  tellState("connecting");
+  open();
+  return { stop };
+}

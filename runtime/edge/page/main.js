@@ -1,0 +1,135 @@
+// The sale, the button and the orders' timelines, put together.
+
+import { Buyer, newBuyerId, purchase } from "./buy.js";
+import { follow } from "./live.js";
+import { $, OrderCard, showConnection, showCountdown, showMessage, showPhase, showSale, showStock } from "./view.js";
+
+const REFUSALS = { 401: "This shop wants you to sign in first.", 429: "That was too often. Try again in a moment." };
+const REMEMBERED = 5;
+
+const buyer = new Buyer();
+let sale = null;
+let left = null;
+let seen = -1; // the stock's newest sequence
+let clockAheadMs = 0;
+let busy = false;
+let stockStream = null;
+
+function phase() {
+  if (!sale) return "none";
+  const now = Date.now() + clockAheadMs;
+  if (sale.status === "ENDED" || now >= Date.parse(sale.endsAt)) return "ended";
+  if (now < Date.parse(sale.startsAt)) return "scheduled";
+  return left === 0 ? "soldout" : "open";
+}
+
+function draw() {
+  const present = phase();
+  showPhase(present, sale, busy);
+  if (sale) {
+    const until = present === "scheduled" ? sale.startsAt : sale.endsAt;
+    showCountdown(present, Date.parse(until) - Date.now() - clockAheadMs);
+    showStock(left ?? sale.stock, sale.initial);
+  } else {
+    showCountdown("none", 0);
+  }
+}
+
+function takeSales({ sales, now }) {
+  clockAheadMs = Date.parse(now) - Date.now();
+  const product = sale?.productId;
+  sale = sales[0] ?? null; // the open one that ends first
+  if (sale) showSale(sale);
+  if (sale?.productId !== product) watchStock();
+  draw();
+}
+
+function watchStock() {
+  stockStream?.stop();
+  left = sale ? sale.stock : null;
+  seen = -1;
+  if (!sale) return;
+  stockStream = follow(`/sse/stock/${encodeURIComponent(sale.productId)}`, { snapshot: restate, stock: takeStock }, showConnection);
+}
+
+/** A snapshot is the truth, whatever was seen before it. */
+function restate(news) {
+  seen = -1;
+  takeStock(news);
+}
+
+function takeStock(news) {
+  if (news.sequence < seen) return;
+  seen = news.sequence;
+  left = news.available;
+  if (left > sale.initial || news.reason === "RESET") refresh();
+  draw();
+}
+
+async function refresh() {
+  const answer = await fetch("/api/v1/sales").catch(() => null);
+  if (answer?.ok) takeSales(await answer.json());
+}
+
+async function buy() {
+  if (busy) return;
+  busy = true;
+  draw();
+  showMessage("none");
+  const path = new FormData($("form")).get("path");
+  try {
+    const waiting = () => showMessage("wait", "No answer yet. Trying again; you will not buy twice.");
+    const { ok, status, body } = await purchase(path, sale.productId, buyer, waiting);
+    if (ok) ordered(body);
+    else showMessage("bad", body.detail ?? REFUSALS[status] ?? "That did not work. Please try again.");
+  } catch {
+    showMessage("bad", "The shop cannot be reached. Nothing is lost: try again.");
+  } finally {
+    busy = false;
+    draw();
+  }
+}
+
+function ordered(order) {
+  showMessage("good", order.status === "PENDING" ? "You are in the queue." : "It is yours.");
+  const remembered = [order.orderId, ...recall().filter((id) => id !== order.orderId)].slice(0, REMEMBERED);
+  sessionStorage.setItem("orders", JSON.stringify(remembered));
+  watchOrder(order.orderId).show({ at: order.createdAt, ...order });
+}
+
+function watchOrder(orderId) {
+  const card = new OrderCard(orderId);
+  const show = (news) => {
+    card.show(news);
+    if (card.ended) setTimeout(stream.stop, 5000); // money may still come back
+  };
+  const stream = follow(`/sse/orders/${orderId}`, { order: show, payment: show, snapshot: show });
+  return card;
+}
+
+function recall() {
+  return JSON.parse(sessionStorage.getItem("orders") ?? "[]");
+}
+
+function meet(id) {
+  if (id) buyer.become(id);
+  $("buyer").textContent = buyer.id;
+}
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  buy();
+});
+$("again").addEventListener("click", () => {
+  meet(newBuyerId());
+  buy();
+});
+
+meet();
+follow("/sse/flash-sales", { snapshot: takeSales, sale: refresh }, (state) => {
+  if (!sale) showConnection(state);
+});
+if (recall().length) {
+  buyer.signIn().then(() => recall().reverse().forEach(watchOrder), () => {});
+}
+setInterval(draw, 1000);
