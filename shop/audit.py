@@ -132,13 +132,14 @@ def judge(books: Books, gate: Mapping[str, Shelf] | None, *, must_be_settled: bo
     unsettled = Unsettled(events=was.events, pending=was.pending, overdue=was.overdue, claims=claims)
     findings = list(books.findings)
     if gate is not None and not unsettled:
-        findings += _gate_findings(books.products, gate)
+        findings += gate_findings(books.products, gate)
     if must_be_settled and unsettled:
         findings.append(_never_settled(unsettled))
     return Report(books=books, gate=gate, findings=findings, unsettled=unsettled)
 
 
-def _gate_findings(products: Sequence[Product], gate: Mapping[str, Shelf]) -> list[Finding]:
+def gate_findings(products: Sequence[Product], gate: Mapping[str, Shelf]) -> list[Finding]:
+    """Where the gate has other units or another epoch than PostgreSQL; it counts only when nothing is under way."""
     rows = []
     for product in products:
         shelf = gate.get(product.product_id)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import redis
 
-from shop.audit import Report, Shelf, judge
+from shop.audit import Report, Shelf, gate_findings, judge
 from shop.db import audit as books
 
 POLL_S = 0.25
@@ -25,7 +25,8 @@ def audit(
     Args:
         redis_url: empty for none: then the gate is not looked at.
         grace_s: how long an order may rest before its lack of progress is wrong.
-        settle_timeout_s: waits this long for what is under way to end; what has not by then is a finding. 0 judges
+        settle_timeout_s: waits this long for what is under way, repairs of the gate included; what has not ended by then is a
+            finding. 0 judges
             at once, and what is under way is only reported.
 
     Raises:
@@ -43,12 +44,17 @@ def audit(
 
 def _wait(database_url: str, redis_url: str, timeout_s: float, pause: Callable[[float], None]) -> None:
     until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        with books.snapshot(database_url) as connection:
-            under_way = books.unsettled(connection)
-        if not under_way and not any(shelf.claims for shelf in _gate(redis_url).values()):
-            return
+    while not _is_settled(database_url, redis_url) and time.monotonic() < until:
         pause(POLL_S)
+
+
+def _is_settled(database_url: str, redis_url: str) -> bool:
+    """Nothing is under way, and what settle would repair in the gate is repaired."""
+    gate = _gate(redis_url)
+    with books.snapshot(database_url) as connection:
+        if books.unsettled(connection) or any(shelf.claims for shelf in gate.values()):
+            return False
+        return not gate_findings(books.products(connection), gate)
 
 
 def _gate(redis_url: str) -> dict[str, Shelf]:

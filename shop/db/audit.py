@@ -78,7 +78,7 @@ def read(connection: Connection[Row], *, grace_s: float, now: datetime | None = 
     connection.execute("SET LOCAL work_mem = '64MB'")
     return Books(
         taken_at=moment,
-        products=_products(connection),
+        products=products(connection),
         orders={
             row["status"]: row["n"] for row in connection.execute("SELECT status, count(*) AS n FROM orders GROUP BY 1")
         },
@@ -129,7 +129,8 @@ def _plain(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "total_of_bad"}
 
 
-def _products(connection: Connection[Row]) -> list[Product]:
+def products(connection: Connection[Row]) -> list[Product]:
+    """Every product anyone ever stocked, held or sold."""
     sql = f"{_parts()['shelves']} ORDER BY length(product_id), product_id"
     return [Product(**row) for row in connection.execute(sql.encode())]
 

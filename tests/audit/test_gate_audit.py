@@ -85,3 +85,11 @@ def test_an_empty_gate_is_not_wrong_because_it_is_rebuilt_when_asked(
     shop: ShopBooks, database_url: str, redis_url: str
 ) -> None:
     assert audit(database_url, redis_url).clean
+
+
+def test_a_gate_that_is_being_repaired_is_waited_for(
+    shop: ShopBooks, gate: redis.Redis, database_url: str, redis_url: str
+) -> None:
+    load(gate, "1", 996)
+    assert not audit(database_url, redis_url).clean
+    assert audit(database_url, redis_url, settle_timeout_s=30, pause=lambda _: load(gate, "1", 997)).clean
