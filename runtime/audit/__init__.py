@@ -25,9 +25,8 @@ def audit(
     Args:
         redis_url: empty for none: then the gate is not looked at.
         grace_s: how long an order may rest before its lack of progress is wrong.
-        settle_timeout_s: waits this long for what is under way, repairs of the gate included; what has not ended by then is a
-            finding. 0 judges
-            at once, and what is under way is only reported.
+        settle_timeout_s: waits this long for what is under way, repairs of the gate included, to end; what has not
+            by then is a finding. 0 judges at once, and what is under way is only reported.
 
     Raises:
         psycopg.Error: PostgreSQL cannot be reached, or the database is not a shop's.
