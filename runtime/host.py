@@ -5,6 +5,7 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -17,7 +18,7 @@ from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.function import server
 from runtime.http import Reply
-from runtime.knative import LocalKnative
+from runtime.knative import LocalKnative, Misconfigured
 from runtime.router import Router
 from runtime.serve import Operation, reply_of
 from runtime.settings import Settings, read
@@ -127,7 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logs.start(settings.log_level)
     tracing.start(settings.otel_exporter_otlp_endpoint)
     with socket.socket(fileno=asked.fd) as listening:
-        uvloop.run(run(settings, listening, asked.worker, asked.workers))
+        try:
+            uvloop.run(run(settings, listening, asked.worker, asked.workers))
+        except Misconfigured as error:
+            sys.exit(str(error))
     tracing.stop()
 
 

@@ -89,7 +89,7 @@ class Operation:
         wake: does what is due and stays while more is due soon; called by a poke, and by a PingSource's tick.
         connections: of PostgreSQL, at most, held by this operation in one process.
         concurrency: requests under way; one more is answered 503.
-        deadline_s: for one request.
+        deadline_s: for one request; None where the operation sets it itself, behind what it answers from memory.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Operation:
     wake: Wake | None = None
     connections: int = 2
     concurrency: int = 256
-    deadline_s: float = 30.0
+    deadline_s: float | None = 30.0
     _running: int = 0
     _exact: dict[tuple[str, str], Route] = field(default_factory=dict)
     _shared: dict[int, Deps] = field(default_factory=dict)
@@ -144,8 +144,11 @@ class Operation:
             self._running += 1
             try:
                 with running(self.name) as _here:
-                    async with asyncio.timeout(self.deadline_s):
+                    if self.deadline_s is None:
                         reply = await handler(request, self._own(deps))
+                    else:
+                        async with asyncio.timeout(self.deadline_s):
+                            reply = await handler(request, self._own(deps))
             except Exception as error:
                 reply = reply_of(error)
             finally:
@@ -230,7 +233,7 @@ def operation(
     wake: Wake | None = None,
     connections: int = 2,
     concurrency: int = 256,
-    deadline_s: float = 30.0,
+    deadline_s: float | None = 30.0,
 ) -> OperationFunction:
     """An async function named ``name`` for functions-framework (Starlette request in, response out)."""
     made = Operation(name, routes, events, emits, wake, connections, concurrency, deadline_s)

@@ -7,7 +7,7 @@ def refusal(reason: str, product_id: str = "") -> Problem:
     """The problem for a reason of ``shop.decision.Denied``, or the gate's verdict."""
     match reason:
         case "SOLD_OUT":
-            return sold_out(product_id)
+            return sold_out()
         case "LIMIT" | "LIMIT_REACHED":
             return Refused("limit-reached", "You have as many of this product as one buyer may have.")
         case "SALE_NOT_OPEN":
@@ -28,5 +28,5 @@ def refusal(reason: str, product_id: str = "") -> Problem:
             return Unavailable("busy", "The order could not be taken just now; try again in a second.")
 
 
-def sold_out(product_id: str) -> Refused:
+def sold_out() -> Refused:
     return Refused("sold-out", "All units of this product are sold; a unit that comes back is sold to who asks then.")

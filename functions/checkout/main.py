@@ -1,5 +1,6 @@
 """POST orders → 201 PENDING · sync/purchase → 200 the order, or 409 · async/purchase → 202 + tracking id"""
 
+import asyncio
 import time
 
 import msgspec
@@ -8,9 +9,9 @@ from runtime.auth import require_buyer
 from runtime.batch import Batcher
 from runtime.bodies import OrderBody, PurchaseBody, decoded
 from runtime.deps import Deps
-from runtime.http import Reply, Request
+from runtime.http import PROBLEM, Reply, Request
 from runtime.idempotency import correlation_of, key_of
-from runtime.serve import operation, post
+from runtime.serve import operation, post, reply_of
 from runtime.till import Till
 from runtime.watch import metrics
 from runtime.watch.logs import bind
@@ -21,9 +22,11 @@ from shop.gate import Answer
 from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
 from shop.order import Line, Order, Path, order_document
 from shop.problem import Malformed, Problem
-from shop.refusal import refusal
+from shop.refusal import refusal, sold_out
 
 INTAKE_CONNECTIONS = 4
+DEADLINE_S = 30.0
+SOLD_OUT = reply_of(sold_out()).body  # what most buyers are told: encoded once
 
 
 async def purchase_now(request: Request, deps: Deps) -> Reply:
@@ -33,12 +36,14 @@ async def purchase_now(request: Request, deps: Deps) -> Reply:
     buyer = await require_buyer(request, deps, str(body.userId))
     till, product = deps.one(Till), str(body.productId)
     if await till.sold_out.says_no(product, body.quantity, buyer):
-        raise _no_stock("SOLD_OUT", product)
+        metrics.RESERVATION_FAILURES.of("SOLD_OUT").add()
+        return Reply(409, SOLD_OUT, PROBLEM)
     key = key_of(request, buyer)
     with span("checkout.purchase", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, "sync", (Line(product, body.quantity),), trace.traceparent)
         with bind(orderId=order.order_id, userId=buyer):
-            outcome = await till.ring_up(Intent(order=order, key=key), key.scope.hex() if key else "")
+            async with asyncio.timeout(DEADLINE_S):
+                outcome = await till.ring_up(Intent(order=order, key=key), key.scope.hex() if key else "")
     if isinstance(outcome, Held):
         metrics.order_created("sync", began)
     return await _answer(outcome, product, key, till)
@@ -114,7 +119,8 @@ async def _take_down(
     with span(f"checkout.{path}", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, path, lines, trace.traceparent)
         with bind(orderId=order.order_id, userId=buyer):
-            outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to))
+            async with asyncio.timeout(DEADLINE_S):
+                outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to))
     match outcome:
         case Held(written):
             metrics.order_created(path, began)
@@ -166,4 +172,5 @@ checkout = operation(
     ],
     emits=[OrderConfirmed, OrderCreated, StockAdjusted],
     concurrency=8192,
+    deadline_s=None,
 )
