@@ -60,6 +60,11 @@ class Chunk(NamedTuple):
     end: Cursor
     rows: Sequence[Logged]
 
+    def at(self, position: int) -> Cursor:
+        """Where a reader stands who has done all up to ``position`` of these rows."""
+        begin = self.start.window_to if self.start.finished else self.start.window_from
+        return Cursor(begin, self.end.window_to, position)
+
 
 def sees(later: str, earlier: str) -> bool:
     """Whether ``later`` sees all that ``earlier`` does: only then is there a window between them."""
@@ -90,7 +95,10 @@ SELECT {_COLUMNS}, CASE WHEN row_number() OVER (ORDER BY position + 0) = 1 THEN 
 _WINDOW = f"SELECT {_COLUMNS} {_UNSEEN} {_WITHIN} ORDER BY position + 0 LIMIT {CHUNK + 1}"
 _LIST = f"SELECT array_agg(position) FROM (SELECT position {_UNSEEN} {_WITHIN} ORDER BY position + 0 LIMIT {LISTED})"
 _AT = f"SELECT {_COLUMNS} FROM outbox WHERE position = ANY(%s::bigint[]) ORDER BY position + 0"
-_COUNT = "SELECT count(*) FROM (SELECT " + _UNSEEN + " LIMIT %(limit)s)"
+_UNREAD = f"""
+SELECT count(*), extract(epoch FROM min(logged_at))::float8
+FROM (SELECT logged_at {_UNSEEN} AND position > %(position)s LIMIT %(limit)s)
+"""
 _decode_extensions = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -99,15 +107,11 @@ class LogReader:
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
-        self._cursor = connection.cursor(binary=True)
         self._lists: dict[tuple[str, str], array[int]] = {}
 
     async def end(self) -> Cursor:
         """The log's end: nothing that is visible now comes after it."""
-        await self._cursor.execute("SELECT pg_current_snapshot()::text")
-        row = await self._cursor.fetchone()
-        assert row is not None  # noqa: S101  # a SELECT without FROM has one row
-        return Cursor.after(row[0])
+        return Cursor.after((await self._rows("SELECT pg_current_snapshot()::text", ()))[0][0])
 
     async def next(self, cursor: Cursor, upto: str | None = None) -> Chunk | None:
         """
@@ -119,7 +123,7 @@ class LogReader:
         if not cursor.finished:
             return await self._within(cursor)
         if upto is not None:
-            return await self._within(Cursor(cursor.window_to, upto, 0))
+            return (await self._within(Cursor(cursor.window_to, upto, 0)))._replace(start=cursor)
         rows = await self._rows(_NEW, {"start": cursor.window_to})
         if not rows:
             return None
@@ -130,11 +134,11 @@ class LogReader:
         """These rows, as far as they exist."""
         return [_logged(row) for row in await self._rows(_AT, (list(positions),))]
 
-    async def count(self, cursor: Cursor, limit: int) -> int:
-        """Rows not read yet, ``limit`` at most."""
-        await self._cursor.execute(_COUNT, {"start": cursor.window_from, "limit": limit}, prepare=True)
-        row = await self._cursor.fetchone()
-        return int(row[0]) if row else 0
+    async def unread(self, cursor: Cursor, limit: int) -> tuple[int, float]:
+        """How many rows follow, ``limit`` at most, and when the oldest of them was logged, in seconds since 1970."""
+        wanted = {"start": cursor.window_from, "position": cursor.position, "limit": limit}
+        count, oldest = (await self._rows(_UNREAD, wanted))[0]
+        return count, oldest or 0.0
 
     async def _within(self, cursor: Cursor) -> Chunk:
         positions = self._lists.get((cursor.window_from, cursor.window_to))
@@ -157,15 +161,14 @@ class LogReader:
     async def _list(self, cursor: Cursor) -> None:
         """Sort a large window once, instead of once a chunk."""
         wanted = {"start": cursor.window_from, "end": cursor.window_to, "position": cursor.position}
-        await self._cursor.execute(_LIST, wanted, prepare=True)
-        row = await self._cursor.fetchone()
-        self._lists[cursor.window_from, cursor.window_to] = array("q", (row and row[0]) or ())
+        listed = (await self._rows(_LIST, wanted))[0][0]
+        self._lists[cursor.window_from, cursor.window_to] = array("q", listed or ())
         while len(self._lists) > KEPT_LISTS:
             self._lists.pop(next(iter(self._lists)))
 
     async def _rows(self, sql: str, params: Any) -> Sequence[Any]:
-        await self._cursor.execute(sql.encode(), params, prepare=True)
-        return await self._cursor.fetchall()
+        cursor = await self._connection.execute(sql.encode(), params, prepare=True, binary=True)
+        return await cursor.fetchall()
 
 
 async def connect(database_url: str) -> AsyncConnection[Any]:

@@ -1,0 +1,94 @@
+"""Takes one event to one destination: an operation of this process, or an HTTP server."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runtime import cloudevents
+from runtime.http import Reply
+from runtime.knative.delivery import DONE, NO_ANSWER, Answer, Destination, Outcome, judge
+from shop.event import CloudEvent
+
+if TYPE_CHECKING:
+    import httpx
+
+log = logging.getLogger(__name__)
+TTL, TTL_FIRST = "knativebrokerttl", 255
+
+
+class Hearer(Protocol):
+    """The side of an operation that the broker sees."""
+
+    async def hear(self, event: CloudEvent, deps: Any) -> Reply: ...
+
+
+class Courier:
+    """
+    Args:
+        operations: by their names on a cluster.
+        deps: handed to them.
+    """
+
+    def __init__(self, operations: Mapping[str, Hearer], deps: Any) -> None:
+        self._operations = operations
+        self._deps = deps
+        self._http: httpx.AsyncClient | None = None
+        self._open = AsyncExitStack()
+
+    async def __call__(self, destination: Destination, event: CloudEvent, timeout_s: float) -> Outcome:
+        """One attempt, ended after ``timeout_s``; every way it can fail is an outcome."""
+        if TTL in event.extensions:
+            event = replace(event, extensions={name: v for name, v in event.extensions.items() if name != TTL})
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                if destination.service is not None:
+                    return _judged(await self._operations[destination.service].hear(event, self._deps))
+                return judge(await self._post(destination.url, event))
+        except TimeoutError as error:
+            if limit.expired():
+                return _dispatch_error(f"no answer within {timeout_s:g} s")
+            return _dispatch_error(repr(error))
+        except Exception as error:
+            log.exception("%s could not be reached", destination.url)
+            return _dispatch_error(repr(error))
+
+    async def _post(self, url: str, event: CloudEvent) -> Answer:
+        import httpx  # an import worth 100 ms, for subscribers outside only
+
+        if self._http is None:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+            client = httpx.AsyncClient(timeout=None, limits=limits, trust_env=False)  # noqa: S113  # limited as a whole, above
+            self._http = await self._open.enter_async_context(client)
+        headers, body = cloudevents.binary(event)
+        try:
+            response = await self._http.post(url, content=body, headers={**headers, "prefer": "reply"})
+        except httpx.HTTPError as error:
+            return Answer(NO_ANSWER, {}, f"dispatch error: {error!r}".encode())
+        return Answer(response.status_code, dict(response.headers), response.content)
+
+    async def close(self) -> None:
+        """Drop connections to the outside."""
+        await self._open.aclose()
+
+
+def lived(reply: CloudEvent, cause: CloudEvent) -> CloudEvent | None:
+    """The reply with one life less than its cause, or None at the end of a loop of 255."""
+    lives = cause.extensions.get(TTL, "")
+    left = (int(lives) if lives.isdigit() else TTL_FIRST) - 1
+    return replace(reply, extensions={**reply.extensions, TTL: str(left)}) if left > 0 else None
+
+
+def _judged(reply: Reply) -> Outcome:
+    if not reply.body and not reply.headers and reply.stream is None and 200 <= reply.status < 300:
+        return DONE
+    if reply.stream is not None:
+        return Outcome("again", code=502, data=b"a stream is no CloudEvent")
+    headers = {name.lower(): value for name, value in reply.headers}
+    return judge(Answer(reply.status, {"content-type": reply.media_type, **headers}, reply.body))
+
+
+def _dispatch_error(reason: str) -> Outcome:
+    return Outcome("again", code=NO_ANSWER, data=f"dispatch error: {reason}".encode())

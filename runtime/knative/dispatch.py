@@ -1,0 +1,207 @@
+"""The dispatcher of one worker: it holds the locks of its triggers on one connection, and lives and dies with it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from runtime.knative import store
+from runtime.knative.config import Trigger
+from runtime.knative.lanes import Row
+from runtime.knative.status import LAG_EVENTS_MAX, TriggerStatus, status_of
+from runtime.knative.store import Store
+from runtime.knative.tail import Tail
+from runtime.knative.trigger import Bury, Counts, Deliver, TriggerRun
+from runtime.log import Cursor
+
+log = logging.getLogger(__name__)
+FLUSH_S = 0.05
+SWEEP_S = 0.25
+KEEP_S = 1.0
+LEAVE_TO_OTHERS_S = 2.0  # before a worker takes what another one prefers
+GRACE_S = 5.0
+RECONNECT_S = 0.2
+
+
+class Dispatcher:
+    """
+    Args:
+        worker: this process' number among ``workers``; it prefers every ``workers``-th trigger.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        triggers: Sequence[Trigger],
+        *,
+        deliver: Deliver,
+        bury: Bury,
+        worker: int = 0,
+        workers: int = 1,
+    ) -> None:
+        self._url = database_url
+        self._triggers = {trigger.name: trigger for trigger in triggers}
+        self._home = {trigger.name: index % workers for index, trigger in enumerate(triggers)}
+        self._deliver = deliver
+        self._bury = bury
+        self._worker = worker
+        self._workers = workers
+        self._counts = {name: Counts() for name in self._triggers}
+        self._runs: dict[str, TriggerRun] = {}
+        self._dirty = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._woken: Callable[[], None] = lambda: None
+        self.store: Store | None = None
+        self.lag_of_others_s = 0.0
+
+    def wake(self) -> None:
+        """Something was committed to the log."""
+        self._woken()
+
+    def stop(self) -> None:
+        """Ask ``run`` to finish what is under way and to end."""
+        self._stopping.set()
+
+    def status(self) -> Mapping[str, TriggerStatus]:
+        """Of the triggers dispatched here, now."""
+        now = time.time()
+        return {name: status_of(run, now) for name, run in self._runs.items()}
+
+    def totals(self) -> Mapping[str, Counts]:
+        """Of all triggers, as far as they were dispatched here since the start."""
+        return self._counts
+
+    async def run(self) -> None:
+        """Until ``stop``; a lost connection is replaced, and everything begins again from what is stored."""
+        while not self._stopping.is_set():
+            try:
+                async with store.session(self._url) as opened:
+                    await self._session(opened)
+            except* (store.Lost, OSError) as lost:
+                log.warning("dispatch stopped, connecting again: %s", lost.exceptions[0])
+            except* Exception:
+                log.exception("dispatch broke, beginning again")
+            if not self._stopping.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RECONNECT_S):
+                        await self._stopping.wait()
+
+    async def _session(self, opened: Store) -> None:
+        self._runs = {}
+        self.store = opened
+        tail = Tail(opened.log, await opened.log.end())
+        self._woken = tail.wake
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(tail.run()), group.create_task(self._keep(opened, tail, group))]
+                tasks.append(group.create_task(self._flush_often(opened)))
+                await self._stopping.wait()
+                await self._finish(opened, tasks)
+        finally:
+            self.store = None
+            self._woken = lambda: None
+            for run in self._runs.values():
+                run.close()
+            self._runs = {}
+
+    async def _finish(self, opened: Store, tasks: "list[asyncio.Task[None]]") -> None:
+        for task in tasks:
+            task.cancel()
+        for run in self._runs.values():
+            run.close()
+        await asyncio.gather(*[run.drain(GRACE_S) for run in self._runs.values()])
+        await self._flush(opened)
+        for run in self._runs.values():
+            run.end()
+
+    async def _keep(self, opened: Store, tail: Tail, group: asyncio.TaskGroup) -> None:
+        """Take locks that are free, give back what another prefers, and find rows that were put into the backlog."""
+        await opened.show_presence(self._worker)
+        for name, waiting in (await opened.forget_all_but(list(self._triggers))).items():
+            log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
+        started = time.monotonic()
+        while True:
+            alone = self._workers == 1 or time.monotonic() - started > LEAVE_TO_OTHERS_S
+            wanted = [n for n, home in self._home.items() if n not in self._runs and (alone or home == self._worker)]
+            if wanted and (locked := await opened.lock(wanted)):
+                await self._adopt(opened, tail, group, locked)
+            await asyncio.sleep(KEEP_S)
+            self._restore(await opened.due(list(self._runs)))
+            await self._measure(opened)
+            if self._workers > 1:
+                await self._give_back(opened)
+                self.lag_of_others_s = await opened.lag_of_others(list(self._runs))
+
+    async def _adopt(self, opened: Store, tail: Tail, group: asyncio.TaskGroup, names: list[str]) -> None:
+        cursors = await opened.cursors(names)
+        backlog = await opened.backlog(names)
+        for name in names:
+            run = TriggerRun(
+                self._triggers[name],
+                cursors[name],
+                reader=opened.log,
+                tail=tail,
+                deliver=self._deliver,
+                bury=self._bury,
+                spawn=group.create_task,
+                changed=self._dirty.set,
+                counts=self._counts[name],
+            )
+            self._runs[name] = run
+        self._restore(backlog)
+        for name in names:
+            self._runs[name].begin()
+        log.debug("worker %d dispatches %s", self._worker, ", ".join(names))
+
+    def _restore(self, rows: Sequence[Row]) -> None:
+        by_trigger: dict[str, list[Row]] = {}
+        for row in rows:
+            by_trigger.setdefault(row.trigger, []).append(row)
+        for name, its in by_trigger.items():
+            if name in self._runs:
+                self._runs[name].restore(its)
+
+    async def _measure(self, opened: Store) -> None:
+        for run in self._runs.values():
+            run.unread = (0, 0.0) if run.at_end else await opened.log.unread(run.reading, LAG_EVENTS_MAX + 1)
+
+    async def _give_back(self, opened: Store) -> None:
+        """Triggers that another worker prefers, once it is there: so restarts do not pile everything on one."""
+        foreign = {name: self._home[name] for name in self._runs if self._home[name] != self._worker}
+        if not foreign:
+            return
+        present = await opened.present(sorted(set(foreign.values())))
+        for name in [name for name, home in foreign.items() if home in present]:
+            run = self._runs[name]
+            run.close()
+            if not run.running:
+                await self._flush(opened)
+                self._runs.pop(name).end()
+                await opened.unlock(name)
+
+    async def _flush_often(self, opened: Store) -> None:
+        while True:
+            busy = any(run.running for run in self._runs.values())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_S if busy else None):
+                    await self._dirty.wait()
+            await asyncio.sleep(FLUSH_S)
+            self._dirty.clear()
+            now = time.monotonic()
+            for run in self._runs.values():
+                if run.running:
+                    run.park_slow(now)
+            await self._flush(opened)
+
+    async def _flush(self, opened: Store) -> None:
+        cursors: dict[str, tuple[Cursor, float]] = {}
+        rows: dict[tuple[str, int], Row | None] = {}
+        now = time.time()
+        for name, run in self._runs.items():
+            cursor, changes = run.lanes.changes()
+            if cursor is not None:
+                cursors[name] = (cursor, status_of(run, now).lag_s)
+            rows.update(((name, position), row) for position, row in changes.items())
+        if cursors or rows:
+            await opened.write(cursors, rows)

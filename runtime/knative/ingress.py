@@ -1,0 +1,92 @@
+"""The broker's front door: ``POST /broker/<namespace>/<broker>``, 202 once the event is durable."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
+
+from runtime import cloudevents
+from runtime.batch import Batcher
+from runtime.http import Reply, Request
+from runtime.knative.status import Pressure
+from runtime.serve import reply_of
+from shop.event import CloudEvent
+from shop.problem import NotFound, Problem, Unavailable
+
+if TYPE_CHECKING:
+    from shop.db.pool import Database
+
+COMMIT_MAX = 256
+
+
+class Ingress:
+    """
+    Args:
+        brokers: (namespace, name) of each.
+        validate: raises Malformed for an event that breaks its contract.
+        committed: called when the log has grown.
+    """
+
+    def __init__(
+        self,
+        db: "Database",
+        brokers: Collection[tuple[str, str]],
+        *,
+        validate: Callable[[CloudEvent], None],
+        pressure: Callable[[], Pressure],
+        committed: Callable[[], None],
+    ) -> None:
+        self._db = db
+        self._brokers = brokers
+        self._validate = validate
+        self._pressure = pressure
+        self._committed = committed
+        self._commits: Batcher[CloudEvent, None] = Batcher(self._commit, size_max=COMMIT_MAX)
+
+    async def answer(self, request: Request, namespace: str, broker: str) -> Reply:
+        """202, or problem+json with 400, 404, 405, 415 or 503."""
+        try:
+            if (namespace, broker) not in self._brokers:
+                raise NotFound("no-such-broker", f"There is no Broker {broker} in namespace {namespace}.")
+            if request.method != "POST":
+                return Reply(405, headers=(("allow", "POST"),))
+            pressure = self._pressure()
+            if pressure.overloaded:
+                raise Unavailable("overloaded", "Dispatch lags; send again later.", pressure.retry_after_s)
+            await self.append(cloudevents.decode(request.headers, request.body))
+        except Exception as error:
+            return reply_of(error)
+        return Reply(202)
+
+    async def append(self, event: CloudEvent) -> None:
+        """
+        Returns when the event is durable; those that come together share a transaction.
+
+        Raises:
+            Malformed: it breaks its contract.
+            Unavailable: PostgreSQL is away; whether the event was kept is not known.
+        """
+        self._validate(event)
+        await self._commits.submit(event)
+
+    async def _commit(self, events: list[CloudEvent]) -> Sequence[Exception | None]:
+        try:
+            await self._write(events)
+        except Problem:
+            raise
+        except Exception:
+            if len(events) == 1:
+                raise
+            return [await self._alone(event) for event in events]
+        return [None] * len(events)
+
+    async def _alone(self, event: CloudEvent) -> Exception | None:
+        """One that PostgreSQL refuses fails alone."""
+        try:
+            await self._write([event])
+        except Exception as error:
+            return error
+        return None
+
+    async def _write(self, events: list[CloudEvent]) -> None:
+        async with self._db.transaction() as tx:
+            tx.events.extend(events)
+        self._committed()

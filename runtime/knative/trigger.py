@@ -1,0 +1,255 @@
+"""One Trigger at work: reads the log, attempts deliveries, waits, retries, and buries what fails for good."""
+
+import asyncio
+import heapq
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.knative.config import Trigger
+from runtime.knative.delivery import NO_ANSWER, Outcome, dead_letter
+from runtime.knative.lanes import KEPT_EVENTS, Entry, Lanes, Row
+from runtime.knative.tail import Tail
+from runtime.log import Cursor, LogReader
+from shop.event import CloudEvent
+
+log = logging.getLogger(__name__)
+SLOW_S = 1.0  # an event that runs longer gets a row, so that neither cursor nor other keys wait for it
+ROOM = 500  # events in memory, not parked, above which no more are read
+PARKED_MAX = 50_000
+BURY_AGAIN_S, BURY_AGAIN_MAX_S = 1.0, 30.0
+TURN = 64  # deliveries without a pause for others on the loop
+ERROR_KEPT = 768  # bytes of a failed answer: what fits into the dead letter
+
+Deliver = Callable[[Trigger, CloudEvent], Awaitable[Outcome]]
+Bury = Callable[[Trigger, CloudEvent], Awaitable[bool]]
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the start of this process."""
+
+    delivered: int = 0
+    failed: int = 0
+    retries: int = 0
+    dead_letters: int = 0
+
+
+class TriggerRun:
+    """
+    Args:
+        bury: delivers a dead letter and answers whether that worked.
+        spawn: starts a task that lives no longer than the connection that holds this trigger's lock.
+        changed: called when something is to be stored or watched.
+    """
+
+    def __init__(
+        self,
+        trigger: Trigger,
+        cursor: Cursor,
+        *,
+        reader: LogReader,
+        tail: Tail,
+        deliver: Deliver,
+        bury: Bury,
+        spawn: Spawn,
+        changed: Callable[[], None],
+        counts: Counts,
+    ) -> None:
+        self.trigger = trigger
+        self.counts = counts
+        self.lanes = Lanes(trigger.name, cursor)
+        self.reading = cursor
+        self.unread = (0, 0.0)
+        self.running: set[Entry] = set()
+        self._reader = reader
+        self._tail = tail
+        self._deliver = deliver
+        self._bury = bury
+        self._spawn_task = spawn
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reader_task: asyncio.Task[None] | None = None
+        self._changed = changed
+        self._waits: list[tuple[float, int, Entry]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._runners = self._slow = 0
+        self.closed = False
+        self._room = asyncio.Event()
+
+    @property
+    def at_end(self) -> bool:
+        return self._tail.is_end(self.reading)
+
+    def begin(self) -> None:
+        """Read and deliver from here on."""
+        self._reader_task = self._spawn_task(self._read())
+        self._go_on()
+
+    def close(self) -> None:
+        """Start nothing more; what runs may finish."""
+        self.closed = True
+        if self._reader_task is not None:
+            self._reader_task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for what runs."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
+    def end(self) -> None:
+        """Cancel what still runs."""
+        self.close()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _read(self) -> None:
+        """Take chunk after chunk, as long as there is room for more."""
+        while True:
+            while self.lanes.unsettled >= ROOM or len(self.lanes.parked) >= PARKED_MAX:
+                self._room.clear()
+                await self._room.wait()
+            chunk = await self._tail.after(self.reading)
+            wants = self.trigger.wants
+            self.reading = chunk.end
+            self.lanes.take(chunk, [row for row in chunk.rows if wants(row.event)])
+            self._changed()
+            self._go_on()
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Go on with what the backlog holds: after a start, or when somebody put a row there."""
+        retry = self.trigger.delivery.retry
+        for row in rows:
+            entry = Entry(row.key, row.position, None, None, 0.0)
+            entry.attempts, entry.code, entry.data = min(row.attempts, retry + 1), row.code, row.data
+            if self.lanes.restore(entry):
+                self._wait(entry, 0.0 if row.due_at is None else max(0.0, row.due_at - time.time()))
+
+    def park_slow(self, now: float) -> None:
+        """Give what has run for more than SLOW_S, by ``now`` of the monotonic clock, its row."""
+        for entry in self.running:
+            if not entry.slow and now - entry.started > SLOW_S:
+                entry.slow = True
+                self._slow += 1
+                if not entry.parked:
+                    self.lanes.park(entry, time.time())
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self.lanes.ready and self._busy < self.trigger.concurrency and not self.closed:
+            self._runners += 1
+            task = self._spawn_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if not self._room.is_set():
+            self._room.set()
+
+    @property
+    def _busy(self) -> int:
+        """Slow ones are not counted, up to as many again: a few that hang do not stop the rest."""
+        return self._runners - min(self._slow, self.trigger.concurrency)
+
+    async def _run(self) -> None:
+        try:
+            turn = 0
+            while self.lanes.ready and self._busy <= self.trigger.concurrency and not self.closed:
+                await self._attempt(self.lanes.ready.popleft())
+                turn += 1
+                if not turn % TURN:
+                    await asyncio.sleep(0)
+        finally:
+            self._runners -= 1
+        self._go_on()
+
+    async def _attempt(self, entry: Entry) -> None:
+        entry.started = time.monotonic()
+        self.running.add(entry)
+        try:
+            if entry.event is None and not await self._load(entry):
+                self.lanes.finish(entry)
+                return
+            if entry.attempts <= self.trigger.delivery.retry:
+                await self._try(entry)
+            else:
+                await self._give_up(entry)
+        finally:
+            self.running.discard(entry)
+            self._slow -= entry.slow
+            entry.slow = False
+            entry.started = 0.0
+            self._changed()
+            if not self._room.is_set():
+                self._room.set()
+
+    async def _load(self, entry: Entry) -> bool:
+        found = await self._reader.at([entry.position])
+        if not found:
+            log.error("%s: the log has no position %d any more; its row is dropped", self.trigger.name, entry.position)
+            return False
+        entry.event = found[0].event
+        return True
+
+    async def _try(self, entry: Entry) -> None:
+        assert entry.event is not None  # noqa: S101  # loaded by the caller
+        self.counts.retries += entry.attempts > 0
+        try:
+            outcome = await self._deliver(self.trigger, entry.event)
+        except Exception as error:  # a door that breaks is a failed attempt, never the end of the trigger
+            log.exception("%s: delivery broke", self.trigger.name)
+            outcome = Outcome("again", code=NO_ANSWER, data=f"dispatch error: {error!r}".encode())
+        entry.attempts += 1
+        if outcome.verdict == "done":
+            self.counts.delivered += 1
+            self.lanes.finish(entry)
+            return
+        self.counts.failed += 1
+        entry.code, entry.data = outcome.code, outcome.data[:ERROR_KEPT]
+        delivery = self.trigger.delivery
+        if outcome.verdict == "again" and entry.attempts <= delivery.retry:
+            self._come_back(entry, delivery.backoff_s(entry.attempts))
+        else:
+            entry.attempts = delivery.retry + 1
+            await self._give_up(entry)
+
+    async def _give_up(self, entry: Entry) -> None:
+        """Deliver the dead letter, now or until it works: the backlog row keeps what it will say."""
+        assert entry.event is not None  # noqa: S101  # loaded by the caller
+        trigger = self.trigger
+        letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
+        if await self._bury(trigger, letter):
+            self.counts.dead_letters += 1
+            log.warning("%s: %s is a dead letter, status %d", trigger.name, entry.event.id, entry.code)
+            self.lanes.finish(entry)
+            return
+        tries = entry.attempts - trigger.delivery.retry
+        entry.attempts += 1
+        self._come_back(entry, min(BURY_AGAIN_S * 2 ** min(tries - 1, 8), BURY_AGAIN_MAX_S))
+
+    def _come_back(self, entry: Entry, delay_s: float) -> None:
+        self.lanes.park(entry, time.time() + delay_s)
+        if len(self.lanes.parked) > KEPT_EVENTS:
+            entry.event = None
+        self._wait(entry, delay_s)
+
+    def _wait(self, entry: Entry, delay_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        heapq.heappush(self._waits, (loop.time() + delay_s, entry.position, entry))
+        if not self.closed:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(self._waits[0][0], self._due) if self._waits else None
+
+    def _due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._waits and self._waits[0][0] <= now:
+            self.lanes.ready.append(heapq.heappop(self._waits)[2])
+        self._timer = None
+        self._set_timer()
+        self._go_on()
