@@ -23,7 +23,7 @@ class Proxy:
         self.url = url
         self.cuts = 0
         self.refuses = False
-        self._word = b""
+        self._word = self._answered = b""
         self._cut: Cut | None = None
         self._lines: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,9 +61,12 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def cut(self, word: bytes, when: Cut) -> None:
-        """At the next ``word`` from a client: hang up before the server gets it, or when the server has answered it."""
-        self._word, self._cut = word, when
+    def cut(self, word: bytes, when: Cut, answered: bytes = b"") -> None:
+        """
+        At the next ``word`` from a client hang up: before the server gets it, or after the server's answer, which
+        has ``answered`` in it and which nobody hears.
+        """
+        self._word, self._cut, self._answered = word, when, answered
 
     def hang_up(self) -> None:
         """End every connection."""
@@ -96,10 +99,14 @@ class Proxy:
             server.write(data)
 
     async def _answer(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter, mute: asyncio.Event) -> None:
+        unheard = b""
         while data := await _read(server):
-            if mute.is_set():
-                return  # the server has answered, and nobody will hear it
-            writer.write(data)
+            if not mute.is_set():
+                writer.write(data)
+                continue
+            unheard += data
+            if self._answered in unheard:
+                return
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

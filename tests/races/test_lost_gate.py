@@ -1,0 +1,136 @@
+"""A Redis that is lost in the middle: the claims of the old gate cannot commit, and nothing is lost or sold twice."""
+
+import asyncio
+
+from runtime.till import Till
+from shop.decision import Denied, Held, Intent
+from shop.event import new_id
+from shop.gate import Answer, Wish
+from shop.order import Line, Order
+from tests.client import Client, until
+from tests.races.books import Books
+from tests.races.proxy import Proxy
+
+
+def order_of(client: Client, user: str) -> Order:
+    order_id = new_id()
+    return Order(
+        order_id=order_id,
+        buyer_id=user,
+        status="PENDING",
+        lines=(Line("1", 1),),
+        currency="",
+        path="sync",
+        version=1,
+        created_at=client.deps.clock.now(),
+        claim_id=order_id,
+    )
+
+
+async def claimed(till: Till, order: Order) -> Answer:
+    wish = Wish(str(order.claim_id), order.buyer_id, "", (("1", 1),))
+    return await till.claims.submit(wish)
+
+
+async def test_a_claim_of_a_lost_gate_cannot_commit_once_the_gate_was_made_anew(
+    client: Client, other: Client, books: Books
+) -> None:
+    """Without the epoch (in ``decide`` and the guard's WHERE): the old claim takes a unit the new gate has counted."""
+    await client.restock(1, 2)
+    till = client.deps.one(Till)
+    order = order_of(client, "1")
+    answer = await claimed(till, order)
+    await client.deps.redis.flushall()
+    assert (await other.buy(user=2)).status == 200
+    outcome = await till.commits.submit(Intent(order=order, epochs=answer.epochs))
+    assert outcome == Denied("STALE", "1")
+    assert (await client.buy(user=3)).status == 200
+    assert (await other.buy(user=4)).status == 409
+    await books.agree("1")
+
+
+async def test_with_one_unit_left_one_of_two_buyers_wins_though_the_gate_was_lost_between_them(
+    client: Client, other: Client, books: Books
+) -> None:
+    """Without the epoch: the first gets ``SOLD_OUT`` from the table alone; without that too, the CHECK fails the batch."""
+    await client.restock(1, 1)
+    till = client.deps.one(Till)
+    order = order_of(client, "1")
+    answer = await claimed(till, order)
+    await client.deps.redis.flushall()
+    second, first = await asyncio.gather(
+        other.buy(user=2), till.commits.submit(Intent(order=order, epochs=answer.epochs))
+    )
+    assert [second.status == 200, isinstance(first, Held)].count(True) == 1
+    await books.settled()
+    await books.agree("1")
+
+
+async def test_a_gate_lost_under_a_crowd_sells_exactly_what_there_is(
+    client: Client, other: Client, books: Books
+) -> None:
+    await client.restock(1, 40)
+    at_once = asyncio.Semaphore(8)
+
+    async def buy(user: int) -> int:
+        async with at_once:
+            return (await (client, other)[user % 2].buy(user=user)).status
+
+    buying = [asyncio.ensure_future(buy(user)) for user in range(200)]
+    for sold in (5, 15, 25):
+        await until(lambda sold=sold: client.row("SELECT 1 FROM orders HAVING count(*) >= %s", sold))  # type: ignore[misc]
+        await client.deps.redis.flushall()
+    answers = await asyncio.gather(*buying)
+    assert set(answers) <= {200, 409, 503}
+    await books.settled()
+    left = answers.count(200)
+    while (more := await client.buy(user=1000 + left)).status == 200:
+        left += 1
+    assert (left, more.body["type"].rsplit("/")[-1]) == (40, "sold-out")
+    await books.agree("1")
+
+
+async def test_while_redis_is_away_buyers_get_503_and_nothing_is_lost(
+    cut_gate: tuple[Client, Proxy], books: Books
+) -> None:
+    client, proxy = cut_gate
+    await books.opened(user=1)
+    proxy.refuses = True
+    proxy.hang_up()
+    refused = await client.buy(user=2, key="again")
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert refused.body["type"].endswith("redis-unavailable")
+    proxy.refuses = False
+    assert (await client.buy(user=2, key="again")).status == 200
+    await books.agree("1")
+
+
+async def test_a_claim_whose_answer_was_lost_is_settled_and_its_unit_sold_to_another(
+    cut_gate: tuple[Client, Proxy], client: Client, books: Books, awake: None
+) -> None:
+    """Without the poke of a till that knows no answer: the unit waits for the sweep, five minutes."""
+    cut, proxy = cut_gate
+    cut.deps.pokes = client.deps.pokes  # settle is awake in this process, and reaches Redis
+    await client.restock(1, 1)
+    proxy.cut(b"EVALSHA", "after")
+    assert (await cut.buy(user=1)).status == 503
+    assert proxy.cuts == 1
+    claim_id = await books.open_claim()
+    assert (await client.buy(user=2)).status == 409
+
+    async def sold() -> bool:
+        return (await client.buy(user=2)).status == 200
+
+    await until(sold)
+    assert await books.state_of(claim_id) == "void"
+    await books.agree("1")
+
+
+async def test_the_same_claim_asked_twice_is_won_once(client: Client, books: Books) -> None:
+    """Without the script's look at the claim: two units are gone."""
+    await books.opened(user=1)
+    wish = Wish(new_id(), "2", "key", (("1", 1),))
+    first, second = await books.gate.claim([wish]), await books.gate.claim([wish])
+    assert first == second
+    assert first[0].verdict == "WON"
+    assert await books.left() == 998
