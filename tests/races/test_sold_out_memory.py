@@ -1,0 +1,112 @@
+"""Sold out from memory: never to a winner, and never for long once a unit has come back."""
+
+import asyncio
+import time
+
+from shop.event import CloudEvent
+from tests.client import Client
+from tests.races.books import Books
+
+SELLABLE_S = 0.2
+
+
+async def sold_out_everywhere(*tills: Client) -> None:
+    """Every till has its copy: it says no without asking the gate."""
+    for till in tills:
+        for user in range(90, 93):
+            assert (await till.buy(user=user)).body["type"].endswith("sold-out")
+
+
+async def released(client: Client, order_id: str) -> CloudEvent:
+    """Cancels an order; the event that gives its units back."""
+    assert (await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")).status == 200
+    told = await client.log("ecommerce.inventory.stock.adjusted.v1")
+    return [event for event in told if event.extensions["stockreason"] == "released"][-1]
+
+
+async def test_a_winner_s_retry_after_sold_out_gets_the_stored_reply_from_every_worker(
+    client: Client, other: Client
+) -> None:
+    """Without the copy's buyers: memory tells the winner that all is sold."""
+    await client.restock(1, 1)
+    won = await client.buy(user=1, key="mine")
+    await sold_out_everywhere(client, other)
+    for till in (client, other):
+        again = await till.buy(user=1, key="mine")
+        assert (again.status, again.body) == (200, won.body)
+
+
+async def test_a_winner_s_retry_gets_the_stored_reply_from_a_gate_that_was_made_anew_too(
+    client: Client, other: Client, books: Books
+) -> None:
+    """Without the look at the stored replies: the new gate, which knows buyers and no keys, says sold out."""
+    await client.restock(1, 1)
+    won = await client.buy(user=1, key="mine")
+    await client.deps.redis.flushall()
+    await sold_out_everywhere(client, other)
+    for till in (client, other):
+        again = await till.buy(user=1, key="mine")
+        assert (again.status, again.body) == (200, won.body)
+        assert (await till.buy(user=1, qty=2, key="mine")).status == 422
+    await books.agree("1")
+
+
+async def test_a_unit_that_comes_back_is_sellable_at_every_till_within_200_ms_and_once(
+    client: Client, other: Client, books: Books
+) -> None:
+    """Without the copy's end after 100 ms: it is never sold. Without the release's memory: twice over the gate."""
+    await client.restock(1, 1)
+    order_id = (await client.buy(user=1)).body["orderId"]
+    tills, user, waited = (client, other), 1, []
+    for round in range(6):
+        await sold_out_everywhere(*tills)
+        event = await released(client, order_id)
+        assert [await client.hear("settle", event) for _ in range(2)] == [204, 204]
+        back = time.monotonic()
+        assert await books.left() == 1
+        user += 1
+        while (bought := await tills[round % 2].buy(user=user)).status != 200:
+            assert time.monotonic() - back < 5
+            await asyncio.sleep(0.005)
+        waited.append(time.monotonic() - back)
+        order_id = bought.body["orderId"]
+    assert sorted(waited)[2] < SELLABLE_S, waited  # this machine may be busy with others
+    await books.agree("1")
+
+
+async def test_a_crowd_at_every_till_gets_a_unit_that_came_back_once(
+    client: Client, other: Client, books: Books
+) -> None:
+    await client.restock(1, 1)
+    order_id = (await client.buy(user=1)).body["orderId"]
+    await sold_out_everywhere(client, other)
+    event = await released(client, order_id)
+    buying = [asyncio.create_task(_insist((client, other)[user % 2], user)) for user in range(100, 130)]
+    await asyncio.gather(client.hear("settle", event), other.hear("settle", event))
+    won = [order for order in await asyncio.gather(*buying) if order]
+    assert len(won) == 1
+    await books.agree("1")
+
+
+async def _insist(till: Client, user: int) -> str:
+    """Asks again and again, as people do, until the unit is seen to be gone to another."""
+    for _ in range(200):
+        answer = await till.buy(user=user)
+        if answer.status == 200:
+            return str(answer.body["orderId"])
+        if (await till.row("SELECT count(*) FROM orders WHERE status = 'CONFIRMED'")) == (1,):
+            return ""
+        await asyncio.sleep(0.005)
+    raise AssertionError("the unit was sold to nobody")
+
+
+async def test_a_release_that_comes_while_the_gate_is_made_anew_counts_once(client: Client, books: Books) -> None:
+    """Without the release's look at the claim: the new gate, which has the unit already, gets it once more."""
+    await client.restock(1, 1)
+    order_id = (await client.buy(user=1)).body["orderId"]
+    event = await released(client, order_id)
+    await client.deps.redis.flushall()
+    assert (await client.buy(user=2, qty=2)).status == 409  # made anew, with the unit that came back
+    assert await client.hear("settle", event) == 204
+    assert await books.left() == 1
+    await books.agree("1")
