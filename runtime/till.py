@@ -7,8 +7,9 @@ One till per process and event loop. ``checkout`` brings new orders, ``reserve``
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -143,7 +144,7 @@ class Till:
             self._won += [(line.product_id, str(outcome.order.claim_id)) for line in outcome.order.lines]
         elif intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
             for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
-                self._soon(self._rebuild(line.product_id, epoch))  # a refused claim is not given back
+                self._soon(partial(self._rebuild, line.product_id, epoch))  # a refused claim is not given back
 
     async def _rebuild(self, product_id: str, wrong_epoch: int) -> None:
         await self.rebuilt(product_id, wrong_epoch)
@@ -152,16 +153,16 @@ class Till:
         self._confirming = False
         won, self._won = self._won, []
         if won:  # no claim took them along
-            self._soon(self.gate.confirm(won))
+            self._soon(partial(self.gate.confirm, won))
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+    def _soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.get_running_loop().create_task(_quietly(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+async def _quietly(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
-        await work
+        await work()
     except (RedisError, Unavailable) as error:
         log.warning("left to settle: %s", error)

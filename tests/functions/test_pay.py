@@ -50,17 +50,17 @@ async def test_a_declined_order_is_canceled_and_its_unit_and_allowance_return(cl
 
 
 async def test_a_gateway_that_times_out_is_asked_again_with_the_same_key(client: Client) -> None:
-    events = [await confirmed(client, user) for user in range(8)]  # some of them were charged all the same
+    events = [await confirmed(client, user) for user in range(24)]  # some of them were charged all the same
     await gateway(client, "timeout")
     for event in events:
         assert await client.hear("pay", event) == 503
     charged = await client.row("SELECT count(*) FROM simulated_gateway.charges")
-    assert 0 < charged[0] < 8
+    assert 0 < charged[0] < 24
     await gateway(client, "approve")
     for event in events:
         assert await client.hear("pay", event) == 204
         assert await state(client, event.partitionkey) == ("PAID", "CHARGED", "CHARGED")
-    assert await client.row("SELECT count(*) FROM simulated_gateway.charges") == (8,)
+    assert await client.row("SELECT count(*) FROM simulated_gateway.charges") == (24,)
 
 
 async def test_a_gateway_that_is_down_leaves_the_intent_and_nothing_else(client: Client) -> None:
