@@ -66,7 +66,9 @@ function takeStock(news) {
   draw();
 }
 
+/** Every page hears the same news at the same moment: they do not ask all at once. */
 async function refresh() {
+  await new Promise((resume) => setTimeout(resume, 500 * Math.random()));
   const answer = await fetch("/api/v1/sales").catch(() => null);
   if (answer?.ok) takeSales(await answer.json());
 }

@@ -1,0 +1,117 @@
+"""A shop as ./scripts/up starts it, and a real Chromium that visits it."""
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.stack.running_shop import RunningShop
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_MS = 20_000
+COUNT_STREAMS = """
+    window.streams = [];
+    window.EventSource = class extends EventSource {
+      constructor(...all) { super(...all); window.streams.push(this); }
+    };
+"""
+DESK = {"width": 1100, "height": 900}
+PHONE = {"width": 360, "height": 740}
+
+
+@dataclass
+class Visit:
+    """One visitor's page; ``requested`` are the URLs it asked for, ``errors`` what it complained about."""
+
+    page: Page
+    requested: list[str]
+    errors: list[str]
+
+    @property
+    def left(self) -> int:
+        return int(self.page.inner_text("#left").replace(",", ""))
+
+    @property
+    def open_streams(self) -> int:
+        return int(self.page.evaluate("streams.filter(one => one.readyState !== EventSource.CLOSED).length"))
+
+    def steps(self) -> list[str]:
+        """The newest order's steps that were reached."""
+        return self.page.locator(".order").first.locator("li[data-reached=true] b").all_inner_texts()
+
+
+Visitor = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
+    running = RunningShop(tmp_path_factory.mktemp("browser") / "shop").wait_ready()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("no Chromium here: install it, e.g. with `apt-get install -y chromium`, and run again")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(shop: RunningShop, chromium: Browser) -> Iterator[Visitor]:
+    """Opens the page as a new visitor and waits until it is live."""
+    expect.set_options(timeout=PATIENCE_MS)
+    contexts = []
+
+    def open_page(viewport: dict[str, int] = DESK, scheme: str = "light") -> Visit:
+        context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale="en-US")  # type: ignore[arg-type]  # its literals
+        contexts.append(context)
+        page = context.new_page()
+        page.add_init_script(COUNT_STREAMS)
+        visitor = Visit(page, [], [])
+        page.on("request", lambda request: visitor.requested.append(request.url))
+        page.on("pageerror", lambda error: visitor.errors.append(str(error)))
+        page.goto(shop.url)
+        expect(page.locator("#connection")).to_have_text("Live")
+        return visitor
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def ask(shop: RunningShop, method: str, path: str, body: Any = None) -> Any:
+    """Somebody else's request."""
+    raw = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(shop.url + path, raw, {"content-type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def stock(shop: RunningShop) -> int:
+    return int(ask(shop, "GET", "/api/v1/sync/stock/1")["stock"])
+
+
+def restock(shop: RunningShop, units: int) -> None:
+    ask(shop, "PUT", f"/api/v1/sync/stock/1/reset?stock={units}")
+
+
+def buy(shop: RunningShop, user_id: int) -> None:
+    ask(shop, "POST", "/api/v1/sync/purchase", {"productId": 1, "quantity": 1, "userId": user_id})
