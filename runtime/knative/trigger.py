@@ -75,7 +75,7 @@ class TriggerRun:
         self._changed = changed
         self._waits: list[tuple[float, int, Entry]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._runners = self._slow = 0
+        self._runners = self._starting = self._slow = 0
         self.closed = False
         self._room = asyncio.Event()
 
@@ -140,8 +140,9 @@ class TriggerRun:
         self._go_on()
 
     def _go_on(self) -> None:
-        while self.lanes.ready and self._busy < self.trigger.concurrency and not self.closed:
+        while len(self.lanes.ready) > self._starting and self._busy < self.trigger.concurrency and not self.closed:
             self._runners += 1
+            self._starting += 1
             task = self._spawn_task(self._run())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -154,6 +155,7 @@ class TriggerRun:
         return self._runners - min(self._slow, self.trigger.concurrency)
 
     async def _run(self) -> None:
+        self._starting -= 1
         try:
             turn = 0
             while self.lanes.ready and self._busy <= self.trigger.concurrency and not self.closed:
