@@ -1,0 +1,37 @@
+"""A clock that tests turn: what waits, waits no real time."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from runtime.deps import Clock, Deps, open_deps
+from runtime.poke import Pokes
+from runtime.settings import Settings
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class TurnedClock(Clock):
+    """Stands still until it is turned, or until somebody waits on it: a wait turns it to its end at once."""
+
+    def __init__(self, at: datetime = START) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def turn(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """In the place of ``runtime.poke.wait_on``."""
+        await asyncio.sleep(0)
+        if not event.is_set():
+            self.turn(seconds)
+
+
+def turned_deps(settings: Settings, clock: TurnedClock) -> Deps:
+    """Deps of the demo whose time is ``clock``'s."""
+    deps = open_deps(replace(settings, accept_unsigned_buyers=True), clock)
+    deps.pokes = Pokes(clock, clock.wait)
+    return deps
