@@ -20,15 +20,16 @@ import msgspec
 from runtime import registry
 from runtime.knative.config import Eventing, PingSource, Trigger, load
 from runtime.serve import POKE, Operation
-from shop.contracts import CONTRACTS_DIR, event_types
+from shop.contracts import CONTRACTS_DIR
 from shop.event import CloudEvent
+from shop.messages import MESSAGES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 EVENTING_DIR: Final = ROOT / "eventing"
 README: Final = ROOT / "README.md"
 BEGIN: Final = "<!-- operations: written by python -m runtime.catalogue -->"
 END: Final = "<!-- /operations -->"
-HEAD: Final = "| Operation | What it does | Answers | Hears | Says |\n|---|---|---|---|---|"
+HEAD: Final = "| Operation | What it does | Answers | Hears | Through | Says |\n|---|---|---|---|---|---|"
 
 Wanted = Mapping[str, tuple[str, ...]]
 """Event type → the conditions (``orderstatus pending``) under which it is wanted; empty for always."""
@@ -109,8 +110,9 @@ def _row(row: Wired) -> tuple[str, ...]:
     hears = [line for trigger in row.triggers for line in _heard(trigger)]
     hears += [f"every `{source.schedule.expression}`" for source in row.ping_sources]
     hears += ["dead letters"] if row.dead_letters else []
+    through = [f"[`{part.name}`]({part.where.partition(':')[0]})" for part in (*row.triggers, *row.ping_sources)]
     says = [_code(message.TYPE) for message in operation.emits]
-    return name, _purpose(operation), _lines(_answers(operation)), _lines(hears), _lines(says)
+    return name, _purpose(operation), *map(_lines, (_answers(operation), hears, through, says))
 
 
 def _answers(operation: Operation) -> list[str]:
@@ -123,13 +125,13 @@ def _web_sockets() -> list[str]:
 
 
 def _heard(trigger: Trigger) -> list[str]:
-    types = wanted(trigger, sorted(event_types()))
+    types = wanted(trigger, [message.TYPE for message in MESSAGES])
     return [_code(event_type) + (f" ({', '.join(marks)})" if marks else "") for event_type, marks in types.items()]
 
 
 def _purpose(operation: Operation) -> str:
     words = (import_module(f"functions.{operation.name}.main").__doc__ or "").strip().splitlines()
-    return words[0].replace("|", "or") if words else ""
+    return words[0].replace("|", "or").replace("*", r"\*").replace("_", r"\_") if words else ""
 
 
 def _code(event_type: str) -> str:
