@@ -110,9 +110,14 @@ def _row(row: Wired) -> tuple[str, ...]:
     hears = [line for trigger in row.triggers for line in _heard(trigger)]
     hears += [f"every `{source.schedule.expression}`" for source in row.ping_sources]
     hears += ["dead letters"] if row.dead_letters else []
-    through = [f"[`{part.name}`]({part.where.partition(':')[0]})" for part in (*row.triggers, *row.ping_sources)]
+    through = [_link(trigger.name, trigger.where) for trigger in row.triggers]
+    through += [_link(source.name, source.where) for source in row.ping_sources]
     says = [_code(message.TYPE) for message in operation.emits]
     return name, _purpose(operation), *map(_lines, (_answers(operation), hears, through, says))
+
+
+def _link(name: str, where: str) -> str:
+    return f"[`{name}`]({where.partition(':')[0]})"
 
 
 def _answers(operation: Operation) -> list[str]:
