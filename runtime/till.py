@@ -95,6 +95,8 @@ class Till:
             if outcome.reason != "VOID":  # a claim of another epoch, or refused: the gate may be wrong
                 epochs = dict(zip((product for product, _ in lines), answer.epochs, strict=True))
                 await self.rebuilt(outcome.product_id, epochs[outcome.product_id])
+            if len(lines) > 1:  # the gates of its other products were right, and still hold it
+                await self.gate.release((product, claim_id) for product, _ in lines)
             claim_id = new_id()
         raise Unavailable("gate-rebuilding", "The stock gate is being rebuilt; try again in a second.")
 
