@@ -2,6 +2,7 @@
 
 import asyncio
 
+from runtime.rebuild import rebuild
 from runtime.till import Till
 from shop.db import orders
 from shop.decision import Intent
@@ -141,3 +142,24 @@ async def test_sync_async_and_cart_orders_of_one_buyer_share_one_limit_under_con
     assert units == (2,)
     assert await client.row("SELECT count(*) FROM orders WHERE status = 'PENDING'") == (0,)
     await books.agree("1", "2")
+
+
+async def test_an_order_of_which_one_product_s_gate_was_made_anew_meanwhile_is_not_stuck_behind_its_own_claim(
+    client: Client, books: Books
+) -> None:
+    """Without giving the other line back: 503 until the sweep, or a dead letter before it."""
+    for product in (2, 3):
+        await client.restock(product, 5)
+    cart = {"userId": 2, "items": [{"productId": 2, "qty": 5}, {"productId": 3, "qty": 5}]}
+    await client.ask("POST", "/api/v1/orders", cart, idempotency_key="cart")
+    (event,) = await client.log(CREATED)
+    async with books.holding("SELECT 1 FROM orders FOR UPDATE"):
+        hearing = asyncio.create_task(client.hear("reserve", event))
+        await books.open_claim("3")
+        await books.someone_waits("%FOR UPDATE OF o%")
+        shelf = await books.gate.look("3")
+        assert shelf
+        assert await rebuild(client.deps.db, books.gate, "3", shelf.epoch)
+    assert await hearing == 204
+    assert await status_of(client, event) == ("CONFIRMED", None)
+    await books.agree("2", "3")
