@@ -73,7 +73,7 @@ class Facts:
     units: dict[tuple[str, str], int] = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
     keys: dict[bytes, Stored] = field(default_factory=dict)
-    waiting: Mapping[str, Order] = field(default_factory=dict)
+    waiting: dict[str, Order] = field(default_factory=dict)
 
 
 class Held(Struct, frozen=True):
@@ -116,13 +116,29 @@ Outcome = Held | Dropped | Repeated | Denied
 def decide(intents: Sequence[Intent], facts: Facts, now: datetime) -> list[Outcome]:
     """
     Args:
-        facts: read under the stock rows' locks; counted down as units are given out.
+        facts: read under the stock rows' locks; kept up to date with what is decided.
         now: aware UTC; decides which sale price holds.
 
     Returns:
         One outcome per intent, in order; a refused one leaves nothing behind for the others.
     """
-    return [_decide_one(intent, facts, now) for intent in intents]
+    outcomes = []
+    for intent in intents:
+        outcome = _decide_one(intent, facts, now)
+        if isinstance(outcome, Held | Dropped):
+            _remember(outcome, facts)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _remember(outcome: Held | Dropped, facts: Facts) -> None:
+    """What those after it in the batch have to know: its key and, where it waited, that it waits no more."""
+    order = outcome.order
+    if order.order_id in facts.waiting:
+        facts.waiting[order.order_id] = order
+    elif isinstance(outcome, Held) and outcome.key:
+        stored = Stored(order.order_id, outcome.key.payload_hash, 200, outcome.reply.decode())
+        facts.keys[outcome.key.scope] = stored
 
 
 def _decide_one(intent: Intent, facts: Facts, now: datetime) -> Outcome:
