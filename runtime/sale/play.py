@@ -1,6 +1,7 @@
 """The sale itself: stock set, lines opened, buyers let in, and what is left to do waited for."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -48,7 +49,13 @@ class Plan:
 
 @dataclass(slots=True)
 class Played:
-    """What was measured; seconds, MB of 2^20 bytes."""
+    """
+    What was measured; seconds, MB of 2^20 bytes.
+
+    Args:
+        states: order → its state afterwards, of the orders looked at.
+        endings: the same counted, with the reason where there is one.
+    """
 
     ledger: Ledger
     limit: int = 0
@@ -62,6 +69,7 @@ class Played:
     cpu_drained_s: dict[str, float] = field(default_factory=dict)
     peak_mb: dict[str, float] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
+    endings: Counter[str] = field(default_factory=Counter)
 
 
 async def play(plan: Plan, console: Console) -> Played:
@@ -188,4 +196,6 @@ async def _look_back(plan: Plan, played: Played) -> None:
     where = "async/purchase" if plan.path == "async" else "orders"
     answers = await ask_all(plan.url, [("GET", f"/api/v1/{where}/{order}") for order in chosen], 16)
     for order, (status, told) in zip(chosen, answers, strict=True):
-        played.states[order] = str(told.get("status")) if status == 200 and isinstance(told, dict) else f"HTTP {status}"
+        known = status == 200 and isinstance(told, dict)
+        played.states[order] = str(told.get("status")) if known else f"HTTP {status}"
+        played.endings[" ".join([played.states[order], str(told.get("reason") or "") if known else ""]).strip()] += 1

@@ -1,7 +1,6 @@
 """What happened, as one JSON document, as text, and as a picture."""
 
 from array import array
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +43,7 @@ def document(plan: Plan, played: Played, found: list[Check]) -> dict[str, Any]:
         "stock_left": played.stock_left,
         "acceptance": acceptance(ledger),
         "drain_s": played.drain_s,
-        "states": dict(Counter(played.states.values())),
+        "states": dict(played.endings),
         "server": server(played),
         "generator_cpu_us_per_answer": round(played.generator_cpu_s / max(ledger.answers, 1) * 1e6, 1),
         "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in found],
