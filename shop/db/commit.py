@@ -81,7 +81,7 @@ async def _write(
     dropped = [outcome.order for outcome in outcomes if isinstance(outcome, Dropped)]
     await orders.move(tx, dropped)
     for order in dropped:
-        _tell(tx, order, announce.canceled(order, "PENDING"))
+        orders.tell_canceled(tx, order, "PENDING")
     await _take(tx, before, after)
 
 

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec.structs import replace
-
 from shop import announce
 from shop.db.pool import Tx, as_json
 from shop.decision import Key
 from shop.messages import Cause, StockAdjusted
-from shop.order import HOLDS_STOCK, Line, Order, may_become, refuse_step
+from shop.order import HOLDS_STOCK, Line, Order, stepped
 
 SELECT = """
     SELECT o.order_id::text, o.buyer_id, o.status, o.currency, o.path, o.version, o.created_at, o.claim_id::text,
@@ -64,6 +62,11 @@ async def find(tx: Tx, order_id: str, *, lock: bool = False) -> Order | None:
     """The order, its row locked where asked; None where there is none."""
     row = await tx.row(SELECT + (" FOR UPDATE OF o" if lock else ""), ([order_id],))
     return order_of(row) if row else None
+
+
+async def locked(tx: Tx, order_ids: Iterable[str]) -> dict[str, Order]:
+    """The orders there are, by id; their rows are locked, in the order of their ids."""
+    return by_id(await tx.rows(SELECT + " FOR UPDATE OF o", (list(order_ids),)))
 
 
 def cause_of(order: Order) -> Cause:
@@ -151,9 +154,7 @@ async def step(tx: Tx, order: Order, status: str) -> Order:
     Raises:
         Refused: the state machine lacks this step.
     """
-    if not may_become(order.status, status):
-        raise refuse_step(order.order_id, order.status, status)
-    moved = _with(order, status, None)
+    moved = stepped(order, status)
     await move(tx, [moved])
     return moved
 
@@ -165,18 +166,18 @@ async def cancel(tx: Tx, order: Order, reason: str) -> Order:
     Raises:
         Refused: it is FULFILLED or CANCELED.
     """
-    if not may_become(order.status, "CANCELED"):
-        raise refuse_step(order.order_id, order.status, "CANCELED")
-    canceled = _with(order, "CANCELED", reason)
+    canceled = stepped(order, "CANCELED", reason)
     await move(tx, [canceled])
     if order.status in HOLDS_STOCK:
         await _give_back(tx, order)
-    tx.emit(announce.canceled(canceled, order.status), key=order.order_id, sequence=canceled.version)
+    tell_canceled(tx, canceled, order.status)
     return canceled
 
 
-def _with(order: Order, status: str, reason: str | None) -> Order:
-    return replace(order, status=status, version=order.version + 1, cancel_reason=reason)
+def tell_canceled(tx: Tx, order: Order, previous: str) -> None:
+    """Say it, with the status before where a trigger's filter sees it: what never held stock was never charged."""
+    message, cause = announce.canceled(order, previous), tx.cause if tx.cause.causation_id else cause_of(order)
+    tx.emit(message, key=order.order_id, sequence=order.version, cause=cause, previousstatus=previous.lower())
 
 
 async def _give_back(tx: Tx, order: Order) -> None:
