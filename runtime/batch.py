@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from shop.problem import Unavailable
@@ -56,7 +57,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting.append((item, future))
         if self._idle_runs and not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self._start)
+            loop.call_soon(self._start, context=Context())  # a run is nobody's request: logs must not say so
         return future
 
     def _start(self) -> None:

@@ -1,5 +1,6 @@
 """The envelope of every event: CloudEvents 1.0 (https://github.com/cloudevents/spec), as a frozen value."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from functools import lru_cache
 
 from uuid_utils import uuid7
 
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SCHEMA_ROOT = "https://pulsecart.dev/contracts"
 
 
@@ -86,4 +88,4 @@ def schema_of(event_type: str) -> str:
 
 def is_id(text: str) -> bool:
     """Whether ``text`` is a UUID as ``new_id`` writes it."""
-    return len(text) == 36 and all(c in "0123456789abcdef-" for c in text) and text.count("-") == 4
+    return _ID.fullmatch(text) is not None

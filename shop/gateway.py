@@ -1,11 +1,12 @@
 """A payment gateway, simulated: it takes money once per key, and can be told to decline, time out or fail."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from shop.db import gateway as books
-from shop.db.pool import Database, Tx
+from shop.db.pool import Database
 from shop.problem import Unavailable, Unprocessable
 
 Mode = Literal["approve", "decline", "timeout", "fail"]
@@ -35,6 +36,15 @@ class Charge:
     currency: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Money asked for, once per key."""
+
+    key: str
+    amount_minor: int
+    currency: str
+
+
 class SimulatedGateway:
     """
     Idempotent by key: the same key gets the first answer, as long as its money stays where it is.
@@ -53,25 +63,20 @@ class SimulatedGateway:
             GatewayDown: not charged.
             Unprocessable: the key was used for another amount.
         """
+        (answer,) = await self.charge_all([Ask(key, amount_minor, currency)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def charge_all(self, asks: Sequence[Ask]) -> list[Charge | Exception]:
+        """The same for many keys in one request; each is answered apart, with what ``charge`` would raise."""
         async with self._db.transaction() as tx:
-            mode = await self._mode_towards(tx, key)
-            _fail_in(mode)
-            if mode == "timeout" and not _reached(key):
-                raise _timeout()
-            row = await books.first_answer(
-                tx,
-                key,
-                status="DECLINED" if mode == "decline" else "CHARGED",
-                reference=_reference(key),
-                amount_minor=amount_minor,
-                currency=currency,
-            )
-        if mode == "timeout":
-            raise _timeout()
-        charge = Charge(*row)
-        if charge.status != "VOIDED" and (charge.amount_minor, charge.currency) != (amount_minor, currency):
-            raise Unprocessable("gateway-key-reused", f"Key {key} stands for another amount.")
-        return charge
+            mode, share = await books.behaviour(tx)
+            towards = {ask.key: mode if _place(ask.key) < share else "approve" for ask in asks}
+            carried_out = [ask for ask in asks if _arrives(ask.key, towards[ask.key])]
+            wanted = [_wanted(ask, "DECLINED" if towards[ask.key] == "decline" else "CHARGED") for ask in carried_out]
+            rows = await books.first_answers(tx, wanted) if wanted else {}
+        return [_answer(ask, towards[ask.key], rows.get(ask.key)) for ask in asks]
 
     async def refund(self, key: str) -> Charge:
         """
@@ -108,48 +113,48 @@ class SimulatedGateway:
 
     async def _give_back(self, key: str, *, void: bool) -> Charge:
         async with self._db.transaction() as tx:
-            mode = await self._mode_towards(tx, key)
-            _fail_in(mode)
-            if mode == "timeout" and not _reached(key):
-                raise _timeout()
-            if void:
-                row: books.ChargeRow | None = await books.first_answer(
-                    tx, key, status="VOIDED", reference=_reference(key), amount_minor=0, currency="XXX"
-                )
-            else:
-                row = await books.find(tx, key)
-            if row is None:
+            mode, share = await books.behaviour(tx)
+            mode = mode if _place(key) < share else "approve"
+            if not _arrives(key, mode):
+                raise _lost(mode)
+            nothing = _wanted(Ask(key, 0, "XXX"), "VOIDED")
+            rows = await books.first_answers(tx, [nothing]) if void else await books.find(tx, [key])
+            if key not in rows:
                 raise Unprocessable("gateway-key-unknown", f"The gateway knows no charge {key}.")
-            if row[1] == "CHARGED":
+            charge = Charge(*rows[key])
+            if charge.status == "CHARGED":
                 await books.give_back(tx, key)
-                row = (row[0], "REFUNDED", *row[2:])
+                charge = replace(charge, status="REFUNDED")
         if mode == "timeout":
-            raise _timeout()
-        return Charge(*row)
-
-    async def _mode_towards(self, tx: Tx, key: str) -> str:
-        mode, share = await books.behaviour(tx)
-        return mode if _place(key) < share else "approve"
+            raise _lost(mode)
+        return charge
 
 
-def _fail_in(mode: str) -> None:
+def _wanted(ask: Ask, status: str) -> books.ChargeRow:
+    reference = f"sim_{hashlib.sha256(ask.key.encode()).hexdigest()[:24]}"
+    return ask.key, status, reference, ask.amount_minor, ask.currency
+
+
+def _answer(ask: Ask, mode: str, row: books.ChargeRow | None) -> Charge | Exception:
+    if row is None or mode == "timeout":
+        return _lost(mode)
+    charge = Charge(*row)
+    if charge.status != "VOIDED" and (charge.amount_minor, charge.currency) != (ask.amount_minor, ask.currency):
+        return Unprocessable("gateway-key-reused", f"Key {ask.key} stands for another amount.")
+    return charge
+
+
+def _lost(mode: str) -> Unavailable:
     if mode == "fail":
-        raise GatewayDown("gateway-down", "The payment gateway answers with errors; try again shortly.")
-
-
-def _timeout() -> GatewayTimeout:
+        return GatewayDown("gateway-down", "The payment gateway answers with errors; try again shortly.")
     return GatewayTimeout("gateway-timeout", "The payment gateway did not answer in time; ask again with the same key.")
 
 
-def _reference(key: str) -> str:
-    return f"sim_{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+def _arrives(key: str, mode: str) -> bool:
+    """Whether a request is carried out: of those that time out, for every other key."""
+    return mode != "fail" and (mode != "timeout" or hashlib.sha256(key.encode()).digest()[6] % 2 == 0)
 
 
 def _place(key: str) -> float:
     """Where a key falls between 0 and 1, always the same."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") / 2**48
-
-
-def _reached(key: str) -> bool:
-    """Whether a request that times out was carried out all the same: for every other key."""
-    return hashlib.sha256(key.encode()).digest()[6] % 2 == 0

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shop.money import decimal_amount
 from shop.problem import Refused
@@ -53,6 +54,18 @@ class Order(Struct, frozen=True, kw_only=True):
 def may_become(status: str, wanted: str) -> bool:
     """Whether the state machine has this step."""
     return wanted in STEPS[status]
+
+
+def stepped(order: Order, status: str, reason: str | None = None) -> Order:
+    """
+    The order one step on.
+
+    Raises:
+        Refused: the state machine lacks this step.
+    """
+    if not may_become(order.status, status):
+        raise refuse_step(order.order_id, order.status, status)
+    return replace(order, status=status, version=order.version + 1, cancel_reason=reason)
 
 
 def refuse_step(order_id: str, status: str, wanted: str) -> Refused:

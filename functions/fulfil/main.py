@@ -1,22 +1,46 @@
 """order.paid.v1 → order.fulfilled"""
 
+from collections.abc import Sequence
+
+from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.serve import Received, on, operation
 from shop import announce
-from shop.db import orders
-from shop.messages import OrderFulfilled, OrderPaid
+from shop.db import consumed, orders
+from shop.event import is_id
+from shop.messages import Cause, OrderFulfilled, OrderPaid
+from shop.order import stepped
+from shop.problem import Malformed
+
+
+class Shipping:
+    """Orders paid at about the same time are one transaction; one per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._db = deps.share("fulfil").db
+        self.paid: Batcher[Received[OrderPaid], None] = Batcher(self._ship)
+
+    async def _ship(self, events: list[Received[OrderPaid]]) -> Sequence[None]:
+        async with self._db.transaction() as tx:
+            order_of = {event.envelope.id: event.data.orderId for event in events}
+            fresh = await consumed.first_time(tx, "fulfil", [event.envelope for event in events])
+            found = await orders.locked(tx, [order_of[event.id] for event in fresh])
+            shipped = []
+            for event in fresh:
+                order = found.pop(order_of[event.id], None)
+                if order is not None and order.status == "PAID":
+                    shipped.append(stepped(order, "FULFILLED"))
+                    message, version = announce.fulfilled(shipped[-1]), shipped[-1].version
+                    tx.emit(message, key=order.order_id, sequence=version, cause=Cause.of(event))
+            await orders.move(tx, shipped)
+        return [None] * len(events)
 
 
 async def fulfil_order(event: Received[OrderPaid], deps: Deps) -> None:
     """Ship what was paid; an order that was canceled meanwhile, or shipped before, stays as it is."""
-    async with deps.db.once(event.envelope) as tx:
-        if tx.seen:
-            return
-        order = await orders.find(tx, event.data.orderId, lock=True)
-        if order is None or order.status != "PAID":
-            return
-        fulfilled = await orders.step(tx, order, "FULFILLED")
-        tx.emit(announce.fulfilled(fulfilled), key=order.order_id, sequence=fulfilled.version)
+    if not is_id(event.data.orderId):
+        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is no order of this shop.")
+    await deps.one(Shipping).paid.submit(event)
 
 
 fulfil = operation("fulfil", events=[on(OrderPaid, fulfil_order)], emits=[OrderFulfilled])

@@ -1,28 +1,53 @@
 """order.confirmed.v1 → charged: order.paid · declined: payment.failed, order.canceled · too late: refund.requested"""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
+from runtime.batch import Batcher
 from runtime.bodies import decoded
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.serve import Received, get, on, operation, put
 from runtime.watch import metrics
 from runtime.watch.tracing import span
-from shop import announce
-from shop.db import orders, payments
+from shop import payment
 from shop.db.payments import Payment
-from shop.db.pool import Tx
-from shop.gateway import Charge, GatewayTimeout, Mode, SimulatedGateway
+from shop.event import is_id
+from shop.gateway import Ask, Charge, GatewayTimeout, Mode, SimulatedGateway
 from shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested, StockAdjusted
-from shop.order import Order
-from shop.problem import Forbidden, Unprocessable
+from shop.problem import Forbidden, Malformed
 
+CONNECTIONS = 3
 GATEWAY_S = 10.0  # then its answer counts as lost
-REASONS = {"DECLINED": ("DECLINED", "PAYMENT_DECLINED"), "VOIDED": ("TIMEOUT", "PAYMENT_FAILED")}
+
+
+class Cashier:
+    """Orders that arrive together share each beat: intent, request to the gateway, record. One per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._db = deps.share("pay", CONNECTIONS).db
+        self._new_id = deps.new_id
+        self._gateway = SimulatedGateway(self._db)
+        self.intents: Batcher[str, Payment | None] = Batcher(self._intend)
+        self.charges: Batcher[Ask, Charge] = Batcher(self._charge)
+        self.answers: Batcher[payment.Answered, None] = Batcher(self._record)
+
+    async def _intend(self, order_ids: list[str]) -> Sequence[Payment | Exception | None]:
+        return await payment.intend(self._db, order_ids, self._new_id)
+
+    async def _charge(self, asks: list[Ask]) -> Sequence[Charge | Exception]:
+        try:
+            async with asyncio.timeout(GATEWAY_S):
+                return await self._gateway.charge_all(asks)
+        except TimeoutError:
+            raise GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.") from None
+
+    async def _record(self, answers: list[payment.Answered]) -> Sequence[None]:
+        return await payment.record(self._db, answers)
 
 
 async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
@@ -32,74 +57,17 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
     Raises:
         GatewayTimeout, GatewayDown: the broker comes again, with the same key.
     """
-    async with deps.db.transaction() as tx:
-        payment = await _intended(tx, event.data.orderId, deps.new_id())
-    if payment is None:
+    order_id = event.data.orderId
+    if not is_id(order_id):
+        raise Malformed("unknown-order", f"{order_id[:64]} is no order of this shop.")
+    cashier = deps.one(Cashier)
+    owed = await cashier.intents.submit(order_id)
+    if owed is None:
         return
-    answer = await _ask_gateway(payment, deps)
-    async with deps.db.once(event.envelope) as tx:
-        if not tx.seen:
-            await _record(tx, event.data.orderId, answer)
+    with span("gateway.charge", attributes={"payment.id": owed.payment_id}):
+        answer = await cashier.charges.submit(Ask(owed.payment_id, owed.amount_minor, owed.currency))
+    await cashier.answers.submit(payment.Answered(event.envelope, order_id, answer))
     metrics.PAYMENTS.of(answer.status).add()
-
-
-async def _intended(tx: Tx, order_id: str, payment_id: str) -> Payment | None:
-    """The payment to ask for; None where nothing is to be paid, any more or again."""
-    order = await orders.find(tx, order_id, lock=True)
-    if order is None:
-        raise Unprocessable("unknown-order", f"Order {order_id} was confirmed and is not there.")
-    if order.status != "CONFIRMED":
-        return None
-    payment = await payments.intend(tx, order, payment_id)
-    return payment if payment.status == "INTENDED" else None
-
-
-async def _ask_gateway(payment: Payment, deps: Deps) -> Charge:
-    with span("gateway.charge", attributes={"payment.id": payment.payment_id}):
-        try:
-            async with asyncio.timeout(GATEWAY_S):
-                gateway = SimulatedGateway(deps.db)
-                return await gateway.charge(payment.payment_id, payment.amount_minor, payment.currency)
-        except TimeoutError:
-            raise GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.") from None
-
-
-async def _record(tx: Tx, order_id: str, answer: Charge) -> None:
-    """What became of the order meanwhile decides what the answer means."""
-    order = await orders.find(tx, order_id, lock=True)
-    payment = await payments.find(tx, order_id)
-    if order is None or payment is None or payment.status != "INTENDED":
-        return  # recorded by another delivery, or returned by refund
-    if answer.status != "REFUNDED":  # then refund, which returned it, records and tells it
-        payment = await payments.settle(tx, payment, answer.status, answer.reference)
-    if order.status == "CONFIRMED":
-        await _go_on(tx, order, payment)
-    elif payment.status == "CHARGED":
-        await _ask_back(tx, order, payment)
-
-
-async def _go_on(tx: Tx, order: Order, payment: Payment) -> None:
-    if payment.status == "CHARGED":
-        paid = await orders.step(tx, order, "PAID")
-        tx.emit(announce.paid(paid, payment.payment_id), key=order.order_id, sequence=paid.version)
-        return
-    why, reason = REASONS[payment.status]
-    failed = await payments.numbered(tx, order)
-    told = PaymentFailed(orderId=order.order_id, paymentId=payment.payment_id, reason=why)
-    tx.emit(told, key=order.order_id, sequence=failed.version)
-    await orders.cancel(tx, failed, reason)
-
-
-async def _ask_back(tx: Tx, order: Order, payment: Payment) -> None:
-    order = await payments.numbered(tx, order)
-    request = RefundRequested(
-        orderId=order.order_id,
-        paymentId=payment.payment_id,
-        amount=payment.amount,
-        currency=payment.currency,
-        reason="LATE_CHARGE",
-    )
-    tx.emit(request, key=order.order_id, sequence=order.version)
 
 
 class BehaviourBody(Struct, frozen=True):

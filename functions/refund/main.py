@@ -1,6 +1,7 @@
 """order.canceled.v1, refund.requested.v1 → the money of a canceled order returned, payment.refunded"""
 
 import asyncio
+from dataclasses import replace
 
 from runtime.deps import Deps
 from runtime.serve import Received, on, operation
@@ -8,8 +9,10 @@ from runtime.watch.tracing import span
 from shop.db import orders, payments
 from shop.db.payments import Payment
 from shop.db.pool import Tx
+from shop.event import is_id
 from shop.gateway import Charge, GatewayTimeout, SimulatedGateway
 from shop.messages import OrderCanceled, PaymentRefunded, RefundRequested
+from shop.problem import Malformed
 
 GATEWAY_S = 10.0  # then its answer counts as lost
 OPEN = frozenset({"INTENDED", "CHARGED"})  # the gateway has, or may have, the buyer's money
@@ -23,6 +26,8 @@ async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], 
         GatewayTimeout, GatewayDown: the broker comes again.
     """
     order_id = event.data.orderId
+    if not is_id(order_id):
+        raise Malformed("unknown-order", f"{order_id[:64]} is no order of this shop.")
     if isinstance(event.data, OrderCanceled) and event.data.previousStatus == "PENDING":
         return  # never held stock, so nobody asked for its money
     async with deps.db.transaction() as tx:
@@ -37,7 +42,7 @@ async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], 
 
 async def _to_return(tx: Tx, order_id: str) -> Payment | None:
     order = await orders.find(tx, order_id)
-    payment = await payments.find(tx, order_id)
+    payment = (await payments.of_orders(tx, [order_id])).get(order_id)
     if order is None or order.status != "CANCELED" or payment is None or payment.status not in OPEN:
         return None
     return payment
@@ -56,10 +61,11 @@ async def _ask_gateway(payment: Payment, deps: Deps) -> Charge:
 
 async def _record(tx: Tx, order_id: str, answer: Charge) -> None:
     order = await orders.find(tx, order_id, lock=True)
-    payment = await payments.find(tx, order_id)
+    payment = (await payments.of_orders(tx, [order_id])).get(order_id)
     if order is None or payment is None or payment.status not in OPEN:
         return  # recorded by another delivery
-    payment = await payments.settle(tx, payment, answer.status, answer.reference)
+    payment = replace(payment, status=answer.status)
+    await payments.settle(tx, [(payment, answer.reference)])
     if payment.status == "REFUNDED":
         order = await payments.numbered(tx, order)
         refunded = PaymentRefunded(

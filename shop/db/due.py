@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shop.db import orders
+from shop.db import orders, stock
 from shop.db.pool import Tx
 
 AT_ONCE = 50
@@ -24,10 +24,7 @@ async def cancel_overdue(tx: Tx) -> int:
         (tx.now, AT_ONCE),
     )
     overdue = list(orders.by_id(await tx.rows(orders.SELECT, ([row[0] for row in found],))).values())
-    products = sorted({line.product_id for order in overdue for line in order.lines})
-    await tx.execute(
-        'SELECT 1 FROM stock WHERE product_id = ANY(%s) ORDER BY product_id COLLATE "C" FOR UPDATE', (products,)
-    )
+    await stock.lock(tx, {line.product_id for order in overdue for line in order.lines})
     for order in overdue:
         await orders.cancel(tx, order, "PAYMENT_EXPIRED")
     return len(overdue)

@@ -1,8 +1,18 @@
-"""The simulated gateway's books. Nothing of the shop joins them: it knows what the gateway answered, no more."""
+"""The simulated gateway's books. Nothing of the shop joins them: they know what the gateway answered, no more."""
 
-from shop.db.pool import Tx
+from collections.abc import Sequence
+from typing import Any
+
+from shop.db.pool import Tx, as_json
 
 COLUMNS = "idempotency_key, status, reference, amount_minor, currency"
+FIRST_ANSWERS = f"""
+    INSERT INTO simulated_gateway.charges ({COLUMNS}, created_at, updated_at)
+    SELECT {COLUMNS}, %s, %s
+    FROM json_to_recordset(%s::json)
+         AS t (idempotency_key text, status text, reference text, amount_minor bigint, currency text)
+    ORDER BY idempotency_key ON CONFLICT DO NOTHING
+"""
 ChargeRow = tuple[str, str, str, int, str]
 
 
@@ -17,25 +27,23 @@ async def behave(tx: Tx, mode: str, share: float) -> None:
     await tx.execute("UPDATE simulated_gateway.behaviour SET mode = %s, share = %s", (mode, share))
 
 
-async def first_answer(tx: Tx, key: str, *, status: str, reference: str, amount_minor: int, currency: str) -> ChargeRow:
-    """The charge under ``key``: this one where there was none yet. Its row is locked."""
-    await tx.execute(
+async def first_answers(tx: Tx, charges: Sequence[ChargeRow]) -> dict[str, ChargeRow]:
+    """The charges under these keys: each of these where there was none yet. Their rows are locked."""
+    named: list[dict[str, Any]] = [dict(zip(COLUMNS.split(", "), charge, strict=True)) for charge in charges]
+    await tx.execute(FIRST_ANSWERS, (tx.now, tx.now, as_json(named)))
+    return await find(tx, [charge[0] for charge in charges])
+
+
+async def find(tx: Tx, keys: Sequence[str]) -> dict[str, ChargeRow]:
+    """The charges there are under these keys, their rows locked."""
+    rows = await tx.rows(
         f"""
-        INSERT INTO simulated_gateway.charges ({COLUMNS}, created_at, updated_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+        SELECT {COLUMNS} FROM simulated_gateway.charges WHERE idempotency_key = ANY(%s)
+        ORDER BY idempotency_key FOR UPDATE
         """,
-        (key, status, reference, amount_minor, currency, tx.now, tx.now),
+        (list(keys),),
     )
-    found = await find(tx, key)
-    if found is None:
-        raise LookupError(f"the charge {key} was written and is not there")
-    return found
-
-
-async def find(tx: Tx, key: str) -> ChargeRow | None:
-    """The charge under ``key``, its row locked."""
-    row = await tx.row(f"SELECT {COLUMNS} FROM simulated_gateway.charges WHERE idempotency_key = %s FOR UPDATE", (key,))
-    return (row[0], row[1], row[2], row[3], row[4]) if row else None
+    return {row[0]: (row[0], row[1], row[2], row[3], row[4]) for row in rows}
 
 
 async def give_back(tx: Tx, key: str) -> None:

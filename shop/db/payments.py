@@ -1,14 +1,25 @@
 """Payments in PostgreSQL. An order has one at most; its key at the gateway is the payment's id."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from msgspec import structs
+import msgspec
 
-from shop.db.pool import Tx
+from shop.db.pool import Tx, as_json
 from shop.money import decimal_amount
 from shop.order import Order
 
-COLUMNS = "payment_id::text, order_id::text, status, amount_minor, currency"
+INTEND = """
+    INSERT INTO payments (created_at, updated_at, payment_id, order_id, status, amount_minor, currency)
+    SELECT %s, %s, payment_id, order_id, 'INTENDED', amount_minor, currency
+    FROM json_to_recordset(%s::json) AS t (payment_id uuid, order_id uuid, amount_minor bigint, currency text)
+    ON CONFLICT (order_id) DO NOTHING
+"""
+SETTLE = """
+    UPDATE payments SET status = t.status, gateway_ref = t.gateway_ref, updated_at = %s
+    FROM json_to_recordset(%s::json) AS t (payment_id uuid, status text, gateway_ref text)
+    WHERE payments.payment_id = t.payment_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +38,38 @@ class Payment:
         return decimal_amount(self.amount_minor, self.currency)
 
 
-async def intend(tx: Tx, order: Order, payment_id: str) -> Payment:
-    """The payment of a locked order: written now where there was none."""
-    await tx.execute(
+async def intend(tx: Tx, orders: Sequence[Order], payment_ids: Mapping[str, str]) -> dict[str, Payment]:
+    """The payments of locked orders, by order: written now, under the id given for the order, where there was none."""
+    rows = [
+        {
+            "payment_id": payment_ids[order.order_id],
+            "order_id": order.order_id,
+            "amount_minor": order.total_minor,
+            "currency": order.currency,
+        }
+        for order in orders
+    ]
+    await tx.execute(INTEND, (tx.now, tx.now, as_json(rows)))
+    return await of_orders(tx, [order.order_id for order in orders])
+
+
+async def of_orders(tx: Tx, order_ids: Iterable[str]) -> dict[str, Payment]:
+    """The payments there are, by order. Who writes one holds its order's row locked."""
+    rows = await tx.rows(
         """
-        INSERT INTO payments (payment_id, order_id, status, amount_minor, currency, created_at, updated_at)
-        VALUES (%s, %s, 'INTENDED', %s, %s, %s, %s) ON CONFLICT (order_id) DO NOTHING
+        SELECT payment_id::text, order_id::text, status, amount_minor, currency
+        FROM payments WHERE order_id = ANY(%s::uuid[])
         """,
-        (payment_id, order.order_id, order.total_minor, order.currency, tx.now, tx.now),
+        (list(order_ids),),
     )
-    payment = await find(tx, order.order_id)
-    if payment is None:
-        raise LookupError(f"the payment of {order.order_id} was written and is not there")
-    return payment
+    return {row[1]: Payment(*row) for row in rows}
 
 
-async def find(tx: Tx, order_id: str) -> Payment | None:
-    """The order's payment. Who writes it holds the order's row locked."""
-    row = await tx.row(f"SELECT {COLUMNS} FROM payments WHERE order_id = %s", (order_id,))
-    return Payment(*row) if row else None
-
-
-async def settle(tx: Tx, payment: Payment, status: str, gateway_ref: str) -> Payment:
-    """Write what became of it."""
-    await tx.execute(
-        "UPDATE payments SET status = %s, gateway_ref = %s, updated_at = %s WHERE payment_id = %s",
-        (status, gateway_ref, tx.now, payment.payment_id),
-    )
-    return replace(payment, status=status)
+async def settle(tx: Tx, settled: Iterable[tuple[Payment, str]]) -> None:
+    """Write what became of payments, with the gateway's own reference."""
+    rows = [{"payment_id": p.payment_id, "status": p.status, "gateway_ref": reference} for p, reference in settled]
+    if rows:
+        await tx.execute(SETTLE, (tx.now, as_json(rows)))
 
 
 async def numbered(tx: Tx, order: Order) -> Order:
@@ -62,4 +77,4 @@ async def numbered(tx: Tx, order: Order) -> Order:
     await tx.execute(
         "UPDATE orders SET version = version + 1, updated_at = %s WHERE order_id = %s", (tx.now, order.order_id)
     )
-    return structs.replace(order, version=order.version + 1)
+    return msgspec.structs.replace(order, version=order.version + 1)

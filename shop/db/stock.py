@@ -1,6 +1,6 @@
 """Stock in PostgreSQL: levels, recorded adjustments, the epoch, and how claims end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shop.db.pool import Tx
@@ -27,10 +27,23 @@ async def level(tx: Tx, product_id: str, *, lock: bool = False) -> Level | None:
     return Level(*row) if row else None
 
 
+async def product_ids(tx: Tx) -> list[str]:
+    """Every product that has a stock row."""
+    return [row[0] for row in await tx.rows("SELECT product_id FROM stock ORDER BY product_id")]
+
+
 async def levels(tx: Tx, product_ids: Sequence[str]) -> dict[str, int]:
     """Units available, per product that has a stock row."""
     rows = await tx.rows("SELECT product_id, available FROM stock WHERE product_id = ANY(%s)", (list(product_ids),))
     return dict(rows)
+
+
+async def lock(tx: Tx, product_ids: Iterable[str]) -> None:
+    """Lock the products' rows, in the one order that everybody locks them in."""
+    await tx.execute(
+        'SELECT 1 FROM stock WHERE product_id = ANY(%s) ORDER BY product_id COLLATE "C" FOR UPDATE',
+        (list(product_ids),),
+    )
 
 
 async def product_exists(tx: Tx, product_id: str) -> bool:

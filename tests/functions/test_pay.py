@@ -9,9 +9,9 @@ import pytest
 
 import functions.pay.main as pay
 from runtime.audit import audit
-from shop.db.pool import Tx
+from shop import payment
 from shop.event import new_id
-from shop.gateway import Charge, SimulatedGateway
+from shop.gateway import SimulatedGateway
 from shop.messages import OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested
 from tests.client import Client
 from tests.functions.money import cancel, confirmed, deliver_all, gateway, left, state, told
@@ -72,27 +72,27 @@ async def test_a_gateway_that_is_down_leaves_the_intent_and_nothing_else(client:
 
 
 async def test_a_gateway_that_says_nothing_is_given_up_in_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def silent(self: SimulatedGateway, *_: Any) -> Charge:
+    async def silent(self: SimulatedGateway, *_: Any) -> Any:
         await asyncio.Event().wait()
         raise AssertionError
 
     event = await confirmed(client)
     monkeypatch.setattr(pay, "GATEWAY_S", 0.01)
-    monkeypatch.setattr(SimulatedGateway, "charge", silent)
+    monkeypatch.setattr(SimulatedGateway, "charge_all", silent)
     assert await client.hear("pay", event) == 503
 
 
 async def test_no_transaction_is_open_while_the_gateway_is_asked(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    charge, seen = SimulatedGateway.charge, []
+    charge, seen = SimulatedGateway.charge_all, []
 
-    async def watched(self: SimulatedGateway, *asked: Any) -> Charge:
+    async def watched(self: SimulatedGateway, *asked: Any) -> Any:
         seen.append(await client.row("SELECT count(*) FROM pg_locks WHERE relation = 'payments'::regclass"))
         return await charge(self, *asked)
 
     event = await confirmed(client)
-    monkeypatch.setattr(SimulatedGateway, "charge", watched)
+    monkeypatch.setattr(SimulatedGateway, "charge_all", watched)
     await client.hear("pay", event)
     assert seen == [(0,)]
 
@@ -102,11 +102,11 @@ async def test_a_process_that_dies_after_the_charge_charges_once_when_it_comes_a
 ) -> None:
     event = await confirmed(client)
 
-    async def dies(tx: Tx, order_id: str, answer: Charge) -> None:
+    async def dies(*_: object) -> None:
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(pay, "_record", dies)
+        patched.setattr(payment, "record", dies)
         assert await client.hear("pay", event) == 500
     assert await state(client, event.partitionkey) == ("CONFIRMED", "INTENDED", "CHARGED")
     assert await client.hear("pay", event) == 204
@@ -124,15 +124,15 @@ async def test_an_order_canceled_before_its_turn_is_not_charged(client: Client) 
 async def test_a_charge_that_returns_for_an_order_canceled_meanwhile_is_asked_back(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    charge = SimulatedGateway.charge
+    charge = SimulatedGateway.charge_all
     event = await confirmed(client)
 
-    async def overtaken(self: SimulatedGateway, *asked: Any) -> Charge:
+    async def overtaken(self: SimulatedGateway, *asked: Any) -> Any:
         answer = await charge(self, *asked)
         assert await cancel(client, event.partitionkey) == 200
         return answer
 
-    monkeypatch.setattr(SimulatedGateway, "charge", overtaken)
+    monkeypatch.setattr(SimulatedGateway, "charge_all", overtaken)
     assert await client.hear("pay", event) == 204
     assert await state(client, event.partitionkey) == ("CANCELED", "CHARGED", "CHARGED")
     (request,) = await client.log(RefundRequested.TYPE)
@@ -145,16 +145,16 @@ async def test_a_charge_that_returns_for_an_order_canceled_meanwhile_is_asked_ba
 async def test_a_charge_that_comes_after_its_void_takes_nothing(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    charge = SimulatedGateway.charge
+    charge = SimulatedGateway.charge_all
     event = await confirmed(client)
 
-    async def late(self: SimulatedGateway, *asked: Any) -> Charge:
+    async def late(self: SimulatedGateway, *asked: Any) -> Any:
         assert await cancel(client, event.partitionkey) == 200
         (canceled,) = await client.log("ecommerce.order.order.canceled.v1")
         assert await client.hear("refund", canceled) == 204
         return await charge(self, *asked)
 
-    monkeypatch.setattr(SimulatedGateway, "charge", late)
+    monkeypatch.setattr(SimulatedGateway, "charge_all", late)
     assert await client.hear("pay", event) == 204
     assert await state(client, event.partitionkey) == ("CANCELED", "VOIDED", "VOIDED")
     assert await told(client, event.partitionkey) == ["created", "confirmed", "canceled"]

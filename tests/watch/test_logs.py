@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runtime.batch import Batcher
 from runtime.watch import logs
 from runtime.watch.logs import bind, bind_event
 from runtime.watch.stall import running
@@ -114,3 +115,20 @@ def test_a_filtered_line_is_never_put_together(stream: io.StringIO) -> None:
 
     log.debug("%s", Costly())
     assert stream.getvalue() == ""
+
+
+async def test_a_batch_that_many_share_does_not_log_as_the_first_of_them(stream: io.StringIO) -> None:
+    async def run(orders: list[str]) -> list[None]:
+        log.info("wrote %d", len(orders))
+        return [None] * len(orders)
+
+    batcher: Batcher[str, None] = Batcher(run)
+
+    async def submit(order: str) -> None:
+        bind(orderId=order)
+        await batcher.submit(order)
+
+    await asyncio.gather(submit("o-1"), submit("o-2"))
+    (line,) = lines(stream)
+    assert line["message"] == "wrote 2"
+    assert "orderId" not in line

@@ -1,0 +1,119 @@
+"""An order's money, before and after the gateway is asked for it; many orders in one transaction, each judged apart."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from shop import announce
+from shop.db import consumed, orders, payments, stock
+from shop.db.payments import Payment
+from shop.db.pool import Database, Tx
+from shop.event import CloudEvent
+from shop.gateway import Charge
+from shop.messages import Cause, PaymentFailed, RefundRequested
+from shop.order import Order, stepped
+from shop.problem import Unprocessable
+
+WHY = {"DECLINED": ("DECLINED", "PAYMENT_DECLINED"), "VOIDED": ("TIMEOUT", "PAYMENT_FAILED")}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the gateway said about the order of an event."""
+
+    event: CloudEvent
+    order_id: str
+    charge: Charge
+
+
+async def intend(db: Database, order_ids: Sequence[str], new_id: Callable[[], str]) -> list[Payment | Exception | None]:
+    """
+    The payments to ask the gateway for, written before it is asked; None where nothing is to be paid, any more or
+    again; ``Unprocessable`` where there is no such order.
+    """
+    async with db.transaction() as tx:
+        found = await orders.locked(tx, order_ids)
+        waiting = [order for order in found.values() if order.status == "CONFIRMED"]
+        written = await payments.intend(tx, waiting, {order.order_id: new_id() for order in waiting})
+    return [_to_ask_for(order_id, found, written) for order_id in order_ids]
+
+
+def _to_ask_for(order_id: str, found: dict[str, Order], written: dict[str, Payment]) -> Payment | Exception | None:
+    if order_id not in found:
+        return Unprocessable("unknown-order", f"Order {order_id} was confirmed and is not there.")
+    payment = written.get(order_id)
+    return payment if payment is not None and payment.status == "INTENDED" else None
+
+
+async def record(db: Database, answers: Sequence[Answered]) -> list[None]:
+    """
+    Write what the gateway's answers mean, each event once. What became of the order meanwhile decides: charged in time
+    is PAID, charged for a canceled order is asked back, declined is CANCELED and its units return.
+    """
+    by_id = {answer.event.id: answer for answer in answers}
+    async with db.transaction() as tx:
+        fresh = await consumed.first_time(tx, db.operation, [answer.event for answer in answers])
+        found = await orders.locked(tx, [by_id[event.id].order_id for event in fresh])
+        owed = await payments.of_orders(tx, found)
+        verdicts = [_verdict(by_id[event.id], found, owed) for event in fresh]
+        await _write(tx, [verdict for verdict in verdicts if verdict is not None])
+    return [None] * len(answers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """``order`` is as it was; ``payment`` as it is now."""
+
+    order: Order
+    payment: Payment
+    reference: str
+    cause: Cause
+
+
+def _verdict(answer: Answered, found: dict[str, Order], owed: dict[str, Payment]) -> _Verdict | None:
+    """None where the payment is recorded already, by another delivery or, when it was returned, by ``refund``."""
+    payment = owed.pop(answer.order_id, None)
+    if payment is None or payment.status != "INTENDED" or answer.charge.status == "REFUNDED":
+        return None
+    payment = replace(payment, status=answer.charge.status)
+    return _Verdict(found[answer.order_id], payment, answer.charge.reference, Cause.of(answer.event))
+
+
+async def _write(tx: Tx, verdicts: Sequence[_Verdict]) -> None:
+    await payments.settle(tx, [(verdict.payment, verdict.reference) for verdict in verdicts])
+    in_time = [verdict for verdict in verdicts if verdict.order.status == "CONFIRMED"]
+    await orders.move(tx, [_paid(tx, verdict) for verdict in in_time if verdict.payment.status == "CHARGED"])
+    declined = [verdict for verdict in in_time if verdict.payment.status != "CHARGED"]
+    await stock.lock(tx, {line.product_id for verdict in declined for line in verdict.order.lines})
+    for verdict in declined:
+        await _decline(tx, verdict)
+    for verdict in verdicts:
+        if verdict.order.status != "CONFIRMED" and verdict.payment.status == "CHARGED":
+            await _ask_back(tx, verdict)
+
+
+def _paid(tx: Tx, verdict: _Verdict) -> Order:
+    paid = stepped(verdict.order, "PAID")
+    message = announce.paid(paid, verdict.payment.payment_id)
+    tx.emit(message, key=paid.order_id, sequence=paid.version, cause=verdict.cause)
+    return paid
+
+
+async def _decline(tx: Tx, verdict: _Verdict) -> None:
+    why, reason = WHY[verdict.payment.status]
+    order = await payments.numbered(tx, verdict.order)
+    tx.cause = verdict.cause
+    failed = PaymentFailed(orderId=order.order_id, paymentId=verdict.payment.payment_id, reason=why)
+    tx.emit(failed, key=order.order_id, sequence=order.version)
+    await orders.cancel(tx, order, reason)
+
+
+async def _ask_back(tx: Tx, verdict: _Verdict) -> None:
+    order, payment = await payments.numbered(tx, verdict.order), verdict.payment
+    request = RefundRequested(
+        orderId=order.order_id,
+        paymentId=payment.payment_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        reason="LATE_CHARGE",
+    )
+    tx.emit(request, key=order.order_id, sequence=order.version, cause=verdict.cause)
