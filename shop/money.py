@@ -4,7 +4,7 @@ EXPONENTS = {"JPY": 0, "KRW": 0, "BHD": 3, "KWD": 3}  # ISO 4217; every other cu
 
 
 def decimal_amount(minor: int, currency: str) -> float:
-    """4990, USD → 49.9: the shortest decimal, exact in JSON up to 2^53 minor units."""
+    """4990, USD → 49.9: the shortest decimal, exact in JSON up to 10^15 minor units."""
     exponent = EXPONENTS.get(currency, 2)
     return float(round(minor / 10**exponent, exponent)) if exponent else float(minor)
 
