@@ -25,6 +25,22 @@ def test_a_buyer_watches_the_order_go_all_the_way(visit: Visitor, path: str) -> 
     assert visitor.errors == []
 
 
+def test_a_declined_payment_ends_the_story_with_its_reason_and_the_unit_comes_back(
+    shop: RunningShop, visit: Visitor
+) -> None:
+    restock(shop, 1000)
+    ask(shop, "PUT", "/api/v1/payments/simulator", {"mode": "decline"})
+    try:
+        visitor = visit()
+        visitor.page.click("#buy")
+        expect(visitor.page.locator(".order li[data-status=CANCELED]")).to_be_visible()
+        expect(visitor.page.locator(".order .outcome")).to_have_text("The payment was declined.")
+        assert visitor.steps() == ["Ordered", "Reserved", "Canceled"]
+        expect(visitor.page.locator("#left")).to_have_text("1,000")
+    finally:
+        ask(shop, "PUT", "/api/v1/payments/simulator", {"mode": "approve"})
+
+
 def test_an_order_is_still_there_after_reloading_the_page(visit: Visitor) -> None:
     visitor = visit()
     visitor.page.click("#buy")

@@ -67,7 +67,7 @@ async function post(path, body, headers = {}, tellWaiting = () => {}) {
 }
 
 function notNow(status, document) {
-  return status === 429 || status >= 500 || (status === 409 && String(document.type).endsWith("/in-flight"));
+  return status === 429 || status >= 500 || (status === 409 && String(document.type).endsWith("in-flight"));
 }
 
 function newKey() {

@@ -14,6 +14,7 @@ let seen = -1; // the stock's newest sequence
 let clockAheadMs = 0;
 let busy = false;
 let stockStream = null;
+let queued = null; // the order whose place in the queue the message speaks of
 
 function phase() {
   if (!sale) return "none";
@@ -93,16 +94,23 @@ async function buy() {
 }
 
 function ordered(order) {
-  showMessage("good", order.status === "PENDING" ? "You are in the queue." : "It is yours.");
+  const waits = order.status === "PENDING";
+  queued = waits ? order.orderId : null;
+  showMessage(waits ? "wait" : "good", waits ? "You are in the queue." : "It is yours.");
   const remembered = [order.orderId, ...recall().filter((id) => id !== order.orderId)].slice(0, REMEMBERED);
   sessionStorage.setItem("orders", JSON.stringify(remembered));
-  watchOrder(order.orderId).show({ at: order.createdAt, ...order });
+  watchOrder(order.orderId).show(order);
 }
 
 function watchOrder(orderId) {
   const card = new OrderCard(orderId);
   const show = (news) => {
     card.show(news);
+    if (queued === orderId && news.status && news.status !== "PENDING") {
+      queued = null;
+      if (news.status === "CANCELED") showMessage("bad", "Sorry, this one did not work out.");
+      else showMessage("good", "It is yours.");
+    }
     if (card.ended) setTimeout(stream.stop, 5000); // money may still come back
   };
   const stream = follow(`/sse/orders/${orderId}`, { order: show, payment: show, snapshot: show });

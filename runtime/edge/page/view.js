@@ -13,7 +13,8 @@ const REASONS = {
   LIMIT_REACHED: "You have as many as one buyer may have.",
   SALE_NOT_OPEN: "The sale is not open.",
   PAYMENT_DECLINED: "The payment was declined.",
-  NOT_PAID: "It was not paid in time.",
+  PAYMENT_FAILED: "The payment could not be made.",
+  PAYMENT_EXPIRED: "It was not paid in time.",
 };
 const PAYMENTS = { REFUND_REQUESTED: "Your money is on its way back.", REFUNDED: "Your money was returned." };
 
@@ -83,7 +84,7 @@ export class OrderCard {
     if (news.createdAt) this._reach("PENDING", news.createdAt);
     if (news.payment in PAYMENTS) set(this.element.querySelector(".outcome"), PAYMENTS[news.payment]);
     if (!news.status) return;
-    this._reach(news.status, news.at ?? news.createdAt);
+    this._reach(news.status, news.at);
     if (news.reason) {
       set(this.element.querySelector(".outcome"), REASONS[news.reason] ?? `Reason: ${news.reason}.`);
     }
