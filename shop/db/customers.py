@@ -96,3 +96,8 @@ def _document(
     if ordered_at is not None:
         document["orderedAt"] = rfc3339(ordered_at)
     return document
+
+
+async def clear(tx: Tx) -> None:
+    """Forget everything: the log still has it."""
+    await tx.execute("TRUNCATE orders_by_customer")

@@ -1,0 +1,119 @@
+"""
+scripts/rebuild: what can be thrown away, made anew from PostgreSQL: the gate, the projection, the live streams.
+
+May run beside a selling shop: a gate is loaded under its stock row's lock, consumers keep the newest sequence only.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from runtime import registry
+from runtime.deps import Deps, close_deps, open_deps
+from runtime.log import Cursor, LogReader, connect
+from runtime.rebuild import rebuild
+from runtime.serve import Operation
+from runtime.settings import Settings
+from runtime.stack.running import NoShop, connection_for_scripts
+from shop.db import customers, stock
+from shop.event import CloudEvent
+from shop.gate import Gate
+
+FIRST = "1:1:"  # the snapshot that sees nothing
+AT_ONCE = 256
+
+Say = Callable[[str], None]
+
+
+async def gate(deps: Deps, say: Say) -> int:
+    """Every product's gate; claims of the ones before can no longer commit. Returns how many products."""
+    opened = Gate(deps.redis, deps.settings.lease_s)
+    async with deps.db.transaction() as tx:
+        product_ids = await stock.product_ids(tx)
+    for product_id in product_ids:
+        shelf = await opened.look(product_id)
+        await rebuild(deps.db, opened, product_id, shelf.epoch if shelf else -1)
+    say(f"gate: {len(product_ids)} products")
+    return len(product_ids)
+
+
+async def orders_by_customer(deps: Deps, say: Say) -> int:
+    """Empty the projection and project the whole log again. Returns how many events were heard."""
+    async with deps.db.transaction() as tx:
+        await customers.clear(tx)
+    return await _replay(deps, registry.load("project_orders"), say)
+
+
+async def streams(deps: Deps, say: Say) -> int:
+    """Write what the live streams lack; what they hold already refuses itself. Returns how many events were heard."""
+    return await _replay(deps, registry.load("notify"), say)
+
+
+async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
+    heard = 0
+    connection = await connect(deps.settings.database_url)
+    try:
+        reader, cursor = LogReader(connection), Cursor.after(FIRST)
+        end = (await reader.end()).window_to
+        while (chunk := await reader.next(cursor, end)) is not None and chunk.end != cursor:
+            wanted = [row.event for row in chunk.rows if row.event.type in operation.events]
+            for at in range(0, len(wanted), AT_ONCE):
+                await _hand_over(deps, operation, wanted[at : at + AT_ONCE])
+            heard, cursor = heard + len(wanted), chunk.end
+            say(f"{operation.dns_name}: {heard} events")
+            if cursor.finished:
+                break
+    finally:
+        await connection.close()
+    return heard
+
+
+async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEvent]) -> None:
+    replies = await asyncio.gather(*(operation.hear(event, deps) for event in events))
+    failed = [(event, reply) for event, reply in zip(events, replies, strict=True) if reply.status >= 300]
+    if failed:
+        event, reply = failed[0]
+        raise RuntimeError(f"{operation.name} answered {reply.status} to {event.type} {event.id}: {reply.body!r}")
+
+
+PARTS: dict[str, Callable[[Deps, Say], Awaitable[int]]] = {
+    "gate": gate,
+    "orders-by-customer": orders_by_customer,
+    "streams": streams,
+}
+
+
+async def restore(settings: Settings, parts: Sequence[str], say: Say) -> None:
+    deps = open_deps(settings)
+    try:
+        for part in parts:
+            await PARTS[part](deps, say)
+    finally:
+        await close_deps(deps)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/rebuild", description=(__doc__ or "").strip().splitlines()[0])
+    parser.add_argument("part", choices=[*PARTS, "all"])
+    parser.add_argument(
+        "--data", type=Path, help="the running shop's data directory (default: DATABASE_URL, else .data)"
+    )
+    asked = parser.parse_args(arguments)
+    try:
+        shop = connection_for_scripts(asked.data)
+    except NoShop as none:
+        sys.stderr.write(f"{none}\n")
+        return 2
+    if not shop.redis_url:
+        sys.stderr.write("REDIS_URL is not set: say which Redis is to be filled\n")
+        return 2
+    parts = list(PARTS) if asked.part == "all" else [asked.part]
+    settings = Settings(database_url=shop.database_url, redis_url=shop.redis_url)
+    asyncio.run(restore(settings, parts, lambda done: print(done, flush=True)))  # noqa: T201  # a command's progress
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
