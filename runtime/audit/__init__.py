@@ -29,7 +29,7 @@ def audit(
             by then is a finding. 0 judges at once, and what is under way is only reported.
 
     Raises:
-        psycopg.Error: PostgreSQL cannot be reached, or the database is not a shop's.
+        CannotAsk: PostgreSQL cannot be reached, or the database is not a shop's.
         redis.RedisError: Redis cannot be reached.
     """
     if settle_timeout_s > 0:

@@ -9,13 +9,13 @@ import json
 import sys
 from pathlib import Path
 
-import psycopg.errors
 import redis
 from rich.console import Console
 
 from runtime.audit import GRACE_S, audit
 from runtime.audit.picture import show
 from runtime.stack.running import Connection, NoShop, connection_for_scripts
+from shop.db.audit import CannotAsk
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,12 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
         report = audit(
             shop.database_url, shop.redis_url, grace_s=options.grace, settle_timeout_s=options.settle_timeout
         )
-    except NoShop as none:
-        return _could_not(str(none))
-    except (psycopg.OperationalError, redis.RedisError) as away:
-        return _could_not(f"cannot be reached: {away}")
-    except psycopg.errors.UndefinedTable as empty:
-        return _could_not(f"this database is not a shop's, or not migrated: {empty}")
+    except (NoShop, CannotAsk) as reason:
+        return _could_not(str(reason))
+    except redis.RedisError as away:
+        return _could_not(f"Redis cannot be reached: {away}")
     if options.json:
         sys.stdout.write(json.dumps(report.document(), default=str) + "\n")
     else:

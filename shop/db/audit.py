@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from psycopg import Connection, IsolationLevel, connect
+from psycopg import Connection, IsolationLevel, OperationalError, connect
+from psycopg.errors import UndefinedColumn, UndefinedTable
 from psycopg.rows import dict_row
 
 from shop.audit import Books, Finding, Product, Row, Unsettled
@@ -51,18 +52,27 @@ class Check(NamedTuple):
     select: str
 
 
+class CannotAsk(Exception):
+    """The database is away, or not a shop's; the message says which."""
+
+
 @contextmanager
 def snapshot(database_url: str) -> Iterator[Connection[Row]]:
     """
     One moment of the database, read only: all that is asked through it agrees.
 
     Raises:
-        psycopg.OperationalError: it cannot be reached.
+        CannotAsk: it cannot be reached, or lacks the shop's tables.
     """
-    with connect(database_url, row_factory=dict_row, application_name="pulsecart-audit") as connection:
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        yield connection
+    try:
+        with connect(database_url, row_factory=dict_row, application_name="pulsecart-audit") as connection:
+            connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            yield connection
+    except OperationalError as away:
+        raise CannotAsk(f"the database cannot be reached: {away}") from away
+    except (UndefinedTable, UndefinedColumn) as other:
+        raise CannotAsk(f"this database is not a shop's, or not migrated: {other}") from other
 
 
 def read(connection: Connection[Row], *, grace_s: float, now: datetime | None = None) -> Books:

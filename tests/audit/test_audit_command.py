@@ -59,7 +59,7 @@ def test_the_environment_names_the_database(
 
 def test_a_database_that_is_away_answers_2_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--database-url", "postgresql://127.0.0.1:1/none"]) == 2
-    assert capsys.readouterr().err.startswith("audit: cannot be reached")
+    assert capsys.readouterr().err.startswith("audit: the database cannot be reached")
 
 
 def test_a_database_without_a_shop_answers_2_with_a_sentence(migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
