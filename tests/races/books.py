@@ -29,7 +29,9 @@ UNWON = """
     WHERE status IN ('CONFIRMED', 'PAID', 'FULFILLED')
       AND NOT EXISTS (SELECT FROM claims c WHERE c.claim_id = o.claim_id AND c.state = 'won')
 """
-WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE %s"
+WAITING = (
+    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE %s"
+)
 
 SLOW_COMMIT = """
     CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS
@@ -65,7 +67,9 @@ class Books:
         for product_id in product_ids:
             shelf = await self.gate.look(product_id)
             (available,) = await self.client.row("SELECT available FROM stock WHERE product_id = %s", product_id)
-            assert shelf is None or shelf.left == available, f"product {product_id}: the gate has {shelf.left}, the table {available}"
+            assert shelf is None or shelf.left == available, (
+                f"product {product_id}: the gate has {shelf.left}, the table {available}"
+            )
 
     async def quiet(self) -> bool:
         return not [lease for product_id in await self.gate.products() for lease in await self.gate.leases(product_id)]

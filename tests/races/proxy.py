@@ -1,4 +1,4 @@
-"""A server reached through a proxy that cuts the line at a chosen word: before it is carried out, or before it is answered."""
+"""A server reached through a proxy that hangs up at a chosen word: before it is carried out, or before its answer."""
 
 import asyncio
 import tempfile

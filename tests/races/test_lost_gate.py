@@ -52,7 +52,7 @@ async def test_a_claim_of_a_lost_gate_cannot_commit_once_the_gate_was_made_anew(
 async def test_with_one_unit_left_one_of_two_buyers_wins_though_the_gate_was_lost_between_them(
     client: Client, other: Client, books: Books
 ) -> None:
-    """Without the epoch: the first gets ``SOLD_OUT`` from the table alone; without that too, the CHECK fails the batch."""
+    """Without the epoch and the look at what is left: the table's CHECK fails the whole batch."""
     await client.restock(1, 1)
     till = client.deps.one(Till)
     order = order_of(client, "1")

@@ -75,7 +75,12 @@ async def test_of_an_expiry_and_a_charge_that_come_together_one_decides(
         assert (status == "CANCELED") == ("canceled" in told)
     await deliver_all(client)
     money = await client.rows("SELECT o.status, p.status FROM orders o LEFT JOIN payments p USING (order_id)")
-    assert set(money) <= {("FULFILLED", "CHARGED"), ("CANCELED", "REFUNDED"), ("CANCELED", "VOIDED"), ("CANCELED", None)}
+    assert set(money) <= {
+        ("FULFILLED", "CHARGED"),
+        ("CANCELED", "REFUNDED"),
+        ("CANCELED", "VOIDED"),
+        ("CANCELED", None),
+    }
     await books.agree("1")
 
 

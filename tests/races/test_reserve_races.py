@@ -38,7 +38,7 @@ async def insist(client: Client, event: CloudEvent) -> None:
 async def test_an_event_delivered_to_two_workers_at_once_takes_the_stock_once(
     client: Client, other: Client, books: Books
 ) -> None:
-    """Without the key at the gate and the row's lock: two claims, and the second is lost until the gate is made anew."""
+    """Without the key at the gate and the order's lock: the stock is taken twice."""
     await books.opened(user=1)
     events = [await accepted(client, user) for user in range(2, 12)]
     heard = await asyncio.gather(*(till.hear("reserve", event) for event in events for till in (client, other, client)))

@@ -1,0 +1,6 @@
+"""Properties take the time that a busy machine takes."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("domain", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("domain")

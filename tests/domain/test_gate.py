@@ -1,0 +1,196 @@
+"""The gate's scripts against a plain model of them, on a real Valkey."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from redis.asyncio import Redis
+
+from shop.gate import Answer, Gate, Wish
+
+PRODUCTS = ("1", "a b", "{x}")
+BUYERS = ("7", "ann")
+KEYS = ("", "k1", "k2")
+LEASE_S = 60.0
+
+
+@dataclass
+class Shelf:
+    """One product, as the gate is meant to keep it."""
+
+    epoch: int
+    left: int
+    limit: int
+    buyers: dict[str, int]
+    claims: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    leases: set[str] = field(default_factory=set)
+
+
+class Model:
+    """What the scripts do, said plainly."""
+
+    def __init__(self) -> None:
+        self.shelves: dict[str, Shelf] = {}
+
+    def claim(self, wish: Wish) -> Answer:
+        for product, qty in wish.lines:
+            refusal = self._refusal(wish, product, qty)
+            if refusal:
+                return refusal
+        for product, qty in wish.lines:
+            self._take(wish, self.shelves[product], qty)
+        return Answer("WON", epochs=tuple(self.shelves[product].epoch for product, _ in wish.lines))
+
+    def _refusal(self, wish: Wish, product: str, qty: int) -> Answer | None:
+        shelf = self.shelves.get(product)
+        if shelf is None:
+            return Answer("MISSING", product)
+        if wish.claim_id in shelf.claims:
+            return None
+        other = shelf.keys.get(wish.key) if wish.key else None
+        if other not in (None, wish.claim_id):
+            return Answer("SEEN", str(other))
+        if shelf.limit and shelf.buyers.get(wish.buyer_id, 0) + qty > shelf.limit:
+            return Answer("LIMIT", product)
+        return Answer("SOLD_OUT", product) if shelf.left < qty else None
+
+    def _take(self, wish: Wish, shelf: Shelf, qty: int) -> None:
+        if wish.claim_id in shelf.claims:
+            return
+        shelf.left -= qty
+        shelf.buyers[wish.buyer_id] = shelf.buyers.get(wish.buyer_id, 0) + qty
+        shelf.claims[wish.claim_id] = (qty, wish.buyer_id, wish.key)
+        shelf.leases.add(wish.claim_id)
+        if wish.key:
+            shelf.keys[wish.key] = wish.claim_id
+
+    def release(self, product: str, claim_id: str) -> int:
+        shelf = self.shelves.get(product)
+        if shelf is None or claim_id not in shelf.claims:
+            return 0
+        qty, buyer, key = shelf.claims.pop(claim_id)
+        shelf.left += qty
+        shelf.leases.discard(claim_id)
+        shelf.buyers[buyer] = shelf.buyers.get(buyer, 0) - qty
+        if shelf.buyers[buyer] <= 0:
+            del shelf.buyers[buyer]
+        shelf.keys.pop(key, None)
+        return 1
+
+    def confirm(self, product: str, claim_id: str) -> None:
+        if product in self.shelves:
+            self.shelves[product].leases.discard(claim_id)
+
+
+class GateMachine(RuleBasedStateMachine):
+    wishes = Bundle("wishes")
+
+    def __init__(self, redis_url: str) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.redis = Redis.from_url(redis_url)
+        self.gate = Gate(self.redis, LEASE_S)
+        self.model = Model()
+        self.made = 0
+        self.stocked: dict[str, int] = {}
+        self.runner.run(_awaited(self.redis.flushall()))
+
+    @rule(
+        product=st.sampled_from(PRODUCTS),
+        epoch=st.integers(0, 4),
+        left=st.integers(0, 6),
+        limit=st.integers(0, 3),
+        buyers=st.dictionaries(st.sampled_from(BUYERS), st.integers(1, 2)),
+        held=st.booleans(),
+    )
+    def load(self, product: str, epoch: int, left: int, limit: int, buyers: dict[str, int], held: bool) -> None:
+        claims = [(f"held-{product}-{buyer}", units, buyer) for buyer, units in buyers.items() if held]
+        loaded = self.gate.load(
+            product, epoch=epoch, left=left, limit=limit, buyers=list(buyers.items()), claims=claims
+        )
+        newer = product not in self.model.shelves or epoch > self.model.shelves[product].epoch
+        assert self.runner.run(loaded) == newer
+        if newer:
+            kept = {claim_id: (units, buyer, "") for claim_id, units, buyer in claims}
+            self.model.shelves[product] = Shelf(epoch, left, limit, dict(buyers), kept)
+            self.stocked[product] = left + sum(units for _, units, _ in claims)
+
+    @rule(
+        target=wishes,
+        buyer=st.sampled_from(BUYERS),
+        key=st.sampled_from(KEYS),
+        lines=st.lists(
+            st.tuples(st.sampled_from(PRODUCTS), st.integers(1, 3)),
+            min_size=1,
+            max_size=3,
+            unique_by=lambda line: line[0],
+        ),
+    )
+    def wish(self, buyer: str, key: str, lines: list[tuple[str, int]]) -> Wish:
+        self.made += 1
+        return Wish(f"claim-{self.made}", buyer, key, tuple(lines))
+
+    @rule(asked=st.lists(wishes, min_size=1, max_size=4), won=st.lists(wishes, max_size=2))
+    def claim(self, asked: list[Wish], won: list[Wish]) -> None:
+        """Many at once, some for the second time; leases of others end on the way."""
+        committed = [(product, wish.claim_id) for wish in won for product, _ in wish.lines]
+        answers = self.runner.run(self.gate.claim(asked, committed))
+        for pair in committed:
+            self.model.confirm(*pair)
+        assert answers == [self.model.claim(wish) for wish in asked]
+
+    @rule(given_back=st.lists(wishes, min_size=1, max_size=3))
+    def release(self, given_back: list[Wish]) -> None:
+        pairs = [(product, wish.claim_id) for wish in given_back for product, _ in wish.lines]
+        pairs += [(product, f"held-{product}-7") for product, _ in given_back[0].lines]
+        assert self.runner.run(self.gate.release(pairs)) == sum(self.model.release(*pair) for pair in pairs)
+
+    @rule(wish=wishes)
+    def confirm(self, wish: Wish) -> None:
+        pairs = [(product, wish.claim_id) for product, _ in wish.lines]
+        self.runner.run(self.gate.confirm(pairs))
+        for pair in pairs:
+            self.model.confirm(*pair)
+
+    @invariant()
+    def the_gate_is_as_the_model(self) -> None:
+        assert set(self.runner.run(self.gate.products())) == set(self.model.shelves)
+        for product, shelf in self.model.shelves.items():
+            seen = self.runner.run(self.gate.look(product, buyers=True))
+            assert seen
+            assert (seen.epoch, seen.left, seen.leases) == (shelf.epoch, shelf.left, len(shelf.leases))
+            assert seen.buyers == frozenset(shelf.buyers)
+            leases = self.runner.run(self.gate.leases(product))
+            assert {claim_id for claim_id, _ in leases} == shelf.leases
+            assert all(0 < left <= LEASE_S for _, left in leases)
+
+    @invariant()
+    def no_more_is_admitted_than_was_stocked(self) -> None:
+        for product, shelf in self.model.shelves.items():
+            assert shelf.left >= 0
+            assert shelf.left + sum(qty for qty, _, _ in shelf.claims.values()) == self.stocked[product]
+
+    def teardown(self) -> None:
+        self.runner.run(self.redis.aclose())
+        self.runner.close()
+
+
+async def _awaited(sent: Awaitable[object]) -> None:
+    await sent
+
+
+def test_the_gate_s_scripts_do_what_the_model_does(redis_url: str) -> None:
+    class OnThisRedis(GateMachine):
+        def __init__(self) -> None:
+            super().__init__(redis_url)
+
+    run_state_machine_as_test(
+        OnThisRedis,
+        settings=settings(
+            max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
