@@ -85,6 +85,7 @@ class JsonLines(MsgspecFormatter):
             log_data["traceId"] = tracing.trace_id(traceparent)
         log_data.update({key: value for key, value in _about.get().items() if value is not None})
         super().add_fields(log_data, record, message_dict)
+        log_data.pop("color_message", None)  # uvicorn's, for terminals
         for key in log_data:
             if key.lower() in WITHHELD:
                 log_data[key] = "withheld"

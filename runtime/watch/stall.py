@@ -8,6 +8,7 @@ import time
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Self
 
@@ -61,19 +62,36 @@ class running:
         _operation.reset(self._token)
 
 
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """
+    Args:
+        operation: that was running; empty where nobody alone held the loop.
+        where: file, line and function.
+        ms: that the loop stood still.
+        cpu_ms: of these, that its thread computed; the rest it waited, for a blocking call or for a free processor.
+    """
+
+    operation: str
+    where: str
+    ms: float
+    cpu_ms: float
+
+
 class StallWatch:
     """
     Watches one loop from a thread that is awake only while requests come.
 
     Args:
         loop: running; pinged every LOOK_EVERY_S while awake.
-        tell: called with (operation, where, stalled for ms) once per stall, from the watching thread.
+        tell: called once per stall, from the watching thread.
     """
 
-    def __init__(self, loop: AbstractEventLoop, tell: Callable[[str, str, float], None] | None = None) -> None:
+    def __init__(self, loop: AbstractEventLoop, tell: "Callable[[Stall], None] | None" = None) -> None:
         self._loop = loop
         self._tell = tell or _log
         self._loop_thread = threading.get_ident()
+        self._cpu_clock = time.pthread_getcpuclockid(self._loop_thread)
         self._answered = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._watch, name="stall-watch", daemon=True)
@@ -117,7 +135,7 @@ class StallWatch:
         _Seen.asleep = False
 
     def _look(self) -> None:
-        asked = time.monotonic()
+        asked, computed = time.monotonic(), time.clock_gettime(self._cpu_clock)
         self._answered.clear()
         try:
             self._loop.call_soon_threadsafe(self._answered.set)
@@ -135,7 +153,8 @@ class StallWatch:
             pass
         if task is not first[0]:
             operation, where = "", "many short steps"  # busy rather than blocked: nobody's fault alone
-        self._tell(operation, where, (time.monotonic() - asked) * 1000)
+        ms, cpu_ms = (time.monotonic() - asked) * 1000, (time.clock_gettime(self._cpu_clock) - computed) * 1000
+        self._tell(Stall(operation, where, ms, cpu_ms))
 
     def _held_by(self) -> "tuple[Task[Any] | None, str, str]":
         task = asyncio.current_task(self._loop)
@@ -143,11 +162,11 @@ class StallWatch:
         return task, _named_in(frame), _place(frame)
 
 
-def _log(operation: str, where: str, ms: float) -> None:
-    name = operation or "unknown"
-    metrics.LOOP_STALLS.of(name).add(ms)
-    extra = {"operation": name, "stalledMs": round(ms), "where": where}
-    log.warning("the loop stood still for %.0f ms in %s", ms, name, extra=extra)
+def _log(stall: Stall) -> None:
+    name = stall.operation or "unknown"
+    metrics.LOOP_STALLS.of(name).add(stall.ms)
+    extra = {"operation": name, "stalledMs": round(stall.ms), "cpuMs": round(stall.cpu_ms), "where": stall.where}
+    log.warning("the loop stood still for %.0f ms in %s", stall.ms, name, extra=extra)
 
 
 def _named_in(frame: FrameType | None) -> str:

@@ -10,9 +10,9 @@ from queue import Queue
 import pytest
 
 from runtime.watch import stall
-from runtime.watch.stall import StallWatch, current, running
+from runtime.watch.stall import Stall, StallWatch, current, running
 
-Told = Queue[tuple[str, str, float]]
+Told = Queue[Stall]
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def told() -> Told:
 
 @pytest.fixture
 async def watch(told: Told) -> AsyncIterator[StallWatch]:
-    watch = StallWatch(asyncio.get_running_loop(), lambda *stalled: told.put(stalled))
+    watch = StallWatch(asyncio.get_running_loop(), told.put)
     watch.start()
     yield watch
     watch.stop()
@@ -39,7 +39,7 @@ async def until(true: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def next_told(told: Told) -> tuple[str, str, float]:
+async def next_told(told: Told) -> Stall:
     return await asyncio.to_thread(told.get, True, 10)
 
 
@@ -49,11 +49,19 @@ async def test_a_blocking_function_is_told_with_its_operation_place_and_duration
             block(0.4)
 
     await asyncio.create_task(handler())
-    operation, where, ms = await next_told(told)
-    assert operation == "webhook-deliver"
-    assert where.startswith("tests/watch/test_stall.py:")
-    assert where.endswith(" block")
-    assert 100 <= ms < 2000
+    stall = await next_told(told)
+    assert stall.operation == "webhook-deliver"
+    assert stall.where.startswith("tests/watch/test_stall.py:")
+    assert stall.where.endswith(" block")
+    assert stall.ms >= 100
+    assert 0 < stall.cpu_ms <= stall.ms
+
+
+async def test_a_call_that_waits_is_told_from_one_that_computes(watch: StallWatch, told: Told) -> None:
+    with running("pay") as _here:
+        time.sleep(0.4)  # noqa: ASYNC251  # what nobody may do on the loop
+    stall = await next_told(told)
+    assert stall.cpu_ms < stall.ms / 4
 
 
 async def test_of_two_operations_under_way_the_one_that_blocks_is_named(watch: StallWatch, told: Told) -> None:
@@ -70,7 +78,7 @@ async def test_of_two_operations_under_way_the_one_that_blocks_is_named(watch: S
 
     waiting = asyncio.create_task(waits())
     await asyncio.create_task(blocks())
-    assert (await next_told(told))[0] == "checkout"
+    assert (await next_told(told)).operation == "checkout"
     release.set()
     await waiting
 
@@ -83,7 +91,7 @@ async def test_an_operations_own_file_names_it_without_anybodys_help(
     exec(compile("async def score(block): block(0.4)", source, "exec"), scope)
     with running("") as _here:
         await scope["score"](block)
-    assert (await next_told(told))[0] == "score_order"
+    assert (await next_told(told)).operation == "score_order"
 
 
 async def test_a_saturated_loop_blames_nobody(watch: StallWatch, told: Told) -> None:
@@ -92,8 +100,8 @@ async def test_a_saturated_loop_blames_nobody(watch: StallWatch, told: Told) -> 
             block(0.002)
 
     await asyncio.gather(*(short() for _ in range(300)))
-    operation, where, _ = await next_told(told)
-    assert (operation, where) == ("", "many short steps")
+    stall = await next_told(told)
+    assert (stall.operation, stall.where) == ("", "many short steps")
 
 
 async def test_the_watching_thread_rests_without_requests_and_wakes_with_one(
@@ -105,7 +113,7 @@ async def test_the_watching_thread_rests_without_requests_and_wakes_with_one(
     await until(lambda: watch.resting)
     with running("checkout") as _here:
         block(0.4)
-    assert (await next_told(told))[0] == "checkout"
+    assert (await next_told(told)).operation == "checkout"
 
 
 async def test_a_stall_is_logged_with_the_operation(caplog: pytest.LogCaptureFixture) -> None:
