@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 FLUSH_S = 0.05
 SWEEP_S = 0.25
 KEEP_S = 1.0
-LEAVE_TO_OTHERS_S = 2.0  # before a worker takes what another one prefers
+LEAVE_TO_OTHERS_S = 2.0  # after a start, before a worker takes what another one prefers
 GRACE_S = 5.0
 RECONNECT_S = 0.2
 
@@ -122,16 +122,21 @@ class Dispatcher:
             log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
         started = time.monotonic()
         while True:
-            alone = self._workers == 1 or time.monotonic() - started > LEAVE_TO_OTHERS_S
-            wanted = [n for n, home in self._home.items() if n not in self._runs and (alone or home == self._worker)]
+            present = await self._present(opened, time.monotonic() - started)
+            wanted = [name for name, home in self._home.items() if name not in self._runs and home not in present]
             if wanted and (locked := await opened.lock(wanted)):
                 await self._adopt(opened, tail, group, locked)
             await asyncio.sleep(KEEP_S)
             self._restore(await opened.due(list(self._runs)))
             await self._measure(opened)
             if self._workers > 1:
-                await self._give_back(opened)
+                await self._give_back(opened, present)
                 self.lag_of_others_s = await opened.lag_of_others(list(self._runs))
+
+    async def _present(self, opened: Store, since_start_s: float) -> set[int]:
+        """The other workers whose triggers are not to be touched."""
+        others = set(self._home.values()) - {self._worker}
+        return others if since_start_s < LEAVE_TO_OTHERS_S else await opened.present(sorted(others))
 
     async def _adopt(self, opened: Store, tail: Tail, group: asyncio.TaskGroup, names: list[str]) -> None:
         cursors = await opened.cursors(names)
@@ -166,13 +171,9 @@ class Dispatcher:
         for run in self._runs.values():
             run.unread = (0, 0.0) if run.at_end else await opened.log.unread(run.reading, LAG_EVENTS_MAX + 1)
 
-    async def _give_back(self, opened: Store) -> None:
+    async def _give_back(self, opened: Store, present: set[int]) -> None:
         """Triggers that another worker prefers, once it is there: so restarts do not pile everything on one."""
-        foreign = {name: self._home[name] for name in self._runs if self._home[name] != self._worker}
-        if not foreign:
-            return
-        present = await opened.present(sorted(set(foreign.values())))
-        for name in [name for name, home in foreign.items() if home in present]:
+        for name in [name for name in self._runs if self._home[name] in present]:
             run = self._runs[name]
             run.close()
             if not run.running:

@@ -64,6 +64,8 @@ class Store:
 
     async def present(self, workers: Sequence[int]) -> set[int]:
         """Those of ``workers`` that are there."""
+        if not workers:
+            return set()
         found = await self._rows(
             f"""SELECT number FROM unnest(%s::text[]) AS number
                 WHERE CASE WHEN pg_try_advisory_lock({_WORKER}) THEN NOT pg_advisory_unlock({_WORKER}) ELSE true END""",
