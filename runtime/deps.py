@@ -74,7 +74,7 @@ class Deps:
 def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
     """Deps of this process; nothing connects before its first use."""
     clock = clock or Clock()
-    pool = new_pool(settings.database_url, settings.pool_max)
+    pool = new_pool(settings.database_url, settings.pool_max, settings.lock_wait_s)
     redis: Redis = Redis(
         connection_pool=BlockingConnectionPool.from_url(
             settings.redis_url,
@@ -92,7 +92,7 @@ _by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Deps]" = WeakKeyDictiona
 
 
 def deps_of_loop() -> Deps:
-    """Deps of the running loop, from the environment, made at the first request (functions-framework has no start hook)."""
+    """Deps of the running loop, made at the first request: functions-framework has no start hook."""
     loop = asyncio.get_running_loop()
     if loop not in _by_loop:
         _by_loop[loop] = open_deps(read(os.environ))

@@ -1,8 +1,8 @@
 """GET an order · what became of a tracking id · a customer's orders · how the queue of accepted ones stands"""
 
 import msgspec
-from runtime.auth import buyer_of
 
+from runtime.auth import buyer_of
 from runtime.deps import Deps
 from runtime.health import up
 from runtime.http import Reply, Request

@@ -16,6 +16,7 @@ from shop.order import Order
 from shop.problem import Unavailable
 
 REPEATS = 4
+RESERVE = "/pulsecart/reserve"  # whose work it is to take the stock of orders that waited
 WIN = "INSERT INTO claims (claim_id, state) SELECT value::uuid, 'won' FROM json_array_elements_text(%s::json)"
 # The guard: every row still has this epoch and these units, or the division by zero undoes the transaction.
 TAKE = """
@@ -62,7 +63,7 @@ async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: time
             before = dict(facts.stock)
             outcomes = decide(intents, facts, tx.now)
             writing = True
-            await _write(tx, outcomes, before, facts.stock, tx.now + pay_within)
+            await _write(tx, intents, outcomes, before, facts.stock, tx.now + pay_within)
         return outcomes
     except Unavailable as error:
         if writing and not isinstance(error, Busy):
@@ -72,6 +73,7 @@ async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: time
 
 async def _write(
     tx: Tx,
+    intents: Sequence[Intent],
     outcomes: Sequence[Outcome],
     before: Mapping[str, StockRow],
     after: Mapping[str, StockRow],
@@ -81,8 +83,9 @@ async def _write(
     dropped = [outcome.order for outcome in outcomes if isinstance(outcome, Dropped)]
     await orders.move(tx, dropped)
     for order in dropped:
-        orders.tell_canceled(tx, order, "PENDING")
-    await _take(tx, before, after)
+        orders.tell_canceled(tx, order, "PENDING", RESERVE)
+    waited = all(intent.waiting for intent in intents)
+    await _take(tx, before, after, RESERVE if waited else None)
 
 
 async def _write_held(tx: Tx, held: Sequence[Held], pay_by: datetime) -> None:
@@ -101,16 +104,16 @@ async def _write_held(tx: Tx, held: Sequence[Held], pay_by: datetime) -> None:
 
 
 def _tell(tx: Tx, order: Order, message: Any) -> None:
-    tx.emit(message, key=order.order_id, sequence=order.version, cause=orders.cause_of(order))
+    tx.emit(message, key=order.order_id, sequence=order.version, cause=orders.cause_of(order), source=RESERVE)
 
 
-async def _take(tx: Tx, before: Mapping[str, StockRow], after: Mapping[str, StockRow]) -> None:
+async def _take(tx: Tx, before: Mapping[str, StockRow], after: Mapping[str, StockRow], source: str | None) -> None:
     taken = [(id, row.available - after[id].available, row.epoch) for id, row in before.items() if row is not after[id]]
     if not taken:
         return
     for id, qty, _ in taken:
         adjusted = StockAdjusted(productId=id, delta=-qty, available=after[id].available, reason="RESERVED")
-        tx.emit(adjusted, key=id, sequence=after[id].version + 1, stockreason="reserved")
+        tx.emit(adjusted, key=id, sequence=after[id].version + 1, source=source, stockreason="reserved")
     await tx.execute(TAKE, (as_json(taken), len(taken)))
 
 

@@ -174,10 +174,11 @@ async def cancel(tx: Tx, order: Order, reason: str) -> Order:
     return canceled
 
 
-def tell_canceled(tx: Tx, order: Order, previous: str) -> None:
+def tell_canceled(tx: Tx, order: Order, previous: str, source: str | None = None) -> None:
     """Say it, with the status before where a trigger's filter sees it: what never held stock was never charged."""
     message, cause = announce.canceled(order, previous), tx.cause if tx.cause.causation_id else cause_of(order)
-    tx.emit(message, key=order.order_id, sequence=order.version, cause=cause, previousstatus=previous.lower())
+    key, mark = order.order_id, previous.lower()
+    tx.emit(message, key=key, sequence=order.version, cause=cause, source=source, previousstatus=mark)
 
 
 async def _give_back(tx: Tx, order: Order) -> None:

@@ -75,12 +75,24 @@ class Tx:
     async def rows(self, sql: str, params: Params = ()) -> list[TupleRow]:
         return await (await self.execute(sql, params)).fetchall()
 
-    def emit(self, message: Message, *, key: str, sequence: int, cause: Cause | None = None, **extensions: str) -> None:
-        """Record an event; ``key`` is the aggregate's id, whose row this transaction has locked."""
+    def emit(
+        self,
+        message: Message,
+        *,
+        key: str,
+        sequence: int,
+        cause: Cause | None = None,
+        source: str | None = None,
+        **extensions: str,
+    ) -> None:
+        """
+        Record an event; ``key`` is the aggregate's id, whose row this transaction has locked. ``source`` stands where
+        this transaction does another operation's work.
+        """
         self.events.append(
             enveloped(
                 message,
-                source=self.source,
+                source=source or self.source,
                 key=key,
                 sequence=sequence,
                 time=self.now,
@@ -181,7 +193,7 @@ class Database:
             yield tx
 
 
-def new_pool(url: str, size_max: int) -> Pool:
+def new_pool(url: str, size_max: int, lock_wait_s: float = 2.0) -> Pool:
     """An empty pool, opened at its first use: made without an event loop, and safe to drop."""
     return AsyncConnectionPool(
         url,
@@ -190,6 +202,10 @@ def new_pool(url: str, size_max: int) -> Pool:
         open=False,
         timeout=CONNECT_WAIT_S,
         max_idle=IDLE_S,
-        kwargs={"autocommit": False, "application_name": "pulsecart", "options": "-c lock_timeout=2s"},
+        kwargs={
+            "autocommit": False,
+            "application_name": "pulsecart",
+            "options": f"-c lock_timeout={lock_wait_s * 1000:.0f}",
+        },
         reconnect_timeout=CONNECT_WAIT_S,
     )

@@ -67,7 +67,6 @@ async def test_a_sold_out_answer_is_not_stored_so_that_the_key_may_win_later(cli
     assert (await client.buy(key="k1")).status == 409
     await client.restock(1, 1)
 
-
     async def won() -> bool:
         return (await client.buy(key="k1")).status == 200
 
