@@ -7,6 +7,7 @@ from typing import Any
 from shop import announce
 from shop.db.pool import Tx, as_json
 from shop.decision import Key
+from shop.event import is_id
 from shop.messages import Cause, StockAdjusted
 from shop.order import HOLDS_STOCK, Line, Order, stepped
 
@@ -59,7 +60,9 @@ def by_id(rows: Iterable[Sequence[Any]]) -> dict[str, Order]:
 
 
 async def find(tx: Tx, order_id: str, *, lock: bool = False) -> Order | None:
-    """The order, its row locked where asked; None where there is none."""
+    """The order, its row locked where asked; None where there is none, or the id is none."""
+    if not is_id(order_id):
+        return None
     row = await tx.row(SELECT + (" FOR UPDATE OF o" if lock else ""), ([order_id],))
     return order_of(row) if row else None
 
