@@ -250,13 +250,13 @@ def operation(
 
 
 def matched(pattern: str, path: str) -> dict[str, str] | None:
-    """The placeholders' values where ``path`` fits ``pattern``, else None."""
+    """The placeholders' values, printable, where ``path`` fits ``pattern``, else None."""
     wanted, given = pattern.split("/"), path.split("/")
     if len(wanted) != len(given):
         return None
     params = {}
     for want, value in zip(wanted, given, strict=True):
-        if want.startswith("{") and value:
+        if want.startswith("{") and value and value.isprintable():
             params[want[1:-1]] = value
         elif want != value:
             return None
