@@ -77,13 +77,13 @@ async def _signed(request: Request, deps: Deps) -> None:
 
 
 async def _check_product(tx: Tx, product_id: str) -> None:
-    if not await rows.product_exists(tx, product_id):
+    if not await rows.lock_product(tx, product_id):
         raise NotFound("unknown-product", f"There is no product {product_id[:64]}.")
 
 
 def _units(request: Request) -> int:
-    given = parse_qs(request.query).get("stock", [str(UNITS_DEFAULT)])[-1]
-    if not given.isdecimal() or int(given) > UNITS_MAX:
+    given = parse_qs(request.query, keep_blank_values=True).get("stock", [str(UNITS_DEFAULT)])[-1]
+    if not given.isdecimal() or len(given) > len(str(UNITS_MAX)) or int(given) > UNITS_MAX:
         raise Malformed("stock-malformed", f"stock= is a whole number from 0 to {UNITS_MAX}.")
     return int(given)
 

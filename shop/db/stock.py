@@ -46,8 +46,9 @@ async def lock(tx: Tx, product_ids: Iterable[str]) -> None:
     )
 
 
-async def product_exists(tx: Tx, product_id: str) -> bool:
-    return await tx.row("SELECT 1 FROM products WHERE product_id = %s", (product_id,)) is not None
+async def lock_product(tx: Tx, product_id: str) -> bool:
+    """One change by hand at a time, also where there is no stock row to lock yet; False for an unknown product."""
+    return await tx.row("SELECT 1 FROM products WHERE product_id = %s FOR NO KEY UPDATE", (product_id,)) is not None
 
 
 async def create(tx: Tx, product_id: str, units: int) -> Level:
