@@ -1,0 +1,72 @@
+"""EventSources that cost little: a socket and a callback each."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from runtime.sale.ask import address
+
+Hear = Callable[[str, Mapping[str, Any]], None]
+
+
+class EventSource(asyncio.Protocol):
+    """
+    Args:
+        hear: gets (event, data) of each event; None: they are only counted, by their first field.
+    """
+
+    def __init__(self, request: bytes, hear: Hear | None) -> None:
+        self.events = 0
+        self.last_at = 0.0
+        self._request = request
+        self._hear = hear
+        self._rest = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self.last_at = time.time()
+        if self._hear is None:
+            self.events += data.count(b"\nevent: ")
+            return
+        *blocks, self._rest = (self._rest + data).split(b"\n\n")
+        for block in blocks:
+            _, found, told = block.partition(b"\nevent: ")
+            event, _, data = told.partition(b"\ndata: ")
+            if found:
+                self.events += 1
+                self._hear(event.decode(), json.loads(data))
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.close()
+
+
+async def listen(url: str, path: str, hear: Hear | None = None, cookie: str = "") -> EventSource:
+    """An open stream."""
+    host, port = address(url)
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\nCookie: {cookie}\r\n\r\n"
+    loop = asyncio.get_running_loop()
+    _, source = await loop.create_connection(lambda: EventSource(request.encode(), hear), host, port)
+    return source
+
+
+def age_ms(at: str) -> float:
+    """Since a moment that a process of this machine wrote down, RFC 3339."""
+    return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() * 1000
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    """p50, p95, p99 and max, ms."""
+    ranked = sorted(values)
+    at = {name: ranked[min(len(ranked) - 1, int(len(ranked) * share))] for name, share in SHARES.items()}
+    return {"count": len(ranked), **{name: round(value, 1) for name, value in at.items()}}
+
+
+SHARES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "max_ms": 1.0}

@@ -1,0 +1,127 @@
+"""
+Order committed → page sees it: a shop takes so many orders a second, and each buyer's page listens.
+
+    scripts/python -m benchmarks.sse_news [--per-second 100] [--seconds 20] [--path sync|async] [--out FILE.json]
+
+Every order opens its own stream as the page does; one more page listens to the stock. The time of each piece of news
+runs from the moment its transaction wrote into the event, a little before the commit, to the bytes at the client, on
+one clock. News that a stream had to catch up with when it was opened are not counted: their age is the buyer's own.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvloop
+
+from benchmarks.machine import described
+from benchmarks.shop import shop
+from benchmarks.sse_client import age_ms, listen, percentiles
+from runtime.sale.machine import cpu_s
+
+PRODUCT = "2"  # has no limit per buyer
+BUYER = "1"
+UNITS = 1_000_000
+WARM_UP_S = 3.0
+LAST_NEWS_S = 5.0
+
+
+class Measured:
+    """Ages in ms by kind of news, and how many orders were seen to their end."""
+
+    def __init__(self) -> None:
+        self.ages: dict[str, list[float]] = {}
+        self.ended = 0
+        self.refused: Counter[int] = Counter()
+        self.counting = False
+
+    def heard(self, kind: str, data: Mapping[str, Any]) -> None:
+        if self.counting and "at" in data:
+            self.ages.setdefault(kind, []).append(age_ms(data["at"]))
+
+
+async def measure(url: str, per_second: float, seconds: float, path: str) -> Measured:
+    measured = Measured()
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, trust_env=False) as client:
+        await client.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock={UNITS}")
+        answer = await client.post("/api/v1/session", json={"userId": BUYER})
+        cookie = answer.headers["set-cookie"].split(";")[0]
+        stock = await listen(url, f"/sse/stock/{PRODUCT}", lambda event, data: measured.heard("stock", data))
+        async with asyncio.TaskGroup() as group:
+            began = time.monotonic()
+            for number in count():
+                due = began + number / per_second
+                if due > began + WARM_UP_S + seconds:
+                    break
+                await asyncio.sleep(due - time.monotonic())
+                measured.counting = due >= began + WARM_UP_S
+                group.create_task(_buy(client, url, path, cookie, measured))
+        stock.close()
+    return measured
+
+
+async def _buy(client: httpx.AsyncClient, url: str, path: str, cookie: str, measured: Measured) -> None:
+    order = {"productId": PRODUCT, "quantity": 1, "userId": BUYER}
+    answer = await client.post(f"/api/v1/{path}/purchase", json=order)
+    if answer.status_code not in (200, 202):
+        measured.refused[answer.status_code] += 1
+        return
+    caught_up, ended = False, asyncio.Event()
+
+    def hear(event: str, data: Mapping[str, Any]) -> None:
+        nonlocal caught_up
+        if caught_up and event == "order":
+            measured.heard("order " + data["status"], data)
+        caught_up = caught_up or event == "snapshot"
+        if data.get("status") == "FULFILLED":
+            ended.set()
+
+    source = await listen(url, f"/sse/orders/{answer.json()['orderId']}", hear, cookie)
+    try:
+        async with asyncio.timeout(LAST_NEWS_S):
+            await ended.wait()
+        measured.ended += 1
+    except TimeoutError:
+        pass
+    source.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("benchmarks.sse_news", description=__doc__)
+    parser.add_argument("--per-second", type=float, default=100.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--path", choices=("sync", "async"), default="sync")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    with shop() as (here, _):
+        before, began = cpu_s(here.processes["workers"]), time.monotonic()
+        found = uvloop.run(measure(here.url, asked.per_second, asked.seconds, asked.path))
+        share = (cpu_s(here.processes["workers"]) - before) / (time.monotonic() - began)
+    told = {
+        "machine": described(),
+        "path": asked.path,
+        "orders_per_s": asked.per_second,
+        "seen_to_the_end": found.ended,
+        "not_taken": dict(found.refused),
+        "all_news": percentiles([age for ages in found.ages.values() for age in ages]),
+        "news": {kind: percentiles(ages) for kind, ages in sorted(found.ages.items())},
+        "worker_cpu_share": round(share, 2),
+    }
+    text = json.dumps(told, indent=1)
+    print(text)
+    if asked.out:
+        asked.out.write_text(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

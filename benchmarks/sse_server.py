@@ -1,0 +1,25 @@
+"""``python -m benchmarks.sse_server FD SIDE``: the edge alone, through one of its two doors."""
+
+import os
+import socket
+import sys
+
+import uvloop
+
+from functions.edge.main import edge, edge_app
+from runtime.deps import open_deps
+from runtime.function import Function, server
+from runtime.settings import read
+
+DIRECT, TASKS = "direct", "task per client"
+
+
+async def main() -> None:
+    deps = open_deps(read(os.environ))
+    application = edge_app(deps) if sys.argv[2] == DIRECT else Function(edge.operation, deps)
+    with socket.socket(fileno=int(sys.argv[1])) as listening:
+        await server(application).serve(sockets=[listening])
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
