@@ -90,8 +90,14 @@ class Lanes:
         return self._order[0].logged_at if self._order else None
 
     def take(self, chunk: Chunk, wanted: Iterable[Logged]) -> None:
-        """A chunk was read; ``wanted`` are those of its rows that the trigger's filter lets through."""
+        """
+        A chunk was read; ``wanted`` are those of its rows that the trigger's filter lets through.
+
+        After a crash the cursor may stand before events that have rows in the backlog: those are here already.
+        """
         for position, event, logged_at in wanted:
+            if position in self.parked:
+                continue
             entry = Entry(event.partitionkey, position, event, chunk, logged_at)
             self._order.append(entry)
             self.unsettled += 1
