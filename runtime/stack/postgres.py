@@ -172,16 +172,17 @@ class Postgres:
     def _end_leftover(self, pause: Pause) -> str | None:
         pidfile = self.home / "postmaster.pid"
         lines = _lines(pidfile)
-        if not lines or not lines[0].strip().isdigit():
-            return None
-        pid = int(lines[0])
-        command = command_of(pid)
+        pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
+        command = command_of(pid) if pid else ""
         if "postgres" in command and f"-D {self.home}" in command:
             end_foreign(pid, signal.SIGINT, STOP_S, pause)
             return f"stopped a PostgreSQL left over from a crash (pid {pid})"
-        # The number may be another process's by now, and the server would refuse to start. It takes its parent's
-        # pid for stale, and goes on to look for orphaned backends through the shared memory named further down.
-        pidfile.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+        # The number may be another process's by now, or a dead one's that nobody has reaped, and the server would
+        # refuse to start. It takes its parent's pid for stale, and goes on to look for orphaned backends through the
+        # shared memory named further down. The socket's lock names the same pid, and guards nothing else.
+        if pid:
+            pidfile.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+        (self.sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
         return None
 
 

@@ -78,8 +78,8 @@ def test_a_stale_pid_that_is_another_process_by_now_does_not_keep_it_from_starti
         _query(servers, "SELECT 1")
         servers.postgres.process.kill()
         servers.postgres.process.wait()
-        pidfile = data / "postgres" / "postmaster.pid"
-        pidfile.write_text(pidfile.read_text().replace(str(servers.postgres.process.pid), str(os.getppid()), 1))
+        for file in (data / "postgres" / "postmaster.pid", data / "sockets" / ".s.PGSQL.5432.lock"):
+            file.write_text(file.read_text().replace(str(servers.postgres.process.pid), str(os.getppid()), 1))
     with Stack(data) as servers:
         assert _query(servers, "SELECT 1") == 1
     assert command_of(os.getppid()), "a process that is not ours was stopped"
