@@ -1,5 +1,30 @@
-"""Whatever these tests make the operations emit keeps its contract."""
+"""Whatever these tests make the operations emit keeps its contract; and the shop as it is outside of the demo."""
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from runtime.deps import Deps, close_deps, open_deps
+from runtime.tokens import issue_session
+from tests.client import Client
 from tests.contracts.emitted import _contractual_outbox
 
 __all__ = ["_contractual_outbox"]
+
+
+class Strict(Client):
+    """Believes nobody who is not signed in."""
+
+    def as_buyer(self, user: str) -> dict[str, str]:
+        """Headers of a signed-in buyer."""
+        session = issue_session(user, self.deps.settings, self.deps.clock.now())
+        return {"cookie": f"pulsecart_session={session}"}
+
+
+@pytest.fixture
+async def strict(deps: Deps) -> AsyncIterator[Strict]:
+    """The same shop, without the demo's trust."""
+    opened = open_deps(replace(deps.settings, accept_unsigned_buyers=False))
+    yield Strict(opened)
+    await close_deps(opened)
