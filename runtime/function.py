@@ -4,7 +4,7 @@ import argparse
 import gc
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import uvicorn
 import uvloop
@@ -22,6 +22,8 @@ from shop.problem import Problem
 BACKLOG = 4096
 KEEP_ALIVE_S = 75
 GRACE_S = 5
+WS_MESSAGE_MAX = 65_536
+ACCEPTS_PER_TURN = 16
 
 
 class Function:
@@ -57,13 +59,28 @@ class Function:
         return await self._operation.answer(request, self._deps)
 
 
-def server(app: object) -> uvicorn.Server:
-    """The one way an application of ours is served: no access log, no framework, live streams ended in GRACE_S."""
+class Server(uvicorn.Server):
+    """Ends what would never end by itself, and then waits for the rest."""
+
+    def __init__(self, config: uvicorn.Config, ending: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for end in self._ending:
+            await end()
+        await super().shutdown(sockets)
+
+
+def server(app: object, ending: Sequence[Callable[[], Awaitable[None]]] = ()) -> Server:
+    """The one way an application of ours is served: no access log, no framework; it stops within GRACE_S."""
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
         http="httptools",
         ws="websockets-sansio",
+        ws_max_size=WS_MESSAGE_MAX,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -73,7 +90,15 @@ def server(app: object) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE_S,
         backlog=BACKLOG,
     )
-    return uvicorn.Server(config)
+    return Server(config, ending)
+
+
+def accepting(listening: socket.socket) -> list[socket.socket]:
+    """
+    The listening socket, many times: libuv accepts one connection per handle and turn of the loop, so that with one
+    handle a crowd that arrives at a busy loop waits for seconds.
+    """
+    return [listening, *(listening.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
 
 
 async def run(operation: Operation, settings: Settings, listening: socket.socket) -> None:
@@ -81,7 +106,7 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
     deps = open_deps(settings)
     gc.freeze()
     try:
-        await server(Function(operation, deps)).serve(sockets=[listening])
+        await server(Function(operation, deps), deps.ending).serve(sockets=accepting(listening))
     finally:
         await deps.pokes.close()
         await close_deps(deps)

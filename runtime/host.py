@@ -16,7 +16,7 @@ import uvloop
 from runtime import health, registry, router
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
-from runtime.function import server
+from runtime.function import accepting, server
 from runtime.http import Reply
 from runtime.knative import LocalKnative, Misconfigured
 from runtime.router import Router
@@ -103,7 +103,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
         deps.pokes.poke(operation.name)  # whoever was poked by a process that is gone
     gc.freeze()
     try:
-        await server(host).serve(sockets=[listening])
+        await server(host, deps.ending).serve(sockets=accepting(listening))
     finally:
         await deps.pokes.close()
         await knative.stop()

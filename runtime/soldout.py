@@ -1,21 +1,33 @@
-"""Sold out, answered from memory: a copy of the gate at most 100 ms old that also knows who holds a claim."""
+"""
+Sold out, answered from memory: a copy of the gate at most 100 ms old that also knows who holds a claim.
 
-import asyncio
+A thread of its own keeps the copy fresh while somebody asks: on the loop the copy would be oldest exactly when the
+loop is busiest, and every buyer would wait for it.
+"""
+
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from shop.gate import Gate, Shelf
+from redis import Redis, RedisError
 
 MAX_AGE_S = 0.1
+LOOK_EVERY_S = 0.03
+FORGET_AFTER_S = 1.0  # without a question
+BUYERS_MAX = 50_000
 
 
 @dataclass(slots=True)
 class Copy:
-    """``buyers`` is None where there are too many to copy: then memory never says no."""
+    """``buyers`` hold a claim; None where there are too many to copy: then memory never says no."""
 
-    taken_at: float
-    shelf: Shelf
+    asked_at: float
+    taken_at: float = float("-inf")
+    left: int = 1
+    version: tuple[str, str] = ("", "")
+    buyers: frozenset[str] | None = None
 
 
 class SoldOut:
@@ -24,53 +36,66 @@ class SoldOut:
         clock: monotonic seconds.
     """
 
-    def __init__(self, gate: Gate, clock: Callable[[], float] = time.monotonic) -> None:
-        self._gate = gate
+    def __init__(self, redis_url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._redis_url = redis_url
         self._clock = clock
         self._copies: dict[str, Copy] = {}
-        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
-    async def says_no(self, product_id: str, qty: int, buyer_id: str) -> bool:
+    def says_no(self, product_id: str, qty: int, buyer_id: str) -> bool:
         """
         Whether this buyer can be told "sold out" without asking the gate.
 
-        Never for a buyer who holds a claim: that one gets the stored reply. A product of which units were left when
-        last asked is not remembered, so that nothing stands between it and the gate.
+        Never for a buyer who holds a claim: that one gets the stored reply. A product of which units are left is not
+        remembered, and a copy older than MAX_AGE_S says nothing: then the gate is asked.
         """
         copy = self._copies.get(product_id)
         if copy is None:
             return False
-        if self._clock() - copy.taken_at > MAX_AGE_S:
-            await self._look(product_id)
-            copy = self._copies.get(product_id)
-            if copy is None:
-                return False
-        shelf = copy.shelf
-        return shelf.left < qty and shelf.buyers is not None and buyer_id not in shelf.buyers
+        copy.asked_at = now = self._clock()
+        if now - copy.taken_at > MAX_AGE_S:
+            return False
+        return copy.left < qty and copy.buyers is not None and buyer_id not in copy.buyers
 
     def remember(self, product_id: str) -> None:
         """The gate has just said "sold out": copy it for those who ask next."""
-        if product_id not in self._copies and product_id not in self._looking:
-            self._start(product_id)
+        with self._starting:
+            self._copies.setdefault(product_id, Copy(self._clock()))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep_fresh, name="sold-out", daemon=True)
+                self._thread.start()
 
-    async def _look(self, product_id: str) -> None:
-        await asyncio.shield(self._looking.get(product_id) or self._start(product_id))
+    def _keep_fresh(self) -> None:
+        with Redis.from_url(self._redis_url, socket_timeout=1.0, decode_responses=True) as client:
+            while self._anything_left():
+                for product_id in list(self._copies):
+                    try:
+                        self._refresh(client, product_id)
+                    except RedisError:
+                        self._copies.pop(product_id, None)
+                time.sleep(LOOK_EVERY_S)
 
-    def _start(self, product_id: str) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._copy(product_id))
-        self._looking[product_id] = task
-        task.add_done_callback(lambda _: self._looking.pop(product_id, None))
-        return task
+    def _anything_left(self) -> bool:
+        with self._starting:
+            if not self._copies:
+                self._thread = None
+            return self._thread is not None
 
-    async def _copy(self, product_id: str) -> None:
-        taken_at = self._clock()
-        old = self._copies.pop(product_id, None)
-        shelf = await self._gate.look(product_id)
-        if shelf is None or shelf.left > 0:
+    def _refresh(self, client: Redis, product_id: str) -> None:
+        copy, now = self._copies[product_id], self._clock()
+        shelf: Any = client.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
+        epoch, left, version = shelf
+        if epoch is None or int(left) > 0 or now - copy.asked_at > FORGET_AFTER_S:
+            del self._copies[product_id]
             return
-        if old is not None and (old.shelf.epoch, old.shelf.version) == (shelf.epoch, shelf.version):
-            shelf = old.shelf
-        else:
-            shelf = await self._gate.look(product_id, buyers=True) or shelf
-        if shelf.left == 0:
-            self._copies[product_id] = Copy(taken_at, shelf)
+        if copy.version != (epoch, version):
+            copy.buyers = self._buyers(client, product_id)
+        copy.left, copy.version, copy.taken_at = int(left), (epoch, version), now
+
+    def _buyers(self, client: Redis, product_id: str) -> frozenset[str] | None:
+        key = f"{{gate}}:b:{product_id}"
+        if int(client.hlen(key)) > BUYERS_MAX:
+            return None
+        names: Any = client.hkeys(key)
+        return frozenset(names)

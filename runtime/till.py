@@ -48,7 +48,7 @@ class Till:
         self._deps = deps.share("checkout", CONNECTIONS)
         self._pay_within = timedelta(seconds=settings.pay_within_s)
         self.gate = Gate(deps.redis, settings.lease_s)
-        self.sold_out = SoldOut(self.gate)
+        self.sold_out = SoldOut(settings.redis_url)
         self.claims: Batcher[Wish, Answer] = Batcher(
             self._claim, size_max=settings.batch_max, queue_max=settings.queue_max
         )

@@ -35,7 +35,7 @@ async def purchase_now(request: Request, deps: Deps) -> Reply:
     body = decoded(request.body, PurchaseBody)
     buyer = await require_buyer(request, deps, str(body.userId))
     till, product = deps.one(Till), str(body.productId)
-    if await till.sold_out.says_no(product, body.quantity, buyer):
+    if till.sold_out.says_no(product, body.quantity, buyer):
         metrics.RESERVATION_FAILURES.of("SOLD_OUT").add()
         return Reply(409, SOLD_OUT, PROBLEM)
     key = key_of(request, buyer)

@@ -15,8 +15,6 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-BUYERS_MAX = 50_000
-
 
 class Wish(Struct, frozen=True):
     """
@@ -44,13 +42,12 @@ class Answer(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """One product as the gate has it; ``buyers`` hold a claim, None where there are too many to copy."""
+    """One product as the gate has it."""
 
     epoch: int
     left: int
     version: int
     leases: int
-    buyers: frozenset[str] | None = None
 
 
 def _script(name: str) -> str:
@@ -105,21 +102,13 @@ class Gate:
         rows = [msgspec.json.encode(part) for part in (buyers, claims)]
         return bool(await self._load(args=[product_id, epoch, left, limit, *rows]))
 
-    async def look(self, product_id: str, *, buyers: bool = False) -> Shelf | None:
+    async def look(self, product_id: str) -> Shelf | None:
         """The product as it stands, one moment; None where the gate does not know it."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
         pipe.zcard(f"{{gate}}:z:{product_id}")
-        pipe.hlen(f"{{gate}}:b:{product_id}")
-        (epoch, left, version), leases, count = await pipe.execute()
-        if epoch is None:
-            return None
-        known = await self._buyers(product_id) if buyers and count <= BUYERS_MAX else None
-        return Shelf(int(epoch), int(left), int(version), int(leases), known)
-
-    async def _buyers(self, product_id: str) -> frozenset[str]:
-        names = await self._redis.hkeys(f"{{gate}}:b:{product_id}")
-        return frozenset(_text(name) for name in names)
+        (epoch, left, version), leases = await pipe.execute()
+        return Shelf(int(epoch), int(left), int(version), int(leases)) if epoch is not None else None
 
     async def products(self) -> list[str]:
         """Every product the gate knows."""
