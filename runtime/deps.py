@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -36,6 +36,7 @@ class Deps:
         db: this operation's share of the connection pool.
         pokes: who is awake in this process because something is due.
         committed: tells who reads the log that there is something new.
+        ending: what to call before a server waits for its requests to end: live streams never would by themselves.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class Deps:
     committed: Callable[[], None] = lambda: None
     new_id: Callable[[], str] = new_id
     made: dict[Any, Any] = field(default_factory=dict)
+    ending: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def poke(self, operation: str) -> None:
         """Wake an operation that has something due; returns at once."""

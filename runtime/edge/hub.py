@@ -72,12 +72,6 @@ def gap(topic: Topic, reason: str) -> dict[str, str]:
     return {"reason": reason, "stream": topic.key}
 
 
-async def close_streams(deps: Deps) -> None:
-    """Before a server stops: ends the live streams, where there were any."""
-    if Hub in deps.made:
-        await deps.one(Hub).close()
-
-
 class Hub:
     """Everyone who listens in this process; made with ``deps.one(Hub)``. Nothing runs while nobody listens."""
 
@@ -90,6 +84,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Event | None = None
         self.closed = False
+        deps.ending.append(self.close)
 
     @property
     def listeners(self) -> int:

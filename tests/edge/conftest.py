@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
-import uvicorn
 
 from functions.edge.main import edge_app
 from functions.notify.main import notify
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.hub import Hub
+from runtime.function import server as serving_as_the_host_does
 from runtime.settings import Settings
 from shop.event import CloudEvent
 from shop.messages import Cause, Message, OrderConfirmed, OrderCreated, OrderPaid, StockAdjusted, enveloped
@@ -167,18 +167,10 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], timeout_s:
 
 
 @asynccontextmanager
-async def running(settings: Settings, **configured: Any) -> AsyncIterator[Edge]:
+async def running(settings: Settings) -> AsyncIterator[Edge]:
     deps = open_deps(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(
-            edge_app(deps),
-            lifespan="off",
-            log_level="error",
-            access_log=False,
-            timeout_graceful_shutdown=1,
-            **configured,
-        )
-        server = uvicorn.Server(config)
+        server = serving_as_the_host_does(edge_app(deps), deps.ending)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         await eventually(lambda: server.started)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -187,7 +179,6 @@ async def running(settings: Settings, **configured: Any) -> AsyncIterator[Edge]:
             async with httpx.AsyncClient(base_url=url, timeout=10, limits=limits, trust_env=False) as client:
                 yield Edge(deps, url, client)
         finally:
-            await deps.one(Hub).close()
             server.should_exit = True
             await serving
             await close_deps(deps)

@@ -11,7 +11,6 @@ import pytest_asyncio
 
 from functions.edge.main import edge
 from runtime.deps import Clock, Deps, close_deps, open_deps
-from runtime.edge.hub import close_streams
 from runtime.http import Reply, Request
 from runtime.settings import Settings
 
@@ -30,7 +29,8 @@ class Stopped(Clock):
 async def deps(settings: Settings) -> AsyncIterator[Deps]:
     opened = open_deps(replace(settings, accept_unsigned_buyers=True), Stopped())
     yield opened
-    await close_streams(opened)
+    for end in opened.ending:
+        await end()
     await close_deps(opened)
 
 
