@@ -41,6 +41,12 @@ class Delivery:
     backoff_delay_s: float = 0.2
     timeout_s: float = TIMEOUT_S
 
+    @property
+    def longest_s(self) -> float:
+        """From the first attempt to the end of the last, at most."""
+        waits = sum(self.backoff_s(attempts) for attempts in range(1, self.retry + 1))
+        return waits + (self.retry + 1) * self.timeout_s
+
     def backoff_s(self, attempts: int) -> float:
         """
         Seconds to wait after ``attempts`` failed ones (1 or more).

@@ -28,6 +28,7 @@ class Dispatcher:
     """
     Args:
         worker: this process' number among ``workers``; it prefers every ``workers``-th trigger.
+        whole_log: a new trigger starts at the log's beginning, and cursors of others are left alone.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class Dispatcher:
         bury: Bury,
         worker: int = 0,
         workers: int = 1,
+        whole_log: bool = False,
     ) -> None:
+        self._whole_log = whole_log
         self._url = database_url
         self._triggers = {trigger.name: trigger for trigger in triggers}
         self._home = {trigger.name: index % workers for index, trigger in enumerate(triggers)}
@@ -67,6 +70,11 @@ class Dispatcher:
         """Of the triggers dispatched here, now."""
         now = time.time()
         return {name: status_of(run, now) for name, run in self._runs.items()}
+
+    @property
+    def idle(self) -> bool:
+        """Whether all triggers are dispatched here, and none has anything left."""
+        return len(self._runs) == len(self._triggers) and all(run.idle for run in self._runs.values())
 
     def totals(self) -> Mapping[str, Counts]:
         """Of all triggers, as far as they were dispatched here since the start."""
@@ -118,8 +126,9 @@ class Dispatcher:
     async def _keep(self, opened: Store, tail: Tail, group: asyncio.TaskGroup) -> None:
         """Take locks that are free, give back what another prefers, and find rows that were put into the backlog."""
         await opened.show_presence(self._worker)
-        for name, waiting in (await opened.forget_all_but(list(self._triggers))).items():
-            log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
+        if not self._whole_log:
+            for name, waiting in (await opened.forget_all_but(list(self._triggers))).items():
+                log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
         started = time.monotonic()
         while True:
             present = await self._present(opened, time.monotonic() - started)
@@ -139,7 +148,7 @@ class Dispatcher:
         return others if since_start_s < LEAVE_TO_OTHERS_S else await opened.present(sorted(others))
 
     async def _adopt(self, opened: Store, tail: Tail, group: asyncio.TaskGroup, names: list[str]) -> None:
-        cursors = await opened.cursors(names)
+        cursors = await opened.cursors(names, self._whole_log)
         backlog = await opened.backlog(names)
         for name in names:
             run = TriggerRun(

@@ -73,14 +73,15 @@ class Store:
         )
         return {int(number) for (number,) in found}
 
-    async def cursors(self, triggers: Sequence[str]) -> dict[str, Cursor]:
-        """Where these stand; a new one stands at the log's end."""
+    async def cursors(self, triggers: Sequence[str], whole_log: bool = False) -> dict[str, Cursor]:
+        """Where these stand; a new one stands at the log's end, or before all of it."""
         await self._rows(
             """INSERT INTO trigger_cursors (trigger, window_from, window_to)
-               SELECT name, now.snapshot, now.snapshot
-               FROM unnest(%s::text[]) AS name, (SELECT pg_current_snapshot() AS snapshot) AS now
+               SELECT name, first.snapshot, first.snapshot
+               FROM unnest(%s::text[]) AS name,
+                    (SELECT CASE WHEN %s THEN '1:1:' ELSE pg_current_snapshot() END AS snapshot) AS first
                ON CONFLICT DO NOTHING RETURNING 1""",
-            (list(triggers),),
+            (list(triggers), whole_log),
         )
         found = await self._rows(
             "SELECT trigger, window_from::text, window_to::text, position FROM trigger_cursors WHERE trigger = ANY(%s)",
@@ -121,7 +122,8 @@ class Store:
     async def forget_all_but(self, triggers: Sequence[str]) -> dict[str, int]:
         """Drop the cursors and rows of triggers that are no more; how many rows each had waiting."""
         rows = await self._rows(
-            """WITH waiting AS (DELETE FROM trigger_backlog WHERE trigger <> ALL(%(names)s) RETURNING trigger),
+            """WITH waiting AS (DELETE FROM trigger_backlog WHERE trigger <> ALL(%(names)s) AND trigger NOT LIKE '/%%'
+                             RETURNING trigger),
                  cursors AS (DELETE FROM trigger_cursors WHERE trigger <> ALL(%(names)s) AND trigger NOT LIKE '/%%'
                              RETURNING trigger)
                SELECT trigger, count(waiting.trigger) FROM cursors FULL JOIN waiting USING (trigger) GROUP BY 1""",

@@ -83,6 +83,11 @@ class TriggerRun:
     def at_end(self) -> bool:
         return self._tail.is_end(self.reading)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read or waiting, up to what is known of the log."""
+        return self.at_end and not self.lanes.unsettled and not self.lanes.parked
+
     def begin(self) -> None:
         """Read and deliver from here on."""
         self._reader_task = self._spawn_task(self._read())

@@ -1,0 +1,105 @@
+"""The log → Knative's broker, each key in order; idle where the broker reads the log itself"""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runtime import cloudevents
+from runtime.deps import Deps
+from runtime.knative.config import Trigger, load
+from runtime.knative.courier import Courier
+from runtime.knative.delivery import Delivery, Destination, Outcome
+from runtime.knative.dispatch import Dispatcher
+from runtime.knative.fields import CONCURRENCY
+from runtime.knative.filters import everything
+from runtime.knative.store import session
+from runtime.registry import names
+from runtime.serve import operation
+from shop.db import dead_letters
+from shop.event import CloudEvent
+
+EVENTING = Path(__file__).resolve().parents[2] / "eventing"
+CURSOR = "/relay"  # no Trigger can be named so
+HERE = Destination(None, "http://relay/relay")
+FOR_EVER = 2**31 - 2
+BACKOFF_S = 0.1  # linear: 8 s between tries after ten minutes of outage
+MARGIN_S = 5.0
+LOOK_S = 0.02
+GIVE_WAY_S = 3.0
+
+
+async def stay(deps: Deps) -> None:
+    """Send what the log holds; stay until nothing is left. A relay at work is told by the poke to look again."""
+    if deps.settings.broker_url:
+        relaying = deps.one(Relay)
+        await deps.pokes.stay("relay", relaying.oldest, relaying.send_all)
+
+
+class Relay:
+    """
+    The broker is its one subscriber, and never given up: an outage only lets the log wait. What the broker calls
+    malformed is a dead letter of ``relay``.
+    """
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._courier = Courier({}, deps)
+        self._broker = Destination(None, deps.settings.broker_url)
+        sender = Delivery(dead_letter_sink=HERE, retry=FOR_EVER, exponential=False, backoff_delay_s=BACKOFF_S)
+        self._trigger = Trigger(
+            name=CURSOR,
+            namespace="",
+            broker="",
+            wants=everything,
+            subscriber=HERE,
+            delivery=sender,
+            concurrency=CONCURRENCY,
+            where=__file__,
+        )
+        self._timeout_s = post_timeout_s(EVENTING)
+
+    async def oldest(self) -> datetime | None:
+        """When what is not sent yet was logged, as far as it can be sent now."""
+        async with session(self._deps.settings.database_url) as store:
+            cursor = (await store.cursors([CURSOR], whole_log=True))[CURSOR]
+            count, since = await store.log.unread(cursor, 1)
+            waiting = await store.backlog([CURSOR])
+        moments = [since] * count + [row.due_at or 0.0 for row in waiting]
+        return datetime.fromtimestamp(min(moments), UTC) if moments else None
+
+    async def send_all(self) -> None:
+        """Until nothing is left, or at once where another relay holds the lock."""
+        dispatcher = Dispatcher(
+            self._deps.settings.database_url, [self._trigger], deliver=self._post, bury=self._keep, whole_log=True
+        )
+        sending = asyncio.create_task(dispatcher.run())
+        try:
+            began = asyncio.get_running_loop().time()
+            while not dispatcher.idle:  # the log's end is nobody's event
+                await asyncio.sleep(LOOK_S)
+                if not dispatcher.status() and asyncio.get_running_loop().time() - began > GIVE_WAY_S:
+                    break
+            dispatcher.stop()
+            await sending
+        finally:
+            sending.cancel()
+
+    async def _post(self, trigger: Trigger, event: CloudEvent) -> Outcome:
+        return await self._courier(self._broker, event, self._timeout_s)
+
+    async def _keep(self, trigger: Trigger, letter: CloudEvent) -> bool:
+        async with self._deps.db.transaction() as tx:
+            await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode())
+        return True
+
+
+def post_timeout_s(eventing: Path) -> float:
+    """
+    Longer than the broker's whole retrying: an in-memory channel answers only after its subscribers have, and a sender
+    that gives up earlier has the remaining retries abandoned.
+    """
+    services = {name.replace("_", "-") for name in names()}
+    return max(trigger.delivery.longest_s for trigger in load(eventing, services).triggers) + MARGIN_S
+
+
+relay = operation("relay", wake=stay)

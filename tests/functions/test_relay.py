@@ -1,0 +1,115 @@
+"""relay: the log goes to the broker, each key in order, nothing is lost, and one relay works at a time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from functions.relay.main import CURSOR, EVENTING, post_timeout_s, relay
+from runtime.deps import Deps, close_deps, open_deps
+from runtime.http import Request
+from runtime.knative.store import session
+from runtime.settings import Settings
+from tests.conformance.subscriber import Subscriber
+from tests.knative.stage import Log, event
+
+POKE = next(route.path for route in relay.operation.routes)
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[Subscriber]:
+    async with Subscriber() as server:
+        yield server
+
+
+@pytest.fixture
+async def on_knative(settings: Settings, broker: Subscriber) -> AsyncIterator[Deps]:
+    opened = open_deps(replace(settings, broker_url=broker.url("default/default")))
+    yield opened
+    await close_deps(opened)
+
+
+@pytest.fixture
+def log(database_url: str) -> Log:
+    return Log(database_url)
+
+
+async def poke(deps: Deps) -> int:
+    return (await relay.operation.answer(Request("POST", POKE, {}), deps)).status
+
+
+async def test_it_sends_the_whole_log_once_and_each_key_in_order(
+    on_knative: Deps, broker: Subscriber, log: Log
+) -> None:
+    await log.write(*[event(f"key {n % 7}", n) for n in range(700)])
+    assert await poke(on_knative) == 204
+    assert len(broker.got) == 700
+    for key in range(7):
+        assert [got.event.sequence for got in broker.got if got.event.partitionkey == f"key {key}"] == list(
+            range(key, 700, 7)
+        )
+    await log.write(event("more", 701))
+    assert await poke(on_knative) == 204
+    assert len(broker.got) == 701
+
+
+async def test_an_outage_of_the_broker_delays_and_loses_nothing(on_knative: Deps, broker: Subscriber, log: Log) -> None:
+    broker.answers = [503] * 5
+    await log.write(*[event("k", n) for n in range(10)])
+    assert await poke(on_knative) == 204
+    assert list(dict.fromkeys(got.event.sequence for got in broker.got)) == list(range(10))
+    assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
+
+
+async def test_what_the_broker_calls_malformed_is_kept_as_a_dead_letter(
+    on_knative: Deps, broker: Subscriber, log: Log
+) -> None:
+    broker.answers = [400]
+    bad = event("k", 1)
+    await log.write(bad, event("k", 2))
+    assert await poke(on_knative) == 204
+    assert [got.event.sequence for got in broker.got] == [1, 2]
+    assert await log.rows("SELECT trigger, event_id, error_code FROM dead_letters") == [("relay", bad.id, 400)]
+
+
+async def test_a_second_relay_answers_at_once_and_the_first_sends_what_it_was_poked_for(
+    on_knative: Deps, broker: Subscriber, log: Log
+) -> None:
+    broker.hold = asyncio.Event()
+    await log.write(event("k", 1))
+    working = asyncio.create_task(poke(on_knative))
+    await broker.until(lambda got: len(got) == 1)
+    await log.write(event("other", 2))
+    assert await poke(on_knative) == 204
+    assert not working.done()
+    broker.hold.set()
+    assert await working == 204
+    assert Counter(got.event.sequence for got in broker.got) == {1: 1, 2: 1}
+
+
+async def test_while_another_process_relays_nothing_is_sent(
+    on_knative: Deps, broker: Subscriber, log: Log, database_url: str
+) -> None:
+    await log.write(event("k", 1))
+    async with session(database_url) as other:
+        assert await other.lock([CURSOR]) == [CURSOR]
+        working = asyncio.create_task(poke(on_knative))
+        done, _ = await asyncio.wait([working], timeout=0.3)
+        assert not done
+        assert not broker.got
+    await working
+    assert len(broker.got) == 1
+
+
+async def test_without_a_broker_it_has_nothing_to_do(settings: Settings, log: Log) -> None:
+    deps = open_deps(settings)
+    await log.write(event())
+    assert await poke(deps) == 204
+    assert not await log.rows("SELECT 1 FROM trigger_cursors")
+    await close_deps(deps)
+
+
+def test_its_post_waits_longer_than_the_broker_retries() -> None:
+    assert post_timeout_s(EVENTING) > 204 + 11 * 30
