@@ -144,7 +144,7 @@ def order_message(order_id: str, status: str, buyer_id: str = BUYER) -> Message:
         case "CONFIRMED":
             return OrderConfirmed(**money, payBy="2026-01-01T00:00:30.000000Z")
         case _:
-            return OrderPaid(**money, paymentId="p1")
+            return OrderPaid(**money, paymentId="00000000-0000-4000-8000-0000000000aa")
 
 
 def envelope(message: Message, key: str, sequence: int) -> CloudEvent:

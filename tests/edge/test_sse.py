@@ -3,11 +3,12 @@
 import asyncio
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from runtime.edge.news import FIREHOSE
 from runtime.settings import Settings
-from tests.edge.conftest import Edge, eventually, running
+from tests.edge.conftest import Edge, Stream, eventually, running
 
 
 async def test_a_new_listener_gets_a_snapshot_and_then_the_news(edge: Edge) -> None:
@@ -293,3 +294,15 @@ async def test_closing_the_hub_ends_every_stream_cleanly(edge: Edge) -> None:
     async with edge.stream("/sse/flash-sales") as refused:
         assert (await refused.next(comments=True)).retry is not None
         assert await refused.until_end() == []
+
+
+async def test_a_server_that_stops_does_not_wait_for_its_streams(edge_settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    async with httpx.AsyncClient(trust_env=False) as visitor:
+        async with running(edge_settings) as edge:
+            request = visitor.build_request("GET", edge.url + "/sse/flash-sales")
+            stream = Stream(await visitor.send(request, stream=True))
+            await stream.next()
+            stopping_at = loop.time()
+        assert loop.time() - stopping_at < 2
+        assert await stream.until_end() == []

@@ -130,7 +130,7 @@ async def test_a_products_stream_is_bounded(deps: Deps) -> None:
 
 
 async def test_money_has_its_place_among_its_orders_steps(deps: Deps) -> None:
-    failed = PaymentFailed(orderId=ORDER, paymentId="p", reason="DECLINED")
+    failed = PaymentFailed(orderId=ORDER, paymentId=ORDER, reason="DECLINED")
     canceled = OrderCanceled(orderId=ORDER, userId="7", reason="PAYMENT_DECLINED", previousStatus="CONFIRMED")
     await hear(deps, said(failed, ORDER, 3))
     await hear(deps, said(canceled, ORDER, 4))
