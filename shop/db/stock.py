@@ -85,8 +85,8 @@ async def raise_epoch(tx: Tx, locked: Level) -> int:
 
 
 async def buyers(tx: Tx, product_id: str) -> list[tuple[str, int]]:
-    """(buyer, units counted against the limit)."""
-    rows = await tx.rows("SELECT buyer_id, units FROM buyer_units WHERE product_id = %s AND units > 0", (product_id,))
+    """(buyer, units counted against the limit); 0 for one who gave them back."""
+    rows = await tx.rows("SELECT buyer_id, units FROM buyer_units WHERE product_id = %s", (product_id,))
     return [(buyer_id, units) for buyer_id, units in rows]
 
 

@@ -2,8 +2,8 @@
 The stock gate: Redis admits at most as many claims as there are units, each with a lease.
 
 It is fast and may be wrong; PostgreSQL decides (``shop.db.commit``). Keys, all in one slot: ``{gate}:p:<product>``
-(hash: epoch, left, limit, version), ``b:`` (buyer → units), ``c:`` (claim → qty, buyer, key), ``k:`` (key → claim),
-``z:`` (claim → lease's end, ms), ``{gate}:products``.
+(hash: epoch, left, limit, version), ``b:`` (buyer → units, 0 once given back), ``c:`` (claim → qty, buyer, key), ``k:``
+(key → claim), ``z:`` (claim → lease's end, ms), ``{gate}:products``.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,5 @@
 -- Gives claims back, each once: a claim the gate does not hold is nothing to it.
+-- Its buyer stays, with what is left, so that no memory answers a repeated request of one whose order was canceled.
 -- ARGV: pairs of product, claim. Returns how many were given back.
 local released = 0
 for at = 1, #ARGV, 2 do
@@ -10,9 +11,7 @@ for at = 1, #ARGV, 2 do
     redis.call('ZREM', '{gate}:z:' .. product, claim)
     redis.call('HINCRBY', '{gate}:p:' .. product, 'left', qty)
     redis.call('HINCRBY', '{gate}:p:' .. product, 'version', 1)
-    if redis.call('HINCRBY', '{gate}:b:' .. product, buyer, -qty) <= 0 then
-      redis.call('HDEL', '{gate}:b:' .. product, buyer)
-    end
+    redis.call('HINCRBY', '{gate}:b:' .. product, buyer, -qty)
     if key ~= '' then redis.call('HDEL', '{gate}:k:' .. product, key) end
     released = released + 1
   end

@@ -76,8 +76,6 @@ class Model:
         shelf.left += qty
         shelf.leases.discard(claim_id)
         shelf.buyers[buyer] = shelf.buyers.get(buyer, 0) - qty
-        if shelf.buyers[buyer] <= 0:
-            del shelf.buyers[buyer]
         shelf.keys.pop(key, None)
         return 1
 

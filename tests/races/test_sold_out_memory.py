@@ -51,6 +51,23 @@ async def test_a_winner_s_retry_gets_the_stored_reply_from_a_gate_that_was_made_
     await books.agree("1")
 
 
+async def test_a_buyer_whose_order_was_canceled_gets_the_stored_reply_after_sold_out_too(
+    client: Client, other: Client, books: Books
+) -> None:
+    """Without the buyers who gave their units back, in the gate's release and its rebuild: memory says sold out."""
+    await client.restock(1, 1)
+    first = await client.buy(user=1, key="mine")
+    await client.hear("settle", await released(client, first.body["orderId"]))
+    assert (await client.buy(user=2)).status == 200
+    for _ in range(2):
+        await sold_out_everywhere(client, other)
+        for till in (client, other):
+            again = await till.buy(user=1, key="mine")
+            assert (again.status, again.body) == (200, first.body)
+        await client.deps.redis.flushall()
+    await books.agree("1")
+
+
 async def test_a_unit_that_comes_back_is_sellable_at_every_till_within_200_ms_and_once(
     client: Client, other: Client, books: Books
 ) -> None:
