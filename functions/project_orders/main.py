@@ -8,8 +8,10 @@ from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.serve import Received, on, operation
 from shop.db.customers import Row, project
+from shop.event import is_id
 from shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
 from shop.money import minor_amount
+from shop.problem import Malformed
 
 Event = OrderCreated | OrderConfirmed | OrderPaid | OrderFulfilled | OrderCanceled
 STATUS: dict[type[Event], str] = {
@@ -35,6 +37,8 @@ class Projection:
 
 async def keep(event: Received[Any], deps: Deps) -> None:
     """Keep the order's newest sequence; twice, late and out of order end the same."""
+    if not is_id(event.data.orderId):  # it would fail everybody else's write with its own
+        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is no order's id.")
     row = row_of(event.data, event.envelope.sequence, event.envelope.time or deps.clock.now())
     await deps.one(Projection).rows.submit(row)
 
