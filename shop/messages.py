@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shop.event import CloudEvent, new_id, padded, schema_of
+
+# Checked when an event is read, so that one bad event cannot fail others that share its transaction.
+Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 _encode = msgspec.json.Encoder().encode
 _schema_of = cache(schema_of)
@@ -24,15 +27,15 @@ class Message(Struct, frozen=True, kw_only=True):
 class Line(Struct, frozen=True, kw_only=True):
     """One product of an order; ``price`` is per unit, a decimal in the order's currency."""
 
-    productId: str
+    productId: Id
     qty: int
     price: float
 
 
 class OrderCreated(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.created.v1"
-    orderId: str
-    userId: str
+    orderId: Id
+    userId: Id
     totalAmount: float
     currency: str
     items: list[Line]
@@ -42,8 +45,8 @@ class OrderCreated(Message, frozen=True, kw_only=True):
 
 class OrderConfirmed(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.confirmed.v1"
-    orderId: str
-    userId: str
+    orderId: Id
+    userId: Id
     totalAmount: float
     currency: str
     payBy: str
@@ -51,23 +54,23 @@ class OrderConfirmed(Message, frozen=True, kw_only=True):
 
 class OrderPaid(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.paid.v1"
-    orderId: str
-    userId: str
+    orderId: Id
+    userId: Id
     totalAmount: float
     currency: str
-    paymentId: str
+    paymentId: Id
 
 
 class OrderFulfilled(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.fulfilled.v1"
-    orderId: str
-    userId: str
+    orderId: Id
+    userId: Id
 
 
 class OrderCanceled(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.canceled.v1"
-    orderId: str
-    userId: str
+    orderId: Id
+    userId: Id
     reason: str
     previousStatus: str
 
@@ -76,24 +79,24 @@ class StockAdjusted(Message, frozen=True, kw_only=True):
     """``delta`` changes ``available``; ``reservations`` are the claims given back when ``reason`` is RELEASED."""
 
     TYPE = "ecommerce.inventory.stock.adjusted.v1"
-    productId: str
+    productId: Id
     delta: int
     available: int
     reason: str
-    reservations: list[str] = []
+    reservations: list[Id] = []
 
 
 class PaymentFailed(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.payment.payment.failed.v1"
-    orderId: str
-    paymentId: str
+    orderId: Id
+    paymentId: Id
     reason: str
 
 
 class RefundRequested(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.payment.refund.requested.v1"
-    orderId: str
-    paymentId: str
+    orderId: Id
+    paymentId: Id
     amount: float
     currency: str
     reason: str
@@ -101,16 +104,16 @@ class RefundRequested(Message, frozen=True, kw_only=True):
 
 class PaymentRefunded(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.payment.payment.refunded.v1"
-    orderId: str
-    paymentId: str
+    orderId: Id
+    paymentId: Id
     amount: float
     currency: str
 
 
 class FlashSaleStarted(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.pricing.flash_sale.started.v1"
-    saleId: str
-    productId: str
+    saleId: Id
+    productId: Id
     price: float
     currency: str
     startsAt: str
@@ -119,8 +122,8 @@ class FlashSaleStarted(Message, frozen=True, kw_only=True):
 
 class FlashSaleEnded(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.pricing.flash_sale.ended.v1"
-    saleId: str
-    productId: str
+    saleId: Id
+    productId: Id
 
 
 MESSAGES: tuple[type[Message], ...] = (
