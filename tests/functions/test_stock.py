@@ -68,22 +68,30 @@ async def test_a_reset_between_claim_and_commit_sells_neither_too_much_nor_too_l
 
 
 async def test_init_gives_a_product_its_first_stock_and_leaves_what_another_has(client: Client) -> None:
-    await client.rows("INSERT INTO products (product_id, sku, name, price_minor) VALUES ('9', 'NEW', 'New', 100) RETURNING 1")
+    await client.rows(
+        "INSERT INTO products (product_id, sku, name, price_minor) VALUES ('9', 'NEW', 'New', 100) RETURNING 1"
+    )
     assert (await client.ask("GET", "/api/v1/sync/stock/9")).status == 404
     first = await client.ask("POST", "/api/v1/sync/stock/init/9?stock=25")
     assert (first.status, first.body) == (200, {"productId": 9, "stock": 25})
     assert (await client.ask("POST", "/api/v1/sync/stock/init/9?stock=99")).body["stock"] == 25
-    assert await client.rows("SELECT delta, reason FROM inventory_adjustment WHERE product_id = '9'") == [(25, "INITIAL")]
+    assert await client.rows("SELECT delta, reason FROM inventory_adjustment WHERE product_id = '9'") == [
+        (25, "INITIAL")
+    ]
     assert (await client.buy(product=9)).status == 200
 
 
 async def test_init_without_a_number_gives_a_thousand_as_the_seed_does(client: Client) -> None:
-    await client.rows("INSERT INTO products (product_id, sku, name, price_minor) VALUES ('9', 'NEW', 'New', 100) RETURNING 1")
+    await client.rows(
+        "INSERT INTO products (product_id, sku, name, price_minor) VALUES ('9', 'NEW', 'New', 100) RETURNING 1"
+    )
     assert (await client.ask("POST", "/api/v1/sync/stock/init/9")).body["stock"] == 1000
 
 
 async def test_a_first_stock_given_by_many_at_once_is_given_once(client: Client) -> None:
-    await client.rows("INSERT INTO products (product_id, sku, name, price_minor) VALUES ('9', 'NEW', 'New', 100) RETURNING 1")
+    await client.rows(
+        "INSERT INTO products (product_id, sku, name, price_minor) VALUES ('9', 'NEW', 'New', 100) RETURNING 1"
+    )
     asked = (client.ask("POST", "/api/v1/sync/stock/init/9?stock=5") for _ in range(6))
     assert {answer.status for answer in await asyncio.gather(*asked)} <= {200, 503}
     assert await client.rows("SELECT delta FROM inventory_adjustment WHERE product_id = '9'") == [(5,)]
