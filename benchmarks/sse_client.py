@@ -57,6 +57,19 @@ async def listen(url: str, path: str, hear: Hear | None = None, cookie: str = ""
     return source
 
 
+async def send(url: str, method: str, path: str, body: Any = None) -> tuple[int, bytes, Any]:
+    """(status, head, decoded JSON) of one request; a client library would cost ten times as much."""
+    host, port = address(url)
+    raw = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\nContent-Length: {len(raw)}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(head.encode() + raw)
+    answer = await reader.read()
+    writer.close()
+    told, _, document = answer.partition(b"\r\n\r\n")
+    return int(told[9:12]), told, json.loads(document) if document else None
+
+
 def age_ms(at: str) -> float:
     """Since a moment that a process of this machine wrote down, RFC 3339."""
     return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() * 1000

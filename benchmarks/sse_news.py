@@ -19,12 +19,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
 import uvloop
 
 from benchmarks.machine import described
 from benchmarks.shop import shop
-from benchmarks.sse_client import age_ms, listen, percentiles
+from benchmarks.sse_client import age_ms, listen, percentiles, send
 from runtime.sale.machine import cpu_s
 
 PRODUCT = "2"  # has no limit per buyer
@@ -50,30 +49,28 @@ class Measured:
 
 async def measure(url: str, per_second: float, seconds: float, path: str) -> Measured:
     measured = Measured()
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, trust_env=False) as client:
-        await client.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock={UNITS}")
-        answer = await client.post("/api/v1/session", json={"userId": BUYER})
-        cookie = answer.headers["set-cookie"].split(";")[0]
-        stock = await listen(url, f"/sse/stock/{PRODUCT}", lambda event, data: measured.heard("stock", data))
-        async with asyncio.TaskGroup() as group:
-            began = time.monotonic()
-            for number in count():
-                due = began + number / per_second
-                if due > began + WARM_UP_S + seconds:
-                    break
-                await asyncio.sleep(due - time.monotonic())
-                measured.counting = due >= began + WARM_UP_S
-                group.create_task(_buy(client, url, path, cookie, measured))
-        stock.close()
+    await send(url, "PUT", f"/api/v1/sync/stock/{PRODUCT}/reset?stock={UNITS}")
+    _, head, _ = await send(url, "POST", "/api/v1/session", {"userId": BUYER})
+    cookie = head.decode().partition("set-cookie: ")[2].partition(";")[0]
+    stock = await listen(url, f"/sse/stock/{PRODUCT}", lambda event, data: measured.heard("stock", data))
+    async with asyncio.TaskGroup() as group:
+        began = time.monotonic()
+        for number in count():
+            due = began + number / per_second
+            if due > began + WARM_UP_S + seconds:
+                break
+            await asyncio.sleep(due - time.monotonic())
+            measured.counting = due >= began + WARM_UP_S
+            group.create_task(_buy(url, path, cookie, measured))
+    stock.close()
     return measured
 
 
-async def _buy(client: httpx.AsyncClient, url: str, path: str, cookie: str, measured: Measured) -> None:
+async def _buy(url: str, path: str, cookie: str, measured: Measured) -> None:
     order = {"productId": PRODUCT, "quantity": 1, "userId": BUYER}
-    answer = await client.post(f"/api/v1/{path}/purchase", json=order)
-    if answer.status_code not in (200, 202):
-        measured.refused[answer.status_code] += 1
+    status, _, bought = await send(url, "POST", f"/api/v1/{path}/purchase", order)
+    if status not in (200, 202):
+        measured.refused[status] += 1
         return
     caught_up, ended = False, asyncio.Event()
 
@@ -85,7 +82,7 @@ async def _buy(client: httpx.AsyncClient, url: str, path: str, cookie: str, meas
         if data.get("status") == "FULFILLED":
             ended.set()
 
-    source = await listen(url, f"/sse/orders/{answer.json()['orderId']}", hear, cookie)
+    source = await listen(url, f"/sse/orders/{bought['orderId']}", hear, cookie)
     try:
         async with asyncio.timeout(LAST_NEWS_S):
             await ended.wait()
