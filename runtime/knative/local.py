@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runtime.serve import Operation
 
 PUBLISH_S = 1.0
+READY_LOOK_S = 0.01
 PING_TIMEOUT_S = 60.0
 
 
@@ -92,6 +93,11 @@ class LocalKnative:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self._courier.close()
+
+    async def ready(self) -> None:
+        """Wait until every trigger is dispatched here, as it is where this is the only worker."""
+        while len(self._dispatcher.status()) < len(self.eventing.triggers) or not self.running:  # noqa: ASYNC110
+            await asyncio.sleep(READY_LOOK_S)
 
     @property
     def running(self) -> bool:

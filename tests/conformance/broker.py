@@ -1,0 +1,56 @@
+"""
+A broker under test. The suite says what Knative's default broker does; it runs against the local one, and against a
+cluster by another implementation of this protocol.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from runtime.deps import Deps
+from runtime.http import Request
+from runtime.knative import LocalKnative
+
+BROKER, SINK = "default", "dead-letters"
+Manifest = dict[str, Any]
+
+
+class BrokerUnderTest(Protocol):
+    """``host`` is where its subscribers have to listen to be reached."""
+
+    host: str
+
+    async def apply(self, manifests: Sequence[Manifest]) -> None:
+        """Returns when all of them are at work."""
+
+    async def send(self, headers: dict[str, str], body: bytes, *, to: str = BROKER) -> int:
+        """POST to the ingress of a Broker; the status."""
+
+
+class LocalBroker:
+    """The one in ``runtime/knative``."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, deps: Deps, directory: Path) -> None:
+        self._deps = deps
+        self._directory = directory
+        self._running: LocalKnative | None = None
+
+    async def apply(self, manifests: Sequence[Manifest]) -> None:
+        self._directory.mkdir(exist_ok=True)
+        (self._directory / "all.yaml").write_text(yaml.safe_dump_all(manifests), "utf-8")
+        self._running = LocalKnative({}, self._directory, self._deps, validate=lambda event: None)
+        await self._running.start()
+        await self._running.ready()
+
+    async def send(self, headers: dict[str, str], body: bytes, *, to: str = BROKER) -> int:
+        assert self._running is not None
+        request = Request("POST", f"/broker/default/{to}", headers, body)
+        return (await self._running.ingress(request, "default", to)).status
+
+    async def stop(self) -> None:
+        if self._running is not None:
+            await self._running.stop()

@@ -1,0 +1,91 @@
+"""What a conformance test plays with: the broker under test, and a server for every subscriber and for dead letters."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import cloudevents
+from runtime.deps import close_deps, open_deps
+from runtime.settings import Settings
+from shop.event import CloudEvent
+from tests.conformance.broker import BROKER, SINK, BrokerUnderTest, LocalBroker, Manifest
+from tests.conformance.subscriber import Subscriber
+
+Apply = Callable[..., Awaitable[None]]
+Send = Callable[[CloudEvent], Awaitable[None]]
+
+
+@pytest.fixture
+async def broker(settings: Settings, tmp_path: Path) -> AsyncIterator[BrokerUnderTest]:
+    deps = open_deps(settings)
+    local = LocalBroker(deps, tmp_path / "eventing")
+    yield local
+    await local.stop()
+    await close_deps(deps)
+
+
+@pytest.fixture
+async def subscriber(broker: BrokerUnderTest) -> AsyncIterator[Subscriber]:
+    """Of every Trigger, each at its own path."""
+    async with Subscriber(broker.host) as server:
+        yield server
+
+
+@pytest.fixture
+async def sink(broker: BrokerUnderTest) -> AsyncIterator[Subscriber]:
+    """Where dead letters go."""
+    async with Subscriber(broker.host) as server:
+        yield server
+
+
+@pytest.fixture
+def apply(broker: BrokerUnderTest, subscriber: Subscriber, sink: Subscriber) -> Apply:
+    """Triggers by name with what their spec adds, on a broker with two quick retries; other manifests as they are."""
+
+    async def make(*others: Manifest, **triggers: dict[str, Any]) -> None:
+        manifests = [_broker(sink)]
+        for name, spec in triggers.items():
+            if "delivery" in spec:
+                spec["delivery"].setdefault("deadLetterSink", {"uri": sink.url(SINK)})
+            manifests.append(_trigger(name, subscriber.url(name), spec))
+        await broker.apply([*manifests, *others])
+
+    return make
+
+
+@pytest.fixture
+def send(broker: BrokerUnderTest) -> Send:
+    """An event into the broker, which has to take it."""
+
+    async def post(event: CloudEvent) -> None:
+        status = await broker.send(*cloudevents.binary(event))
+        assert status == 202
+
+    return post
+
+
+def _broker(sink: Subscriber) -> Manifest:
+    delivery = {
+        "deadLetterSink": {"uri": sink.url(SINK)},
+        "retry": 2,
+        "backoffPolicy": "exponential",
+        "backoffDelay": "PT0.05S",
+    }
+    metadata = {"name": BROKER, "annotations": {"eventing.knative.dev/broker.class": "MTChannelBasedBroker"}}
+    return {
+        "apiVersion": "eventing.knative.dev/v1",
+        "kind": "Broker",
+        "metadata": metadata,
+        "spec": {"delivery": delivery},
+    }
+
+
+def _trigger(name: str, uri: str, spec: dict[str, Any]) -> Manifest:
+    return {
+        "apiVersion": "eventing.knative.dev/v1",
+        "kind": "Trigger",
+        "metadata": {"name": name},
+        "spec": {"broker": BROKER, "subscriber": {"uri": uri}, **spec},
+    }

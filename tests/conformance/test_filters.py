@@ -1,0 +1,66 @@
+"""Which events reach a Trigger's subscriber."""
+
+from typing import Any
+
+import pytest
+
+from shop.event import CloudEvent
+from tests.conformance.conftest import Apply, Send
+from tests.conformance.subscriber import Subscriber
+
+SENT = CloudEvent(
+    id="e-1", source="/here/orders", type="order.created.v1", subject="42", extensions={"orderstatus": "pending"}
+)
+LAST = CloudEvent(id="last", source="/test", type="last")
+ALL_OF_IT = {"exact": {"type": "last"}}
+
+PASS: list[dict[str, Any]] = [
+    {},
+    {"filter": {"attributes": {}}},
+    {"filter": {"attributes": {"type": "order.created.v1"}}},
+    {"filter": {"attributes": {"type": "order.created.v1", "orderstatus": "pending"}}},
+    {"filter": {"attributes": {"orderstatus": ""}}},
+    {"filters": []},
+    {"filters": [{"exact": {"type": "order.created.v1"}}]},
+    {"filters": [{"prefix": {"type": "order."}}, {"suffix": {"type": ".v1"}}]},
+    {"filters": [{"prefix": {"source": "/here"}}]},
+    {"filters": [{"any": [{"exact": {"type": "other"}}, {"exact": {"subject": "42"}}]}]},
+    {"filters": [{"all": [{"exact": {"id": "e-1"}}, {"not": {"exact": {"orderstatus": "confirmed"}}}]}]},
+    {"filters": [{"not": {"exact": {"missing": "x"}}}]},
+    {"filters": [{"not": {"any": [{"prefix": {"type": "other."}}, {"suffix": {"type": ".v2"}}]}}]},
+    {"filter": {"attributes": {"type": "other"}}, "filters": [{"exact": {"type": "order.created.v1"}}]},
+    {"filters": [{"exact": {"type": "order.created.v1", "orderstatus": "pending"}}]},
+]
+FAIL: list[dict[str, Any]] = [
+    {"filter": {"attributes": {"type": "Order.Created.v1"}}},
+    {"filter": {"attributes": {"type": "order.created.v1", "orderstatus": "confirmed"}}},
+    {"filter": {"attributes": {"missing": ""}}},
+    {"filter": {"attributes": {"dataschema": ""}}},
+    {"filters": [{"exact": {"type": "order.created"}}]},
+    {"filters": [{"prefix": {"type": "created"}}]},
+    {"filters": [{"suffix": {"type": ".v2"}}]},
+    {"filters": [{"exact": {"missing": "x"}}]},
+    {"filters": [{"prefix": {"missing": "x"}}]},
+    {"filters": [{"exact": {"type": "order.created.v1"}}, {"exact": {"subject": "43"}}]},
+    {"filters": [{"any": [{"exact": {"type": "other"}}, {"exact": {"subject": "43"}}]}]},
+    {"filters": [{"all": [{"exact": {"id": "e-1"}}, {"exact": {"id": "e-2"}}]}]},
+    {"filters": [{"not": {"exact": {"type": "order.created.v1"}}}]},
+    {"filter": {"attributes": {"type": "order.created.v1"}}, "filters": [{"exact": {"type": "other"}}]},
+]
+
+
+@pytest.mark.parametrize(("specs", "wanted"), [(PASS, True), (FAIL, False)], ids=["pass", "fail"])
+async def test_a_filter_lets_through_what_knatives_does(
+    apply: Apply, send: Send, subscriber: Subscriber, specs: list[dict[str, Any]], wanted: bool
+) -> None:
+    triggers = {f"t{at}": spec for at, spec in enumerate(specs)}
+    await apply(**triggers, everything={})
+    await send(SENT)
+    await send(LAST)
+    await subscriber.until(lambda got: sum(g.path == "/everything" for g in got) == 2)
+    if wanted:
+        await subscriber.until(
+            lambda got: {g.path for g in got if g.event.id == SENT.id} >= {f"/{t}" for t in triggers}
+        )
+    heard = {got.path.lstrip("/") for got in subscriber.got if got.event.id == SENT.id} - {"everything"}
+    assert heard == (triggers.keys() if wanted else set())

@@ -1,0 +1,23 @@
+"""PingSource: an event at each tick, straight to the sink."""
+
+from tests.conformance.conftest import Apply
+from tests.conformance.subscriber import Subscriber
+
+
+async def test_a_ping_source_sends_its_data_at_each_tick(apply: Apply, subscriber: Subscriber) -> None:
+    spec = {
+        "schedule": "* * * * * *",
+        "timezone": "Europe/Berlin",
+        "contentType": "application/json",
+        "data": '{"sweep": true}',
+        "sink": {"uri": subscriber.url("sweep")},
+    }
+    source = {"apiVersion": "sources.knative.dev/v1", "kind": "PingSource", "metadata": {"name": "often"}, "spec": spec}
+    await apply(source)
+    await subscriber.until(lambda got: len(got) >= 2)
+    first, second = (got.event for got in subscriber.got[:2])
+    assert first.type == "dev.knative.sources.ping"
+    assert first.source == "/apis/v1/namespaces/default/pingsources/often"
+    assert first.data == b'{"sweep": true}'
+    assert first.datacontenttype == "application/json"
+    assert first.id != second.id
