@@ -1,11 +1,13 @@
 """order.created (PENDING) → stock held, order.confirmed | order.canceled"""
 
+from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.serve import Received, on, operation
 from runtime.till import Till
 from runtime.watch import metrics
 from shop.db import orders
 from shop.decision import Denied, Intent
+from shop.event import is_id
 from shop.gate import Answer
 from shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, StockAdjusted
 from shop.order import Order
@@ -21,7 +23,7 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
     Raises:
         Unavailable: gate or database is away, or an earlier try of this order holds a claim: the broker retries.
     """
-    order = await _find(deps, event.data.orderId)
+    order = await deps.one(Found).orders.submit(event.data.orderId)
     if order.status != "PENDING":
         return
     till = deps.one(Till)
@@ -39,12 +41,21 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
             await till.refuse(Intent(order=order, waiting=True, refused="STOCK_LOST"))
 
 
-async def _find(deps: Deps, order_id: str) -> Order:
-    async with deps.db.transaction() as tx:
-        order = await orders.find(tx, order_id)
-    if order is None:
-        raise Malformed("unknown-order", f"There is no order {order_id}; its event cannot be from this shop.")
-    return order
+class Found:
+    """Orders whose events come together are read together; one per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._db = deps.share("reserve").db
+        self.orders: Batcher[str, Order] = Batcher(self._find)
+
+    async def _find(self, order_ids: list[str]) -> list[Order | Exception]:
+        async with self._db.transaction(pipelined=True) as tx:
+            found = await orders.find_all(tx, [order_id for order_id in order_ids if is_id(order_id)])
+        return [found.get(order_id) or _unknown(order_id) for order_id in order_ids]
+
+
+def _unknown(order_id: str) -> Malformed:
+    return Malformed("unknown-order", f"There is no order {order_id[:64]}; its event cannot be from this shop.")
 
 
 reserve = operation(

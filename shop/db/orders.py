@@ -72,6 +72,11 @@ async def locked(tx: Tx, order_ids: Iterable[str]) -> dict[str, Order]:
     return by_id(await tx.rows(SELECT + " FOR UPDATE OF o", (list(order_ids),)))
 
 
+async def find_all(tx: Tx, order_ids: Sequence[str]) -> dict[str, Order]:
+    """Those of the orders that there are, by id."""
+    return by_id(await tx.rows(SELECT, (list(order_ids),)))
+
+
 def cause_of(order: Order) -> Cause:
     """Why an order that a request made exists."""
     return Cause(order.correlation_id, None, order.traceparent)
