@@ -1,0 +1,87 @@
+"""All that a shop remembers, without ids, times and the order of things: two runs of one script must agree on it."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from tests.client import Client
+
+# What each table comes to. A buyer stands for its orders; an event is named by its aggregate and its place there.
+TABLES = {
+    "products": "SELECT product_id, sku, price_minor FROM products",
+    "stock": "SELECT product_id, available, buyer_limit, version FROM stock",
+    "inventory_adjustment": "SELECT product_id, delta, reason FROM inventory_adjustment",
+    "flash_sales": "SELECT sale_id, product_id, price_minor, status FROM flash_sales",
+    "sale_calendar": "SELECT version FROM sale_calendar",
+    "orders": "SELECT buyer_id, path, status, cancel_reason, total_minor, currency, version, pay_by IS NULL,"
+    " claim_id IS NULL FROM orders",
+    "order_items": "SELECT buyer_id, line, product_id, qty, price_minor FROM order_items JOIN orders USING (order_id)",
+    "claims": "SELECT state FROM claims",
+    "buyer_units": "SELECT product_id, buyer_id, units FROM buyer_units",
+    "idempotency_keys": "SELECT buyer_id, k.status FROM idempotency_keys k JOIN orders USING (order_id)",
+    "payments": "SELECT buyer_id, p.status, amount_minor, p.currency FROM payments p JOIN orders USING (order_id)",
+    "orders_by_customer": "SELECT customer_id, status, total_minor, currency, sequence, ordered_at IS NULL"
+    " FROM orders_by_customer",
+    "outbox": "SELECT type, coalesce(buyer_id, partitionkey), extensions ->> 'sequence'"
+    " FROM outbox LEFT JOIN orders ON order_id::text = partitionkey",
+    "consumed": "SELECT c.operation, type, coalesce(buyer_id, partitionkey), extensions ->> 'sequence' FROM consumed c"
+    " JOIN outbox o ON o.id = c.event_id LEFT JOIN orders ON order_id::text = partitionkey",
+    "trigger_backlog": "SELECT trigger, partitionkey FROM trigger_backlog",
+    "trigger_cursors": "SELECT trigger FROM trigger_cursors",
+    "dead_letters": "SELECT trigger, type, event::text FROM dead_letters",
+    "charges": "SELECT buyer_id, c.status, c.amount_minor, c.currency FROM simulated_gateway.charges c"
+    " JOIN payments p ON payment_id::text = idempotency_key JOIN orders USING (order_id)",
+    "behaviour": "SELECT mode, share FROM simulated_gateway.behaviour",
+}
+LEFT_OUT = {"schema_migrations", "ping_ticks"}  # of the machine, not of the script
+NAMES = """
+    SELECT tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+"""
+State = dict[str, Counter[Any]]
+
+
+async def final_state(client: Client) -> State:
+    """Every table, every product's gate, and what each live stream says last."""
+    there = {name for (name,) in await client.rows(NAMES)}
+    assert there - LEFT_OUT <= TABLES.keys(), f"say what is compared of {there - LEFT_OUT - TABLES.keys()}"
+    state: State = {name: Counter(await client.rows(sql)) for name, sql in TABLES.items() if name in there}
+    buyers = dict(await client.rows("SELECT order_id::text, buyer_id FROM orders"))
+    return state | {"gate": await _gate(client.deps.redis), "streams": await _streams(client.deps.redis, buyers)}
+
+
+async def _gate(redis: Any) -> Counter[Any]:
+    shelves: Counter[Any] = Counter()
+    for product in sorted(name.decode() for name in await redis.smembers("{gate}:products")):
+        left, limit = await redis.hmget(f"{{gate}}:p:{product}", ["left", "limit"])
+        units = await redis.hgetall(f"{{gate}}:b:{product}")
+        buyers = sorted((buyer.decode(), int(n)) for buyer, n in units.items())
+        leases = await redis.zcard(f"{{gate}}:z:{product}")
+        shelves[product, int(left), int(limit), tuple(buyers), leases] += 1
+    return shelves
+
+
+async def _streams(redis: Any, buyers: dict[str, str]) -> Counter[Any]:
+    """The newest entry of each; what came too late for its stream was refused, so older ones may be missing."""
+    newest: Counter[Any] = Counter()
+    async for key in redis.scan_iter("news:*", _type="stream"):
+        *where, what = key.decode().split(":")
+        ((entry, fields),) = await redis.xrevrange(key, count=1)
+        news = msgspec.json.decode(fields[b"d"])
+        said = {name: value for name, value in news.items() if name not in ("at", "orderId", "traceparent", "payBy")}
+        about = (*where, buyers.get(what, what), entry.decode(), fields[b"e"].decode())
+        newest[(*about, json.dumps(said, sort_keys=True))] += 1
+    return newest
+
+
+def differences(plain: State, other: State) -> dict[str, tuple[list[Any], list[Any]]]:
+    """By name: what only the one has, what only the other."""
+    return {
+        name: (
+            sorted((plain[name] - other[name]).elements(), key=repr),
+            sorted((other[name] - plain[name]).elements(), key=repr),
+        )
+        for name in plain
+        if plain[name] != other[name]
+    }

@@ -1,0 +1,172 @@
+"""A whole shop in this process: every operation, the eventing of the product, and a crowd that follows a script."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from runtime.deps import Deps
+from runtime.host import EVENTING
+from runtime.knative import LocalKnative
+from shop.db.audit import snapshot, unsettled
+from tests.client import Client, until
+from tests.flows.hands import Hands
+from tests.turned_clock import TurnedClock
+
+WITHIN_S = 20.0
+
+
+@dataclass
+class SmallShop:
+    client: Client
+    hands: Hands
+    clock: TurnedClock
+
+    async def follow_the_script(self) -> None:
+        """Every kind of purchase and of end, one after the other, so that each run decides the same."""
+        for step in (self.bought, self.canceled, self.declined, self.expired, self.sold_out, self.over_the_limit):
+            await step()
+        await self.at_rest()
+        await self.hands.let_go()
+        await self.at_rest()
+
+    async def bought(self) -> None:
+        """On each path, the last with two products; each request comes twice."""
+        for user, path in ((1, "sync"), (2, "async")):
+            first, again = [await self.client.buy(user=user, qty=2, key="k", path=path) for _ in range(2)]
+            assert first.body == again.body
+        for _ in range(2):
+            await self.order(3, {1: 1, 2: 2})
+        for user in (1, 2, 3):
+            await self.ends(user, "FULFILLED")
+
+    async def canceled(self) -> None:
+        """Before its money is asked for, and after it was taken."""
+        with self.hands.holding("pay"):
+            await self.client.buy(user=4)
+            await self.cancel(4)
+        with self.hands.holding("fulfil"):
+            await self.client.buy(user=5)
+            await self.ends(5, "PAID")
+            await self.cancel(5)
+        await self.pays(4, None)
+        await self.pays(5, "REFUNDED")
+
+    async def declined(self) -> None:
+        await self.gateway("decline")
+        await self.client.buy(user=6, path="async")
+        await self.ends(6, "CANCELED")
+        await self.gateway("approve")
+
+    async def expired(self) -> None:
+        """While the gateway is down, so that nobody knows whether it was charged."""
+        await self.gateway("fail")
+        await self.client.buy(user=7)
+        await self.pays(7, "INTENDED")
+        with self.hands.holding("pay"):
+            await until(self._pay_is_idle, WITHIN_S)
+            self.clock.turn(31)
+            self.client.deps.poke("expire")
+            await self.ends(7, "CANCELED")
+            await self.gateway("approve")
+            await self.pays(7, "VOIDED")
+
+    async def sold_out(self) -> None:
+        """For one at the gate, for one in the queue; then a unit comes back and is sold to another."""
+        await self.at_rest()  # what was given back before is back
+        await self.client.restock(1, 1)
+        with self.hands.holding("fulfil"):
+            assert (await self.client.buy(user=8)).status == 200
+            assert (await self.client.buy(user=9)).status == 409
+            await self.client.buy(user=10, path="async")
+            await self.ends(10, "CANCELED")
+            await self.ends(8, "PAID")
+            await self.cancel(8)
+        await until(self._nine_buys, WITHIN_S)
+        await self.ends(9, "FULFILLED")
+
+    async def over_the_limit(self) -> None:
+        await self.client.restock(1, 5)
+        for path in ("sync", "async"):
+            await self.client.buy(user=11, qty=2, path=path)
+            await self.has(11, {"sync": 1, "async": 2}[path])
+
+    async def order(self, user: int, items: dict[int, int]) -> None:
+        body = {"userId": user, "items": [{"productId": product, "qty": qty} for product, qty in items.items()]}
+        answer = await self.client.ask("POST", "/api/v1/orders", body, idempotency_key="cart")
+        assert answer.status == 201, answer
+
+    async def cancel(self, user: int) -> None:
+        (order_id,) = await self.client.row("SELECT order_id::text FROM orders WHERE buyer_id = %s", str(user))
+        answer = await self.client.ask("POST", f"/api/v1/orders/{order_id}/cancel")
+        assert (answer.status, answer.body["status"]) == (200, "CANCELED")
+
+    async def gateway(self, mode: str) -> None:
+        assert (await self.client.ask("PUT", "/api/v1/payments/simulator", {"mode": mode})).status == 200
+
+    async def ends(self, user: int, status: str) -> None:
+        """Waits until the buyer's one order has come that far."""
+        await self._holds("SELECT 1 FROM orders WHERE buyer_id = %s AND status = %s", str(user), status)
+
+    async def has(self, user: int, count: int) -> None:
+        """Waits until so many orders of the buyer have an end."""
+        ended = "SELECT 1 FROM orders WHERE buyer_id = %s AND status IN ('FULFILLED', 'CANCELED') HAVING count(*) = %s"
+        await self._holds(ended, str(user), count)
+
+    async def pays(self, user: int, status: str | None) -> None:
+        """Waits until the payment of the buyer's one order stands so; None for no payment."""
+        sql = "SELECT 1 FROM orders LEFT JOIN payments p USING (order_id) WHERE buyer_id = %s AND p.status"
+        await self._holds(f"{sql} IS NOT DISTINCT FROM %s", str(user), status)
+
+    async def at_rest(self) -> None:
+        """Waits until everything that was said has been heard."""
+        await until(self._at_rest, WITHIN_S)
+
+    async def _at_rest(self) -> bool:
+        return self.hands.empty and not await asyncio.to_thread(self._under_way) and self.hands.empty
+
+    def _under_way(self) -> bool:
+        with snapshot(self.client.deps.settings.database_url) as connection:
+            return bool(unsettled(connection, self.clock.now()))
+
+    async def _pay_is_idle(self) -> bool:
+        return not self.hands.under_way["pay"]
+
+    async def _nine_buys(self) -> bool:
+        return (await self.client.buy(user=9)).status == 200
+
+    async def _holds(self, sql: str, *params: Any) -> None:
+        await until(lambda: self.client.row(sql, *params), WITHIN_S)
+
+
+@asynccontextmanager
+async def opened(deps: Deps, clock: TurnedClock, hands: Hands) -> AsyncIterator[SmallShop]:
+    """The shop on ``deps``, its broker running."""
+    client = Client(deps)
+    knative = LocalKnative(client.operations, EVENTING, deps, deliver=hands.wrap)
+    deps.committed = knative.wake
+    for operation in client.operations.values():
+        if operation.wake is not None:
+            own = deps.share(operation.name, operation.connections)
+            deps.pokes.register(operation.name, _waking(operation.wake, own))
+    await knative.start()
+    try:
+        await until(lambda: _reads(client, len(knative.eventing.triggers)), WITHIN_S)
+        yield SmallShop(client, hands, clock)
+    finally:
+        await deps.pokes.close()
+        await knative.stop()
+
+
+def _waking(wake: Callable[[Deps], Any], own: Deps) -> Callable[[], Any]:
+    return lambda: wake(own)
+
+
+async def _reads(client: Client, triggers: int) -> bool:
+    try:
+        return bool((await client.row("SELECT count(*) FROM trigger_cursors")) == (triggers,))
+    except psycopg.Error:
+        return False
