@@ -36,6 +36,7 @@ class Deps:
         db: this operation's share of the connection pool.
         pokes: who is awake in this process because something is due.
         committed: tells who reads the log that there is something new.
+        closing: what to finish before connections end.
         ending: what to call before a server waits for its requests to end: live streams never would by themselves.
     """
 
@@ -49,6 +50,7 @@ class Deps:
     new_id: Callable[[], str] = new_id
     made: dict[Any, Any] = field(default_factory=dict)
     ending: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def poke(self, operation: str) -> None:
         """Wake an operation that has something due; returns at once."""
@@ -102,6 +104,8 @@ def deps_of_loop() -> Deps:
 
 
 async def close_deps(deps: Deps) -> None:
-    """End every connection."""
+    """Finish what must be, and end every connection."""
+    for finish in deps.closing:
+        await finish()
     await deps.redis.aclose(close_connection_pool=True)  # a pool given to a client is not the client's to close
     await deps.pool.close()

@@ -58,8 +58,9 @@ class Till:
         self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
         self._rebuilding: dict[str, asyncio.Task[bool]] = {}
         self._won: list[tuple[str, str]] = []
-        self._confirming = False
+        self._confirming: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        deps.closing.append(self._close)
 
     async def ring_up(self, intent: Intent, wish_key: str) -> Outcome | Answer:
         """
@@ -140,9 +141,8 @@ class Till:
     def _note(self, intent: Intent, outcome: Outcome) -> None:
         if isinstance(outcome, Held):
             if not self._confirming:
-                self._confirming = True
                 self._deps.poke("expire")
-                asyncio.get_running_loop().call_later(CONFIRM_AFTER_S, self._confirm)
+                self._confirming = asyncio.get_running_loop().call_later(CONFIRM_AFTER_S, self._confirm)
             self._won += [(line.product_id, str(outcome.order.claim_id)) for line in outcome.order.lines]
         elif intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
             for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
@@ -152,10 +152,16 @@ class Till:
         await self.rebuilt(product_id, wrong_epoch)
 
     def _confirm(self) -> None:
-        self._confirming = False
+        self._confirming = None
         won, self._won = self._won, []
         if won:  # no claim took them along
             self._soon(partial(self.gate.confirm, won))
+
+    async def _close(self) -> None:
+        if self._confirming:
+            self._confirming.cancel()
+            self._confirm()
+        await asyncio.gather(*self._tasks)
 
     def _soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.get_running_loop().create_task(_quietly(work))
