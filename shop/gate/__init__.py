@@ -78,9 +78,12 @@ class Gate:
 
     async def confirm(self, claims: Iterable[tuple[str, str]]) -> None:
         """End the leases of (product, claim) pairs that PostgreSQL has committed."""
-        pipe = self._redis.pipeline(transaction=False)
+        of_product: dict[str, list[str]] = {}
         for product_id, claim_id in claims:
-            pipe.zrem(f"{{gate}}:z:{product_id}", claim_id)
+            of_product.setdefault(product_id, []).append(claim_id)
+        pipe = self._redis.pipeline(transaction=False)
+        for product_id, ended in of_product.items():
+            pipe.zrem(f"{{gate}}:z:{product_id}", *ended)  # a command for each claim cost a fifth of checkout
         await pipe.execute()
 
     async def release(self, claims: Iterable[tuple[str, str]]) -> int:
