@@ -1,0 +1,89 @@
+"""What the buyers were told, held against PostgreSQL and against what the shop answers now."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from runtime.sale.ask import ask_all
+from tests.faults.crowd import FLASH, NO, SHELF, Buyer
+
+ENDS = ("FULFILLED", "CANCELED")
+ORDERS = """
+    SELECT order_id::text, buyer_id, status, path,
+           (SELECT json_object_agg(product_id, qty) FROM order_items i WHERE i.order_id = o.order_id) AS items
+    FROM orders o WHERE buyer_id = ANY(%s)
+"""
+OPEN = "SELECT count(*) FROM orders WHERE status NOT IN ('FULFILLED', 'CANCELED')"
+Row = dict[str, Any]
+
+
+def open_orders(database_url: str) -> int:
+    """Orders that have no end yet; -1 where PostgreSQL does not answer."""
+    try:
+        with psycopg.connect(database_url, connect_timeout=5) as connection:
+            row = connection.execute(OPEN).fetchone()
+            return row[0] if row else -1
+    except psycopg.OperationalError:
+        return -1
+
+
+def dead_letters(database_url: str) -> list[Row]:
+    """Nobody sends anything broken in these rounds: whatever was given up was given up wrongly."""
+    with psycopg.connect(database_url, row_factory=dict_row) as connection:
+        return connection.execute("SELECT trigger, type, event_id, error_code, error_data FROM dead_letters").fetchall()
+
+
+def broken(database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
+    """
+    One row for each promise that was not kept.
+
+    An answer that named an order is kept by an order of that buyer with these goods that came to an end; a key has one
+    order; what is sold out for a buyer is not bought by it; an order that nobody was told of is nobody's.
+    """
+    orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
+    told = {order_id for buyer in buyers for _, order_id in buyer.told}
+    rows = [row for buyer in buyers for row in _of_buyer(buyer, orders)]
+    untold = [order for order in orders.values() if order["order_id"] not in told and order["status"] != "CANCELED"]
+    return rows + [{"broken": "an order that its buyer was never told of", **order} for order in untold]
+
+
+async def told_otherwise(url: str, database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
+    """Orders of which the shop's door says something else than its tables."""
+    orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
+    answers = await ask_all(url, [("GET", f"/api/v1/orders/{order_id}") for order_id in orders], 4)
+    rows = []
+    for order, (status, document) in zip(orders.values(), answers, strict=True):
+        shown = (document or {}).get("status"), str((document or {}).get("userId"))
+        if status != 200 or shown != (order["status"], order["buyer_id"]):
+            rows.append({"broken": "the door tells another story", "answer": status, "shown": shown, **order})
+    return rows
+
+
+def _of_buyer(buyer: Buyer, orders: dict[str, Row]) -> Iterable[Row]:
+    about = {"user": buyer.user, "key": buyer.key, "path": buyer.path, "told": buyer.told, "end": buyer.end}
+    if buyer.end not in ("taken", *NO):
+        yield {"broken": "no end answer, or one that nobody should get", **about}
+    if len({order_id for _, order_id in buyer.told}) > 1:
+        yield {"broken": "one key, two orders", **about}
+    if buyer.told and buyer.end in NO:
+        yield {"broken": "sold, and then sold out under the same key", **about}
+    order = orders.get(buyer.order_id) if buyer.told else None
+    if buyer.told and (order is None or order["buyer_id"] != str(buyer.user) or order["path"] != buyer.path):
+        yield {"broken": "no such order of this buyer", "order": order, **about}
+    if order is not None and order["items"] != _goods(buyer):
+        yield {"broken": "other goods", "order": order, **about}
+    if order is not None and order["status"] not in ENDS:
+        yield {"broken": "accepted without an end", "order": order, **about}
+    if order is not None and buyer.canceled and order["status"] != buyer.canceled:
+        yield {"broken": f"told {buyer.canceled} when it canceled", "order": order, **about}
+
+
+def _goods(buyer: Buyer) -> dict[str, int]:
+    return {str(FLASH): buyer.qty} | ({str(SHELF): 1} if buyer.path == "orders" else {})
+
+
+def _orders(database_url: str, users: set[str]) -> dict[str, Row]:
+    with psycopg.connect(database_url, row_factory=dict_row) as connection:
+        return {row["order_id"]: row for row in connection.execute(ORDERS, (list(users),))}

@@ -1,0 +1,212 @@
+"""
+Kills each of the shop's processes in turn during a sale, many times, and proves after each that nothing was lost.
+
+    python -m tests.faults.rounds [--rounds 50] [--seed S] [--workers 2]
+
+Exit status 1 at the first round that is not clean, with the offending rows; its data directory is kept.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from secrets import randbelow
+from statistics import median
+from typing import Any
+
+from runtime.audit import audit
+from tests.faults import promises
+from tests.faults.crowd import FLASH, SHELF, Buyer, Crowd, invent
+from tests.faults.victims import Shop, strike
+from tests.stack.running_shop import eventually
+
+VICTIMS = ("host", "postgres", "redis", "redis emptied", "supervisor", "everything")
+BUYERS, UNITS, SHELF_UNITS = 600, 200, 120
+PROBED = 3  # a product of which nobody else buys
+SETTLE_S = 90.0
+MOODS = (("approve", 0.0), ("approve", 0.0), ("decline", 0.2), ("timeout", 0.3), ("fail", 0.3))
+
+
+@dataclass
+class Round:
+    """
+    One sale with one death in it.
+
+    Args:
+        killed_at: buyers that had their end answer by then.
+        recovered_s: from the kill to the first order committed by what was started in the victim's place.
+        settled_s: from the last buyer's end answer to the last order's end.
+        late: units that were left, and that latecomers could buy.
+        findings: rows that should not be; empty when clean.
+    """
+
+    number: int
+    victim: str
+    mood: str
+    killed_at: int = 0
+    recovered_s: float = 0.0
+    settled_s: float = 0.0
+    took_s: float = 0.0
+    late: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    noted: Counter[str] = field(default_factory=Counter)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+
+
+async def play(shop: Shop, number: int, victim: str, random: Random, buyers: int = BUYERS, units: int = UNITS) -> Round:
+    """One round on a running shop; the shop runs again at its end."""
+    began = time.monotonic()
+    mood, share = random.choice(MOODS)
+    told = Round(number, victim, mood)
+    people = invent(buyers, number * 1_000_000, random)
+    async with Crowd(shop.url, random) as crowd:
+        await _open(crowd, units, mood, share)
+        buying = asyncio.create_task(crowd.buy(people))
+        await crowd.until_served(random.randrange(int(buyers * 0.7)))
+        told.killed_at = crowd.served
+        told.recovered_s = await _killed(shop, crowd, victim, random, number)
+        await buying
+        await crowd.insist("PUT", "/api/v1/payments/simulator", {"mode": "approve", "share": 1.0})
+        told.settled_s = await _settled(shop)
+        told.findings += _audited(shop)
+        if not told.findings:
+            late = await _latecomers(shop, crowd, number)
+            told.late = sum(buyer.end == "taken" for buyer in late)
+            people += late
+            await _settled(shop)
+            told.findings += _audited(shop) + promises.broken(shop.running.database_url, people)
+            told.findings += await promises.told_otherwise(shop.url, shop.running.database_url, people)
+            told.findings += promises.dead_letters(shop.running.database_url)
+        told.noted = crowd.noted
+    told.ends = Counter(buyer.end for buyer in people)
+    told.took_s = time.monotonic() - began
+    return told
+
+
+async def _open(crowd: Crowd, units: int, mood: str, share: float) -> None:
+    await crowd.insist("PUT", "/api/v1/payments/simulator", {"mode": mood, "share": share})
+    for product, stock in ((FLASH, units), (SHELF, SHELF_UNITS), (PROBED, 100)):
+        await crowd.insist("PUT", f"/api/v1/sync/stock/{product}/reset?stock={stock}")
+
+
+async def _killed(shop: Shop, crowd: Crowd, victim: str, random: Random, number: int) -> float:
+    """Kills, waits for the replacement, and buys something; the seconds that took."""
+    killed = time.monotonic()
+    replaced = strike(shop, victim, random)
+    await asyncio.to_thread(eventually, replaced, f"another {victim} runs", SETTLE_S)
+    body = {"productId": PROBED, "quantity": 1, "userId": number * 1_000_000 + 999_999}
+    await crowd.insist("POST", "/api/v1/sync/purchase", body)
+    return time.monotonic() - killed
+
+
+async def _settled(shop: Shop) -> float:
+    """Waits until every order has its end; the audit then says what has none."""
+    began = time.monotonic()
+    while time.monotonic() - began < SETTLE_S:
+        if await asyncio.to_thread(promises.open_orders, shop.running.database_url) == 0:
+            break
+        await asyncio.sleep(0.1)
+    return time.monotonic() - began
+
+
+def _audited(shop: Shop) -> list[dict[str, Any]]:
+    report = audit(shop.running.database_url, shop.running.redis_url, settle_timeout_s=SETTLE_S)
+    return [{"audit": found.check, "holds": found.holds, **row} for found in report.findings for row in found.rows]
+
+
+async def _latecomers(shop: Shop, crowd: Crowd, number: int) -> list[Buyer]:
+    """Buy whatever is left, one unit each, and one more: nothing is undersold, and the last hears "sold out"."""
+    stock = (await crowd.insist("GET", f"/api/v1/sync/stock/{FLASH}"))["stock"]
+    late = [Buyer(number * 1_000_000 + 500_000 + n, f"late-{number}-{n}", "sync", 1) for n in range(stock + 1)]
+    for some in (late[:-1], late[-1:]):
+        await crowd.buy(some)
+    for buyer in late[:-1]:
+        if buyer.end == "sold-out":
+            buyer.end = "sold out, though a unit was left"
+    if late[-1].end == "taken":
+        late[-1].end = "sold, though none was left"
+    return late
+
+
+def run(
+    rounds: int, seed: int, data: Path, workers: int, victims: Sequence[str], say: Callable[[str], None], **sizes: int
+) -> list[Round]:
+    """Rounds on one shop, until one is not clean; ``sizes`` as in ``play``."""
+    random = Random(seed)
+    say(f"seed {seed}: starting a shop with {workers} worker{'s' * (workers > 1)} on {data}")
+    shop = Shop(data, workers)
+    played: list[Round] = []
+    try:
+        for number in range(1, rounds + 1):
+            victim = victims[(number - 1) % len(victims)]
+            played.append(asyncio.run(play(shop, number, victim, random, **sizes)))
+            say(line(played[-1], rounds))
+            if played[-1].findings:
+                break
+    finally:
+        shop.stop()
+    return played
+
+
+def line(told: Round, rounds: int) -> str:
+    """One round for people."""
+    ends = ", ".join(f"{n} {end}" for end, n in told.ends.most_common())
+    noted = ", ".join(f"{n}× {what}" for what, n in told.noted.most_common() if not what.startswith("409 "))
+    verdict = "clean" if not told.findings else f"NOT CLEAN: {len(told.findings)} rows"
+    return (
+        f"{told.number:3}/{rounds} {told.victim:13} gateway {told.mood:7} killed at {told.killed_at:3} buyers,"
+        f" next order {told.recovered_s:5.2f} s · {ends} · {noted or 'no error seen'} · all ended"
+        f" {told.settled_s:4.1f} s later · {told.took_s:5.1f} s · {verdict}"
+    )
+
+
+def summary(played: Sequence[Round]) -> str:
+    """A table by victim, in Markdown."""
+    rows = [
+        "| killed | rounds | back after: p50 | max | all ended after: p50 | max | not clean |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for victim in dict.fromkeys(told.victim for told in played):
+        its = [told for told in played if told.victim == victim]
+        back, ended = [told.recovered_s for told in its], [told.settled_s for told in its]
+        rows.append(
+            f"| {victim} | {len(its)} | {median(back):.2f} s | {max(back):.2f} s | {median(ended):.1f} s"
+            f" | {max(ended):.1f} s | {sum(bool(told.findings) for told in its)} |"
+        )
+    return "\n".join(rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.rounds", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--buyers", type=int, default=BUYERS)
+    parser.add_argument("--units", type=int, default=UNITS)
+    parser.add_argument("--victims", default=",".join(VICTIMS), help="in turn; default: %(default)s")
+    asked = parser.parse_args()
+    seed = randbelow(2**32) if asked.seed is None else asked.seed
+    data = Path(tempfile.mkdtemp(prefix="faults-")) / "shop"
+    began = time.monotonic()
+    victims, sizes = asked.victims.split(","), {"buyers": asked.buyers, "units": asked.units}
+    played = run(asked.rounds, seed, data, asked.workers, victims, lambda said: print(said, flush=True), **sizes)
+    print(f"\n{len(played)} rounds in {time.monotonic() - began:.0f} s, seed {seed}\n\n{summary(played)}")
+    for row in played[-1].findings:
+        print(json.dumps(row, default=str))
+    if played[-1].findings:
+        print(f"\nnot clean; its data and logs: {data.parent}")
+        return 1
+    shutil.rmtree(data.parent)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
