@@ -48,8 +48,8 @@ async def claim(gate: Gate, *lines: tuple[str, int], user: str = "9", key: str =
     return claim_id
 
 
-async def released(client: Client, **order: int) -> CloudEvent:
-    order_id = (await client.buy(**order)).body["orderId"]
+async def released(client: Client, user: int, qty: int = 1) -> CloudEvent:
+    order_id = (await client.buy(user=user, qty=qty)).body["orderId"]
     await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")
     return (await client.log(ADJUSTED))[-1]
 
@@ -105,7 +105,7 @@ async def settled(settlement: Settlement, gate: Gate) -> None:
 
 
 async def test_a_claim_on_several_products_ends_on_all_of_them(client: Client, gate: Gate) -> None:
-    for product in (1, 2, 3):
+    for product in ("1", "2", "3"):
         await client.restock(product, 10)
     await claim(gate, ("1", 1), ("2", 2), ("3", 3))
     settlement = Settlement(client.deps)

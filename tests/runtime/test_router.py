@@ -1,0 +1,70 @@
+"""One table of all routes: each request finds one operation, or a clear no."""
+
+import pytest
+
+from runtime import registry
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from runtime.router import Router
+from runtime.serve import Operation, get, matched, post
+
+
+async def nothing(request: Request, deps: Deps) -> Reply:
+    return Reply()
+
+
+ROUTES = Router(
+    [
+        Operation("shelf", [get("/shelf/{id}", nothing), post("/shelf/{id}/books/{book}", nothing)]),
+        Operation("desk", [get("/desk", nothing), post("/desk", nothing), get("/shelf/first", nothing)]),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation", "params"),
+    [
+        ("GET", "/desk", "desk", {}),
+        ("GET", "/shelf/7", "shelf", {"id": "7"}),
+        ("GET", "/shelf/first", "desk", {}),
+        ("GET", "/shelf/{id}", "shelf", {"id": "{id}"}),
+        ("POST", "/shelf/é/books/b c", "shelf", {"id": "é", "book": "b c"}),
+    ],
+)
+def test_a_request_finds_its_operation_and_its_values(
+    method: str, path: str, operation: str, params: dict[str, str]
+) -> None:
+    found = ROUTES.find(method, path)
+    assert found
+    assert (found[0].operation.name, found[1]) == (operation, params)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/desk/", "/Desk", "/shelf", "/shelf/", "/shelf//", "/shelf/7/", "/shelf/a\0b", "/shelf/a\nb", ""]
+)
+def test_a_path_that_is_nobody_s_finds_nobody(path: str) -> None:
+    assert ROUTES.find("GET", path) is None
+    assert ROUTES.methods(path) == []
+
+
+def test_a_path_of_another_method_says_which() -> None:
+    assert ROUTES.find("PUT", "/desk") is None
+    assert ROUTES.methods("/desk") == ["GET", "POST"]
+    assert ROUTES.methods("/shelf/7/books/8") == ["POST"]
+
+
+def test_two_operations_with_one_route_stop_the_start() -> None:
+    for path in ("/desk", "/shelf/{id}"):
+        twice = [Operation("one", [get(path, nothing)]), Operation("other", [get(path, nothing)])]
+        with pytest.raises(ValueError, match=f"GET {path.replace('{', '.')[:6]}"):
+            Router(twice)
+
+
+def test_the_shop_s_operations_share_no_route() -> None:
+    Router(registry.load_all().values())
+
+
+def test_a_placeholder_takes_one_segment_and_no_nothing() -> None:
+    assert matched("/a/{x}/c", "/a/b/c") == {"x": "b"}
+    assert matched("/a/{x}/c", "/a//c") is None
+    assert matched("/a/{x}", "/a/b/c") is None
