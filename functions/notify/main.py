@@ -22,7 +22,7 @@ from shop.messages import (
 )
 
 OPEN_S = 24 * 3600
-ENDED_S = 15 * 60  # a queued sale leaves a hundred thousand refused orders behind; PostgreSQL still knows each
+ENDED_S = 5 * 60  # a queued sale leaves a hundred thousand refused orders behind; PostgreSQL still knows each
 
 
 async def order_created(event: Received[OrderCreated], deps: Deps) -> None:
