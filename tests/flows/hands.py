@@ -7,26 +7,46 @@ from contextlib import contextmanager
 from random import Random
 
 from runtime.knative.config import Trigger
-from runtime.knative.delivery import DONE, Outcome
+from runtime.knative.delivery import Outcome
 from runtime.knative.trigger import Deliver
 from shop.event import CloudEvent
+from tests.knative.double import Double
 
 DELAY_S = 0.1
-AGAIN_S = 0.05
 
 
 class Hands:
-    """Delivers as the broker does, but holds back what it is told to hold."""
+    """
+    Delivers as the broker does, but holds back what it is told to hold.
+
+    Attributes:
+        tried: per trigger, each attempt's event.
+        arrived: per trigger, each event that was heard to the end, in the order in which that happened.
+    """
 
     def __init__(self) -> None:
         self.under_way: Counter[str] = Counter()
+        self.tried: defaultdict[str, list[CloudEvent]] = defaultdict(list)
+        self.arrived: defaultdict[str, list[CloudEvent]] = defaultdict(list)
         self._held: dict[str, asyncio.Event] = {}
-        self._real: Deliver
 
     def wrap(self, real: Deliver) -> Deliver:
         """LocalKnative's ``deliver``."""
-        self._real = real
-        return self.deliver
+
+        async def deliver(trigger: Trigger, event: CloudEvent) -> Outcome:
+            while trigger.name in self._held:
+                await self._held[trigger.name].wait()
+            self.under_way[trigger.name] += 1
+            self.tried[trigger.name].append(event)
+            try:
+                outcome = await real(trigger, event)
+            finally:
+                self.under_way[trigger.name] -= 1
+            if outcome.verdict == "done":
+                self.arrived[trigger.name].append(event)
+            return outcome
+
+        return deliver
 
     @contextmanager
     def holding(self, trigger: str) -> Iterator[None]:
@@ -38,19 +58,8 @@ class Hands:
             del self._held[trigger]
             released.set()
 
-    async def deliver(self, trigger: Trigger, event: CloudEvent) -> Outcome:
-        while trigger.name in self._held:
-            await self._held[trigger.name].wait()
-        self.under_way[trigger.name] += 1
-        try:
-            return await self._real(trigger, event)
-        finally:
-            self.under_way[trigger.name] -= 1
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is left in them."""
-        return not any(self.under_way.values())
+    async def empty(self) -> None:
+        """Waits until nothing is left in them."""
 
     async def let_go(self) -> None:
         """Deliver what was kept for the end."""
@@ -61,37 +70,35 @@ class BadHands(Hands):
     Delivers every event twice, each time after a delay of its own, and half of them the second time at the very end.
 
     The broker is told "done" at once, so neither its order nor its retries protect anybody.
-
-    Attributes:
-        arrived: per trigger, what came in, in this order.
-        refused: what an operation would have sent to the dead letters.
     """
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__()
-        self.arrived: defaultdict[str, list[CloudEvent]] = defaultdict(list)
-        self.refused: list[tuple[str, CloudEvent, Outcome]] = []
-        self._random = random
+        self.double = Double(seed, copies=1, delay_s=DELAY_S)
+        self._dice = Random(seed)
         self._late: list[tuple[Trigger, CloudEvent]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._once: Deliver
 
-    async def deliver(self, trigger: Trigger, event: CloudEvent) -> Outcome:
-        self._send(trigger, event)
-        if self._random.random() < 0.5:
-            self._send(trigger, event)
-        else:
-            self._late.append((trigger, event))
-        return DONE
+    def wrap(self, real: Deliver) -> Deliver:
+        self._once = once = self.double(super().wrap(real))
 
-    @property
-    def empty(self) -> bool:
-        return not self._tasks
+        async def deliver(trigger: Trigger, event: CloudEvent) -> Outcome:
+            if self._dice.random() < 0.5:
+                await once(trigger, event)
+            else:
+                self._late.append((trigger, event))
+            return await once(trigger, event)
+
+        return deliver
+
+    async def empty(self) -> None:
+        await self.double.quiet()
 
     async def let_go(self) -> None:
         late, self._late = self._late, []
-        self._random.shuffle(late)
+        self._dice.shuffle(late)
         for trigger, event in late:
-            self._send(trigger, event)
+            await self._once(trigger, event)
 
     def out_of_order(self, trigger: str) -> int:
         """How often an event came first after one of its key with a higher sequence."""
@@ -103,16 +110,3 @@ class BadHands(Hands):
             newest[event.partitionkey] = max(newest.get(event.partitionkey, 0), event.sequence)
             seen.add(event.id)
         return late
-
-    def _send(self, trigger: Trigger, event: CloudEvent) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry(trigger, event, self._random.random() * DELAY_S))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, trigger: Trigger, event: CloudEvent, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
-        while (outcome := await super().deliver(trigger, event)).verdict == "again":  # noqa: ASYNC110  # a broker's backoff
-            await asyncio.sleep(AGAIN_S * (1 + self._random.random()))
-        self.arrived[trigger.name].append(event)
-        if outcome.verdict == "never":
-            self.refused.append((trigger.name, event, outcome))

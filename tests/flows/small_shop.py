@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -24,6 +25,7 @@ class SmallShop:
     client: Client
     hands: Hands
     clock: TurnedClock
+    knative: LocalKnative
 
     async def follow_the_script(self) -> None:
         """Every kind of purchase and of end, one after the other, so that each run decides the same."""
@@ -126,7 +128,11 @@ class SmallShop:
         await until(self._at_rest, WITHIN_S)
 
     async def _at_rest(self) -> bool:
-        return self.hands.empty and not await asyncio.to_thread(self._under_way) and self.hands.empty
+        await self.hands.empty()
+        delivered = sum(map(len, self.hands.tried.values()))
+        under_way = await asyncio.to_thread(self._under_way)
+        await self.hands.empty()
+        return not under_way and sum(map(len, self.hands.tried.values())) == delivered
 
     def _under_way(self) -> bool:
         with snapshot(self.client.deps.settings.database_url) as connection:
@@ -143,10 +149,17 @@ class SmallShop:
 
 
 @asynccontextmanager
-async def opened(deps: Deps, clock: TurnedClock, hands: Hands) -> AsyncIterator[SmallShop]:
-    """The shop on ``deps``, its broker running."""
+async def opened(
+    deps: Deps, clock: TurnedClock, hands: Hands, eventing: Path = EVENTING, **instead: Any
+) -> AsyncIterator[SmallShop]:
+    """
+    The shop on ``deps``, its broker running.
+
+    Args:
+        instead: what the broker calls in the place of the operation of that name.
+    """
     client = Client(deps)
-    knative = LocalKnative(client.operations, EVENTING, deps, deliver=hands.wrap)
+    knative = LocalKnative({**client.operations, **instead}, eventing, deps, deliver=hands.wrap)
     deps.committed = knative.wake
     for operation in client.operations.values():
         if operation.wake is not None:
@@ -155,7 +168,7 @@ async def opened(deps: Deps, clock: TurnedClock, hands: Hands) -> AsyncIterator[
     await knative.start()
     try:
         await until(lambda: _reads(client, len(knative.eventing.triggers)), WITHIN_S)
-        yield SmallShop(client, hands, clock)
+        yield SmallShop(client, hands, clock, knative)
     finally:
         await deps.pokes.close()
         await knative.stop()
