@@ -30,6 +30,11 @@ EVENTING = Path(__file__).parent.parent / "eventing"
 DATABASE_CONNECTIONS = 28  # of PostgreSQL's 40, shared by all workers
 
 
+class WrongMethod(Problem):
+    status = 405
+    title = "Method not allowed"
+
+
 class Host:
     """
     An ASGI application: operations by their routes, ``/broker/<namespace>/<name>``, health and metrics; all else is
@@ -70,7 +75,9 @@ class Host:
                 return await self._ingress(scope, receive, namespace, name)
         methods = self._router.methods(path)
         if methods:
-            return Reply(405, headers=(("allow", ", ".join(methods)),))
+            reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} answers {', '.join(methods)} only."))
+            reply.headers = (*reply.headers, ("allow", ", ".join(methods)))
+            return reply
         if path.startswith("/api/") and not scope["path"].startswith(EDGE_API):
             return reply_of(NotFound("no-such-route", f"Nothing answers {scope['method']} {path[:200]}."))
         return None
