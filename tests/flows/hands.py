@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from random import Random
 
 from runtime.knative.config import Trigger
-from runtime.knative.delivery import Outcome
+from runtime.knative.delivery import DONE, Outcome
 from runtime.knative.trigger import Deliver
 from shop.event import CloudEvent
-from tests.knative.double import Double
 
 DELAY_S = 0.1
+AGAIN_S = 0.05
 
 
 class Hands:
@@ -70,35 +70,54 @@ class BadHands(Hands):
     Delivers every event twice, each time after a delay of its own, and half of them the second time at the very end.
 
     The broker is told "done" at once, so neither its order nor its retries protect anybody.
+
+    Attributes:
+        refused: what a consumer would have sent to the dead letters.
     """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.double = Double(seed, copies=1, delay_s=DELAY_S)
+        self.refused: list[tuple[str, CloudEvent, Outcome]] = []
         self._dice = Random(seed)
         self._late: list[tuple[Trigger, CloudEvent]] = []
-        self._once: Deliver
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deliver: Deliver
 
     def wrap(self, real: Deliver) -> Deliver:
-        self._once = once = self.double(super().wrap(real))
+        self._deliver = super().wrap(real)
 
         async def deliver(trigger: Trigger, event: CloudEvent) -> Outcome:
+            self._send(trigger, event)
             if self._dice.random() < 0.5:
-                await once(trigger, event)
+                self._send(trigger, event)
             else:
                 self._late.append((trigger, event))
-            return await once(trigger, event)
+            return DONE
 
         return deliver
 
     async def empty(self) -> None:
-        await self.double.quiet()
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
 
     async def let_go(self) -> None:
         late, self._late = self._late, []
         self._dice.shuffle(late)
         for trigger, event in late:
-            await self._once(trigger, event)
+            self._send(trigger, event)
+
+    def _send(self, trigger: Trigger, event: CloudEvent) -> None:
+        delay_s = self._dice.uniform(0, DELAY_S)
+        task = asyncio.get_running_loop().create_task(self._carry(trigger, event, delay_s))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, trigger: Trigger, event: CloudEvent, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        while (outcome := await self._deliver(trigger, event)).verdict == "again":  # noqa: ASYNC110
+            await asyncio.sleep(AGAIN_S)
+        if outcome.verdict == "never":
+            self.refused.append((trigger.name, event, outcome))
 
     def out_of_order(self, trigger: str) -> int:
         """How often an event came first after one of its key with a higher sequence."""

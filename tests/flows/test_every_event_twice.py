@@ -64,7 +64,7 @@ async def test_every_event_twice_late_and_out_of_order_comes_to_the_same_end(
         state = await final_state(shop.client)
         report = await asyncio.to_thread(audit, settings.database_url, settings.redis_url, settle_timeout_s=10)
     assert differences(plain, state) == {}
-    assert (report.findings, hands.double.given_up) == ([], [])
+    assert (report.findings, hands.refused) == ([], [])
     _were_bad(hands, state)
 
 
