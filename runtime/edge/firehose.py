@@ -11,9 +11,10 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from runtime.edge.news import FIREHOSE, News, id_of
+from runtime.edge.news import COUNT_KEY, FIREHOSE, News, id_of
 
 log = logging.getLogger(__name__)
+NUMBER = b"n"
 BLOCK_S = 20
 COUNT = 512
 CONNECT_S = 2.0
@@ -63,20 +64,25 @@ async def _resumed(redis: Redis, place: Place | None) -> Place:
     run_id = str((await redis.info("server"))["run_id"])
     if place is not None and place.run_id == run_id:
         return place
-    newest: Any = await redis.xrevrange(FIREHOSE, count=1)
-    return Place(run_id, newest[0][0].decode(), int(newest[0][1][b"n"])) if newest else Place(run_id, "0-0", 0)
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.xrevrange(FIREHOSE, count=1)
+        pipe.get(COUNT_KEY)
+        newest, number = await pipe.execute()
+    return Place(run_id, newest[0][0].decode() if newest else "0-0", int(number or 0))
 
 
 async def _read(redis: Redis, place: Place) -> AsyncGenerator[list[News] | None, None]:
     while True:
         reply: Any = await redis.xread({FIREHOSE: place.id}, count=COUNT, block=int(BLOCK_S * 1000))
         entries = reply[0][1] if reply else []
-        if entries:
+        place.id = entries[-1][0].decode() if entries else place.id
+        ours = [fields for _, fields in entries if NUMBER in fields]
+        if ours:
             expected = place.number + 1
-            place.id, place.number = entries[-1][0].decode(), int(entries[-1][1][b"n"])
-            if int(entries[0][1][b"n"]) != expected:
+            place.number = int(ours[-1][NUMBER])
+            if int(ours[0][NUMBER]) != expected:
                 yield None
-        yield [_news(fields) for _, fields in entries]
+        yield [_news(fields) for fields in ours]
 
 
 def _news(fields: dict[bytes, bytes]) -> News:

@@ -16,7 +16,7 @@ from runtime.watch.tracing import span
 from shop.problem import Problem
 
 log = logging.getLogger(__name__)
-READY_S = 2.0
+READY_S = 1.0
 SLICE = 256  # deliveries in one turn of the loop
 PACE_S = 0.02  # between two states of one product
 PACE_SHARE = 8  # a product's fan-out takes at most one part in so many of the loop's time
@@ -111,8 +111,7 @@ class Hub:
     async def close(self) -> None:
         """Ends every stream, so that a server can stop; the clients come again, here or elsewhere."""
         self.closed = True
-        for listener in self._everyone():
-            listener.outlet.end()
+        self._end_all()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -129,6 +128,10 @@ class Hub:
                 listener.outlet.end()
             elif not listener.joining:
                 listener.restart(snapshot)
+
+    def _end_all(self) -> None:
+        for listener in self._everyone():
+            listener.outlet.end()
 
     def _everyone(self) -> list[Listener]:
         return [listener for listeners in self._topics.values() for listener in listeners]
@@ -150,6 +153,9 @@ class Hub:
                         reading.set()
                     else:
                         await self._tell(item)
+        except Exception:
+            log.exception("live streams begin anew")
+            self._end_all()
         finally:
             if self._reading is reading:
                 self._reading = None

@@ -15,6 +15,7 @@ START: Id = (0, 0)
 BIGGEST = 2**63 - 1
 
 FIREHOSE = "news"
+COUNT_KEY = "news:count"  # of the firehose's entries, ever
 ORDER_KEY = "news:order:"
 STOCK_KEY = "news:stock:"
 SALES_KEY = "news:flash-sales"

@@ -6,26 +6,26 @@ from redis.exceptions import ResponseError
 
 from runtime.batch import Batcher
 from runtime.deps import Deps
-from runtime.edge.news import FIREHOSE, News, dashed
+from runtime.edge.news import COUNT_KEY, FIREHOSE, News, dashed
 from shop.problem import Malformed
 
 STREAM_MAX = 1_000
 FIREHOSE_MAX = 10_000
 STALE = "equal or smaller"
 
-# KEYS: the firehose, then one stream for each news. ARGV: MAXLEN of the firehose and of a stream, then id, event, data,
-# buyer, traceparent and seconds to live (0: for ever) of each. Every first write gets the firehose's next number, so
-# that who reads it notices what was trimmed before it was read.
+# KEYS: the firehose, its count, then one stream for each news. ARGV: MAXLEN of the firehose and of a stream, then of
+# each news id, event, data, buyer, traceparent and seconds to live (0: for ever). Every first write gets the firehose's
+# next number, so that who reads it notices what was trimmed before it was read.
 TELL = """
 local told = {}
-for i = 2, #KEYS do
-  local at = 3 + (i - 2) * 6
+for i = 3, #KEYS do
+  local at = 3 + (i - 3) * 6
   local id, event, data, lasts = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
   local added = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[2], id, 'e', event, 'd', data)
   if type(added) == 'table' and added.err then
     told[#told + 1] = added.err
   else
-    local number = redis.call('INCR', KEYS[1] .. ':count')
+    local number = redis.call('INCR', KEYS[2])
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'n', number, 'k', KEYS[i], 'i', id, 'e', event, 'd', data,
                'b', ARGV[at + 3], 't', ARGV[at + 4])
     if lasts > 0 then redis.call('EXPIRE', KEYS[i], lasts) end
@@ -56,7 +56,7 @@ class Publisher:
         return await self._batch.submit(news)
 
     async def _write(self, batch: list[News]) -> Sequence[bool | Exception]:
-        keys = [FIREHOSE, *(news.key for news in batch)]
+        keys = [FIREHOSE, COUNT_KEY, *(news.key for news in batch)]
         args: list[str | bytes | int] = [FIREHOSE_MAX, STREAM_MAX]
         for news in batch:
             args += (dashed(news.id), news.event, news.data, news.buyer_id, news.traceparent, news.lasts_s)

@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
-from runtime.edge.news import FIREHOSE
+from runtime.edge.news import COUNT_KEY, FIREHOSE
 from runtime.settings import Settings
+from runtime.stack.valkey import Valkey
 from tests.edge.conftest import Edge, Stream, eventually, running
 
 
@@ -258,12 +260,57 @@ async def test_news_lost_with_redis_data_are_a_gap_and_a_snapshot_for_everybody(
         assert news.id == "13-0"
 
 
+async def test_a_redis_that_was_restarted_is_a_gap_and_a_snapshot_for_everybody(
+    edge_settings: Settings, tmp_path: Path
+) -> None:
+    valkey = Valkey(tmp_path / "v", tmp_path, tmp_path / "log")
+    valkey.prepare()
+    valkey.spawn()
+    valkey.wait_ready()
+    try:
+        async with running(replace(edge_settings, redis_url=valkey.url)) as edge:
+            await edge.add_product(available=10, version=4)
+            async with edge.stream("/sse/stock/1") as stream, edge.stream("/sse/flash-sales") as sales:
+                assert [(await one.next()).event for one in (stream, sales)] == ["snapshot", "snapshot"]
+                await edge.set_stock(7, 5)
+                valkey.stop()
+                valkey.spawn()
+                valkey.wait_ready()
+                assert [(await stream.next()).event for _ in range(2)] == ["gap", "snapshot"]
+                assert [(await sales.next()).event for _ in range(2)] == ["gap", "snapshot"]
+                await edge.tell_stock(6, 6)
+                assert (await stream.next()).data["available"] == 6
+    finally:
+        valkey.stop()
+
+
+async def test_what_others_write_into_our_stream_disturbs_nobody(edge: Edge) -> None:
+    await edge.add_product(version=1)
+    async with edge.stream("/sse/stock/1") as stream:
+        await stream.next()
+        await edge.deps.redis.xadd(FIREHOSE, {"unheard": "of"})
+        await edge.tell_stock(999, 2)
+        assert (await stream.next()).id == "2-0"
+
+
+async def test_a_reader_that_fails_for_no_known_reason_sends_its_clients_to_come_again(edge: Edge) -> None:
+    await edge.add_product(version=1)
+    async with edge.stream("/sse/stock/1") as stream:
+        await stream.next()
+        await edge.deps.redis.xadd(FIREHOSE, {"n": "no number"})
+        assert await stream.until_end() == []
+    async with edge.stream("/sse/stock/1") as stream:
+        await stream.next()
+        await edge.tell_stock(999, 2)
+        assert (await stream.next()).id == "2-0"
+
+
 async def test_news_trimmed_before_they_were_read_are_a_gap_and_a_snapshot(edge: Edge) -> None:
     await edge.add_product(available=10, version=4)
     async with edge.stream("/sse/stock/1") as stream:
         await stream.next()
         await edge.set_stock(3, 20)
-        await edge.deps.redis.set(FIREHOSE + ":count", 50)
+        await edge.deps.redis.set(COUNT_KEY, 50)
         await edge.tell_stock(2, 21)
         assert [(await stream.next()).event for _ in range(3)] == ["gap", "snapshot", "stock"]
 
