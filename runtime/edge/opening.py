@@ -9,7 +9,7 @@ from runtime.edge.history import History
 from runtime.edge.hub import Hub, Listener
 from runtime.edge.news import SALES, START, Id, News, Topic, id_of, order_topic, stock_topic
 from runtime.edge.session import spend_ticket
-from runtime.edge.snapshot import Snapshots
+from runtime.edge.snapshot import Snapshots, order_news
 from runtime.http import Request
 from shop.problem import Forbidden, NotFound, Unauthorized
 
@@ -64,49 +64,49 @@ async def asking_buyer(request: Request, deps: Deps) -> str | None:
     return await buyer_of(request, deps)
 
 
-async def check_owner(topic: Topic, buyer_id: str | None, deps: Deps) -> None:
-    """
-    Raises:
-        Unauthorized: nobody known asks.
-        NotFound: there is no such order.
-        Forbidden: it is another buyer's.
-    """
-    if buyer_id is None:
-        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a fresh ticket.")
-    order = await deps.one(Snapshots).order(topic)
-    if order is None:
-        raise NotFound("unknown-order", "There is no such order.")
-    if order.buyer_id != buyer_id:
-        raise Forbidden("not-your-order", "This order is another buyer's.")
-
-
-async def opening(listener: Listener, last: str | None, deps: Deps) -> Opening:
+async def opening(listener: Listener, last: str | None, deps: Deps, buyer_id: str | None = None) -> Opening:
     """
     Joins the hub first and reads afterwards, so that nothing falls between; on any error the listener has left again.
 
     Args:
         last: the client's last id as it says, None where it has none.
+        buyer_id: who asks; an order's stream is its buyer's alone.
 
     Raises:
+        Unauthorized: the stream is an order's, and nobody known asks.
         NotFound: there is no such product or order.
+        Forbidden: the order is another buyer's.
         Unavailable: PostgreSQL cannot be reached.
     """
     hub = deps.one(Hub)
+    topic = listener.topic
+    if topic.kind == "order" and buyer_id is None:
+        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a fresh ticket.")
     try:
         await hub.join(listener)
-        return await _caught_up(listener.topic, last, deps)
+        order = await _own_order(topic, buyer_id, deps) if topic.kind == "order" else None
+        return await _caught_up(topic, last, order, deps)
     except BaseException:
         hub.leave(listener)
         raise
 
 
-async def _caught_up(topic: Topic, last: str | None, deps: Deps) -> Opening:
+async def _own_order(topic: Topic, buyer_id: str | None, deps: Deps) -> News:
+    order = await deps.one(Snapshots).order(topic)
+    if order is None:
+        raise NotFound("unknown-order", "There is no such order.")
+    if order.buyer_id != buyer_id:
+        raise Forbidden("not-your-order", "This order is another buyer's.")
+    return order_news(topic, order)
+
+
+async def _caught_up(topic: Topic, last: str | None, snapshot: News | None, deps: Deps) -> Opening:
     last_id = id_of(last) if last is not None else None
     wants_history = last_id is not None or (last is None and topic.kind == "order")
     missed = await deps.one(History).after(topic, last_id or START) if wants_history else None
     if last_id is not None and missed is not None and missed.lost is None:
         return Opening(None, tuple(missed.news), missed.news[-1].id if missed.news else last_id)
-    snapshot = await deps.one(Snapshots).of(topic)
+    snapshot = snapshot or await deps.one(Snapshots).of(topic)
     if snapshot is None:
         raise NotFound(f"unknown-{topic.kind}", f"There is no such {topic.kind}.")
     if last is not None:

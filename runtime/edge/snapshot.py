@@ -33,7 +33,7 @@ class Snapshots:
             Unavailable: PostgreSQL cannot be reached.
         """
         now = await self._batch.submit(topic)
-        return _order_news(topic, now) if isinstance(now, OrderNow) else now
+        return order_news(topic, now) if isinstance(now, OrderNow) else now
 
     async def order(self, topic: Topic) -> OrderNow | None:
         """The order itself, e.g. to see whose it is; raises as ``of``."""
@@ -92,7 +92,8 @@ def _stock_news(now: StockNow) -> News:
     return News(stock_topic(now.product_id).key, (now.version, 0), "snapshot", encode(data))
 
 
-def _order_news(topic: Topic, now: OrderNow) -> News:
+def order_news(topic: Topic, now: OrderNow) -> News:
+    """An order's present state."""
     return News(topic.key, (now.version, 0), "snapshot", encode(_order(now)))
 
 

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from runtime.deps import Deps
 from runtime.edge.hub import Hub, Listener, gap
 from runtime.edge.news import Topic, encode, frame
-from runtime.edge.opening import Opening, asking_buyer, check_owner, last_id_in, opening, topic_of
+from runtime.edge.opening import Opening, asking_buyer, last_id_in, opening, topic_of
 from runtime.edge.outlet import DirectOutlet, Outlet, Send
 from runtime.http import PROBLEM, Reply, Request
 from shop.problem import Problem, Unavailable
@@ -80,12 +80,11 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
     hub = deps.one(Hub)
     try:
         topic = topic_of(request.path)
-        if topic.kind == "order":
-            await check_owner(topic, await asking_buyer(request, deps), deps)
         if hub.closed or hub.listeners >= STREAMS_MAX:
             return _later()
+        buyer_id = await asking_buyer(request, deps) if topic.kind == "order" else None
         listener = Listener(topic, outlet)
-        return listener, await opening(listener, last, deps)
+        return listener, await opening(listener, last, deps, buyer_id)
     except (Unavailable, RedisError):
         return _later()
     except Problem as problem:

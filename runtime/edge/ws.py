@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from runtime.deps import Deps
 from runtime.edge.hub import Hub, Listener, gap
 from runtime.edge.news import Topic, buyer_topic, message, order_topic
-from runtime.edge.opening import asking_buyer, check_owner, opening
+from runtime.edge.opening import asking_buyer, opening
 from runtime.edge.outlet import Outlet
 from runtime.edge.session import check_origin
 from runtime.http import Request
@@ -100,10 +100,8 @@ class Socket:
             return
         if len(self._listeners) >= SUBSCRIPTIONS_MAX:
             raise Forbidden("too-many-subscriptions", f"One socket listens to {SUBSCRIPTIONS_MAX} orders at most.")
-        if topic.kind == "order":
-            await check_owner(topic, self._buyer_id, self._deps)
         listener = Listener(topic, self._outlet, as_message=True)
-        first = await opening(listener, last, self._deps)
+        first = await opening(listener, last, self._deps, self._buyer_id)
         self._listeners[topic.key] = listener
         self._say("subscribed", {"orderId": topic.id} if topic.kind == "order" else {})
         if first.lost:
