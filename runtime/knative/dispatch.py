@@ -21,7 +21,7 @@ SWEEP_S = 0.25
 KEEP_S = 1.0
 LEAVE_TO_OTHERS_S = 2.0  # after a start, before a worker takes what another one prefers
 GRACE_S = 5.0
-RECONNECT_S = 0.2
+RECONNECT_S, RECONNECT_MAX_S = 0.1, 1.0
 
 
 class Dispatcher:
@@ -82,18 +82,22 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Until ``stop``; a lost connection is replaced, and everything begins again from what is stored."""
+        pause_s = RECONNECT_S
         while not self._stopping.is_set():
             try:
                 async with store.session(self._url) as opened:
+                    pause_s = RECONNECT_S
                     await self._session(opened)
             except* (store.Lost, OSError) as lost:
-                log.warning("dispatch stopped, connecting again: %s", lost.exceptions[0])
+                if pause_s == RECONNECT_S:
+                    log.warning("dispatch waits for PostgreSQL: %s", lost.exceptions[0])
             except* Exception:
-                log.exception("dispatch broke, beginning again")
+                log.exception("dispatch broke and begins again")
             if not self._stopping.is_set():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(RECONNECT_S):
+                    async with asyncio.timeout(pause_s):
                         await self._stopping.wait()
+            pause_s = min(pause_s * 2, RECONNECT_MAX_S)
 
     async def _session(self, opened: Store) -> None:
         self._runs = {}
@@ -114,10 +118,11 @@ class Dispatcher:
             self._runs = {}
 
     async def _finish(self, opened: Store, tasks: "list[asyncio.Task[None]]") -> None:
-        for task in tasks:
-            task.cancel()
-        for run in self._runs.values():
-            run.close()
+        async with opened.at_rest:
+            for task in tasks:
+                task.cancel()
+            for run in self._runs.values():
+                run.close()
         await asyncio.gather(*[run.drain(GRACE_S) for run in self._runs.values()])
         await self._flush(opened)
         for run in self._runs.values():
@@ -126,6 +131,8 @@ class Dispatcher:
     async def _keep(self, opened: Store, tail: Tail, group: asyncio.TaskGroup) -> None:
         """Take locks that are free, give back what another prefers, and find rows that were put into the backlog."""
         await opened.show_presence(self._worker)
+        if (mended := await opened.mend_restored()) is not None:
+            log.warning("this database came from a dump; %d events are delivered again", mended)
         if not self._whole_log:
             for name, waiting in (await opened.forget_all_but(list(self._triggers))).items():
                 log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
@@ -182,10 +189,11 @@ class Dispatcher:
 
     async def _give_back(self, opened: Store, present: set[int]) -> None:
         """Triggers that another worker prefers, once it is there: so restarts do not pile everything on one."""
-        for name in [name for name in self._runs if self._home[name] in present]:
-            run = self._runs[name]
-            run.close()
-            if not run.running:
+        for name, run in list(self._runs.items()):
+            if self._home[name] in present and not run.closed:
+                async with opened.at_rest:
+                    run.close()
+            if run.closed and not run.running:
                 await self._flush(opened)
                 self._runs.pop(name).end()
                 await opened.unlock(name)

@@ -1,5 +1,6 @@
 """What the broker remembers: locks, cursors, backlog and ticks, all on the one connection that holds the locks."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -36,6 +37,21 @@ FROM json_to_recordset(%(rows)s::json)
 ON CONFLICT (trigger, position) DO UPDATE SET attempts = excluded.attempts, due_at = excluded.due_at,
     error_code = excluded.error_code, error_data = excluded.error_data
 """
+_FROM_THE_FUTURE = """
+SELECT coalesce((SELECT max(xid) FROM outbox) >= pg_snapshot_xmax(pg_current_snapshot()), false)
+    OR EXISTS (SELECT FROM trigger_cursors
+               WHERE pg_snapshot_xmax(window_to) > pg_snapshot_xmax(pg_current_snapshot()))
+"""
+_RENUMBER = """
+WITH undone AS (
+    SELECT DISTINCT o.position FROM outbox AS o JOIN trigger_cursors AS c
+        ON NOT pg_visible_in_snapshot(o.xid, c.window_from)
+        AND NOT (pg_visible_in_snapshot(o.xid, c.window_to) AND o.position <= c.position)
+)
+UPDATE outbox SET xid = CASE WHEN undone.position IS NULL THEN '3'::xid8 ELSE pg_current_xact_id() END
+FROM outbox AS every LEFT JOIN undone USING (position)
+WHERE outbox.position = every.position RETURNING undone.position IS NOT NULL
+"""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -45,6 +61,11 @@ class Store:
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
         self.log = LogReader(connection)
+
+    @property
+    def at_rest(self) -> asyncio.Lock:
+        """Hold it to cancel who uses this store: a query cut off in its middle would end the session."""
+        return self._connection.lock
 
     async def lock(self, triggers: Sequence[str]) -> list[str]:
         """Those of ``triggers`` whose lock was free and is now held here."""
@@ -130,6 +151,22 @@ class Store:
             {"names": list(triggers)},
         )
         return dict(rows)
+
+    async def mend_restored(self) -> int | None:
+        """
+        A dump restored into a younger server brings transaction numbers from its future. Where that is so, what was
+        done becomes old, and what any trigger had not done becomes new, for all: how many that are.
+        """
+        async with self._connection.transaction():
+            await self._rows("SELECT pg_advisory_xact_lock(hashtextextended('restored', 0))", ())
+            if not (await self._rows(_FROM_THE_FUTURE, ()))[0][0]:
+                return None
+            before = (await self.log.end()).window_to  # of this transaction's own number, which the undone get
+            undone = await self._rows(_RENUMBER, ())
+            await self._connection.execute(
+                "UPDATE trigger_cursors SET window_from = %s, window_to = %s, position = 0", (before, before)
+            )
+            return sum(1 for (is_undone,) in undone if is_undone)
 
     async def lag_of_others(self, triggers: Sequence[str]) -> float:
         """The worst lag in seconds that other workers have stored lately."""

@@ -1,7 +1,6 @@
 """One Trigger at work: reads the log, attempts deliveries, waits, retries, and buries what fails for good."""
 
 import asyncio
-import heapq
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -12,6 +11,7 @@ from runtime.knative.config import Trigger
 from runtime.knative.delivery import NO_ANSWER, Outcome, dead_letter
 from runtime.knative.lanes import KEPT_EVENTS, Entry, Lanes, Row
 from runtime.knative.tail import Tail
+from runtime.knative.waits import Waits
 from runtime.log import Cursor, LogReader
 from shop.event import CloudEvent
 
@@ -73,8 +73,7 @@ class TriggerRun:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader_task: asyncio.Task[None] | None = None
         self._changed = changed
-        self._waits: list[tuple[float, int, Entry]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._waits = Waits(self._due)
         self._runners = self._starting = self._slow = 0
         self.closed = False
         self._room = asyncio.Event()
@@ -98,8 +97,7 @@ class TriggerRun:
         self.closed = True
         if self._reader_task is not None:
             self._reader_task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._waits.close()
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for what runs."""
@@ -132,7 +130,7 @@ class TriggerRun:
             entry = Entry(row.key, row.position, None, None, 0.0)
             entry.attempts, entry.code, entry.data = min(row.attempts, retry + 1), row.code, row.data
             if self.lanes.restore(entry):
-                self._wait(entry, 0.0 if row.due_at is None else max(0.0, row.due_at - time.time()))
+                self._waits.add(entry, 0.0 if row.due_at is None else max(0.0, row.due_at - time.time()))
 
     def park_slow(self, now: float) -> None:
         """Give what has run for more than SLOW_S, by ``now`` of the monotonic clock, its row."""
@@ -240,23 +238,8 @@ class TriggerRun:
         self.lanes.park(entry, time.time() + delay_s)
         if len(self.lanes.parked) > KEPT_EVENTS:
             entry.event = None
-        self._wait(entry, delay_s)
+        self._waits.add(entry, delay_s)
 
-    def _wait(self, entry: Entry, delay_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        heapq.heappush(self._waits, (loop.time() + delay_s, entry.position, entry))
-        if not self.closed:
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(self._waits[0][0], self._due) if self._waits else None
-
-    def _due(self) -> None:
-        now = asyncio.get_running_loop().time()
-        while self._waits and self._waits[0][0] <= now:
-            self.lanes.ready.append(heapq.heappop(self._waits)[2])
-        self._timer = None
-        self._set_timer()
+    def _due(self, entries: list[Entry]) -> None:
+        self.lanes.ready.extend(entries)
         self._go_on()

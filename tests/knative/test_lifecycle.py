@@ -106,6 +106,24 @@ async def test_a_lost_connection_is_replaced_and_nothing_is_lost(start: Start, l
         assert firsts == sorted(firsts)
 
 
+async def test_after_a_restore_into_a_younger_server_what_was_not_done_is_delivered(start: Start, log: Log) -> None:
+    listener = Listener("listener")
+    first = await start(trigger("t"), to=[listener])
+    await log.write(event("k", 1))
+    await listener.until_done(1)
+    await first.stop()
+    await log.write(event("k", 2))
+    future = "(xid::text::bigint + 4000000000)::text::xid8"
+    await log.rows(f"UPDATE outbox SET xid = {future} RETURNING 1")
+    moved = "concat({0} + 4000000000, ':', {0} + 4000000000, ':')::pg_snapshot"
+    ends = [moved.format(f"pg_snapshot_xmax({side})::text::bigint") for side in ("window_from", "window_to")]
+    await log.rows(f"UPDATE trigger_cursors SET window_from = {ends[0]}, window_to = {ends[1]} RETURNING 1")
+    await start(trigger("t"), to=[listener])
+    await log.write(event("k", 3))
+    await listener.until_done(3)
+    assert listener.sequences("k") == [1, 2, 3]
+
+
 async def test_a_reply_event_is_heard_by_who_wants_it_and_keeps_its_id(start: Start, log: Log) -> None:
     reply = event("answer", 9, type="reply.v1")
 
