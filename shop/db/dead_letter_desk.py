@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic, sleep
 from typing import Any
 
 import psycopg
@@ -25,10 +26,18 @@ WITH chosen AS (
     INSERT INTO trigger_backlog (trigger, position, partitionkey, attempts, due_at)
     SELECT found.trigger, position, outbox.partitionkey, 0, now() FROM found JOIN outbox USING (position)
     ON CONFLICT (trigger, position) DO UPDATE SET attempts = 0, due_at = now(), error_code = NULL, error_data = NULL
+        WHERE NOT %(wait)s
+    RETURNING trigger, position
+), marked AS (
+    UPDATE dead_letters SET replayed_at = now() FROM found JOIN queued USING (trigger, position)
+    WHERE dead_letters.dead_letter_id = found.dead_letter_id
 )
-UPDATE dead_letters SET replayed_at = now() FROM found WHERE dead_letters.dead_letter_id = found.dead_letter_id
-RETURNING dead_letters.dead_letter_id
+SELECT dead_letter_id, queued.position IS NOT NULL FROM found LEFT JOIN queued USING (trigger, position)
 """
+# An event that was given up may have its row for a moment still, and what is written there would go with it. One that
+# stays was left by a dispatcher that died.
+ROW_GOES_S = 2.0
+LOOK_AGAIN_S = 0.05
 
 
 class CannotAsk(Exception):
@@ -69,9 +78,17 @@ def replay(database_url: str, ids: Sequence[int]) -> set[int]:
     Returns:
         those that could be: the event is still in the log, and the trigger still exists.
     """
+    queued: dict[int, bool] = {}
+    until = monotonic() + ROW_GOES_S
     with _asking(database_url) as connection:
-        found = connection.execute(_REPLAY, {"ids": list(ids), "relay": RELAY}).fetchall()
-    return {row[0] for row in found}
+        while left := [id for id in ids if not queued.get(id, False)]:
+            asked = {"ids": left, "relay": RELAY, "wait": monotonic() < until}
+            queued.update(connection.execute(_REPLAY, asked).fetchall())
+            connection.commit()
+            if all(queued.values()):
+                break
+            sleep(LOOK_AGAIN_S)
+    return set(queued)
 
 
 def _letters(database_url: str, condition: str, params: Sequence[Any]) -> list[Letter]:
