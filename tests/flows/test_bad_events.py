@@ -25,6 +25,14 @@ from tests.turned_clock import TurnedClock
 
 RETRY = 5
 WITHIN_S = 20.0
+IMPATIENT = f"""
+  delivery:
+    deadLetterSink: {{ref: {{apiVersion: serving.knative.dev/v1, kind: Service, name: keep-dead-letter}}}}
+    retry: {RETRY}
+    backoffPolicy: linear
+    backoffDelay: PT0.01S
+    timeout: PT1S
+"""
 HEARS_PAID = {"fulfil", "notify", "project-orders"}
 Answers = Callable[[CloudEvent, Deps], Awaitable[Reply]]
 Open = Callable[..., AbstractAsyncContextManager[SmallShop]]
@@ -54,7 +62,9 @@ def eventing(tmp_path: Path) -> Path:
         text = source.read_text()
         if source.name == "broker.yaml":
             assert "retry: 10" in text
-            text = text.replace("retry: 10", f"retry: {RETRY}").replace("PT0.2S", "PT0.01S\n    timeout: PT1S")
+            text = text.replace("retry: 10", f"retry: {RETRY}").replace("PT0.2S", "PT0.01S")
+        if source.name == "fulfil.yaml":
+            text += IMPATIENT
         (made / source.name).write_text(text)
     return made
 
