@@ -1,0 +1,97 @@
+"""
+The same sale on both paths: what buyers wait, how many are served, what it costs.
+
+    scripts/python -m benchmarks.paths [--buyers 20000] [--units 1000] [--connections 64 500 2000] [--out FILE.json]
+
+A fresh shop for each sale, so that no sale pays for the one before it.
+"""
+
+import argparse
+import gc
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from rich.console import Console
+
+from benchmarks.machine import described
+from benchmarks.shop import shop
+from runtime.sale.__main__ import allow_connections
+from runtime.sale.checks import checks
+from runtime.sale.play import Plan, play
+from runtime.sale.report import document
+
+
+def sale(path: str, connections: int, buyers: int, units: int) -> dict[str, Any]:
+    """The player's report of one sale; ``passed`` says whether it added up."""
+    with shop() as (here, _):
+        plan = Plan(
+            url=here.url,
+            path=path,
+            buyers=buyers,
+            units=units,
+            connections=connections,
+            settle_timeout_s=600,
+            processes=here.processes,
+        )
+        gc.disable()
+        played = uvloop.run(play(plan, Console(file=io.StringIO())))
+        found = checks(plan, played)
+    told = document(plan, played, found)
+    told["passed"] = all(check.ok for check in found)
+    return told
+
+
+HEAD = (
+    "| path | connections | answers/s | p50 ms | p95 ms | p99 ms | CPU µs per answer, until drained "
+    "| peak memory MB: workers, postgres, valkey | drained after s |"
+)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The Markdown that ``docs/sync-or-async.md`` shows."""
+    return "\n".join([HEAD, "|---|---|---|---|---|---|---|---|---|", *map(_line, rows)]) + "\n"
+
+
+def _line(told: dict[str, Any]) -> str:
+    ms, server = told["latency_ms"]["all"], told["server"]
+    memory = ", ".join(f"{mb:.0f}" for mb in server["peak_mb"].values())
+    cells = [
+        told["path"],
+        f"{told['connections']:,}",
+        f"{told['answers_per_s']:,.0f}",
+        *(f"{ms[q]:,.0f}" for q in ("p50", "p95", "p99")),
+        f"{server['cpu_us_per_answer']:.0f}, {server['cpu_us_per_answer_until_drained']:.0f}",
+        memory,
+        f"{told['drain_s']:.1f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("benchmarks.paths", description=__doc__)
+    parser.add_argument("--buyers", type=int, default=20_000)
+    parser.add_argument("--units", type=int, default=1000)
+    parser.add_argument("--connections", type=int, nargs="+", default=[64, 500, 2000])
+    parser.add_argument("--paths", nargs="+", default=["sync", "async"])
+    parser.add_argument("--out", type=Path, help="the reports as JSON, and the table as Markdown beside it")
+    asked = parser.parse_args()
+    allow_connections(max(asked.connections))
+    told: dict[str, Any] = {"machine": described(), "rows": []}
+    for connections in asked.connections:
+        for path in asked.paths:
+            told["rows"].append(sale(path, connections, asked.buyers, asked.units))
+            print(_line(told["rows"][-1]), "" if told["rows"][-1]["passed"] else told["rows"][-1]["checks"], flush=True)
+            if asked.out:
+                asked.out.write_text(json.dumps(told, indent=1) + "\n")
+                asked.out.with_suffix(".md").write_text(table(told["rows"]))
+    print(table(told["rows"]))
+    return 0 if all(row["passed"] for row in told["rows"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
