@@ -35,6 +35,7 @@ def test_a_declined_payment_ends_the_story_with_its_reason_and_the_unit_comes_ba
         visitor.page.click("#buy")
         expect(visitor.page.locator(".order li[data-status=CANCELED]")).to_be_visible()
         expect(visitor.page.locator(".order .outcome")).to_have_text("The payment was declined.")
+        expect(visitor.page.locator("#message")).to_have_attribute("data-kind", "bad")
         assert visitor.steps() == ["Ordered", "Reserved", "Canceled"]
         expect(visitor.page.locator("#left")).to_have_text("1,000")
     finally:

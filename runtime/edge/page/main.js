@@ -14,7 +14,7 @@ let seen = -1; // the stock's newest sequence
 let clockAheadMs = 0;
 let busy = false;
 let stockStream = null;
-let queued = null; // the order whose place in the queue the message speaks of
+let latest = null; // the order that the message under the button speaks of
 
 function phase() {
   if (!sale) return "none";
@@ -77,6 +77,7 @@ async function refresh() {
 async function buy() {
   if (busy) return;
   busy = true;
+  latest = null;
   draw();
   showMessage("none");
   const path = new FormData($("form")).get("path");
@@ -94,23 +95,24 @@ async function buy() {
 }
 
 function ordered(order) {
-  const waits = order.status === "PENDING";
-  queued = waits ? order.orderId : null;
-  showMessage(waits ? "wait" : "good", waits ? "You are in the queue." : "It is yours.");
+  latest = order.orderId;
+  showProgress(order.status);
   const remembered = [order.orderId, ...recall().filter((id) => id !== order.orderId)].slice(0, REMEMBERED);
   sessionStorage.setItem("orders", JSON.stringify(remembered));
   watchOrder(order.orderId).show(order);
+}
+
+function showProgress(status) {
+  if (status === "PENDING") showMessage("wait", "You are in the queue.");
+  else if (status === "CANCELED") showMessage("bad", "Sorry, this one did not work out.");
+  else showMessage("good", "It is yours.");
 }
 
 function watchOrder(orderId) {
   const card = new OrderCard(orderId);
   const show = (news) => {
     card.show(news);
-    if (queued === orderId && news.status && news.status !== "PENDING") {
-      queued = null;
-      if (news.status === "CANCELED") showMessage("bad", "Sorry, this one did not work out.");
-      else showMessage("good", "It is yours.");
-    }
+    if (latest === orderId && news.status) showProgress(news.status);
     if (card.ended) setTimeout(stream.stop, 5000); // money may still come back
   };
   const stream = follow(`/sse/orders/${orderId}`, { order: show, payment: show, snapshot: show });
