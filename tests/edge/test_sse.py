@@ -7,10 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runtime.edge.news import COUNT_KEY, FIREHOSE
+from runtime.edge.news import COUNT_KEY, FIREHOSE, News, encode, order_topic
+from runtime.edge.publish import Publisher
 from runtime.settings import Settings
 from runtime.stack.valkey import Valkey
-from tests.edge.conftest import Edge, Stream, eventually, running
+from shop.messages import FlashSaleEnded
+from tests.edge.conftest import Edge, Stream, envelope, eventually, running
 
 
 async def test_a_new_listener_gets_a_snapshot_and_then_the_news(edge: Edge) -> None:
@@ -180,9 +182,6 @@ async def test_a_stream_ends_by_itself_before_a_request_must_and_continues_from_
 
 
 async def test_sales_are_told_as_they_start_and_end(edge: Edge) -> None:
-    from shop.messages import FlashSaleEnded
-    from tests.edge.conftest import envelope
-
     async with edge.stream("/sse/flash-sales") as stream:
         assert (await stream.next()).data["sales"] == []
         await edge.tell(envelope(FlashSaleEnded(saleId="s1", productId="1"), "s1", 1))
@@ -201,6 +200,27 @@ async def test_a_client_that_leaves_leaves_nothing_behind(edge: Edge) -> None:
                 assert edge.hub.listeners == 2
             await eventually(lambda: edge.hub.listeners == 1)
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_a_client_that_stops_reading_loses_its_orders_stream_and_holds_nobody_up(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.edge.sse.CLOSE_S", 0.05)
+    await edge.sign_in()
+    order_id = await edge.add_order()
+    cookie = "; ".join(f"{name}={value}" for name, value in edge.client.cookies.items())
+    _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(edge.url).port, limit=1)
+    writer.write(f"GET /sse/orders/{order_id} HTTP/1.1\r\nHost: shop\r\nCookie: {cookie}\r\n\r\n".encode())
+    await eventually(lambda: edge.hub.listeners == 1)
+    async with edge.stream("/sse/flash-sales") as other:
+        await other.next()
+        big = encode({"padding": "x" * 100_000})
+        for sequence in range(2, 300):
+            await edge.deps.one(Publisher).tell(News(order_topic(order_id).key, (sequence, 0), "order", big))
+        await eventually(lambda: edge.hub.listeners == 1)
+        await edge.tell(envelope(FlashSaleEnded(saleId="s1", productId="1"), "s1", 1))
+        assert (await other.next()).event == "sale"
+    writer.close()
 
 
 async def test_a_thousand_clients_cost_redis_one_connection(edge: Edge) -> None:
