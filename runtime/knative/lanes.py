@@ -70,19 +70,18 @@ class Entry:
 class Lanes:
     """
     Args:
-        cursor: of the trigger, as stored.
+        trigger: its name.
     """
 
-    def __init__(self, trigger: str, cursor: Cursor) -> None:
+    def __init__(self, trigger: str) -> None:
         self.trigger = trigger
-        self.cursor = cursor
         self.ready: deque[Entry] = deque()
         self.parked: dict[int, Entry] = {}
         self.unsettled = 0
         self._lanes: dict[str, deque[Entry]] = {}
         self._order: deque[Entry] = deque()
         self._changes: dict[int, Row | None] = {}
-        self._moved = False
+        self._passed: Entry | None = None
 
     @property
     def oldest_logged_at(self) -> float | None:
@@ -143,9 +142,11 @@ class Lanes:
 
     def changes(self) -> tuple[Cursor | None, dict[int, Row | None]]:
         """What to write in one transaction, since the last call: the cursor if it moved, rows to store or delete."""
-        cursor = self.cursor if self._moved else None
-        changes, self._changes, self._moved = self._changes, {}, False
-        return cursor, changes
+        passed, changes = self._passed, self._changes
+        self._passed, self._changes = None, {}
+        if passed is None or passed.chunk is None:
+            return None, changes
+        return passed.chunk.at(passed.position) if passed.position else passed.chunk.end, changes
 
     def _enter(self, entry: Entry) -> None:
         lane = self._lanes.get(entry.key)
@@ -179,6 +180,5 @@ class Lanes:
         last = None
         while order and order[0].settled:
             last = order.popleft()
-        if last is not None and last.chunk is not None:
-            self.cursor = last.chunk.at(last.position) if last.position else last.chunk.end
-            self._moved = True
+        if last is not None:
+            self._passed = last

@@ -61,7 +61,7 @@ class TriggerRun:
     ) -> None:
         self.trigger = trigger
         self.counts = counts
-        self.lanes = Lanes(trigger.name, cursor)
+        self.lanes = Lanes(trigger.name)
         self.reading = cursor
         self.unread = (0, 0.0)
         self.running: set[Entry] = set()

@@ -29,7 +29,7 @@ class Model:
             chunk = Chunk(Cursor.after(f"{number}:{number}:"), Cursor.after(f"{number + 1}:{number + 1}:"), rows)
             self.chunks.append(chunk)
             self.place |= {chunk.at(row.position): row.position for row in rows} | {chunk.end: done}
-        self.lanes = Lanes("t", Cursor.after("0:0:"))
+        self.lanes = Lanes("t")
         self.cursor = Cursor.after("0:0:")
         self.rows: dict[int, Row] = {}
         self.taken = 0
@@ -109,7 +109,7 @@ def test_what_is_stored_is_enough_to_go_on_in_order(steps: list[tuple[str, int]]
     model = Model(keys)
     for step, choice in steps:
         model.act(step, choice)
-    again = Lanes("t", model.cursor)
+    again = Lanes("t")
     for row in sorted(model.rows.values(), key=lambda row: row.position):
         entry = Entry(row.key, row.position, event(row.key), None, 0.0)
         if again.restore(entry):
