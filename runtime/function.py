@@ -5,12 +5,13 @@ import gc
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
 
 import uvicorn
 import uvloop
 
 from runtime import health, registry
-from runtime.asgi import Receive, Scope, Send, request_of, send_reply
+from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Reply
 from runtime.router import Router, serve
@@ -24,17 +25,27 @@ KEEP_ALIVE_S = 75
 GRACE_S = 5
 WS_MESSAGE_MAX = 65_536
 ACCEPTS_PER_TURN = 16
+LIVE = ("/sse/", "/ws/")
 
 
 class Function:
-    """An ASGI application: the operation's routes, its events posted to any other path, health and metrics."""
+    """
+    An ASGI application: the operation's routes, its events posted to any other path, health and metrics.
 
-    def __init__(self, operation: Operation, deps: Deps) -> None:
+    Args:
+        live: the edge's own application, for live streams and WebSockets.
+    """
+
+    def __init__(self, operation: Operation, deps: Deps, live: App | None = None) -> None:
         self._operation = operation
         self._deps = deps
+        self._live = live
         self._router = Router([operation])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._live is not None and scope["path"].startswith(LIVE):
+            await self._live(scope, receive, send)
+            return
         if scope["type"] != "http":
             raise NotImplementedError(f"{self._operation.name} answers HTTP alone")
         found = self._router.find(scope["method"], scope["path"])
@@ -104,9 +115,10 @@ def accepting(listening: socket.socket) -> list[socket.socket]:
 async def run(operation: Operation, settings: Settings, listening: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
     deps = open_deps(settings)
+    live: App | None = import_module("functions.edge.main").edge_app(deps) if operation.name == "edge" else None
     gc.freeze()
     try:
-        await server(Function(operation, deps), deps.ending).serve(sockets=accepting(listening))
+        await server(Function(operation, deps, live), deps.ending).serve(sockets=accepting(listening))
     finally:
         await deps.pokes.close()
         await close_deps(deps)

@@ -1,16 +1,21 @@
 """``/ws/orders`` over a real socket."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from socket import create_server
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from functions.edge.main import edge as edge_function
+from functions.edge.main import edge_app
 from runtime.edge.ws import MESSAGE_MAX, SUBSCRIPTIONS_MAX
+from runtime.function import Function, server
 from runtime.settings import Settings
 from tests.edge.conftest import BUYER, Edge, eventually, running
 
@@ -180,3 +185,17 @@ async def test_a_socket_ends_by_itself_before_a_request_must(edge_settings: Sett
                 await opened.recv()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1001
+
+
+async def test_the_edge_served_alone_as_on_a_cluster_has_its_sockets_too(edge: Edge) -> None:
+    await edge.sign_in()
+    with create_server(("127.0.0.1", 0)) as listening:
+        alone = server(Function(edge_function.operation, edge.deps, edge_app(edge.deps)))
+        serving = asyncio.create_task(alone.serve(sockets=[listening]))
+        await eventually(lambda: alone.started)
+        there = replace(edge, url=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        async with socket(there) as opened:
+            await say(opened, type="ping")
+            assert (await heard(opened))["event"] == "pong"
+        alone.should_exit = True
+        await serving
