@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 
 from shop.event import CloudEvent
 
-CHUNK = 500
+CHUNK = 2000
 LISTED = 100_000  # positions of a large window kept in memory, 8 bytes each
 KEPT_LISTS = 3
 _SESSION = (
