@@ -184,8 +184,10 @@ class Dispatcher:
                 self._runs[name].restore(its)
 
     async def _measure(self, opened: Store) -> None:
-        for run in self._runs.values():
-            run.unread = (0, 0.0) if run.at_end else await opened.log.unread(run.reading, LAG_EVENTS_MAX + 1)
+        """Counts only for who was not at the end since the last time."""
+        for run in list(self._runs.values()):
+            kept_up, run.keeps_up = run.keeps_up or run.at_end, False
+            run.unread = (0, 0.0) if kept_up else await opened.log.unread(run.reading, LAG_EVENTS_MAX + 1)
 
     async def _give_back(self, opened: Store, present: set[int]) -> None:
         """Triggers that another worker prefers, once it is there: so restarts do not pile everything on one."""

@@ -64,6 +64,7 @@ class TriggerRun:
         self.lanes = Lanes(trigger.name)
         self.reading = cursor
         self.unread = (0, 0.0)
+        self.keeps_up = False
         self.running: set[Entry] = set()
         self._reader = reader
         self._tail = tail
@@ -119,6 +120,7 @@ class TriggerRun:
             chunk = await self._tail.after(self.reading)
             wants = self.trigger.wants
             self.reading = chunk.end
+            self.keeps_up = self.keeps_up or self.at_end
             self.lanes.take(chunk, [row for row in chunk.rows if wants(row.event)])
             self._changed()
             self._go_on()

@@ -100,3 +100,26 @@ async def test_without_its_database_it_answers_503_and_goes_on_when_it_is_back(s
 def test_pressure_says_when_and_for_how_long(lag_s: float, events: int, overloaded: bool, retry: int) -> None:
     pressure = Pressure(lag_s, events)
     assert (pressure.overloaded, pressure.retry_after_s) == (overloaded, retry)
+
+
+async def test_events_that_are_not_even_read_count_as_pressure(
+    start: Start, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "LAG_EVENTS_MAX", 1200)
+    going_on = asyncio.Event()
+
+    async def behave(event: CloudEvent) -> Reply:
+        await going_on.wait()
+        return OK
+
+    listener = Listener("listener", behave)
+    broker = await start(trigger("t"), to=[listener])
+    await log.write(*[event(str(n)) for n in range(3000)])
+    async with asyncio.timeout(10):
+        while broker.pressure().lag_events <= 1200:  # noqa: ASYNC110  # it is measured once a second
+            await asyncio.sleep(0.01)
+    going_on.set()
+    await listener.until_done(3000)
+    async with asyncio.timeout(10):
+        while broker.pressure().overloaded:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
