@@ -59,6 +59,7 @@ class Till:
         self._rebuilding: dict[str, asyncio.Task[bool]] = {}
         self._won: list[tuple[str, str]] = []
         self._confirming: asyncio.TimerHandle | None = None
+        self._looking_again: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         deps.closing.append(self._close)
 
@@ -75,7 +76,7 @@ class Till:
         try:
             return await self._ring_up(intent, wish_key)
         except (Unavailable, RedisError, asyncio.CancelledError):
-            self._deps.poke("settle")  # a claim may have been left open
+            self._leave_to_settle()
             raise
 
     async def _ring_up(self, intent: Intent, wish_key: str) -> Outcome | Answer:
@@ -158,19 +159,32 @@ class Till:
             self._soon(partial(self.gate.confirm, won))
 
     async def _close(self) -> None:
+        if self._looking_again:
+            self._looking_again.cancel()
         if self._confirming:
             self._confirming.cancel()
             self._confirm()
         await asyncio.gather(*self._tasks)
 
     def _soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.get_running_loop().create_task(_quietly(work))
+        task = asyncio.get_running_loop().create_task(self._quietly(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _quietly(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work()
+        except (RedisError, Unavailable) as error:
+            log.warning("left to settle: %s", error)
+            self._leave_to_settle()
 
-async def _quietly(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    try:
-        await work()
-    except (RedisError, Unavailable) as error:
-        log.warning("left to settle: %s", error)
+    def _leave_to_settle(self) -> None:
+        """A claim may be open, or yet on its way to the gate: settle looks now, and once more when that one ends."""
+        self._deps.poke("settle")
+        if self._looking_again is None:
+            loop = asyncio.get_running_loop()
+            self._looking_again = loop.call_later(self._deps.settings.lease_s, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looking_again = None
+        self._deps.poke("settle")

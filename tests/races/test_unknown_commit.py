@@ -1,12 +1,20 @@
 """A COMMIT whose outcome its process cannot know: the buyer is told to ask again, and ``settle`` finds out."""
 
 import asyncio
+from collections.abc import Sequence
 
+import pytest
+
+from runtime.till import Till
+from shop.db import orders
+from shop.decision import Denied, Intent
+from shop.gate import Answer, Gate, Wish
 from tests.client import Client, until
 from tests.races.books import Books
 from tests.races.proxy import Proxy
 
 Cut = tuple[Client, Proxy]
+REBUILD = b"SELECT product_id, available, buyer_limit"
 
 
 async def opened(cut: Cut, client: Client, books: Books) -> Client:
@@ -74,3 +82,52 @@ async def test_the_whole_batch_of_an_unknown_commit_is_told_to_ask_again_and_nob
 
 async def _all(worker: Client, buyers: range) -> list[int]:
     return [a.status for a in await asyncio.gather(*(worker.buy(user=b, key=f"key-{b}") for b in buyers))]
+
+
+async def test_a_gate_that_could_not_be_made_anew_is_left_to_settle(
+    cut_database: Cut, client: Client, books: Books, awake: None
+) -> None:
+    """Canceled while it claimed, and PostgreSQL gone before the gate was corrected. Without the poke: the sweep's."""
+    worker, (_, proxy) = await opened(cut_database, client, books), cut_database
+    order_id = (await client.buy(user=2, path="async")).body["orderId"]
+    async with client.deps.db.transaction() as tx:
+        order = await orders.find(tx, order_id)
+    assert order is not None
+    assert (await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")).status == 200
+    proxy.cut(REBUILD, "before")
+    assert await worker.deps.one(Till).ring_up(Intent(order=order, waiting=True), "") == Denied("NOT_WAITING")
+    await until(lambda: _cut(proxy))
+    await until(books.quiet)
+    await books.agree("1")
+
+
+async def test_a_claim_that_reaches_the_gate_after_its_buyer_has_gone_is_settled_too(
+    client: Client, books: Books, awake: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the second look: settle looks before the claim is there, and the unit waits for the sweep."""
+    await books.opened()
+    asked, goes_on, claim = asyncio.Event(), asyncio.Event(), Gate.claim
+
+    async def slow(self: Gate, wishes: Sequence[Wish], won: Sequence[tuple[str, str]] = ()) -> list[Answer]:
+        asked.set()
+        await goes_on.wait()
+        return await claim(self, wishes, won)
+
+    monkeypatch.setattr(Gate, "claim", slow)
+    buying = asyncio.create_task(client.buy(user=2))
+    await asked.wait()
+    buying.cancel()
+    await asyncio.wait({buying})
+    await until(lambda: _asleep(client))
+    goes_on.set()
+    await books.open_claim()
+    await until(books.quiet)
+    await books.agree("1")
+
+
+async def _asleep(client: Client) -> bool:
+    return not client.deps.pokes.awake("settle")
+
+
+async def _cut(proxy: Proxy) -> bool:
+    return proxy.cuts == 1
