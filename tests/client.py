@@ -42,7 +42,9 @@ class Client:
         request = Request(method, path, names, raw, query, params)
         return _answered(await entry.operation.respond(entry.route.handler, request, self.deps))
 
-    async def buy(self, product: str | int = 1, user: str | int = 7, qty: int = 1, key: str = "", path: str = "sync") -> Answered:
+    async def buy(
+        self, product: str | int = 1, user: str | int = 7, qty: int = 1, key: str = "", path: str = "sync"
+    ) -> Answered:
         headers = {"idempotency_key": key} if key else {}
         body = {"productId": product, "quantity": qty, "userId": user}
         return await self.ask("POST", f"/api/v1/{path}/purchase", body, **headers)
