@@ -1,4 +1,4 @@
-"""A request and its reply, as every adapter (ASGI, functions-framework, the local broker) hands them to an operation."""
+"""A request and its reply, as every door (ASGI, functions-framework, the broker) hands them to an operation."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field

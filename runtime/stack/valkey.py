@@ -22,8 +22,6 @@ SETTINGS = {
     "hz": "2",
     # An order's stream holds a few entries, and a stream's first block is made whole: 1.1 KB an order instead of 4.6.
     "stream-node-max-bytes": "512",
-    # A stream's first node is allocated whole: an order's few news would take 4.4 kB with the default, and take 1.4.
-    "stream-node-max-bytes": "1024",
     # The command line stays as given, so that a server left over from a crash is known by its --dir.
     "set-proc-title": "no",
 }
