@@ -85,7 +85,7 @@ async def test_of_an_expiry_and_a_charge_that_come_together_one_decides(
 
 
 async def test_an_order_canceled_by_ten_at_once_gives_its_units_back_once(client: Client, books: Books) -> None:
-    """Without the lock that ``cancel`` reads under: the units come back ten times."""
+    """Without the lock that ``cancel`` reads under: who comes second fails, or gives units back again."""
     await client.restock(1, 1000)
     event = await confirmed(client, 1)
     order_id = str(event.subject)
