@@ -23,12 +23,14 @@ class Turn:
         ms: count, p50, p95, p99, max.
         cpu_us: group of processes → µs of CPU per answer; ``generator`` is ours.
         statuses: answers by status; anything unexpected shows here.
+        others_cores: what other programs used meanwhile.
     """
 
     per_s: float
     ms: Mapping[str, float]
     cpu_us: Mapping[str, float]
     statuses: Mapping[int, int]
+    others_cores: float
 
 
 class _Load:
@@ -82,9 +84,10 @@ async def turn(
     load.count()
     await asyncio.sleep(seconds)
     load.end()
-    elapsed, used = monotonic() - began, {**meter.cpu_s(), "generator": process_time() - cpu}
+    elapsed, others = monotonic() - began, meter.others_cores()
+    used = {**meter.cpu_s(), "generator": process_time() - cpu}
     await asyncio.sleep(0.5)  # what is under way may end; nothing of it is counted
     lines.close()
     answers = max(len(load.took), 1)
     cpu_us = {name: s / answers * 1e6 for name, s in used.items()}
-    return Turn(len(load.took) / elapsed, percentiles_ms(load.took), cpu_us, dict(load.statuses))
+    return Turn(len(load.took) / elapsed, percentiles_ms(load.took), cpu_us, dict(load.statuses), others)

@@ -5,6 +5,7 @@ Compares two sides in one run on one machine: A B A B …, medians of at least f
 """
 
 import argparse
+import asyncio
 import gc
 import json
 import sys
@@ -21,6 +22,7 @@ from benchmarks.load import Turn, turn
 from benchmarks.machine import described
 from benchmarks.sides import Side
 from runtime.sale.__main__ import allow_connections
+from runtime.sale.machine import busy_s
 
 TOLERATED = 0.001  # share of other answers than the expected one
 
@@ -31,11 +33,19 @@ class Spoiled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds counted per turn, seconds before that are not, and turns of each side."""
+    """
+    Seconds counted per turn, seconds before that are not, and turns of each side.
+
+    Args:
+        others_max: a pair in which other programs used more cores than this is played again,
+        repeats_max: as often as this.
+    """
 
     seconds: float
     warm_s: float
     pairs: int
+    others_max: float = 0.3
+    repeats_max: int = 0
 
 
 async def compete(contest: Contest, connections: Sequence[int], pace: Pace) -> list[dict[str, Any]]:
@@ -48,13 +58,31 @@ async def compete(contest: Contest, connections: Sequence[int], pace: Pace) -> l
     rows = []
     async with contest.a() as a, contest.b() as b:
         for count in connections:
-            pairs = []
-            for _ in range(pace.pairs):
-                pairs.append((await _take_turn(a, count, pace), await _take_turn(b, count, pace)))
-                _say("  " + ", ".join(f"{s.name} {t.per_s:,.0f}/s" for s, t in zip((a, b), pairs[-1], strict=True)))
-            rows.append(row(contest, count, (a, b), pairs))
+            pairs: list[tuple[Turn, Turn]] = []
+            disturbed = 0
+            while len(pairs) < pace.pairs:
+                if disturbed < pace.repeats_max:
+                    await _wait_for_quiet(pace.others_max)
+                pair = await _take_turn(a, count, pace), await _take_turn(b, count, pace)
+                quiet = max(taken.others_cores for taken in pair) <= pace.others_max
+                told = ", ".join(f"{s.name} {t.per_s:,.0f}/s" for s, t in zip((a, b), pair, strict=True))
+                _say(f"  {told}" + ("" if quiet else f" (disturbed: {max(t.others_cores for t in pair):.1f} cores)"))
+                if quiet or disturbed >= pace.repeats_max:
+                    pairs.append(pair)
+                else:
+                    disturbed += 1
+            rows.append(row(contest, count, (a, b), pairs) | {"repeated": disturbed})
             _say(line_of(rows[-1]))
     return rows
+
+
+async def _wait_for_quiet(others_max: float) -> None:
+    """Until the machine has been quiet for a second, for a minute at most."""
+    for _ in range(60):
+        before = busy_s()
+        await asyncio.sleep(1)
+        if busy_s() - before <= others_max:
+            return
 
 
 async def _take_turn(side: Side, connections: int, pace: Pace) -> Turn:
@@ -88,7 +116,9 @@ def row(contest: Contest, connections: int, sides: tuple[Side, Side], pairs: lis
 def medians(side: Side, turns: list[Turn]) -> dict[str, Any]:
     ms = {name: round(median(t.ms[name] for t in turns), 2) for name in ("p50", "p95", "p99", "max")}
     cpu = {name: round(median(t.cpu_us[name] for t in turns), 1) for name in turns[0].cpu_us}
-    return {"name": side.name, "per_s": round(median(t.per_s for t in turns), 1), "ms": ms, "cpu_us": cpu}
+    others = round(median(t.others_cores for t in turns), 2)
+    per_s = round(median(t.per_s for t in turns), 1)
+    return {"name": side.name, "per_s": per_s, "ms": ms, "cpu_us": cpu, "others_cores": others}
 
 
 SIDE = "answers/s, p50 / p95 ms | CPU µs each"
@@ -122,11 +152,13 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--warm", type=float, default=1.0)
+    parser.add_argument("--others", type=float, default=0.3, help="repeat a pair when others use more cores than this")
+    parser.add_argument("--repeats", type=int, default=0, help="as often as this; 0: take what comes")
     parser.add_argument("--out", type=Path, help="the rows as JSON, and as a Markdown table beside it")
     asked = parser.parse_args()
     allow_connections(max(asked.connections))
     told: dict[str, Any] = {"machine": described(), "rows": []}
-    pace = Pace(asked.seconds, asked.warm, asked.pairs)
+    pace = Pace(asked.seconds, asked.warm, asked.pairs, asked.others, asked.repeats)
     for name in asked.contests or CONTESTS:
         gc.disable()
         told["rows"] += uvloop.run(compete(CONTESTS[name], asked.connections, pace))

@@ -78,13 +78,19 @@ def main() -> int:
     parser.add_argument("--units", type=int, default=1000)
     parser.add_argument("--connections", type=int, nargs="+", default=[64, 500, 2000])
     parser.add_argument("--paths", nargs="+", default=["sync", "async"])
+    parser.add_argument("--others", type=float, default=0.3, help="repeat a sale when others use more cores than this")
+    parser.add_argument("--repeats", type=int, default=0, help="as often as this; 0: take what comes")
     parser.add_argument("--out", type=Path, help="the reports as JSON, and the table as Markdown beside it")
     asked = parser.parse_args()
     allow_connections(max(asked.connections))
     told: dict[str, Any] = {"machine": described(), "rows": []}
     for connections in asked.connections:
         for path in asked.paths:
-            told["rows"].append(sale(path, connections, asked.buyers, asked.units))
+            for _ in range(asked.repeats + 1):
+                found = sale(path, connections, asked.buyers, asked.units)
+                if found["server"]["others_cores"] <= asked.others:
+                    break
+            told["rows"].append(found)
             print(_line(told["rows"][-1]), "" if told["rows"][-1]["passed"] else told["rows"][-1]["checks"], flush=True)
             if asked.out:
                 asked.out.write_text(json.dumps(told, indent=1) + "\n")

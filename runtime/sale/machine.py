@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, process_time
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -41,6 +42,16 @@ def cpu_s(pids: Iterable[int]) -> float:
     return total / TICKS_PER_S
 
 
+def busy_s() -> float:
+    """CPU seconds of the whole machine since it started, all cores together; 0 where /proc does not tell."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _iowait, irq, softirq, _steal = map(int, fields)
+    return (user + nice + system + irq + softirq) / TICKS_PER_S
+
+
 def pss_mb(pids: Iterable[int]) -> float:
     """Memory (PSS) of the processes and their descendants in MB of 2^20 bytes; resident where PSS is not readable."""
     total_kb = 0
@@ -69,10 +80,14 @@ class Meter:
 
     groups: Mapping[str, list[int]]
     _cpu_at_start: dict[str, float] = field(init=False)
+    _own_at_start: float = field(init=False)
+    _busy_at_start: float = field(init=False)
+    _began: float = field(init=False)
     peak_mb: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._cpu_at_start = {name: cpu_s(pids) for name, pids in self.groups.items()}
+        self._own_at_start, self._busy_at_start, self._began = process_time(), busy_s(), monotonic()
 
     def sample(self) -> None:
         """Look at the memory now; costs some milliseconds."""
@@ -82,3 +97,9 @@ class Meter:
     def cpu_s(self) -> dict[str, float]:
         """Seconds since the start, per group; a restarted process counts only since its restart."""
         return {name: max(0.0, cpu_s(pids) - self._cpu_at_start[name]) for name, pids in self.groups.items()}
+
+    def others_cores(self) -> float:
+        """Cores that neither these groups nor this process used since the start, on average: 0.3 and more disturbs."""
+        ours = sum(self.cpu_s().values()) + process_time() - self._own_at_start
+        elapsed = max(monotonic() - self._began, 0.001)
+        return max(0.0, (busy_s() - self._busy_at_start - ours) / elapsed)

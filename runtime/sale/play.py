@@ -68,6 +68,7 @@ class Played:
     cpu_s: dict[str, float] = field(default_factory=dict)
     cpu_drained_s: dict[str, float] = field(default_factory=dict)
     peak_mb: dict[str, float] = field(default_factory=dict)
+    others_cores: float = 0.0
     states: dict[str, str] = field(default_factory=dict)
     endings: Counter[str] = field(default_factory=Counter)
 
@@ -131,7 +132,7 @@ async def _sell(plan: Plan, played: Played, meter: Meter, console: Console) -> N
             screen.redraw()
     played.seconds = monotonic() - played.ledger.started
     played.generator_cpu_s = process_time() - cpu
-    played.cpu_s = meter.cpu_s()
+    played.cpu_s, played.others_cores = meter.cpu_s(), meter.others_cores()
     meter.sample()
     lines.close()
     played.reopened = lines.reopened

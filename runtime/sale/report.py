@@ -77,6 +77,7 @@ def server(played: Played) -> dict[str, Any]:
         "cpu_us_per_answer": round(total / answers * 1e6, 1),
         "cpu_us_per_answer_until_drained": round(drained / answers * 1e6, 1),
         "peak_mb": {name: round(mb, 1) for name, mb in played.peak_mb.items()},
+        "others_cores": round(played.others_cores, 2),
     }
 
 
@@ -135,10 +136,13 @@ def _server_sentences(cost: dict[str, Any]) -> list[str]:
         return []
     parts = ", ".join(f"{name} {s:.2f} s" for name, s in cost["cpu_s"].items())
     peak = ", ".join(f"{name} {mb:.0f} MB" for name, mb in cost["peak_mb"].items())
+    others = cost["others_cores"]
+    warning = [f"other programs kept {others:.1f} cores busy meanwhile: alone it is faster"] if others > 0.3 else []
     return [
         f"the shop's CPU: {cost['cpu_us_per_answer']:.0f} µs per purchase answered ({parts}), "
         f"{cost['cpu_us_per_answer_until_drained']:.0f} µs with all that follows",
         f"the shop's peak memory: {peak}",
+        *warning,
     ]
 
 
