@@ -56,7 +56,7 @@ class Till:
             self._commit, size_max=settings.batch_max, queue_max=settings.queue_max
         )
         self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
-        self._rebuilding: dict[str, asyncio.Task[bool]] = {}
+        self._rebuilding: dict[tuple[str, int], asyncio.Task[bool]] = {}
         self._won: list[tuple[str, str]] = []
         self._confirming: asyncio.TimerHandle | None = None
         self._looking_again: asyncio.TimerHandle | None = None
@@ -112,12 +112,13 @@ class Till:
 
     async def rebuilt(self, product_id: str, wrong_epoch: int = NEVER) -> bool:
         """Make the product's gate anew, once however many ask; False where PostgreSQL has no such stock."""
-        task = self._rebuilding.get(product_id)
+        which = product_id, wrong_epoch  # the one under way for another epoch may have made the gate that is wrong now
+        task = self._rebuilding.get(which)
         if task is None:
             task = asyncio.get_running_loop().create_task(rebuild(self._deps.db, self.gate, product_id, wrong_epoch))
             metrics.GATE_REBUILDS.of("missing" if wrong_epoch == NEVER else "refused").add()
-            self._rebuilding[product_id] = task
-            task.add_done_callback(lambda _: self._rebuilding.pop(product_id, None))
+            self._rebuilding[which] = task
+            task.add_done_callback(lambda _: self._rebuilding.pop(which, None))
         return await asyncio.shield(task)
 
     async def _claim(self, wishes: list[Wish]) -> Sequence[Answer]:

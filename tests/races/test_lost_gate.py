@@ -2,10 +2,14 @@
 
 import asyncio
 
+import pytest
+
+from runtime.rebuild import NEVER, rebuild
 from runtime.till import Till
+from shop.db.pool import Database
 from shop.decision import Denied, Held, Intent
 from shop.event import new_id
-from shop.gate import Answer, Wish
+from shop.gate import Answer, Gate, Wish
 from shop.order import Line, Order
 from tests.client import Client, until
 from tests.races.books import Books
@@ -63,6 +67,31 @@ async def test_with_one_unit_left_one_of_two_buyers_wins_though_the_gate_was_los
     )
     assert [second.status == 200, isinstance(first, Held)].count(True) == 1
     await books.settled()
+    await books.agree("1")
+
+
+async def test_a_claim_refused_before_the_new_gate_is_finished_makes_it_anew_once_more(
+    client: Client, books: Books, awake: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a rebuild of its own: it joins the one that made the gate it is in, and its unit waits for the sweep."""
+    goes_on = asyncio.Event()
+
+    async def slow(db: Database, gate: Gate, product_id: str, wrong_epoch: int = NEVER) -> bool:
+        made = await rebuild(db, gate, product_id, wrong_epoch)
+        if wrong_epoch == NEVER:
+            await goes_on.wait()
+        return made
+
+    monkeypatch.setattr("runtime.till.rebuild", slow)
+    order = order_of(client, "1")
+    buying = asyncio.create_task(client.buy(user=2))
+    await until(lambda: books.gate.look("1"))
+    answer = await claimed(client.deps.one(Till), order)
+    refused = await client.deps.one(Till).commits.submit(Intent(order=order, waiting=True, epochs=answer.epochs))
+    assert refused == Denied("NOT_WAITING")
+    await until(books.quiet)
+    goes_on.set()
+    assert (await buying).status == 200
     await books.agree("1")
 
 
