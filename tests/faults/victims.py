@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
+import psycopg
 import redis
 
 from runtime.stack.child import command_of
 from tests.stack.running_shop import RunningShop, eventually
 
 BACK_WITHIN_S = 60.0
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 
 
 class Shop:
@@ -21,7 +23,7 @@ class Shop:
         self.data = data
         self._workers = workers
         self._environ = environ
-        self._port = 0
+        self._port = self._read = 0
         self.starts = 0
         self.start()
 
@@ -46,6 +48,14 @@ class Shop:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    def errors(self) -> list[dict[str, str]]:
+        """What was logged as an error since the last call."""
+        with self.data.with_suffix(".log").open() as log:
+            log.seek(self._read)
+            lines = log.readlines()
+            self._read = log.tell()
+        return [{"logged": line.strip()} for line in lines if '"level":"ERROR"' in line or line.startswith("Traceback")]
+
     def _own_run_is_ready(self) -> bool:
         run = self.running.run
         return run.get("pid") == self.running.process.pid and bool(run.get("ready"))
@@ -60,6 +70,11 @@ def strike(shop: Shop, victim: str, random: Random) -> Callable[[], bool]:
     if victim in ("supervisor", "everything"):
         return _strike_at_the_root(shop, victim)
     pids = shop.running.pids
+    if victim == "a backend":  # PostgreSQL ends all others, and recovers
+        with psycopg.connect(shop.running.database_url) as connection:
+            backends = connection.execute(BACKENDS).fetchall()
+        os.kill(random.choice(backends)[0], signal.SIGKILL)
+        return lambda: True
     hosts = [name for name in pids if name.startswith("host")]
     name = {"host": random.choice(hosts), "redis": "valkey"}.get(victim, victim)
     os.kill(pids[name], signal.SIGKILL)
