@@ -93,7 +93,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
     return psycopg.connect(url, autocommit=True)
 
 
-async def until(holds: Callable[[], Awaitable[Any]], within_s: float = 5.0) -> Any:
+async def until(holds: Callable[[], Awaitable[Any]], within_s: float = 20.0) -> Any:
     """The first true value of ``holds``, asked again and again."""
     async with asyncio.timeout(within_s):
         while not (value := await holds()):  # noqa: ASYNC110  # what is waited for has no event of its own

@@ -61,6 +61,7 @@ def start(level: str = "INFO", stream: TextIO | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+        logger.setLevel(logging.NOTSET)  # whatever another server of this process wanted
     for name in ("httpx", "httpcore"):  # they tell every URL at INFO, queries included
         logging.getLogger(name).setLevel(logging.WARNING)
 
