@@ -109,6 +109,9 @@ def accepting(listening: socket.socket) -> list[socket.socket]:
     The listening socket, many times: libuv accepts one connection per handle and turn of the loop, so that with one
     handle a crowd that arrives at a busy loop waits for seconds.
     """
+    # Before it is duplicated: a blocking socket's duplicate makes the one socket below them blocking again, for every
+    # worker that shares it, and one that loses a race for a connection then stands still until the next one comes.
+    listening.setblocking(False)
     return [listening, *(listening.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
 
 
