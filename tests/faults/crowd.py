@@ -23,7 +23,7 @@ NOT_NOW = (429, 503)
 DOORS = 32
 ANSWER_WITHIN_S = 20.0
 END_WITHIN_S = 90.0
-LOST = "no answer"
+LOST, TIMED_OUT = "no answer", "timed out"
 
 
 @dataclass
@@ -146,7 +146,7 @@ class Crowd:
         try:
             answer = await self._http.request(method, path, json=body, headers=headers)
         except httpx.TransportError as error:
-            self.noted[LOST if not isinstance(error, httpx.TimeoutException) else "timed out"] += 1
+            self.noted[TIMED_OUT if isinstance(error, httpx.TimeoutException) else LOST] += 1
             return 0, {}
         if answer.status_code >= 400:
             self.noted[f"{answer.status_code} {_slug(answer.json())}"] += 1

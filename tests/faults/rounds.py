@@ -24,7 +24,7 @@ from typing import Any
 
 from runtime.audit import audit
 from tests.faults import promises
-from tests.faults.crowd import FLASH, SHELF, Buyer, Crowd, invent
+from tests.faults.crowd import ANSWER_WITHIN_S, FLASH, SHELF, TIMED_OUT, Buyer, Crowd, invent
 from tests.faults.victims import Shop, strike
 from tests.stack.running_shop import eventually
 
@@ -88,6 +88,8 @@ async def play(shop: Shop, number: int, victim: str, random: Random, buyers: int
             told.findings += await promises.told_otherwise(shop.url, shop.running.database_url, people)
             told.findings += promises.dead_letters(shop.running.database_url)
         told.findings += shop.errors()
+        if crowd.noted[TIMED_OUT]:
+            told.findings.append({"broken": f"{crowd.noted[TIMED_OUT]} times no answer for {ANSWER_WITHIN_S:.0f} s"})
         told.noted = crowd.noted
     told.ends = Counter(buyer.end for buyer in people)
     told.took_s = time.monotonic() - began
