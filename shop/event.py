@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from msgspec import Struct
 from uuid_utils import uuid7
 
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SCHEMA_ROOT = "https://pulsecart.dev/contracts"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloudEvent:
+class CloudEvent(Struct, frozen=True, kw_only=True):
     """
     One event. Attribute names are CloudEvents' own, lower case.
 
@@ -36,7 +35,7 @@ class CloudEvent:
     dataschema: str | None = None
     datacontenttype: str = "application/json"
     data: bytes | None = None
-    extensions: Mapping[str, str] = field(default_factory=dict)
+    extensions: Mapping[str, str] = {}  # a Struct copies it
 
     @property
     def partitionkey(self) -> str:

@@ -18,15 +18,11 @@ from shop.problem import Unavailable
 REPEATS = 4
 RESERVE = "/pulsecart/reserve"  # whose work it is to take the stock of orders that waited
 WIN = "INSERT INTO claims (claim_id, state) SELECT value::uuid, 'won' FROM json_array_elements_text(%s::json)"
-# The guard: every row still has this epoch and these units, or the division by zero undoes the transaction.
+# The guard: each row must still have this epoch and these units.
 TAKE = """
-    WITH taken AS (
-        UPDATE stock SET available = available - (value ->> 1)::int, version = version + 1
-        FROM json_array_elements(%s::json)
-        WHERE product_id = value ->> 0 AND epoch = (value ->> 2)::bigint AND available >= (value ->> 1)::int
-        RETURNING 1
-    )
-    SELECT 1 / ((SELECT count(*) FROM taken) = %s)::int
+    UPDATE stock SET available = available - (value ->> 1)::int, version = version + 1
+    FROM json_array_elements(%s::json)
+    WHERE product_id = value ->> 0 AND epoch = (value ->> 2)::bigint AND available >= (value ->> 1)::int
 """
 COUNT_UNITS = """
     INSERT INTO buyer_units (product_id, buyer_id, units)
@@ -85,7 +81,7 @@ async def _write(
     for order in dropped:
         orders.tell_canceled(tx, order, "PENDING", RESERVE)
     waited = all(intent.waiting for intent in intents)
-    await _take(tx, before, after, RESERVE if waited else None)
+    _take(tx, before, after, RESERVE if waited else None)
 
 
 async def _write_held(tx: Tx, held: Sequence[Held], pay_by: datetime) -> None:
@@ -107,14 +103,14 @@ def _tell(tx: Tx, order: Order, message: Any) -> None:
     tx.emit(message, key=order.order_id, sequence=order.version, cause=orders.cause_of(order), source=RESERVE)
 
 
-async def _take(tx: Tx, before: Mapping[str, StockRow], after: Mapping[str, StockRow], source: str | None) -> None:
+def _take(tx: Tx, before: Mapping[str, StockRow], after: Mapping[str, StockRow], source: str | None) -> None:
     taken = [(id, row.available - after[id].available, row.epoch) for id, row in before.items() if row is not after[id]]
     if not taken:
         return
     for id, qty, _ in taken:
         adjusted = StockAdjusted(productId=id, delta=-qty, available=after[id].available, reason="RESERVED")
         tx.emit(adjusted, key=id, sequence=after[id].version + 1, source=source, stockreason="reserved")
-    await tx.execute(TAKE, (as_json(taken), len(taken)))
+    tx.later(TAKE, (as_json(taken),), exactly=len(taken))
 
 
 def _count_units(tx: Tx, held: Sequence[Order]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from shop.db import orders
@@ -18,21 +18,22 @@ STOCK = """
     LEFT JOIN flash_sales f ON f.product_id = s.product_id AND f.status <> 'ENDED'
     WHERE s.product_id = ANY(%s) ORDER BY s.product_id COLLATE "C"
 """
-# = ANY(ARRAY(…)) and the lateral query use the primary key whatever the planner thinks of the table's size: IN (…) read
-# all claims of a young table, several milliseconds of each batch.
+# = ANY(ARRAY(…)) and LATERAL … OFFSET 0 leave the planner nothing but the primary keys. IN (SELECT …) became a hash join
+# in a plan made, and kept, while the tables were empty: it read all claims, keys and buyers for each batch.
 KEYS = """
-    SELECT encode(scope, 'hex'), order_id::text, encode(payload_hash, 'hex'), status, body FROM idempotency_keys
+    SELECT json_agg(json_build_array(encode(scope, 'hex'), order_id, encode(payload_hash, 'hex'), status, body))
+    FROM idempotency_keys
     WHERE scope = ANY(ARRAY(SELECT decode(value, 'hex') FROM json_array_elements_text(%s::json)))
 """
-CLAIMS = """
-    SELECT claim_id::text, state FROM claims
-    WHERE claim_id = ANY(ARRAY(SELECT value::uuid FROM json_array_elements_text(%s::json)))
-"""
-UNITS = """
-    SELECT u.* FROM json_array_elements(%s::json) AS asked, LATERAL (
-        SELECT product_id, buyer_id, units FROM buyer_units
-        WHERE product_id = asked ->> 0 AND buyer_id = asked ->> 1 OFFSET 0
-    ) AS u
+KNOWN = f"""
+    SELECT (SELECT json_agg(json_build_array(claim_id, state)) FROM claims
+            WHERE claim_id = ANY(ARRAY(SELECT value::uuid FROM json_array_elements_text(%s::json)))),
+           (SELECT json_agg(json_build_array(product_id, buyer_id, units))
+            FROM json_array_elements(%s::json) AS asked, LATERAL (
+                SELECT product_id, buyer_id, units FROM buyer_units
+                WHERE product_id = asked ->> 0 AND buyer_id = asked ->> 1 OFFSET 0
+            ) AS known),
+           ({KEYS})
 """
 
 
@@ -42,25 +43,21 @@ async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[In
     waiting = sorted({intent.order.order_id for intent in intents if intent.waiting})
     lines = [(line.product_id, intent.order.buyer_id) for intent in asking for line in intent.order.lines]
     scopes = [intent.key.scope.hex() for intent in asking if intent.key]
-    found: dict[str, AsyncCursor[Any]] = {}
+    claims = [intent.order.claim_id for intent in asking]
+    products = sorted({product_id for product_id, _ in lines})
+    facts = Facts()
     if waiting:
-        found["waiting"] = await connection.execute(f"{orders.SELECT} FOR UPDATE OF o", (waiting,))
-    if asking:
-        products = sorted({product_id for product_id, _ in lines})
-        claims = [intent.order.claim_id for intent in asking]
-        found["stock"] = await connection.execute(f"{STOCK} FOR UPDATE OF s", (products,))
-        found["claims"] = await connection.execute(CLAIMS, (as_json(claims),))
-        found["units"] = await connection.execute(UNITS, (as_json(lines),))
-    if scopes:
-        found["keys"] = await connection.execute(KEYS, (as_json(scopes),))
-    rows = {name: await cursor.fetchall() for name, cursor in found.items()}
-    return Facts(
-        stock=_stock(rows.get("stock", [])),
-        units={(product_id, buyer_id): units for product_id, buyer_id, units in rows.get("units", [])},
-        claims=dict(rows.get("claims", [])),
-        keys=_keys(rows.get("keys", [])),
-        waiting=orders.by_id(rows.get("waiting", [])),
-    )
+        rows = await connection.execute(f"{orders.SELECT} FOR UPDATE OF o", (waiting,))
+    stock = await connection.execute(f"{STOCK} FOR UPDATE OF s", (products,))
+    known = await connection.execute(KNOWN, (as_json(claims), as_json(lines), as_json(scopes)))
+    if waiting:
+        facts.waiting = orders.by_id(await rows.fetchall())
+    facts.stock = _stock(await stock.fetchall())
+    won, units, keys = (part or () for part in await known.fetchone() or ())
+    facts.claims = dict(won)
+    facts.units = {(product_id, buyer_id): count for product_id, buyer_id, count in units}
+    facts.keys = _keys(keys)
+    return facts
 
 
 async def stock_rows(connection: AsyncConnection[TupleRow], products: Sequence[str]) -> dict[str, StockRow]:
@@ -71,7 +68,8 @@ async def stock_rows(connection: AsyncConnection[TupleRow], products: Sequence[s
 async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[bytes]) -> dict[bytes, Stored]:
     """The first replies to these Idempotency-Keys."""
     asked = as_json([scope.hex() for scope in scopes])
-    return _keys(await (await connection.execute(KEYS, (asked,))).fetchall())
+    row = await (await connection.execute(KEYS, (asked,))).fetchone()
+    return _keys(row[0] or () if row else ())
 
 
 def _stock(rows: Iterable[Any]) -> dict[str, StockRow]:

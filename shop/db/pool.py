@@ -56,17 +56,21 @@ class Tx:
     told: bool = False
     events: list[CloudEvent] = field(default_factory=list)
     writes: list[tuple[str, Sequence[Any]]] = field(default_factory=list)
+    guards: list[tuple[int, int]] = field(default_factory=list)
 
     async def execute(self, sql: str, params: Params = ()) -> AsyncCursor[TupleRow]:
         return await self.connection.execute(sql.encode(), params)
 
-    def later(self, sql: str, params: Sequence[Any] = ()) -> None:
+    def later(self, sql: str, params: Sequence[Any] = (), *, exactly: int | None = None) -> None:
         """
         Write at the end of the transaction, in one statement with all that is written later, the events included.
 
         Args:
             sql: INSERT or UPDATE of rows that nothing else of this transaction writes or reads back.
+            exactly: how many rows it must write: any other number undoes the transaction (a division by zero).
         """
+        if exactly is not None:
+            self.guards.append((len(self.writes), exactly))
         self.writes.append((sql, params))
 
     async def row(self, sql: str, params: Params = ()) -> TupleRow | None:
@@ -108,7 +112,9 @@ class Tx:
             self.later(outbox.INSERT_SQL, (outbox.rows_for(self.events),))
         if self.writes:
             parts = ", ".join(f"write_{at} AS ({sql} RETURNING 1)" for at, (sql, _) in enumerate(self.writes))
-            await self.execute(f"WITH {parts} SELECT", [value for _, params in self.writes for value in params])
+            guards = ", ".join(f"1 / ((SELECT count(*) FROM write_{at}) = %s)::int" for at, _ in self.guards)
+            values = [value for _, params in self.writes for value in params]
+            await self.execute(f"WITH {parts} SELECT {guards}", [*values, *(rows for _, rows in self.guards)])
 
 
 class Database:

@@ -1,10 +1,10 @@
 """An event that breaks its contract is turned away with what is wrong, where, and what to do."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shop.contracts import FOREIGN_TYPES, event_types, schema, validate
 from shop.event import CloudEvent, schema_of

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from runtime.demo import GOODS, SALE
 from runtime.deps import Deps, close_deps
@@ -110,4 +111,4 @@ async def test_a_late_confirmation_counts_from_when_the_stock_was_held(client: C
 
 
 async def test_an_event_that_is_no_tick_is_refused_for_good(client: Client) -> None:
-    assert await client.hear("expire", replace(PING, type="dev.knative.other")) == 400
+    assert await client.hear("expire", structs.replace(PING, type="dev.knative.other")) == 400

@@ -1,9 +1,9 @@
 """keep-dead-letter: every event that was given up is kept with its cause, and can be sent again to who failed."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from functions.keep_dead_letter.main import keep_dead_letter
 from runtime import dead_letters

@@ -1,11 +1,11 @@
 """pay: the money of an order that holds stock is taken once, whatever comes twice, late or not at all."""
 
 import asyncio
-from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import functions.pay.main as pay
 from runtime.audit import audit

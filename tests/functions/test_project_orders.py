@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shop.event import CloudEvent
 from tests.client import Client

@@ -1,10 +1,10 @@
 """reserve: holds every line of a PENDING order, or none, and says which."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runtime import cloudevents
 from runtime.deps import Deps

@@ -12,7 +12,7 @@ from shop.problem import Malformed
 
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
 NAMES = st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True).filter(
-    lambda name: name not in CloudEvent.__dataclass_fields__ and name not in ("specversion", "extensions")
+    lambda name: name not in CloudEvent.__struct_fields__ and name not in ("specversion", "extensions")
 )
 EVENTS = st.builds(
     CloudEvent,

@@ -11,7 +11,7 @@ CREATE TABLE outbox (
     dataschema       text,
     datacontenttype  text NOT NULL DEFAULT 'application/json',
     partitionkey     text NOT NULL,
-    extensions       json NOT NULL DEFAULT '{}',   -- all but partitionkey: sequence, correlationid, traceparent, …
+    extensions       json NOT NULL DEFAULT '{}',   -- sequence, partitionkey, correlationid, traceparent, …
     data             bytea,
     logged_at        timestamptz NOT NULL DEFAULT now()
 );
