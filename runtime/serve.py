@@ -4,10 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
+from msgspec import structs
 from redis.exceptions import RedisError
 
 from runtime import cloudevents
@@ -163,7 +164,7 @@ class Operation:
         parent = event.extensions.get("traceparent")
         with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
             if tracing.on():  # what the handler emits is then a child of this delivery
-                event = replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
+                event = structs.replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
             reply = await self._heard(event, deps)
             trace.set("http.response.status_code", reply.status)
         metrics.delivery(self.name, reply.status).add((time.perf_counter() - began) * 1000)
