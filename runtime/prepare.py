@@ -1,15 +1,22 @@
-"""What a database needs before the host starts: the schema, and the demo's goods. A process of its own, so that the
-supervisor stays small."""
+"""What a database needs before the host starts: the schema, the demo's goods, and every trigger's place in the log. A
+process of its own, so that the supervisor stays small."""
 
+import asyncio
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
+from runtime import registry
+from runtime.knative import Misconfigured, store
+from runtime.knative.config import load
 from shop.db.migrate import CannotMigrate, migrate
+
+EVENTING = Path(__file__).parent.parent / "eventing"
 
 
 def main() -> int:
-    """``python -m runtime.prepare``: migrates DATABASE_URL, then loads the demo catalogue where it is missing."""
+    """``python -m runtime.prepare``: migrates DATABASE_URL, loads the demo where it is missing, and places triggers."""
     database_url = os.environ["DATABASE_URL"]
     try:
         applied = migrate(database_url)
@@ -20,7 +27,25 @@ def main() -> int:
         sys.stdout.write(f"  schema: applied {', '.join(applied)}\n")
     if importlib.util.find_spec("runtime.demo"):
         importlib.import_module("runtime.demo").seed(database_url)
+    try:
+        asyncio.run(place_triggers(database_url, EVENTING))
+    except Misconfigured as reason:
+        sys.stderr.write(f"{reason}\n")
+        return 1
     return 0
+
+
+async def place_triggers(database_url: str, eventing: Path) -> None:
+    """
+    Stand new triggers at the log's end before anybody can buy: an event committed before its trigger had a place, while
+    its worker was still starting, would never be heard.
+
+    Raises:
+        Misconfigured: ``eventing`` holds something that cannot be done.
+    """
+    services = [name.replace("_", "-") for name in registry.names()]
+    async with store.session(database_url) as opened:
+        await opened.cursors([trigger.name for trigger in load(eventing, services).triggers])
 
 
 if __name__ == "__main__":

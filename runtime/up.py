@@ -107,7 +107,7 @@ class Shop:
         finally:
             stop(child, signal.SIGTERM, 1.0)
         if child.returncode:
-            raise CannotStart("the schema or the demo's goods could not be loaded: the reason stands above")
+            raise CannotStart("the database could not be prepared: the reason stands above")
 
     def _start_workers(self) -> None:
         assert self._listening is not None  # noqa: S101  # run() has just made it

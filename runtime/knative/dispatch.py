@@ -136,6 +136,7 @@ class Dispatcher:
         if not self._whole_log:
             for name, waiting in (await opened.forget_all_but(list(self._triggers))).items():
                 log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
+        await opened.cursors(list(self._triggers), self._whole_log)  # of those that others will dispatch too
         started = time.monotonic()
         while True:
             present = await self._present(opened, time.monotonic() - started)

@@ -40,6 +40,18 @@ async def test_workers_share_the_triggers_and_each_event_is_heard_once(start: St
     assert len(here.heard) + len(there.heard) == 200
 
 
+async def test_an_event_is_kept_for_the_triggers_of_a_worker_that_is_still_starting(start: Start, log: Log) -> None:
+    """Without a place for every trigger as soon as one worker runs: the other one stands behind the event."""
+    here, there = Listener("listener"), Listener("listener")
+    first = await start(trigger("a"), trigger("b"), to=[here], worker=0, workers=2)
+    assert first.status().keys() <= {"a"}
+    await log.write(event("early"))
+    await start(trigger("a"), trigger("b"), to=[there], worker=1, workers=2)
+    async with asyncio.timeout(20):
+        while len(here.done) + len(there.done) < 2:  # noqa: ASYNC110  # two places to look at
+            await asyncio.sleep(0.01)
+
+
 async def test_a_commit_at_one_worker_wakes_the_other(start: Start, log: Log) -> None:
     here, there = Listener("listener"), Listener("listener")
     first = await start(trigger("a"), trigger("b"), to=[here], worker=0, workers=2)
