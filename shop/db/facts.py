@@ -18,8 +18,8 @@ STOCK = """
     LEFT JOIN flash_sales f ON f.product_id = s.product_id AND f.status <> 'ENDED'
     WHERE s.product_id = ANY(%s) ORDER BY s.product_id COLLATE "C"
 """
-# = ANY(ARRAY(…)) and LATERAL … OFFSET 0 leave the planner nothing but the primary keys. IN (SELECT …) became a hash join
-# in a plan made, and kept, while the tables were empty: it read all claims, keys and buyers for each batch.
+# = ANY(ARRAY(…)) and LATERAL … OFFSET 0 leave the planner nothing but the primary keys. IN (SELECT …) became a hash
+# join in a plan made, and kept, while the tables were empty: it read all claims, keys and buyers for each batch.
 KEYS = """
     SELECT json_agg(json_build_array(encode(scope, 'hex'), order_id, encode(payload_hash, 'hex'), status, body))
     FROM idempotency_keys
