@@ -45,6 +45,8 @@ async def place_triggers(database_url: str, eventing: Path) -> None:
     """
     services = [name.replace("_", "-") for name in registry.names()]
     async with store.session(database_url) as opened:
+        if (mended := await opened.mend_restored()) is not None:  # before anybody writes with younger numbers
+            sys.stdout.write(f"  this database came from a dump; {mended} events are delivered again\n")
         await opened.cursors([trigger.name for trigger in load(eventing, services).triggers])
 
 

@@ -119,6 +119,7 @@ async def test_after_a_restore_into_a_younger_server_what_was_not_done_is_delive
     ends = [moved.format(f"pg_snapshot_xmax({side})::text::bigint") for side in ("window_from", "window_to")]
     await log.rows(f"UPDATE trigger_cursors SET window_from = {ends[0]}, window_to = {ends[1]} RETURNING 1")
     await start(trigger("t"), to=[listener])
+    await listener.until_done(2)  # what is written before the mending is taken for old
     await log.write(event("k", 3))
     await listener.until_done(3)
     assert listener.sequences("k") == [1, 2, 3]
