@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,14 @@ from redis.exceptions import RedisError
 
 from runtime.batch import Batcher
 from runtime.deps import Deps
+from runtime.openings import Openings
 from runtime.rebuild import NEVER, rebuild
 from runtime.soldout import SoldOut
 from runtime.watch import metrics
 from runtime.watch.tracing import shared
 from shop.db import facts
 from shop.db.commit import commit
-from shop.decision import Denied, Held, Intent, Outcome, Stored
+from shop.decision import Denied, Held, Intent, Outcome, StockRow, Stored
 from shop.event import new_id
 from shop.gate import Answer, Gate, Wish
 from shop.problem import Unavailable
@@ -33,6 +34,12 @@ TRIES = 4
 CONNECTIONS = 4
 CONFIRM_AFTER_S = 0.02
 AGAIN = frozenset({"STALE", "VOID", "SOLD_OUT", "LIMIT_REACHED"})
+
+
+def _start(row: StockRow | None) -> datetime | LookupError | None:
+    if row is None:
+        return LookupError("no such product")
+    return row.sale.starts_at if row.sale else None
 
 
 class Till:
@@ -56,6 +63,8 @@ class Till:
             self._commit, size_max=settings.batch_max, queue_max=settings.queue_max
         )
         self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
+        self._starts: Batcher[str, datetime | None] = Batcher(self._read_starts)
+        self.openings = Openings(self._starts.submit)
         self._rebuilding: dict[tuple[str, int], asyncio.Task[bool]] = {}
         self._won: list[tuple[str, str]] = []
         self._confirming: asyncio.TimerHandle | None = None
@@ -81,6 +90,10 @@ class Till:
 
     async def _ring_up(self, intent: Intent, wish_key: str) -> Outcome | Answer:
         lines = tuple((line.product_id, line.qty) for line in intent.order.lines)
+        if not intent.waiting:
+            for product_id, _ in lines:
+                if await self.openings.is_closed(product_id, intent.order.created_at):
+                    return Denied("SALE_NOT_OPEN", product_id)
         claim_id = intent.order.claim_id or new_id()
         for _ in range(TRIES):
             answer = await self.claims.submit(Wish(claim_id, intent.order.buyer_id, wish_key, lines))
@@ -125,6 +138,11 @@ class Till:
         won, self._won = self._won, []
         return await self.gate.claim(wishes, won)
 
+    async def _read_starts(self, product_ids: list[str]) -> Sequence[datetime | LookupError | None]:
+        async with self._deps.db.transaction() as tx:
+            found = await facts.stock_rows(tx.connection, product_ids)
+        return [_start(found.get(product_id)) for product_id in product_ids]
+
     async def _stored(self, scopes: list[bytes]) -> Sequence[Stored | None]:
         async with self._deps.db.transaction() as tx:
             found = await facts.stored_keys(tx.connection, scopes)
@@ -146,7 +164,10 @@ class Till:
                 self._deps.poke("expire")
                 self._confirming = asyncio.get_running_loop().call_later(CONFIRM_AFTER_S, self._confirm)
             self._won += [(line.product_id, str(outcome.order.claim_id)) for line in outcome.order.lines]
-        elif intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
+            return
+        if isinstance(outcome, Denied) and outcome.reason == "SALE_NOT_OPEN":
+            self.openings.forget(outcome.product_id)
+        if intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
             for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
                 self._soon(partial(self._rebuild, line.product_id, epoch))  # a refused claim is not given back
 
