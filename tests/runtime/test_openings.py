@@ -35,9 +35,7 @@ async def storm(client: Client) -> Counter[str]:
     return Counter("sold" if a.status == 200 else a.body["type"].rsplit("/")[-1] for a in answers)
 
 
-async def test_who_comes_too_early_is_told_so_and_takes_nothing_at_the_gate(
-    client: Client, clock: TurnedClock
-) -> None:
+async def test_who_comes_too_early_is_told_so_and_takes_nothing_at_the_gate(client: Client, clock: TurnedClock) -> None:
     await client.restock(1, 5)
     epoch = await client.row("SELECT epoch FROM stock WHERE product_id = '1'")
     for _ in range(3):
@@ -64,7 +62,9 @@ async def test_a_sale_that_is_let_begin_earlier_is_noticed_within_a_second(clien
     assert (await client.buy()).status == 200
 
 
-async def test_a_sale_that_is_put_off_after_it_began_is_closed_again_at_once(client: Client, clock: TurnedClock) -> None:
+async def test_a_sale_that_is_put_off_after_it_began_is_closed_again_at_once(
+    client: Client, clock: TurnedClock
+) -> None:
     clock.turn(60)
     assert (await client.buy(user=1)).status == 200
     await client.rows("UPDATE flash_sales SET starts_at = %s RETURNING 1", START + timedelta(hours=1))
