@@ -1,11 +1,11 @@
 """functions-framework serves every operation as it is: `--source functions/<op>/main.py --target <op>`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runtime import cloudevents, registry
 from runtime.settings import Settings
