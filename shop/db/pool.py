@@ -22,6 +22,8 @@ Params = Sequence[Any] | Mapping[str, Any]
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 CONNECT_WAIT_S = 5.0
 IDLE_S = 30.0
+# Of libpq, for TCP only: an answer that never comes would hold its batch, and all that queue behind it, for hours.
+GONE_WITHIN_10_S = {"tcp_user_timeout": 10_000, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
 
 
 _encode = msgspec.json.Encoder().encode
@@ -212,6 +214,7 @@ def new_pool(url: str, size_max: int, lock_wait_s: float = 2.0) -> Pool:
             "autocommit": False,
             "application_name": "pulsecart",
             "options": f"-c lock_timeout={lock_wait_s * 1000:.0f}",
+            **GONE_WITHIN_10_S,
         },
         reconnect_timeout=CONNECT_WAIT_S,
     )
