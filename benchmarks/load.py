@@ -22,14 +22,14 @@ class Turn:
         per_s: answers per second of the clock.
         ms: count, p50, p95, p99, max.
         cpu_us: group of processes → µs of CPU per answer; ``generator`` is ours.
-        statuses: answers by status; anything unexpected shows here.
+        statuses: answers by status, and lost ones by reason; anything unexpected shows here.
         others_cores: what other programs used meanwhile.
     """
 
     per_s: float
     ms: Mapping[str, float]
     cpu_us: Mapping[str, float]
-    statuses: Mapping[int, int]
+    statuses: Mapping[int | str, int]
     others_cores: float
 
 
@@ -39,7 +39,7 @@ class _Load:
         self._counting = False
         self._ended = False
         self.took: array[float] = array("d")
-        self.statuses: Counter[int] = Counter()
+        self.statuses: Counter[int | str] = Counter()
 
     def count(self) -> None:
         self._counting = True
@@ -58,7 +58,7 @@ class _Load:
 
     def lost(self, line: Line[bool], errand: bool | None, reason: str) -> None:
         if self._counting:
-            self.statuses[0] += 1
+            self.statuses[reason] += 1
 
 
 async def turn(
