@@ -199,8 +199,11 @@ _CURSOR = ("trigger", "window_from", "window_to", "position", "lag_s")
 @asynccontextmanager
 async def session(database_url: str) -> AsyncIterator[Store]:
     """A store on a connection of its own, closed at the end."""
-    async with await connect(database_url) as connection:
+    connection = await connect(database_url)
+    try:
         yield Store(connection)
+    finally:
+        await connection.close()  # without a last word to the server: that could be cancelled, and it would stay open
 
 
 def _json(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> str:

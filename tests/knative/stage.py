@@ -121,8 +121,12 @@ class Log:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
-            yield connection
+        connection = await psycopg.AsyncConnection.connect(self.database_url)
+        try:
+            async with connection.transaction():
+                yield connection
+        finally:
+            await connection.close()
 
     async def rows(self, sql: str, *params: Any) -> Sequence[Any]:
         async with self.transaction() as connection:
