@@ -39,6 +39,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: each asking is a system call
 
     @property
     def waiting(self) -> int:
@@ -52,7 +53,7 @@ class Batcher(Generic[Item, Result]):
         """
         if len(self._waiting) >= self._queue_max:
             raise Unavailable("busy", f"{self._queue_max} calls are waiting here already; try again in a second.")
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
         if self._idle_runs and not self._scheduled:

@@ -3,12 +3,12 @@
 Switched off (no OTEL_EXPORTER_OTLP_ENDPOINT), the SDK is never imported, and a span only passes its traceparent on.
 """
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from random import getrandbits
 from typing import Any, Protocol, Self
 
 _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -73,8 +73,7 @@ def parsed(header: str | None) -> str | None:
 
 def new_traceparent() -> str:
     """A trace of its own; not sampled, as nobody recorded its beginning."""
-    digits = os.urandom(24).hex()
-    return f"00-{digits[:32]}-{digits[32:]}-00"
+    return f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-00"  # no secret; the system's took 9 µs an order
 
 
 def current() -> str | None:

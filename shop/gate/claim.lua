@@ -11,21 +11,32 @@ for _ = 1, tonumber(ARGV[2]) do
   at = at + 2
 end
 
+-- A product's shelf is read once and written once, however many of these wishes are for it.
+local shelves = {}
+local function shelf_of(product)
+  local shelf = shelves[product]
+  if shelf == nil then
+    local found = redis.call('HMGET', '{gate}:p:' .. product, 'left', 'limit', 'epoch')
+    shelf = found[1] and {left = tonumber(found[1]), limit = tonumber(found[2]), epoch = found[3], taken = 0}
+    shelves[product] = shelf or false
+  end
+  return shelf
+end
+
 local function refusal(claim, buyer, key, first, count)
   for line = 0, count - 1 do
     local product, qty = ARGV[first + 2 * line], tonumber(ARGV[first + 2 * line + 1])
-    local shelf = redis.call('HMGET', '{gate}:p:' .. product, 'left', 'limit')
-    if not shelf[1] then return 'MISSING', product end
+    local shelf = shelf_of(product)
+    if not shelf then return 'MISSING', product end
     if redis.call('HEXISTS', '{gate}:c:' .. product, claim) == 0 then
       if key ~= '' then
         local other = redis.call('HGET', '{gate}:k:' .. product, key)
         if other and other ~= claim then return 'SEEN', other end
       end
-      local limit = tonumber(shelf[2])
-      if limit > 0 and tonumber(redis.call('HGET', '{gate}:b:' .. product, buyer) or 0) + qty > limit then
+      if shelf.limit > 0 and tonumber(redis.call('HGET', '{gate}:b:' .. product, buyer) or 0) + qty > shelf.limit then
         return 'LIMIT', product
       end
-      if tonumber(shelf[1]) < qty then return 'SOLD_OUT', product end
+      if shelf.left < qty then return 'SOLD_OUT', product end
     end
   end
 end
@@ -34,15 +45,14 @@ local function take(claim, buyer, key, first, count)
   local epochs = {}
   for line = 0, count - 1 do
     local product, qty = ARGV[first + 2 * line], tonumber(ARGV[first + 2 * line + 1])
-    local shelf = '{gate}:p:' .. product
+    local shelf = shelves[product]
     if redis.call('HSETNX', '{gate}:c:' .. product, claim, cjson.encode({qty, buyer, key})) == 1 then
-      redis.call('HINCRBY', shelf, 'left', -qty)
-      redis.call('HINCRBY', shelf, 'version', 1)
+      shelf.left, shelf.taken = shelf.left - qty, shelf.taken + 1
       redis.call('HINCRBY', '{gate}:b:' .. product, buyer, qty)
       if key ~= '' then redis.call('HSET', '{gate}:k:' .. product, key, claim) end
       redis.call('ZADD', '{gate}:z:' .. product, deadline, claim)
     end
-    epochs[line + 1] = redis.call('HGET', shelf, 'epoch')
+    epochs[line + 1] = shelf.epoch
   end
   return table.concat(epochs, ',')
 end
@@ -55,5 +65,11 @@ while at <= #ARGV do
   answers[#answers + 1] = answer
   answers[#answers + 1] = detail
   at = first + 2 * count
+end
+for product, shelf in pairs(shelves) do
+  if shelf and shelf.taken > 0 then
+    redis.call('HSET', '{gate}:p:' .. product, 'left', shelf.left)
+    redis.call('HINCRBY', '{gate}:p:' .. product, 'version', shelf.taken)
+  end
 end
 return answers
