@@ -25,7 +25,7 @@ class Settings:
     lease_s: float = 5.0
     lock_wait_s: float = 2.0
     pool_max: int = 4
-    batch_max: int = 256
+    batch_max: int = 128
     queue_max: int = 8192
     broker_url: str = ""
     otel_exporter_otlp_endpoint: str = ""
