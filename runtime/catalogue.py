@@ -19,7 +19,7 @@ import msgspec
 
 from runtime import registry
 from runtime.knative.config import Eventing, PingSource, Trigger, load
-from runtime.serve import POKE, Operation
+from runtime.serve import Operation
 from shop.contracts import CONTRACTS_DIR
 from shop.event import CloudEvent
 from shop.messages import MESSAGES
@@ -121,7 +121,7 @@ def _link(name: str, where: str) -> str:
 
 
 def _answers(operation: Operation) -> list[str]:
-    answers = [f"`{route.method} {route.path}`" for route in operation.routes if route.path != POKE]
+    answers = [f"`{route.method} {route.path}`" for route in operation.routes]
     return answers + [f"`WS {path}`" for path in _web_sockets() if operation.name == "edge"]
 
 

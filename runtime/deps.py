@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from runtime.neighbours import Neighbours
 from runtime.poke import Pokes
 from runtime.settings import Settings, read
 from shop.db.pool import Database, Pool, new_pool
@@ -35,6 +36,7 @@ class Deps:
     Args:
         db: this operation's share of the connection pool.
         pokes: who is awake in this process because something is due.
+        neighbours: the other operations, where each is served alone.
         committed: tells who reads the log that there is something new.
         closing: what to finish before connections end.
         ending: what to call before a server waits for its requests to end: live streams never would by themselves.
@@ -46,6 +48,7 @@ class Deps:
     clock: Clock
     pool: Pool
     pokes: Pokes
+    neighbours: Neighbours | None = None
     committed: Callable[[], None] = lambda: None
     new_id: Callable[[], str] = new_id
     made: dict[Any, Any] = field(default_factory=dict)
@@ -89,7 +92,12 @@ def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
         )
     )
     db = Database(pool, operation="host", now=clock.now, share=settings.pool_max)
-    return Deps(settings=settings, db=db, redis=redis, clock=clock, pool=pool, pokes=Pokes(clock))
+    neighbours = Neighbours(settings.function_url) if settings.function_url else None
+    pokes = Pokes(clock, elsewhere=neighbours.poke if neighbours else None)
+    deps = Deps(settings=settings, db=db, redis=redis, clock=clock, pool=pool, pokes=pokes, neighbours=neighbours)
+    if neighbours:
+        deps.committed = lambda: pokes.poke("relay")
+    return deps
 
 
 _by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Deps]" = WeakKeyDictionary()
@@ -107,5 +115,7 @@ async def close_deps(deps: Deps) -> None:
     """Finish what must be, and end every connection."""
     for finish in deps.closing:
         await finish()
+    if deps.neighbours:
+        await deps.neighbours.close()
     await deps.redis.aclose(close_connection_pool=True)  # a pool given to a client is not the client's to close
     await deps.pool.close()

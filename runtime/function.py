@@ -59,6 +59,8 @@ class Function:
         match scope["path"]:
             case "/healthz":
                 return Reply(200, b'{"status":"UP"}')
+            case "/startz":
+                return await health.started(self._deps)
             case "/readyz":
                 return await health.up(self._deps)
             case "/metrics":
@@ -123,13 +125,23 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
     try:
         await server(Function(operation, deps, live), deps.ending).serve(sockets=accepting(listening))
     finally:
+        awake = deps.pokes.awake(operation.name)
         await deps.pokes.close()
+        if awake and deps.neighbours:
+            await deps.neighbours.hand_over(operation.dns_name)
         await close_deps(deps)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Serve one operation.")
-    parser.add_argument("operation", choices=registry.names())
+    target = os.environ.get("FUNCTION_TARGET")
+    parser.add_argument(
+        "operation",
+        choices=registry.names(),
+        type=lambda name: name.replace("-", "_"),
+        nargs="?" if target else None,
+        default=target,
+    )
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in a container of its own
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     asked = parser.parse_args(arguments)

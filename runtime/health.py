@@ -1,6 +1,7 @@
 """Health that tells the truth: what is asked is what buyers need."""
 
 import asyncio
+import logging
 from typing import Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ from runtime.http import Reply
 from shop.db import schema
 from shop.problem import Unavailable
 
+log = logging.getLogger(__name__)
 ASK_S = 2.0
 
 
@@ -27,6 +29,29 @@ async def ready(deps: Deps, knative: Dispatching) -> Reply:
     return _reply("READY" if not missing else "NOT READY", missing)
 
 
+async def started(deps: Deps) -> Reply:
+    """
+    Whether this process can begin to work: 200 once PostgreSQL has answered with a schema that is new enough, and ever
+    after. An outage later is answered to each request as such; a pod that is taken away for it would answer nothing.
+    """
+    start = deps.one(Start)
+    if not start.done:
+        missing = await _database(deps)
+        start.done = not missing
+        if missing != start.missing:
+            log.warning("not ready: %s", "; ".join(missing.values())) if missing else log.info("ready")
+        start.missing = missing
+    return _reply("STARTED" if start.done else "NOT READY", start.missing)
+
+
+class Start:
+    """What kept this process from beginning when it was last asked."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.done = False
+        self.missing: dict[str, str] = {}
+
+
 async def up(deps: Deps) -> Reply:
     """The seed's health: whether a purchase can succeed now."""
     missing = await _missing(deps)
@@ -34,20 +59,24 @@ async def up(deps: Deps) -> Reply:
 
 
 async def _missing(deps: Deps) -> dict[str, str]:
-    missing = {}
-    try:
-        async with asyncio.timeout(ASK_S), deps.db.transaction() as tx:
-            found = await schema.version(tx)
-        if found < schema.NEEDED:
-            missing["database"] = f"schema {schema.NEEDED} needed, {found} found"
-    except (Unavailable, TimeoutError) as error:
-        missing["database"] = str(error) or "did not answer"
+    missing = await _database(deps)
     try:
         async with asyncio.timeout(ASK_S):
             await deps.redis.ping()
     except (RedisError, TimeoutError) as error:
         missing["gate"] = str(error) or "did not answer"
     return missing
+
+
+async def _database(deps: Deps) -> dict[str, str]:
+    try:
+        async with asyncio.timeout(ASK_S), deps.db.transaction() as tx:
+            found = await schema.version(tx)
+    except (Unavailable, TimeoutError) as error:
+        return {"database": str(error) or "did not answer"}
+    if found < schema.NEEDED:
+        return {"database": f"schema {schema.NEEDED} needed, {found} found: has the migration been run?"}
+    return {}
 
 
 def _reply(status: str, missing: dict[str, str]) -> Reply:

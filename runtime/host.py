@@ -16,6 +16,7 @@ import uvloop
 from runtime import health, registry, router
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
+from runtime.edge.forward import no_route
 from runtime.function import accepting, server
 from runtime.http import Reply
 from runtime.knative import LocalKnative, Misconfigured
@@ -24,15 +25,10 @@ from runtime.serve import Operation, reply_of
 from runtime.settings import Settings, read
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
-from shop.problem import NotFound, Problem
+from shop.problem import Problem
 
 EVENTING = Path(__file__).parent.parent / "eventing"
 DATABASE_CONNECTIONS = 28  # of PostgreSQL's 40, shared by all workers
-
-
-class WrongMethod(Problem):
-    status = 405
-    title = "Method not allowed"
 
 
 class Host:
@@ -74,13 +70,7 @@ class Host:
             case ["", "broker", namespace, name]:
                 return await self._ingress(scope, receive, namespace, name)
         methods = self._router.methods(path)
-        if methods:
-            reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} answers {', '.join(methods)} only."))
-            reply.headers = (*reply.headers, ("allow", ", ".join(methods)))
-            return reply
-        if path.startswith("/api/") and not scope["path"].startswith(EDGE_API):
-            return reply_of(NotFound("no-such-route", f"Nothing answers {scope['method']} {path[:200]}."))
-        return None
+        return no_route(scope["method"], path, methods) if methods else None
 
     async def _ingress(self, scope: Scope, receive: Receive, namespace: str, name: str) -> Reply:
         try:
@@ -88,9 +78,6 @@ class Host:
         except Problem as error:
             return reply_of(error)
         return await self._knative.ingress(request, namespace, name)
-
-
-EDGE_API = ("/api/v1/session", "/api/v1/stream-tickets", "/api/v1/sales")
 
 
 async def run(settings: Settings, listening: socket.socket, worker: int, workers: int) -> None:

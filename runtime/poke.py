@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 log = logging.getLogger(__name__)
+POKE = "/poke"  # where an operation that is served alone is poked, by POST
 QUIET_S = 60.0
 GATHER_S = 0.1  # pokes that come this close together cost one look
 AGAIN_S = 1.0  # between two tries at something that stays due: it is locked by another, or failed
@@ -35,10 +36,17 @@ class Pokes:
     Args:
         clock: what is due is compared with it.
         wait: ``wait_on``; tests give one that turns their clock instead.
+        elsewhere: pokes an operation that is served by another process.
     """
 
-    def __init__(self, clock: Clock, wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_on) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_on,
+        elsewhere: Callable[[str], None] | None = None,
+    ) -> None:
         self._clock = clock
+        self._elsewhere = elsewhere
         self._wait = wait
         self._wakes: dict[str, Act] = {}
         self._poked: dict[str, asyncio.Event] = {}
@@ -55,12 +63,16 @@ class Pokes:
 
     def poke(self, operation: str) -> None:
         """
-        Wake ``operation``; returns at once. One that is awake looks again; one that nobody registered here is left
-        to its sweep.
+        Wake ``operation``; returns at once. One that is awake looks again; one that nobody registered here is poked
+        elsewhere, or left to its sweep.
         """
         self._event(operation).set()
-        if operation in self._wakes and not self.awake(operation):
+        if self.awake(operation):
+            return
+        if operation in self._wakes:
             self._tasks[operation] = asyncio.get_running_loop().create_task(self._run(operation))
+        elif self._elsewhere is not None:
+            self._elsewhere(operation)
 
     def awake(self, operation: str) -> bool:
         """Whether somebody stays for it in this process."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from runtime.asgi import Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps
 from runtime.http import Reply
-from runtime.serve import POKE, Operation, Route, matched, reply_of
+from runtime.serve import Operation, Route, matched, reply_of
 from runtime.watch.metrics import Requests
 from shop.problem import Problem
 
@@ -33,8 +33,7 @@ class Router:
         self._patterns: list[Entry] = []
         for operation in operations:
             for route in operation.routes:
-                if route.path != POKE:
-                    self._add(Entry(operation, route))
+                self._add(Entry(operation, route))
 
     def _add(self, entry: Entry) -> None:
         at = (entry.route.method, entry.route.path)

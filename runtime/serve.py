@@ -15,6 +15,7 @@ from runtime import cloudevents
 from runtime.deps import Deps, deps_of_loop
 from runtime.http import PROBLEM, Reply, Request
 from runtime.idempotency import correlation_of
+from runtime.poke import POKE
 from runtime.watch import metrics, tracing
 from runtime.watch.logs import bind_event
 from runtime.watch.stall import running
@@ -26,7 +27,6 @@ from shop.problem import Malformed, NotFound, Problem, Unauthorized, Unavailable
 log = logging.getLogger(__name__)
 Data = TypeVar("Data")
 PING = "dev.knative.sources.ping"
-POKE = "/poke"
 Handler = Callable[[Request, Deps], Awaitable[Reply]]
 Wake = Callable[[Deps], Awaitable[None]]
 
@@ -108,7 +108,6 @@ class Operation:
     def __post_init__(self) -> None:
         if self.wake is not None:
             self.hears = (*self.hears, Hears(None, PING, self._tick))
-            self.routes = (*self.routes, post(POKE, self._poked))
         self._exact = {(route.method, route.path): route for route in self.routes if "{" not in route.path}
 
     @property
@@ -127,6 +126,8 @@ class Operation:
         if route is not None:
             request.params = params
             return await self.respond(route.handler, request, deps)
+        if self.wake is not None and (request.method, request.path) == ("POST", POKE):
+            return await self._poked(deps)
         if not self.hears or request.method != "POST":
             return reply_of(NotFound("no-such-route", f"{self.name} has no {request.method} {request.path}."))
         try:
@@ -194,8 +195,12 @@ class Operation:
     async def _tick(self, event: Received[bytes], deps: Deps) -> None:
         await self._wake(deps)
 
-    async def _poked(self, request: Request, deps: Deps) -> Reply:
-        await self._wake(deps)
+    async def _poked(self, deps: Deps) -> Reply:
+        """Answered when it goes back to sleep: a pod with a request under way is not taken away."""
+        try:
+            await self._wake(self._own(deps))
+        except Exception as error:
+            return reply_of(error)
         return Reply(204)
 
     async def _wake(self, deps: Deps) -> None:

@@ -10,7 +10,14 @@ class MissingSetting(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Field names in upper case are the environment's variables. Units stand in the names."""
+    """
+    Field names in upper case are the environment's variables. Units stand in the names.
+
+    Args:
+        broker_url: where relay posts events; empty where the broker reads the log itself.
+        function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
+            empty where all are in this process.
+    """
 
     database_url: str
     redis_url: str
@@ -28,6 +35,7 @@ class Settings:
     batch_max: int = 128
     queue_max: int = 8192
     broker_url: str = ""
+    function_url: str = ""
     otel_exporter_otlp_endpoint: str = ""
     log_level: str = "INFO"
     max_body_bytes: int = 65536

@@ -9,6 +9,7 @@ from runtime import router
 from runtime.asgi import Receive, Scope, Send, send_reply
 from runtime.deps import Deps
 from runtime.edge import ws
+from runtime.edge.forward import Forward, no_route
 from runtime.edge.sse import EventStreams
 from runtime.serve import Operation, reply_of
 from shop.problem import NotFound
@@ -20,13 +21,19 @@ class Answers:
     def __init__(self, operation: Operation, deps: Deps) -> None:
         self._routes = router.Router([operation])
         self._deps = deps
+        self._forward = Forward(deps.neighbours) if deps.neighbours else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._routes.find("GET" if scope["method"] == "HEAD" else scope["method"], scope["path"])
-        if found is None:
-            await send_reply(send, reply_of(NotFound("no-such-page", f"There is nothing at {scope['path'][:200]}.")))
-            return
-        await router.serve(*found, self._deps, scope, receive, send)
+        path = scope["path"]
+        found = self._routes.find("GET" if scope["method"] == "HEAD" else scope["method"], path)
+        if found is not None:
+            await router.serve(*found, self._deps, scope, receive, send)
+        elif self._forward is not None and path.startswith("/api/"):
+            await self._forward(scope, receive, send)
+        elif path.startswith("/api/"):
+            await send_reply(send, no_route(scope["method"], path, self._routes.methods(path)))
+        else:
+            await send_reply(send, reply_of(NotFound("no-such-page", f"There is nothing at {path[:200]}.")))
 
 
 def live_app(operation: Operation, deps: Deps) -> Router:

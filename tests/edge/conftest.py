@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -167,21 +167,27 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], timeout_s:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Edge]:
-    deps = open_deps(settings)
+async def served(app: Any, ending: Sequence[Callable[[], Awaitable[None]]] = ()) -> AsyncIterator[str]:
+    """Its URL, on a server and port of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = serving_as_the_host_does(edge_app(deps), deps.ending)
+        server = serving_as_the_host_does(app, ending)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         await eventually(lambda: server.started)
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
-            limits = httpx.Limits(max_connections=None)
-            async with httpx.AsyncClient(base_url=url, timeout=10, limits=limits, trust_env=False) as client:
-                yield Edge(deps, url, client)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
             await serving
-            await close_deps(deps)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Edge]:
+    deps = open_deps(settings)
+    async with served(edge_app(deps), deps.ending) as url:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=url, timeout=10, limits=limits, trust_env=False) as client:
+            yield Edge(deps, url, client)
+    await close_deps(deps)
 
 
 @pytest.fixture

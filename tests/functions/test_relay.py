@@ -11,11 +11,10 @@ from functions.relay.main import CURSOR, EVENTING, post_timeout_s, relay
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Request
 from runtime.knative.store import session
+from runtime.poke import POKE
 from runtime.settings import Settings
 from tests.conformance.subscriber import Subscriber
 from tests.knative.stage import Log, event
-
-POKE = next(route.path for route in relay.operation.routes)
 
 
 @pytest.fixture

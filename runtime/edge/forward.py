@@ -1,0 +1,150 @@
+"""One origin: what a browser asks of ``/api`` goes to the operation that answers it, wherever that is served."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from runtime.asgi import Receive, Scope, Send, send_reply
+from runtime.edge.routes import load
+from runtime.http import Reply
+from runtime.neighbours import Neighbours
+from runtime.serve import reply_of
+from runtime.watch.tracing import span
+from shop.problem import NotFound, Problem, Unavailable
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+log = logging.getLogger(__name__)
+ANSWER_S = 60.0  # a cold start, and then the operation's own deadline
+PAUSE_S = 0.25
+NOT_PASSED_ON = frozenset({"connection", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+NO_ANSWER = frozenset({502, 503, 504})
+
+
+class WrongMethod(Problem):
+    status = 405
+    title = "Method not allowed"
+
+
+class Forward:
+    """
+    Args:
+        neighbours: who answers; their replies are passed on as they come.
+    """
+
+    def __init__(self, neighbours: Neighbours) -> None:
+        self._neighbours = neighbours
+        self._table = load()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        methods = self._table.methods(path)
+        if method not in methods:
+            await send_reply(send, no_route(method, path, sorted(methods)))
+            return
+        asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with span(f"edge to {methods[method]}", asked.get("traceparent")) as trace:
+            headers = _passed_on(asked, scope) | {"traceparent": trace.traceparent}
+            url = self._neighbours.url(methods[method]) + (scope.get("raw_path") or path.encode()).decode("latin-1")
+            if scope["query_string"]:
+                url += "?" + scope["query_string"].decode("latin-1")
+            try:
+                response = await self._answered(method, url, headers, await _body(receive))
+            except (TimeoutError, OSError) as error:
+                log.warning("%s %s had no answer: %r", method, url, error)
+                await send_reply(send, reply_of(_unanswered(method, headers)))
+                return
+            async with response:
+                trace.set("http.response.status_code", response.status)
+                await _pass_back(response, send)
+
+    async def _answered(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes]
+    ) -> "ClientResponse":
+        """
+        The operation's answer. What is on the way to it (a gateway, an activator) may answer in its place while a pod
+        comes or goes: that is asked again where asking twice cannot act twice.
+
+        Raises:
+            TimeoutError, OSError: no answer of the operation's own.
+        """
+        from aiohttp import ClientConnectorError, ClientError
+        from yarl import URL
+
+        session = await self._neighbours.session()
+        repeatable = isinstance(body, bytes) and (method in REPEATABLE or "idempotency-key" in headers)
+        target = URL(url, encoded=True)
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                try:
+                    response = await session.request(method, target, headers=headers, data=body, allow_redirects=False)
+                except ClientConnectorError as error:  # nobody has seen the request
+                    if not isinstance(body, bytes):
+                        raise OSError(str(error)) from error
+                except ClientError as error:
+                    if not repeatable:
+                        raise OSError(f"{type(error).__name__}: {error}") from error
+                else:
+                    if response.status not in NO_ANSWER or "correlation-id" in response.headers:
+                        return response
+                    response.release()
+                    if not repeatable:
+                        raise OSError(f"status {response.status} on the way")
+                await asyncio.sleep(PAUSE_S)
+
+
+def no_route(method: str, path: str, methods: list[str]) -> Reply:
+    """404, or 405 with the methods that this path has."""
+    if not methods:
+        return reply_of(NotFound("no-such-route", f"Nothing answers {method} {path[:200]}."))
+    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} answers {', '.join(methods)} only."))
+    reply.headers = (*reply.headers, ("allow", ", ".join(methods)))
+    return reply
+
+
+def _unanswered(method: str, headers: Mapping[str, str]) -> Problem:
+    if method in REPEATABLE or "idempotency-key" in headers:
+        return Unavailable("no-answer", "This part of the shop does not answer just now; ask again in a second.")
+    return Unavailable("outcome-unknown", "It is not known whether this was done; look before you ask again.")
+
+
+def _passed_on(asked: Mapping[str, str], scope: Scope) -> dict[str, str]:
+    headers = {name: value for name, value in asked.items() if name not in NOT_PASSED_ON}
+    client = scope.get("client")
+    known = [asked.get("x-forwarded-for", ""), client[0] if client else ""]
+    headers["x-forwarded-for"] = ", ".join(part for part in known if part)
+    headers.setdefault("x-forwarded-host", asked.get("host", ""))
+    return headers
+
+
+async def _body(receive: Receive) -> bytes | AsyncIterator[bytes]:
+    message = await receive()
+    first: bytes = message.get("body", b"")
+    return _chunks(first, receive) if message.get("more_body") else first
+
+
+async def _chunks(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
+    yield first
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise OSError("the client left before its end")
+        more = message.get("more_body", False)
+        if message.get("body"):
+            yield message["body"]
+
+
+async def _pass_back(response: Any, send: Send) -> None:
+    headers = [(name.lower(), value) for name, value in response.raw_headers]
+    headers = [(name, value) for name, value in headers if name.decode("latin-1") not in NOT_PASSED_ON]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if response.content_length is not None:
+        await send({"type": "http.response.body", "body": await response.read()})
+        return
+    async for chunk in response.content.iter_any():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
