@@ -1,0 +1,115 @@
+"""What must be there before anything is applied."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from runtime.deploy.cluster import CannotDeploy, Object, found, kubectl, named
+
+# 1.14 of both: the oldest whose Trigger filters are on by default, with everything that eventing/ uses.
+LEAST = (0, 41)
+LEAST_NAMED = "1.14"
+PARTS = (
+    ("Serving", "services.serving.knative.dev"),
+    ("Eventing", "triggers.eventing.knative.dev"),
+)
+INSTALL = "https://knative.dev/docs/install/"
+EXAMPLES = {
+    "DATABASE_URL": "postgresql://user:password@host/database",
+    "REDIS_URL": "redis://:password@host:6379/0",
+    "SESSION_SECRET": '"$(openssl rand -base64 32)"',
+}
+SECRET_KEYS = {
+    "pulsecart-database": "DATABASE_URL",
+    "pulsecart-redis": "REDIS_URL",
+    "pulsecart-session": "SESSION_SECRET",
+}
+
+
+def knative() -> None:
+    """
+    Raises:
+        CannotDeploy: a part of Knative is absent or too old.
+    """
+    try:
+        kubectl("version", "-o", "json")
+    except CannotDeploy as why:
+        raise CannotDeploy(f"no cluster answers: {why}\nWhich one is meant says KUBECONFIG.") from None
+    for part, crd in PARTS:
+        there = found("crd", crd)
+        if there is None:
+            raise CannotDeploy(f"Knative {part} is not installed on this cluster ({crd} is unknown): {INSTALL}")
+        version = (there["metadata"].get("labels") or {}).get("app.kubernetes.io/version", "")
+        if too_old(version):
+            raise CannotDeploy(f"Knative {part} {version} is too old: {LEAST_NAMED} or newer is needed: {INSTALL}")
+
+
+def too_old(version: str) -> bool:
+    """Knative's manifests say ``1.21.0`` or ``0.48.2``; what somebody built says ``devel``, and is let in."""
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    if not numbers:
+        return False
+    major, minor = int(numbers[1]), int(numbers[2])
+    return minor < 14 if major == 1 else (major, minor) < LEAST
+
+
+def secrets(documents: Sequence[Object], namespace: str) -> None:
+    """
+    Raises:
+        CannotDeploy: a Secret that is referred to is neither in the overlay nor in the cluster, or lacks its key.
+    """
+    brought = {one["metadata"]["name"] for one in documents if one["kind"] == "Secret"}
+    missing = []
+    for name in sorted(set(_referred(documents)) - brought):
+        there = found("secret", name, namespace)
+        key = SECRET_KEYS.get(name, "")
+        if there is None or (key and key not in (there.get("data") or {})):
+            missing.append(
+                f"Secret {name} {f'has no {key}' if there else 'is missing'} in namespace {namespace}: make it with\n"
+                f"  kubectl -n {namespace} create secret generic {name} --from-literal={key}={EXAMPLES.get(key, '…')}"
+            )
+    if missing:
+        raise CannotDeploy("\n".join(missing))
+
+
+def _referred(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("secretRef", "secretKeyRef") and not value.get("optional"):
+                yield value["name"]
+            else:
+                yield from _referred(value)
+    elif isinstance(node, list | tuple):
+        for one in node:
+            yield from _referred(one)
+
+
+def same_brokers(documents: Sequence[Object], namespace: str) -> None:
+    """
+    Raises:
+        CannotDeploy: a Broker is there whose class or channel is another, which Knative does not let change.
+    """
+    for wanted in documents:
+        if wanted["kind"] != "Broker":
+            continue
+        there = found("brokers.eventing.knative.dev", wanted["metadata"]["name"], namespace)
+        if there is None:
+            continue
+        for what, asked, has in (
+            ("class", _class(wanted), _class(there)),
+            ("channel", _config(wanted), _config(there)),
+        ):
+            if asked and asked != has:
+                raise CannotDeploy(
+                    f"{named(wanted)} is of the {what} {has or 'of the default'}, and {asked} is asked for. Knative "
+                    f"does not change that: `kubectl -n {namespace} delete broker {wanted['metadata']['name']}`, then "
+                    "deploy again. Events that are committed meanwhile wait in the log."
+                )
+
+
+def _class(broker: Object) -> str:
+    return str((broker["metadata"].get("annotations") or {}).get("eventing.knative.dev/broker.class", ""))
+
+
+def _config(broker: Object) -> str:
+    config = broker["spec"].get("config") or {}
+    return str(config.get("name", ""))
