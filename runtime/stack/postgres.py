@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from runtime.stack.child import POLL_S, Pause, command_of, end_foreign, spawn, stop
+from runtime.stack.ready import wait_ready
 from runtime.stack.trouble import CannotStart, why
 
 USER = DATABASE = "shop"
@@ -107,13 +108,7 @@ class Postgres:
         Raises:
             CannotStart: the server ended, or took longer than START_S seconds.
         """
-        until = time.monotonic() + START_S
-        while not self.is_ready():
-            if self.process is None or self.process.poll() is not None:
-                raise why(self.log, "PostgreSQL ended while starting")
-            if time.monotonic() > until:
-                raise why(self.log, f"PostgreSQL was not ready after {START_S:.0f} s")
-            pause(POLL_S)
+        wait_ready(self, "PostgreSQL", START_S, pause)
 
     def stop(self) -> None:
         """Fast shutdown: sessions are ended, everything committed is on disk."""

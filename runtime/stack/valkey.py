@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from runtime.stack.child import POLL_S, Pause, command_of, end_foreign, spawn, stop
-from runtime.stack.trouble import CannotStart, why
+from runtime.stack.child import Pause, command_of, end_foreign, spawn, stop
+from runtime.stack.ready import wait_ready
+from runtime.stack.trouble import CannotStart
 
 START_S = 10.0
 STOP_S = 5.0
@@ -83,13 +84,7 @@ class Valkey:
         Raises:
             CannotStart: the server ended, or took longer than START_S seconds.
         """
-        until = time.monotonic() + START_S
-        while not self.is_ready():
-            if self.process is None or self.process.poll() is not None:
-                raise why(self.log, "Valkey ended while starting")
-            if time.monotonic() > until:
-                raise why(self.log, f"Valkey was not ready after {START_S:.0f} s")
-            pause(POLL_S)
+        wait_ready(self, "Valkey", START_S, pause)
 
     def stop(self) -> None:
         if self.process:
