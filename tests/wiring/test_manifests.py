@@ -1,0 +1,200 @@
+"""k8s/ says what functions/ and the migrations say, within what PostgreSQL can bear."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runtime import registry
+from runtime.catalogue import ROOT, read
+from shop.db.migrate import needed
+
+OPERATIONS = ROOT / "k8s" / "base" / "operations"
+MAX_SCALE = "autoscaling.knative.dev/max-scale"
+NAMES = sorted(name.replace("_", "-") for name in registry.names())
+# Of 100: the superuser's three, a migration, the relay's two of its own, an audit, a backup, a person's psql or two.
+POSTGRESQL, RESERVED = 100, 16
+OVERLAYS = [
+    "k8s/overlays/kind",
+    "k8s/overlays/production",
+    "tests/cluster/overlay",
+    "tests/cluster/overlay-jetstream",
+]
+Document = Mapping[str, Any]
+
+
+def documents(path: Path) -> list[Document]:
+    return [one for one in yaml.safe_load_all(path.read_text()) if one]
+
+
+def manifest(name: str) -> Document:
+    (one,) = documents(OPERATIONS / f"{name}.yaml")
+    return one
+
+
+def template(name: str) -> Document:
+    found: Document = manifest(name)["spec"]["template"]
+    return found
+
+
+def max_scale(name: str) -> int:
+    return int(template(name)["metadata"]["annotations"][MAX_SCALE])
+
+
+def settings() -> dict[str, str]:
+    lines = (OPERATIONS / "settings.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def pool(name: str) -> int:
+    env = {one["name"]: one["value"] for one in template(name)["spec"]["containers"][0].get("env", ())}
+    return int(env.get("POOL_MAX", settings()["POOL_MAX"]))
+
+
+@cache
+def built(overlay: str) -> list[Document]:
+    if shutil.which("kubectl") is None:
+        if os.environ.get("PULSECART_CI"):
+            pytest.fail("kubectl is not installed, and CI leaves nothing out")
+        pytest.skip("kubectl is not installed: overlays are not built")
+    done = subprocess.run(["kubectl", "kustomize", str(ROOT / overlay)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def of_kind(overlay: str, kind: str, group: str) -> dict[str, Document]:
+    found = [one for one in built(overlay) if one["kind"] == kind and one["apiVersion"].startswith(group)]
+    return {one["metadata"]["name"]: one for one in found}
+
+
+def services(overlay: str) -> dict[str, Document]:
+    return of_kind(overlay, "Service", "serving.knative.dev/")
+
+
+def test_every_operation_has_its_service_and_every_service_its_operation() -> None:
+    listed = yaml.safe_load((OPERATIONS / "kustomization.yaml").read_text())["resources"]
+    assert listed == [f"{name}.yaml" for name in NAMES], "mend k8s/base/operations/kustomization.yaml"
+    for name in NAMES:
+        assert manifest(name)["metadata"]["name"] == name
+        assert template(name)["spec"]["containers"][0]["args"] == [name]
+
+
+def test_every_file_of_eventing_is_applied() -> None:
+    listed = yaml.safe_load((ROOT / "eventing" / "Kustomization").read_text())["resources"]
+    assert listed == sorted(path.name for path in (ROOT / "eventing").glob("*.yaml")), "mend eventing/Kustomization"
+
+
+def test_all_pools_together_stay_below_what_postgresql_admits() -> None:
+    asked = {name: max_scale(name) * pool(name) for name in NAMES}
+    assert sum(asked.values()) <= POSTGRESQL - RESERVED, asked
+    assert max(pool(name) for name in NAMES) <= 4
+
+
+def test_what_hears_events_scales_to_three_at_most_and_the_relay_is_alone() -> None:
+    hears = [row.operation.dns_name for row in read() if row.operation.events]
+    assert {name: max_scale(name) for name in hears if max_scale(name) > 3} == {}
+    assert max_scale("relay") == 1
+
+
+def test_checkout_batches_a_thousand_requests_in_one_of_few_pods() -> None:
+    annotations = template("checkout")["metadata"]["annotations"]
+    assert annotations["autoscaling.knative.dev/target"] == "1000"
+    assert template("checkout")["spec"]["containerConcurrency"] == 0
+    assert max_scale("checkout") <= 2
+
+
+def test_a_live_stream_ends_itself_before_its_request_may_not_last_longer() -> None:
+    from runtime.settings import Settings
+
+    life_s = Settings(database_url="", redis_url="").stream_life_s
+    assert life_s < template("edge")["spec"]["timeoutSeconds"] <= 600
+
+
+def test_the_job_is_named_by_the_newest_migration() -> None:
+    (job,) = documents(ROOT / "k8s" / "base" / "migrate.yaml")
+    assert job["metadata"]["name"] == f"migrate-{needed()}", (
+        "a new migration is a new Job: name it so, and raise the tag of dev.local/pulsecart-migrations in the overlays"
+    )
+
+
+def test_every_setting_given_is_one_that_is_read() -> None:
+    from dataclasses import fields
+
+    from runtime.settings import Settings
+
+    known = {field.name.upper() for field in fields(Settings)}
+    assert settings().keys() <= known
+    for overlay in OVERLAYS:
+        for config in of_kind(overlay, "ConfigMap", "v1").values():
+            assert config["data"].keys() <= known, overlay
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_holds_every_operation_in_one_namespace(overlay: str) -> None:
+    assert sorted(services(overlay)) == NAMES
+    spaces = {one["metadata"].get("namespace") for one in built(overlay) if one["kind"] != "Namespace"}
+    assert spaces == {"pulsecart"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_edge_alone_is_public(overlay: str) -> None:
+    label = "networking.knative.dev/visibility"
+    inside = {
+        name for name, one in services(overlay).items() if one["metadata"]["labels"].get(label) == "cluster-local"
+    }
+    assert inside == set(NAMES) - {"edge"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_is_restricted_probed_and_writes_nothing(overlay: str) -> None:
+    pods = {name: one["spec"]["template"]["spec"] for name, one in services(overlay).items()}
+    for kind in ("Job", "StatefulSet"):
+        pods |= {name: one["spec"]["template"]["spec"] for name, one in of_kind(overlay, kind, "").items()}
+    for name, spec in pods.items():
+        assert spec["automountServiceAccountToken"] is False, name
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["runAsNonRoot"] is True, name
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+            assert "memory" in container["resources"]["limits"], name
+            assert name.startswith("migrate-") or "readinessProbe" in container, name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_operation_refers_to_the_settings_that_are_there(overlay: str) -> None:
+    (config,) = of_kind(overlay, "ConfigMap", "v1")
+    for one in services(overlay).values():
+        given = one["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+        assert {"configMapRef": {"name": config}} in given
+
+
+def test_production_makes_no_secret_and_believes_no_buyer() -> None:
+    assert of_kind("k8s/overlays/production", "Secret", "v1") == {}
+    (config,) = of_kind("k8s/overlays/production", "ConfigMap", "v1").values()
+    assert "ACCEPT_UNSIGNED_BUYERS" not in config["data"]
+    images = {one["spec"]["template"]["spec"]["containers"][0]["image"] for one in services(OVERLAYS[1]).values()}
+    assert not any(image.startswith("dev.local/") for image in images)
+
+
+@pytest.mark.parametrize("component", ["broker-kafka", "broker-jetstream", "monitoring"])
+def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
+    """A directory of its own, as somebody would write it beside the project."""
+    there = os.path.relpath(ROOT / "k8s", tmp_path)
+    wanted = {"resources": [f"{there}/overlays/production"], "components": [f"{there}/components/{component}"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+    overlay = os.path.relpath(tmp_path, ROOT)
+    assert sorted(services(overlay)) == NAMES
+    if component == "broker-kafka":
+        (config,) = of_kind(overlay, "ConfigMap", "v1").items()
+        assert "kafka-broker-ingress" in config[1]["data"]["BROKER_URL"]
+        given = services(overlay)["relay"]["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+        assert {"configMapRef": {"name": config[0]}} in given
