@@ -28,6 +28,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("scripts/sale", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--url", help=f"the shop; default: the one that runs on --data, else {DEFAULT_URL}")
+    add("--host", default="", help="the Host header, where a gateway needs another one than the URL's")
     add("--data", type=Path, default=DATA, help="the shop's data directory, as scripts/up has it")
     add("--product", default="1")
     add("--buyers", type=_count, default=100_000)
@@ -62,6 +63,7 @@ def _count(text: str) -> int:
 def plan_of(options: argparse.Namespace, running: Running) -> Plan:
     return Plan(
         url=(options.url or running.url or DEFAULT_URL).rstrip("/"),
+        named=options.host,
         path=options.path,
         product=options.product,
         buyers=options.buyers,

@@ -54,9 +54,14 @@ class _Errands:
             self.done.set()
 
 
-async def ask_all(url: str, requests: Sequence[tuple[str, str]], connections: int = 8) -> list[tuple[int, Any]]:
+async def ask_all(
+    url: str, requests: Sequence[tuple[str, str]], connections: int = 8, named: str = ""
+) -> list[tuple[int, Any]]:
     """
     (status, decoded JSON or None) for each (method, path); (0, None) where no answer came in time.
+
+    Args:
+        named: the Host header, where it is not the URL's.
 
     Raises:
         NotThere: nobody listens.
@@ -64,7 +69,7 @@ async def ask_all(url: str, requests: Sequence[tuple[str, str]], connections: in
     host, port = address(url)
     if not requests:
         return []
-    head = f" HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n"
+    head = f" HTTP/1.1\r\nHost: {named or f'{host}:{port}'}\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n"
     errands = _Errands([f"{method} {path}{head}".encode() for method, path in requests])
     lines = Lines(host, port, min(connections, len(requests)), errands)
     try:
@@ -80,9 +85,9 @@ async def ask_all(url: str, requests: Sequence[tuple[str, str]], connections: in
     return [(answer.status, _json(answer.body)) if answer else (0, None) for answer in errands.answers]
 
 
-async def ask(url: str, method: str, path: str) -> tuple[int, Any]:
+async def ask(url: str, method: str, path: str, named: str = "") -> tuple[int, Any]:
     """One request, as ``ask_all``."""
-    return (await ask_all(url, [(method, path)]))[0]
+    return (await ask_all(url, [(method, path)], named=named))[0]
 
 
 def _json(body: bytes) -> Any:

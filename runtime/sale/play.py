@@ -25,6 +25,7 @@ TICK_S = 0.5
 class Plan:
     """
     Args:
+        named: the Host header, where a gateway knows the shop by another name than the URL's; empty for that one.
         path: ``sync`` or ``async``.
         reset: set the stock to ``units`` before.
         answer_within_s: an answer later than this counts as none.
@@ -33,6 +34,7 @@ class Plan:
     """
 
     url: str
+    named: str = ""
     path: str = "sync"
     product: str = "1"
     buyers: int = 100_000
@@ -89,14 +91,14 @@ async def play(plan: Plan, console: Console) -> Played:
 
 
 async def _reset(plan: Plan) -> None:
-    status, told = await ask(plan.url, "PUT", f"/api/v1/sync/stock/{plan.product}/reset?stock={plan.units}")
+    status, told = await ask(plan.url, "PUT", f"/api/v1/sync/stock/{plan.product}/reset?stock={plan.units}", plan.named)
     if status != 200:
         raise NotThere(f"{plan.url} answered {status} when the stock of {plan.product} was to be reset: {told}")
 
 
 async def _limit(plan: Plan) -> int:
     """How many units one buyer may have, 0 for any number or where the shop does not say."""
-    _, told = await ask(plan.url, "GET", "/api/v1/sales")
+    _, told = await ask(plan.url, "GET", "/api/v1/sales", plan.named)
     sales = told.get("sales", []) if isinstance(told, dict) else []
     return next((int(s.get("buyerLimit") or 0) for s in sales if str(s.get("productId")) == plan.product), 0)
 
@@ -104,7 +106,7 @@ async def _limit(plan: Plan) -> int:
 async def _sell(plan: Plan, played: Played, meter: Meter, console: Console) -> None:
     host, port = address(plan.url)
     random = Random(plan.seed)  # noqa: S311 - habits are no secret
-    maker = purchase_maker(f"{host}:{port}", f"/api/v1/{plan.path}/purchase", plan.product, 1)
+    maker = purchase_maker(plan.named or f"{host}:{port}", f"/api/v1/{plan.path}/purchase", plan.product, 1)
     lines: Lines[Errand]
     crowd = Crowd(
         buyers=plan.buyers,
@@ -163,7 +165,7 @@ async def _drain(plan: Plan, played: Played, meter: Meter, console: Console) -> 
     told: Any = None
     with Screen(console, lambda: {"still to do": f"{_undone(told):,}"}, lambda: 1.0) as screen:
         while monotonic() - began < plan.settle_timeout_s:
-            status, told = await ask(plan.url, "GET", "/api/v1/async/queue/status")
+            status, told = await ask(plan.url, "GET", "/api/v1/async/queue/status", plan.named)
             if status == 404:
                 return
             if status == 200 and isinstance(told, dict) and _undone(told) == 0:
@@ -186,7 +188,7 @@ def _undone(told: Any) -> int:
 
 async def _look_back(plan: Plan, played: Played) -> None:
     """The stock that is left, and what became of a sample of the orders and of all orders of the cheats."""
-    _, told = await ask(plan.url, "GET", f"/api/v1/sync/stock/{plan.product}")
+    _, told = await ask(plan.url, "GET", f"/api/v1/sync/stock/{plan.product}", plan.named)
     if isinstance(told, dict) and isinstance(told.get("stock"), int):
         played.stock_left = told["stock"]
     orders = list(played.ledger.orders.values())
@@ -195,7 +197,7 @@ async def _look_back(plan: Plan, played: Played) -> None:
     sample |= played.ledger.orders_of_buyers_with_more_than(1)
     chosen = sorted(sample)
     where = "async/purchase" if plan.path == "async" else "orders"
-    answers = await ask_all(plan.url, [("GET", f"/api/v1/{where}/{order}") for order in chosen], 16)
+    answers = await ask_all(plan.url, [("GET", f"/api/v1/{where}/{order}") for order in chosen], 16, plan.named)
     for order, (status, told) in zip(chosen, answers, strict=True):
         known = status == 200 and isinstance(told, dict)
         played.states[order] = str(told.get("status")) if known else f"HTTP {status}"

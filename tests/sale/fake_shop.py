@@ -36,6 +36,7 @@ class FakeShop:
     orders: dict[str, str] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     busy_at: list[float] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
     _bought: Counter[int] = field(default_factory=Counter)
 
     def answer(self, method: str, path: str, key: str, body: bytes) -> tuple[int, dict[str, Any]] | None:
@@ -112,6 +113,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"idempotency-key":
             self.key = value.decode()
+        elif name.lower() == b"host":
+            self.shop.hosts.add(value.decode())
 
     def on_body(self, body: bytes) -> None:
         self.body += body

@@ -153,6 +153,13 @@ async def run_command(url: str, *options: str) -> tuple[int, str]:
     return process.returncode or 0, output.decode()
 
 
+async def test_behind_a_gateway_every_request_names_the_shop() -> None:
+    shop = FakeShop()
+    async with open_shop(shop) as url:
+        status, output = await run_command(url, "--host", "shop.example.com")
+    assert (status, shop.hosts) == (0, {"shop.example.com"}), output
+
+
 async def test_the_command_ends_with_0_and_leaves_a_report_and_a_picture(tmp_path: Path) -> None:
     async with open_shop(FakeShop()) as url:
         status, output = await run_command(url, "--json", str(tmp_path / "sale.json"), "--seed", "7")
