@@ -12,10 +12,11 @@ from runtime.knative.delivery import Delivery, Destination, Outcome
 from runtime.knative.dispatch import Dispatcher
 from runtime.knative.fields import CONCURRENCY
 from runtime.knative.filters import everything
+from runtime.knative.replays import replay
 from runtime.knative.store import session
 from runtime.registry import names
 from runtime.serve import operation
-from shop.db import dead_letters
+from shop.db import dead_letters, replays
 from shop.event import CloudEvent
 
 EVENTING = Path(__file__).resolve().parents[2] / "eventing"
@@ -59,16 +60,19 @@ class Relay:
         self._timeout_s = post_timeout_s(EVENTING)
 
     async def oldest(self) -> datetime | None:
-        """When what is not sent yet was logged, as far as it can be sent now."""
+        """When what is not sent yet was logged, as far as it can be sent now; or a replay was asked for."""
+        async with self._deps.db.transaction() as tx:
+            asked = await replays.next_due(tx)
         async with session(self._deps.settings.database_url) as store:
             cursor = (await store.cursors([CURSOR], whole_log=True))[CURSOR]
             count, since = await store.log.unread(cursor, 1)
             waiting = await store.backlog([CURSOR])
-        moments = [since] * count + [row.due_at or 0.0 for row in waiting]
+        moments = [since] * count + [row.due_at or 0.0 for row in waiting] + ([asked.timestamp()] if asked else [])
         return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
     async def send_all(self) -> None:
         """Until nothing is left, or at once where another relay holds the lock."""
+        await replay(self._deps.db, self._courier, self._timeout_s)
         dispatcher = Dispatcher(
             self._deps.settings.database_url, [self._trigger], deliver=self._post, bury=self._keep, whole_log=True
         )

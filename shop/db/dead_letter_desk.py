@@ -21,6 +21,7 @@ WITH chosen AS (
     SELECT chosen.dead_letter_id, chosen.trigger, max(outbox.position) AS position
     FROM chosen JOIN outbox ON outbox.id = chosen.event_id AND outbox.source = chosen.source
     WHERE chosen.trigger IN (SELECT trigger FROM trigger_cursors)
+        OR EXISTS (SELECT FROM trigger_cursors WHERE trigger = '/relay') -- on a cluster: relay replays
     GROUP BY chosen.dead_letter_id, chosen.trigger
 ), queued AS (
     INSERT INTO trigger_backlog (trigger, position, partitionkey, attempts, due_at)

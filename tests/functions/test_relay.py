@@ -8,11 +8,15 @@ from dataclasses import replace
 import pytest
 
 from functions.relay.main import CURSOR, EVENTING, post_timeout_s, relay
+from runtime import cloudevents
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Request
+from runtime.knative.delivery import Destination, dead_letter
 from runtime.knative.store import session
 from runtime.poke import POKE
 from runtime.settings import Settings
+from shop.db import dead_letters
+from shop.db.dead_letter_desk import replay, waiting
 from tests.conformance.subscriber import Subscriber
 from tests.knative.stage import Log, event
 
@@ -108,6 +112,26 @@ async def test_without_a_broker_it_has_nothing_to_do(settings: Settings, log: Lo
     assert await poke(deps) == 204
     assert not await log.rows("SELECT 1 FROM trigger_cursors")
     await close_deps(deps)
+
+
+async def test_a_dead_letter_is_replayed_to_the_subscriber_that_failed_and_to_no_other(
+    on_knative: Deps, broker: Subscriber, log: Log, database_url: str
+) -> None:
+    failed = event("k", 1)
+    await log.write(failed)
+    assert await poke(on_knative) == 204
+    async with on_knative.db.transaction() as tx:
+        letter = dead_letter(failed, Destination(None, broker.url("pay")), 503, b"gateway away")
+        await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode())
+    (waits,) = waiting(database_url)
+    for answer, left in ((500, [("pay", 500, "still away")]), (204, [])):
+        broker.answers = [(answer, {}, b"still away" if answer == 500 else b"")]
+        assert replay(database_url, [waits.id]) == {waits.id}
+        assert await poke(on_knative) == 204
+        assert [(one.trigger, one.error_code, one.error_data) for one in waiting(database_url)] == left
+    assert [got.path for got in broker.got] == ["/default/default", "/pay", "/pay"]
+    assert broker.of("pay")[-1].event == failed
+    assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
 
 
 def test_its_post_waits_longer_than_the_broker_retries() -> None:
