@@ -1,0 +1,36 @@
+"""The whole shop on a real cluster, as tests/cluster/up left it: asked through its gateway, its tables and kubectl."""
+
+import os
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests.cluster.shop import Cluster, gateway_of
+
+REQUIRED = os.environ.get("PULSECART_CLUSTER") == "1"
+if not REQUIRED and os.environ.get("PULSECART_CI"):
+    collect_ignore_glob = ["test_*.py"]  # CI plays these in a stage of their own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def required() -> None:
+    if not REQUIRED:
+        pytest.skip(
+            "no cluster: deploy with tests/cluster/up, then set KUBECONFIG and PULSECART_CLUSTER=1 (docs/kubernetes.md)"
+        )
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    """Ends with the audit: whatever a test did, the books are right."""
+    url, host = await gateway_of("edge")
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(
+        base_url=url, headers={"host": host}, timeout=60, limits=limits, trust_env=False
+    ) as http:
+        shop = Cluster(url, host, http)
+        await shop.gateway_behaves("approve")
+        yield shop
+        await shop.gateway_behaves("approve")
+        await shop.audited()

@@ -1,0 +1,158 @@
+"""What a test asks of the deployed shop."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx
+import psycopg
+
+NAMESPACE = "pulsecart"
+LOOK_S = 0.2
+T = TypeVar("T")
+
+
+async def until(holds: Callable[[], Awaitable[T]], within_s: float, what: str) -> T:
+    """The first true value of ``holds``, asked again and again."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not (value := await holds()):  # noqa: ASYNC110  # a cluster is asked
+                await asyncio.sleep(LOOK_S)
+            return value
+    except TimeoutError:
+        raise AssertionError(f"within {within_s:.0f} s: {what}") from None
+
+
+async def run(*command: str, given: str | None = None) -> str:
+    """Standard output; fails with everything it said where its exit status is not 0."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE if given is not None else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(given.encode() if given is not None else None)
+    assert process.returncode == 0, f"{' '.join(command)}\n{out.decode()}{err.decode()}"
+    return out.decode()
+
+
+async def kubectl(*arguments: str, namespace: str = NAMESPACE) -> str:
+    return await run("kubectl", "-n", namespace, *arguments)
+
+
+async def listed(*what: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(await kubectl("get", *what, "-o", "json", namespace=namespace))["items"]
+    return found
+
+
+async def gateway_of(operation: str) -> tuple[str, str]:
+    """URL of the gateway on the node, and the Host header by which it knows a public operation."""
+    (service,) = [s for s in await listed("ksvc") if s["metadata"]["name"] == operation]
+    (node, *_) = await listed("nodes")
+    address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
+    gateway = json.loads(await kubectl("get", "service", "kourier", "-o", "json", namespace="kourier-system"))
+    port = next(p["nodePort"] for p in gateway["spec"]["ports"] if p["port"] == 80)
+    return f"http://{address}:{port}", service["status"]["url"].partition("://")[2]
+
+
+class Cluster:
+    """
+    Args:
+        url: of the gateway; ``host`` is the Host header that leads to the edge.
+        http: sends it.
+    """
+
+    def __init__(self, url: str, host: str, http: httpx.AsyncClient) -> None:
+        self.url = url
+        self.host = host
+        self.http = http
+
+    async def buy_later(self, user: int, product: str = "2") -> str:
+        """The order's id of an accepted async purchase."""
+        body = {"productId": product, "quantity": 1, "userId": user}
+        answer = await self.http.post("/api/v1/async/purchase", json=body, headers={"idempotency-key": str(uuid4())})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["orderId"])
+
+    async def status_of(self, order_id: str) -> str | None:
+        row = await self.row("SELECT status FROM orders WHERE order_id = %s", order_id)
+        return row[0] if row else None
+
+    async def becomes(self, order_id: str, status: str, within_s: float = 60.0) -> None:
+        async def there() -> bool:
+            return await self.status_of(order_id) == status
+
+        await until(there, within_s, f"order {order_id} is {status}")
+
+    async def gateway_behaves(self, mode: str) -> None:
+        answer = await self.http.put("/api/v1/payments/simulator", json={"mode": mode, "share": 1.0})
+        assert answer.status_code == 200, answer.text
+
+    async def row(self, sql: str, *params: Any) -> Any:
+        rows = await self.rows(sql, *params)
+        return rows[0] if rows else None
+
+    async def rows(self, sql: str, *params: Any) -> Sequence[Any]:
+        async with await psycopg.AsyncConnection.connect(await self.database_url(), autocommit=True) as connection:
+            return await (await connection.execute(sql.encode(), params)).fetchall()
+
+    async def database_url(self) -> str:
+        """As the operations have it, with the pod's own address: this machine does not ask the cluster's DNS."""
+        return await self._reached("pulsecart-database", "DATABASE_URL", "postgresql")
+
+    async def redis_url(self) -> str:
+        return await self._reached("pulsecart-redis", "REDIS_URL", "valkey")
+
+    async def _reached(self, secret: str, key: str, name: str) -> str:
+        url = await kubectl(
+            "get", "secret", secret, "-o", f"go-template={{{{index .data {json.dumps(key)} | base64decode}}}}"
+        )
+        (pod,) = await self.pods(f"app.kubernetes.io/name={name}")
+        return url.replace(f"@{name}", f"@{pod['status']['podIP']}")
+
+    async def pods(self, selector: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+        """Those that run and are not on their way out."""
+        found = await listed("pods", "-l", selector, namespace=namespace)
+        return [p for p in found if p["status"]["phase"] == "Running" and "deletionTimestamp" not in p["metadata"]]
+
+    async def pods_of(self, operation: str) -> list[dict[str, Any]]:
+        return await self.pods(f"serving.knative.dev/service={operation}")
+
+    async def awake(self) -> set[str]:
+        """Operations that have a pod which is not on its way out."""
+        found = await self.pods("serving.knative.dev/service")
+        return {pod["metadata"]["labels"]["serving.knative.dev/service"] for pod in found}
+
+    async def at_zero(self, within_s: float = 240.0) -> None:
+        """Waits until no operation has a pod."""
+
+        async def asleep() -> bool:
+            return not await self.awake()
+
+        await until(asleep, within_s, "every operation is at zero")
+
+    async def kill(self, selector: str, namespace: str = NAMESPACE) -> None:
+        """SIGKILL at once to every pod that matches."""
+        await kubectl("delete", "pod", "-l", selector, "--grace-period=0", "--force", namespace=namespace)
+
+    async def sale(self, *options: str) -> str:
+        """``scripts/sale`` through the gateway; its report. Fails where its own checks do."""
+        return await run(
+            sys.executable, "-m", "runtime.sale", "--url", self.url, "--host", self.host, "--no-audit", *options
+        )
+
+    async def audited(self) -> None:
+        await run(
+            sys.executable,
+            "-m",
+            "runtime.audit",
+            "--database-url",
+            await self.database_url(),
+            "--redis-url",
+            await self.redis_url(),
+            "--settle-timeout",
+            "90",
+        )
