@@ -26,7 +26,7 @@ import uvloop
 from benchmarks.machine import described
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Reply
-from runtime.knative import LocalKnative
+from runtime.knative.local import LocalKnative
 from runtime.settings import Settings
 from runtime.stack import Stack
 from shop.db.migrate import migrate

@@ -5,10 +5,8 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
-
-from redis.asyncio import BlockingConnectionPool, Redis
 
 from runtime.neighbours import Neighbours
 from runtime.poke import Pokes
@@ -16,9 +14,10 @@ from runtime.settings import Settings, read
 from shop.db.pool import Database, Pool, new_pool
 from shop.event import new_id
 
+if TYPE_CHECKING:
+    from runtime.redis_client import Redis
+
 T = TypeVar("T")
-REDIS_CONNECTIONS = 16
-REDIS_TIMEOUT_S = 5.0
 DEFAULT_SHARE = 2
 
 
@@ -44,7 +43,6 @@ class Deps:
 
     settings: Settings
     db: Database
-    redis: Redis
     clock: Clock
     pool: Pool
     pokes: Pokes
@@ -54,6 +52,11 @@ class Deps:
     made: dict[Any, Any] = field(default_factory=dict)
     ending: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @property
+    def redis(self) -> "Redis":
+        """The client, made at its first use: half of the operations never need one, and start without it."""
+        return self.one(redis_client)
 
     def poke(self, operation: str) -> None:
         """Wake an operation that has something due; returns at once."""
@@ -78,23 +81,21 @@ class Deps:
         return replace(self, db=db)
 
 
+def redis_client(deps: Deps) -> "Redis":
+    """The process's own, for ``Deps.redis``."""
+    from runtime.redis_client import new_redis
+
+    return new_redis(deps.settings.redis_url)
+
+
 def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
     """Deps of this process; nothing connects before its first use."""
     clock = clock or Clock()
     pool = new_pool(settings.database_url, settings.pool_max, settings.lock_wait_s)
-    redis: Redis = Redis(
-        connection_pool=BlockingConnectionPool.from_url(
-            settings.redis_url,
-            max_connections=REDIS_CONNECTIONS,
-            timeout=REDIS_TIMEOUT_S,
-            socket_timeout=REDIS_TIMEOUT_S,
-            socket_connect_timeout=REDIS_TIMEOUT_S,
-        )
-    )
     db = Database(pool, operation="host", now=clock.now, share=settings.pool_max)
     neighbours = Neighbours(settings.function_url) if settings.function_url else None
     pokes = Pokes(clock, elsewhere=neighbours.poke if neighbours else None)
-    deps = Deps(settings=settings, db=db, redis=redis, clock=clock, pool=pool, pokes=pokes, neighbours=neighbours)
+    deps = Deps(settings=settings, db=db, clock=clock, pool=pool, pokes=pokes, neighbours=neighbours)
     if neighbours:
         deps.committed = lambda: pokes.poke("relay")
     return deps
@@ -117,5 +118,6 @@ async def close_deps(deps: Deps) -> None:
         await finish()
     if deps.neighbours:
         await deps.neighbours.close()
-    await deps.redis.aclose(close_connection_pool=True)  # a pool given to a client is not the client's to close
+    if redis_client in deps.made:
+        await deps.redis.aclose(close_connection_pool=True)  # a pool given to a client is not the client's to close
     await deps.pool.close()

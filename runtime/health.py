@@ -5,7 +5,6 @@ import logging
 from typing import Protocol
 
 import msgspec
-from redis.exceptions import RedisError
 
 from runtime.deps import Deps
 from runtime.http import Reply
@@ -59,6 +58,8 @@ async def up(deps: Deps) -> Reply:
 
 
 async def _missing(deps: Deps) -> dict[str, str]:
+    from runtime.redis_client import RedisError
+
     missing = await _database(deps)
     try:
         async with asyncio.timeout(ASK_S):

@@ -19,7 +19,8 @@ from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.forward import no_route
 from runtime.function import accepting, server
 from runtime.http import Reply
-from runtime.knative import LocalKnative, Misconfigured
+from runtime.knative.local import LocalKnative
+from runtime.knative.manifest import Misconfigured
 from runtime.router import Router
 from runtime.serve import Operation, reply_of
 from runtime.settings import Settings, read

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from runtime import registry
-from runtime.knative import Misconfigured, store
+from runtime.knative import store
 from runtime.knative.config import load
+from runtime.knative.manifest import Misconfigured
 from shop.db.migrate import CannotMigrate, migrate
 
 EVENTING = Path(__file__).parent.parent / "eventing"

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import structs
-from redis.exceptions import RedisError
 
 from runtime import cloudevents
 from runtime.deps import Deps, deps_of_loop
@@ -273,7 +273,7 @@ def reply_of(error: Exception) -> Reply:
     """Any error as problem+json; what nobody expected is logged and says nothing of our inside."""
     if isinstance(error, TimeoutError):
         error = Unavailable("too-slow", "This took longer than it may; what was begun may still happen, ask again.")
-    if isinstance(error, RedisError):
+    if _of_redis(error):
         error = Unavailable("redis-unavailable", "The stock gate cannot be reached; try again shortly.")
     if not isinstance(error, Problem):
         log.error("unexpected error", exc_info=error)
@@ -284,6 +284,11 @@ def reply_of(error: Exception) -> Reply:
     elif isinstance(error, Unauthorized):
         headers = (("www-authenticate", "Bearer"),)
     return Reply(error.status, msgspec.json.encode(error.document()), PROBLEM, headers)
+
+
+def _of_redis(error: Exception) -> bool:
+    known = sys.modules.get("redis.exceptions")  # what nobody imported, nobody raised
+    return known is not None and isinstance(error, known.RedisError)
 
 
 def _delivery_status(reply: Reply) -> Reply:
@@ -302,8 +307,6 @@ def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
 
 
 def _tell_functions_framework(name: str) -> None:
-    import sys
-
     if "functions_framework" in sys.modules:
         from functions_framework._function_registry import ASGI_FUNCTIONS, HTTP_SIGNATURE_TYPE, REGISTRY_MAP
 

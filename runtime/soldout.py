@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis import Redis, RedisError
+from runtime.redis_client import RedisError, blocking
 
 MAX_AGE_S = 0.1
 LOOK_EVERY_S = 0.03
@@ -67,7 +67,7 @@ class SoldOut:
                 self._thread.start()
 
     def _keep_fresh(self) -> None:
-        with Redis.from_url(self._redis_url, socket_timeout=1.0, decode_responses=True) as client:
+        with blocking.Redis.from_url(self._redis_url, socket_timeout=1.0, decode_responses=True) as client:
             while self._anything_left():
                 for product_id in list(self._copies):
                     try:
@@ -82,7 +82,7 @@ class SoldOut:
                 self._thread = None
             return self._thread is not None
 
-    def _refresh(self, client: Redis, product_id: str) -> None:
+    def _refresh(self, client: blocking.Redis, product_id: str) -> None:
         copy, now = self._copies[product_id], self._clock()
         shelf: Any = client.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
         epoch, left, version = shelf
@@ -93,7 +93,7 @@ class SoldOut:
             copy.buyers = self._buyers(client, product_id)
         copy.left, copy.version, copy.taken_at = int(left), (epoch, version), now
 
-    def _buyers(self, client: Redis, product_id: str) -> frozenset[str] | None:
+    def _buyers(self, client: blocking.Redis, product_id: str) -> frozenset[str] | None:
         key = f"{{gate}}:b:{product_id}"
         if int(client.hlen(key)) > BUYERS_MAX:
             return None

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
-from redis.exceptions import RedisError
 
 from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.openings import Openings
 from runtime.rebuild import NEVER, rebuild
+from runtime.redis_client import RedisError
 from runtime.soldout import SoldOut
 from runtime.watch import metrics
 from runtime.watch.tracing import shared

@@ -8,10 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from runtime.edge.news import COUNT_KEY, FIREHOSE, News, id_of
+from runtime.redis_client import Redis, RedisError
 
 log = logging.getLogger(__name__)
 NUMBER = b"n"

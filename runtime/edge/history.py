@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.edge.news import START, Id, News, Topic, dashed, id_of
+from runtime.redis_client import RedisError
 
 MISSED_MAX = 1_000
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from redis.exceptions import ResponseError
-
 from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.edge.news import COUNT_KEY, FIREHOSE, News, dashed
+from runtime.redis_client import ResponseError
 from shop.problem import Malformed
 
 STREAM_MAX = 1_000

@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from runtime.deps import Deps
 from runtime.edge.hub import Hub, Listener, gap
 from runtime.edge.news import Topic, encode, frame
 from runtime.edge.opening import Opening, asking_buyer, last_id_in, opening, topic_of
 from runtime.edge.outlet import DirectOutlet, Outlet, Send
 from runtime.http import PROBLEM, Reply, Request
+from runtime.redis_client import RedisError
 from shop.problem import Problem, Unavailable
 
 EVENTS = "text/event-stream"

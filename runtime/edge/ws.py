@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from runtime.deps import Deps
@@ -21,6 +20,7 @@ from runtime.edge.opening import asking_buyer, opening
 from runtime.edge.outlet import Outlet
 from runtime.edge.session import check_origin
 from runtime.http import Request
+from runtime.redis_client import RedisError
 from shop.problem import Forbidden, Malformed, Problem, Unauthorized, Unavailable
 
 MESSAGE_MAX = 4_096

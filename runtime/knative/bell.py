@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import RedisError
+from runtime.redis_client import RedisError
 
 log = logging.getLogger(__name__)
 CHANNEL = "log"
@@ -56,3 +56,6 @@ class Bell:
             except (RedisError, OSError) as error:
                 log.debug("the bell is silent: %r", error)
                 await asyncio.sleep(RECONNECT_S)
+
+
+# FIX

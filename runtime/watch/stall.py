@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Self
 
-from runtime.watch import metrics
+from runtime.watch import counting, metrics
 
 log = logging.getLogger(__name__)
 STALL_MS = 100.0
@@ -121,13 +121,13 @@ class StallWatch:
                 self._rest()
                 continue
             if now - folded_at > FOLD_EVERY_S:
-                metrics.fold()  # so that another worker's scrape sees this one's figures
+                counting.fold()  # so that another worker's scrape sees this one's figures
                 folded_at = now
             self._look()
             time.sleep(LOOK_EVERY_S)
 
     def _rest(self) -> None:
-        metrics.fold()
+        counting.fold()
         _wake.clear()
         _Seen.asleep = True
         if not (_Seen.lately or self._stopped):  # else: a request came before it could see us asleep

@@ -9,11 +9,13 @@ It is fast and may be wrong; PostgreSQL decides (``shop.db.commit``). Keys, all 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
-from redis.asyncio import Redis
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 
 class Wish(Struct, frozen=True):
@@ -57,7 +59,7 @@ def _script(name: str) -> str:
 class Gate:
     """The gate's commands; each raises ``redis.RedisError`` where Redis is away, and may then have been carried out."""
 
-    def __init__(self, redis: Redis, lease_s: float) -> None:
+    def __init__(self, redis: "Redis", lease_s: float) -> None:
         self._redis = redis
         self._lease_ms = int(lease_s * 1000)
         self._claim = redis.register_script(_script("claim"))

@@ -11,7 +11,7 @@ import psycopg
 
 from runtime.deps import Deps
 from runtime.host import EVENTING
-from runtime.knative import LocalKnative
+from runtime.knative.local import LocalKnative
 from shop.db.audit import snapshot, unsettled
 from tests.client import Client, until
 from tests.flows.hands import Hands

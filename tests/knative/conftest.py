@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.deps import Deps, close_deps, open_deps
-from runtime.knative import LocalKnative
+from runtime.knative.local import LocalKnative
 from runtime.settings import Settings
 from tests.knative.stage import Listener, Log, manifests
 

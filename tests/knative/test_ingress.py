@@ -7,7 +7,8 @@ import pytest
 
 from runtime import cloudevents
 from runtime.http import Reply, Request
-from runtime.knative import LocalKnative, status
+from runtime.knative import status
+from runtime.knative.local import LocalKnative
 from runtime.knative.status import Pressure
 from shop import contracts
 from shop.event import CloudEvent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.knative import LocalKnative
+from runtime.knative.local import LocalKnative
 from runtime.settings import Settings
 from tests.knative.conftest import Start
 from tests.knative.stage import Listener, Log, event, manifests, trigger

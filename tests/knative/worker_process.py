@@ -12,7 +12,7 @@ from typing import Any
 
 from runtime.deps import Deps, open_deps
 from runtime.http import Reply
-from runtime.knative import LocalKnative
+from runtime.knative.local import LocalKnative
 from runtime.settings import read
 from shop.event import CloudEvent
 

@@ -16,7 +16,7 @@ from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.forward import no_route
 from runtime.host import EVENTING, Host
 from runtime.http import Reply, Request
-from runtime.knative import LocalKnative
+from runtime.knative.local import LocalKnative
 from runtime.serve import Operation, get
 from runtime.watch.stall import Stall, StallWatch
 from shop.messages import FlashSaleEnded

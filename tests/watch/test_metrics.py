@@ -9,11 +9,11 @@ from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 
-from runtime.watch import metrics
+from runtime.watch import counting, metrics
 
 
 def sample(name: str, **labels: str) -> float:
-    metrics.fold()
+    counting.fold()
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
@@ -32,15 +32,15 @@ def test_a_refused_reservation_is_counted_by_its_reason() -> None:
 
 def test_batched_observations_land_in_the_buckets_the_library_would_choose() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    batched = metrics.Histograms("spread_ms", "x", "op", registry=ours).of("a")
-    plain = Histogram("spread_ms", "x", ["op"], buckets=metrics.LATENCY_MS, registry=theirs).labels("a")
+    batched = counting.Histograms("spread_ms", "x", "op", registry=ours).of("a")
+    plain = Histogram("spread_ms", "x", ["op"], buckets=counting.LATENCY_MS, registry=theirs).labels("a")
     dice = random.Random(7)
     values = [dice.choice((0.0, 1.0, 2.0, 10000.0, 10001.0, dice.uniform(0, 12000))) for _ in range(5000)]
     for value in values:
         batched.add(value)
         plain.observe(value)
     batched.fold()
-    for bound in (*(f"{float(b)}" for b in metrics.LATENCY_MS), "+Inf"):
+    for bound in (*(f"{float(b)}" for b in counting.LATENCY_MS), "+Inf"):
         at = {"op": "a", "le": bound}
         assert ours.get_sample_value("spread_ms_bucket", at) == theirs.get_sample_value("spread_ms_bucket", at)
     assert ours.get_sample_value("spread_ms_count", {"op": "a"}) == 5000
@@ -74,7 +74,7 @@ def test_a_delivery_is_named_by_what_the_broker_does_next() -> None:
 
 def test_nothing_is_lost_or_counted_twice_when_threads_add_while_others_fold() -> None:
     registry = CollectorRegistry()
-    counted = metrics.Counters("busy", "x", registry=registry).of()
+    counted = counting.Counters("busy", "x", registry=registry).of()
 
     def count() -> None:
         for _ in range(20_000):
@@ -92,8 +92,8 @@ def test_nothing_is_lost_or_counted_twice_when_threads_add_while_others_fold() -
 
 
 def test_memory_stays_bounded_when_nobody_scrapes() -> None:
-    counted = metrics.Counters("unseen", "x", registry=CollectorRegistry()).of()
-    for _ in range(metrics.BATCH * 3 + 5):
+    counted = counting.Counters("unseen", "x", registry=CollectorRegistry()).of()
+    for _ in range(counting.BATCH * 3 + 5):
         counted.add()
     assert len(counted._pending) == 5
 
@@ -108,10 +108,10 @@ def test_the_exposition_is_prometheus_text() -> None:
 
 WORKER = """
 import sys
-from runtime.watch import metrics
+from runtime.watch import counting, metrics
 metrics.ORDERS_CREATED.of("sync").add(int(sys.argv[1]))
 metrics.Requests("checkout", "/r").add(200, 5.0)
-metrics.fold()
+counting.fold()
 if sys.argv[2:]:
     sys.stdout.buffer.write(metrics.exposition().body)
 """
