@@ -3,8 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -58,17 +58,40 @@ async def gateway_of(operation: str) -> tuple[str, str]:
     return f"http://{address}:{port}", service["status"]["url"].partition("://")[2]
 
 
+class Told(NamedTuple):
+    """One event of a stream."""
+
+    id: str
+    event: str
+    data: Any
+
+
+async def _events(lines: AsyncIterator[str]) -> AsyncIterator[Told]:
+    fields: dict[str, str] = {}
+    async for line in lines:
+        name, _, value = line.partition(": ")
+        if line and name:
+            fields[name] = value
+        elif not line and "data" in fields:
+            yield Told(fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"]))
+        if not line:
+            fields = {}
+
+
 class Cluster:
     """
     Args:
         url: of the gateway; ``host`` is the Host header that leads to the edge.
         http: sends it.
+
+    ``streams`` counts the live streams that were opened.
     """
 
     def __init__(self, url: str, host: str, http: httpx.AsyncClient) -> None:
         self.url = url
         self.host = host
         self.http = http
+        self.streams = 0
 
     async def buy_later(self, user: int, product: str = "2") -> str:
         """The order's id of an accepted async purchase."""
@@ -90,6 +113,27 @@ class Cluster:
     async def gateway_behaves(self, mode: str) -> None:
         answer = await self.http.put("/api/v1/payments/simulator", json={"mode": mode, "share": 1.0})
         assert answer.status_code == 200, answer.text
+
+    async def news(self, path: str, headers: dict[str, str]) -> AsyncIterator[Told]:
+        """What a stream tells; as a browser's EventSource it comes back when it is cut, with the last id it heard."""
+        last_id = ""
+        while True:
+            sent = {**headers, "accept": "text/event-stream"} | ({"last-event-id": last_id} if last_id else {})
+            try:
+                async with self.http.stream("GET", path, headers=sent) as stream:
+                    assert (stream.status_code, stream.headers["content-type"]) == (200, "text/event-stream")
+                    self.streams += 1
+                    async for told in _events(stream.aiter_lines()):
+                        last_id = told.id or last_id
+                        yield told
+            except (httpx.RemoteProtocolError, httpx.ReadError):
+                pass  # cut off without a word
+            await asyncio.sleep(LOOK_S)
+
+    async def cookie_of(self, user: int) -> dict[str, str]:
+        session = await self.http.post("/api/v1/session", json={"userId": user})
+        assert session.status_code == 204, session.text
+        return {"cookie": session.headers["set-cookie"].partition(";")[0]}
 
     async def row(self, sql: str, *params: Any) -> Any:
         rows = await self.rows(sql, *params)

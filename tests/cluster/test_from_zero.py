@@ -1,9 +1,7 @@
 """Everything sleeps; one purchase wakes what it needs, its buyer hears each step, and everything sleeps again."""
 
 import asyncio
-import json
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -16,8 +14,8 @@ USER = 700_001
 async def test_a_purchase_from_cold_is_fulfilled_and_its_buyer_hears_every_step(cluster: Cluster) -> None:
     await cluster.at_zero()
     order_id = await cluster.buy_later(USER)
-    heard = await asyncio.wait_for(news(cluster, order_id, "FULFILLED"), 90)
-    assert [status for status in heard if status != "PENDING"] == ["CONFIRMED", "PAID", "FULFILLED"]
+    heard = await asyncio.wait_for(statuses(cluster, order_id, "FULFILLED"), 90)
+    assert heard == ["PENDING", "CONFIRMED", "PAID", "FULFILLED"]
     assert await cluster.status_of(order_id) == "FULFILLED"
     await cluster.at_zero()
 
@@ -56,30 +54,12 @@ async def test_a_relay_that_is_killed_is_poked_again_by_who_waited_for_it(cluste
         await cluster.becomes(order_id, "FULFILLED", 90)
 
 
-async def news(cluster: Cluster, order_id: str, last: str) -> list[str]:
-    """The statuses that the order's stream tells, up to ``last``; as an EventSource, it comes back when it is cut."""
-    buyer = await cluster.row("SELECT buyer_id FROM orders WHERE order_id = %s", order_id)
-    session = await cluster.http.post("/api/v1/session", json={"userId": buyer[0]})
+async def statuses(cluster: Cluster, order_id: str, last: str) -> list[str]:
+    """What the order's stream tells its buyer, up to ``last``."""
     heard: list[str] = []
-    last_id: str | None = None
-    while last not in heard:
-        headers = {"cookie": session.headers["set-cookie"].partition(";")[0]}
-        if last_id is not None:
-            headers["last-event-id"] = last_id
-        async with cluster.http.stream("GET", f"/sse/orders/{order_id}", headers=headers) as stream:
-            assert stream.status_code == 200
-            async for line in stream.aiter_lines():
-                name, _, value = line.partition(": ")
-                if name == "id":
-                    last_id = value
-                elif name == "data":
-                    status = _status_in(json.loads(value))
-                    if status and (not heard or heard[-1] != status):
-                        heard.append(status)
-                if last in heard:
-                    break
+    async for told in cluster.news(f"/sse/orders/{order_id}", await cluster.cookie_of(USER)):
+        if told.event == "order":
+            heard.append(told.data["status"])
+        if last in heard:
+            break
     return heard
-
-
-def _status_in(told: Any) -> str | None:
-    return told.get("status") if isinstance(told, dict) else None
