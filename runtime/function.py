@@ -30,10 +30,10 @@ LIVE = ("/sse/", "/ws/")
 
 class Function:
     """
-    An ASGI application: the operation's routes, its events posted to any other path, health and metrics.
+    An ASGI application: the operation's routes, health and metrics, its events and pokes posted to any other path.
 
     Args:
-        live: the edge's own application, for live streams and WebSockets.
+        live: the edge's own application: live streams, WebSockets, and what it forwards.
     """
 
     def __init__(self, operation: Operation, deps: Deps, live: App | None = None) -> None:
@@ -52,11 +52,15 @@ class Function:
         if found is not None:
             entry, params = found
             await serve(entry, params, self._deps, scope, receive, send)
+            return
+        reply = await self._about_itself(scope["path"])
+        if reply is None and self._live is not None:
+            await self._live(scope, receive, send)
         else:
-            await send_reply(send, await self._other(scope, receive))
+            await send_reply(send, reply or await self._event(scope, receive))
 
-    async def _other(self, scope: Scope, receive: Receive) -> Reply:
-        match scope["path"]:
+    async def _about_itself(self, path: str) -> Reply | None:
+        match path:
             case "/healthz":
                 return Reply(200, b'{"status":"UP"}')
             case "/startz":
@@ -65,6 +69,9 @@ class Function:
                 return await health.up(self._deps)
             case "/metrics":
                 return metrics.exposition()
+        return None
+
+    async def _event(self, scope: Scope, receive: Receive) -> Reply:
         try:
             request = await request_of(scope, receive, self._deps.settings.max_body_bytes)
         except Problem as error:

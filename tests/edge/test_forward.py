@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from functions.edge.main import edge_app
+from functions.edge.main import edge, edge_app
 from runtime.asgi import request_of, send_reply
 from runtime.deps import close_deps, open_deps
+from runtime.function import Function
 from runtime.http import Reply, Request
 from runtime.settings import Settings
 from tests.edge.conftest import served
@@ -39,7 +40,7 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
 
     async with served(function) as behind:
         deps = open_deps(replace(settings, function_url=f"{behind}/{{operation}}"))
-        async with served(edge_app(deps)) as url, httpx.AsyncClient(base_url=url) as http:
+        async with served(Function(edge.operation, deps, edge_app(deps))) as url, httpx.AsyncClient(base_url=url) as http:
             yield Shop(http, asked, answers)
         await close_deps(deps)
 
