@@ -40,7 +40,8 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
 
     async with served(function) as behind:
         deps = open_deps(replace(settings, function_url=f"{behind}/{{operation}}"))
-        async with served(Function(edge.operation, deps, edge_app(deps))) as url, httpx.AsyncClient(base_url=url) as http:
+        app = Function(edge.operation, deps, edge_app(deps))
+        async with served(app) as url, httpx.AsyncClient(base_url=url) as http:
             yield Shop(http, asked, answers)
         await close_deps(deps)
 
