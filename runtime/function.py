@@ -92,13 +92,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server(app: object, ending: Sequence[Callable[[], Awaitable[None]]] = ()) -> Server:
+def server(app: object, ending: Sequence[Callable[[], Awaitable[None]]] = (), websockets: bool = True) -> Server:
     """The one way an application of ours is served: no access log, no framework; it stops within GRACE_S."""
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
         http="httptools",
-        ws="websockets-sansio",
+        ws="websockets-sansio" if websockets else "none",
         ws_max_size=WS_MESSAGE_MAX,
         ws_per_message_deflate=False,
         lifespan="off",
@@ -130,7 +130,8 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
     live: App | None = import_module("functions.edge.main").edge_app(deps) if operation.name == "edge" else None
     gc.freeze()
     try:
-        await server(Function(operation, deps, live), deps.ending).serve(sockets=accepting(listening))
+        app = Function(operation, deps, live)
+        await server(app, deps.ending, websockets=live is not None).serve(sockets=accepting(listening))
     finally:
         awake = deps.pokes.awake(operation.name)
         await deps.pokes.close()

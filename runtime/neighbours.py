@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from runtime.knock import CONNECT_S, knock
 from runtime.poke import POKE
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 HELD_S = 600.0  # a first poke is answered when its operation goes back to sleep
 HEARD_S = 1.0  # a request that waits for a pod is delivered, even when its sender has gone
-CONNECT_S = 10.0
 APART_S = 0.05  # between two pokes of one operation: each looks at all that was committed before it
 UNANSWERED_MAX = 4
 TRIES = 5
@@ -70,15 +70,7 @@ class Neighbours:
             await self._session.close()
 
     async def _post(self, operation: str, wait_s: float = HELD_S) -> int:
-        from aiohttp import ClientError, ClientTimeout
-
-        session = await self.session()
-        limit = ClientTimeout(total=wait_s, sock_connect=CONNECT_S)
-        try:
-            async with session.post(f"{self.url(operation)}{POKE}", timeout=limit) as response:
-                return response.status
-        except ClientError as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
+        return await knock(f"{self.url(operation)}{POKE}", wait_s)
 
 
 class Poker:

@@ -1,7 +1,8 @@
 """Pokes over HTTP: sent and not awaited, few at once, and after every commit at least one arrives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from runtime.asgi import request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Reply
+from runtime.knock import knock
 from runtime.neighbours import UNANSWERED_MAX, Poker
 from runtime.settings import Settings
 from tests.edge.conftest import eventually, served
@@ -68,6 +70,62 @@ async def test_what_was_wanted_leaves_even_when_the_process_ends(sleeper: tuple[
     deps.poke("settle")
     await close_deps(deps)
     assert app.paths == ["POST /settle/poke"]
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def answered_by(talk: Talk) -> AsyncIterator[str]:
+    """The URL of a server that has one guest, and is left when that one has been talked to."""
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await talk(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+        over.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/poke"
+        await over.wait()
+
+
+def saying(answer: bytes) -> Talk:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for part in (answer[:9], answer[9:]):
+            writer.write(part)
+            await writer.drain()
+
+    return talk
+
+
+async def test_a_knock_hears_the_status_of_an_answer_that_comes_in_pieces() -> None:
+    async with answered_by(saying(b"HTTP/1.1 204 No Content\r\n\r\n")) as url:
+        assert await knock(url, 5.0) == 204
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 20", b"SSH-2.0-OpenSSH_9.2\r\n"])
+async def test_a_knock_that_no_whole_answer_came_to_may_not_have_arrived(answer: bytes) -> None:
+    async with answered_by(saying(answer)) as url:
+        with pytest.raises(ConnectionError):
+            await knock(url, 5.0)
+
+
+async def test_a_knock_that_is_held_has_arrived() -> None:
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with answered_by(hold) as url:
+        with pytest.raises(TimeoutError):
+            await knock(url, 0.05)
+
+
+async def test_a_knock_where_nobody_lives_is_refused(unused_tcp_port: int) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        await knock(f"http://127.0.0.1:{unused_tcp_port}/poke", 5.0)
 
 
 class Line:

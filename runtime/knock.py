@@ -1,0 +1,61 @@
+"""One POST without a body, by what every process has loaded: a whole HTTP client would double an operation's start."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+from httptools import HttpParserError, HttpResponseParser
+
+CONNECT_S = 10.0
+READ = 65_536
+
+
+async def knock(url: str, wait_s: float) -> int:
+    """
+    POST to ``url``, on a connection of its own.
+
+    Args:
+        wait_s: for the answer, once there is a connection.
+
+    Returns:
+        The answer's status.
+
+    Raises:
+        TimeoutError: it was sent, and there was no answer in time.
+        OSError: it may not have arrived.
+    """
+    target = urlsplit(url)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            reader, writer = await asyncio.open_connection(target.hostname, target.port or 80)
+    except TimeoutError:
+        raise ConnectionError(f"no connection to {target.netloc} in {CONNECT_S:.0f} s") from None
+    try:
+        asks = f"POST {target.path or '/'} HTTP/1.1\r\nHost: {target.netloc}\r\n"
+        writer.write(f"{asks}Content-Length: 0\r\nConnection: close\r\n\r\n".encode("ascii"))
+        async with asyncio.timeout(wait_s):
+            return await _status(reader)
+    finally:
+        writer.close()
+
+
+class _Head:
+    """What httptools calls."""
+
+    whole = False
+
+    def on_headers_complete(self) -> None:
+        self.whole = True
+
+
+async def _status(reader: asyncio.StreamReader) -> int:
+    head = _Head()
+    parser = HttpResponseParser(head)
+    while not head.whole:
+        data = await reader.read(READ)
+        if not data:
+            raise ConnectionError("the connection ended without an answer")
+        try:
+            parser.feed_data(data)
+        except HttpParserError as error:
+            raise ConnectionError(f"no HTTP answer: {error}") from None
+    return int(parser.get_status_code())
