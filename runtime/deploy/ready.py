@@ -34,7 +34,8 @@ def is_ready(thing: Object) -> bool:
         )
     if thing["kind"] == "Job":
         return bool(condition(thing, "Complete")["status"] == "True")
-    return bool(condition(thing)["status"] == "True")
+    seen = (thing.get("status") or {}).get("observedGeneration") == thing["metadata"]["generation"]
+    return bool(seen and condition(thing)["status"] == "True")
 
 
 def wait(names: Collection[str], namespace: str, timeout_s: float, say: Say) -> None:
