@@ -9,18 +9,27 @@ from typing import Any, Protocol
 
 import yaml
 
-from runtime.deps import Deps
+from runtime.deps import close_deps, open_deps
 from runtime.http import Request
-from runtime.knative import LocalKnative
+from runtime.knative.local import LocalKnative
+from runtime.settings import Settings
 
 BROKER, SINK = "default", "dead-letters"
 Manifest = dict[str, Any]
 
 
 class BrokerUnderTest(Protocol):
-    """``host`` is where its subscribers have to listen to be reached."""
+    """
+    ``host`` is where its subscribers have to listen to be reached, ``namespace`` where its objects are, ``flavour``
+    the name it has in ``differences``.
+    """
 
     host: str
+    namespace: str
+    flavour: str
+
+    def named(self, name: str) -> str:
+        """What an object called ``name`` in a manifest is called there."""
 
     async def apply(self, manifests: Sequence[Manifest]) -> None:
         """Returns when all of them are at work."""
@@ -28,16 +37,24 @@ class BrokerUnderTest(Protocol):
     async def send(self, headers: dict[str, str], body: bytes, *, to: str = BROKER) -> int:
         """POST to the ingress of a Broker; the status."""
 
+    async def stop(self) -> None:
+        """Take away what was applied."""
+
 
 class LocalBroker:
     """The one in ``runtime/knative``."""
 
     host = "127.0.0.1"
+    namespace = "default"
+    flavour = "local"
 
-    def __init__(self, deps: Deps, directory: Path) -> None:
-        self._deps = deps
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self._deps = open_deps(settings)
         self._directory = directory
         self._running: LocalKnative | None = None
+
+    def named(self, name: str) -> str:
+        return name
 
     async def apply(self, manifests: Sequence[Manifest]) -> None:
         self._directory.mkdir(exist_ok=True)
@@ -54,3 +71,4 @@ class LocalBroker:
     async def stop(self) -> None:
         if self._running is not None:
             await self._running.stop()
+        await close_deps(self._deps)

@@ -1,29 +1,48 @@
 """What a conformance test plays with: the broker under test, and a server for every subscriber and for dead letters."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime import cloudevents
-from runtime.deps import close_deps, open_deps
-from runtime.settings import Settings
 from shop.event import CloudEvent
 from tests.conformance.broker import BROKER, SINK, BrokerUnderTest, LocalBroker, Manifest
+from tests.conformance.cluster import NoCluster, Run
 from tests.conformance.subscriber import Subscriber
 
 Apply = Callable[..., Awaitable[None]]
 Send = Callable[[CloudEvent], Awaitable[None]]
 
 
-@pytest.fixture
-async def broker(settings: Settings, tmp_path: Path) -> AsyncIterator[BrokerUnderTest]:
-    deps = open_deps(settings)
-    local = LocalBroker(deps, tmp_path / "eventing")
-    yield local
-    await local.stop()
-    await close_deps(deps)
+REQUIRED = os.environ.get("PULSECART_CLUSTER") == "1"
+# CI plays the cluster's part in a stage of its own, where it may not be skipped
+FLAVOURS = ["local", "cluster", "jetstream"] if REQUIRED or not os.environ.get("PULSECART_CI") else ["local"]
+
+
+@pytest.fixture(scope="session")
+def run() -> Iterator[Run]:
+    """On the cluster of KUBECONFIG; without one its tests are skipped, or fail where they are required."""
+    try:
+        made = Run()
+    except NoCluster as error:
+        refuse = pytest.fail if REQUIRED else pytest.skip
+        refuse(f"no cluster: set KUBECONFIG to one with Knative Eventing, see docs/conformance.md ({error})")
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=FLAVOURS)
+async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BrokerUnderTest]:
+    made: BrokerUnderTest
+    if request.param == "local":
+        made = LocalBroker(request.getfixturevalue("settings"), tmp_path / "eventing")
+    else:
+        made = request.getfixturevalue("run").broker(request.param)
+    yield made
+    await made.stop()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import uvicorn
 from runtime import cloudevents
 from shop.event import CloudEvent
 
+PROBE = "dev.pulsecart.probe.v1"  # events of this type are no test's: a broker's door asks whether anybody hears
 Answer = int | tuple[int, dict[str, str], bytes]
 
 
@@ -37,6 +38,7 @@ class Subscriber:
         self.answer: Answer = 204
         self.choose: Callable[[Got], Answer | None] = lambda got: None
         self.hold: asyncio.Event | None = None
+        self.probed = asyncio.Event()
         self._changed = asyncio.Condition()
 
     def url(self, name: str) -> str:
@@ -78,20 +80,25 @@ class Subscriber:
             if not message.get("more_body"):
                 break
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-        got = Got(scope["path"], headers, cloudevents.decode(headers, body), asyncio.get_running_loop().time())
+        event = cloudevents.decode(headers, body)
+        if event.type == PROBE:
+            self.probed.set()
+            await _reply(send, 204)
+            return
+        got = Got(scope["path"], headers, event, asyncio.get_running_loop().time())
         async with self._changed:
             self.got.append(got)
             self._changed.notify_all()
         if self.hold is not None:
             await self.hold.wait()
-        status, more, reply = _answer(self.answers.pop(0) if self.answers else self.choose(got) or self.answer)
-        encoded = [(name.encode(), value.encode()) for name, value in more.items()]
-        await send({"type": "http.response.start", "status": status, "headers": encoded})
-        await send({"type": "http.response.body", "body": reply})
+        await _reply(send, self.answers.pop(0) if self.answers else self.choose(got) or self.answer)
 
 
-def _answer(answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    return (answer, {}, b"") if isinstance(answer, int) else answer
+async def _reply(send: Any, answer: Answer) -> None:
+    status, more, body = (answer, {}, b"") if isinstance(answer, int) else answer
+    encoded = [(name.encode(), value.encode()) for name, value in more.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _nothing() -> Any:

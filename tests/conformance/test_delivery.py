@@ -115,7 +115,7 @@ async def test_a_subscriber_that_does_not_answer_in_time_is_asked_again(
     await apply(t=quick(timeout="PT0.2S"))
     subscriber.hold = asyncio.Event()
     await send(event("1"))
-    await subscriber.until(lambda got: len(got) == 2)
+    await subscriber.until(lambda got: len(got) >= 2)
     subscriber.hold.set()
 
 
