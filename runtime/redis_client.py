@@ -5,7 +5,7 @@ nobody asked it for, and that takes as long as the rest of it. Imported by what 
 
 import sys
 
-_SDK = "opentelemetry.sdk.metrics"
+_SDK = "opentelemetry"
 _missing = _SDK not in sys.modules
 if _missing:
     sys.modules[_SDK] = None  # type: ignore[assignment]  # Python's own word for "there is none"

@@ -1,0 +1,63 @@
+"""An operation at zero is started while somebody waits: what it does before its first answer is bounded."""
+
+import pytest
+
+from benchmarks.operation_start import HELLO, Start, start
+from runtime import registry
+
+OPERATIONS = registry.names()
+ASK_THE_GATE = {"checkout", "notify", "reserve", "stock"}
+TURNS = 3
+# CPU from the command to the first byte of the first answer ÷ that of functions-framework's hello-world.
+BUDGET = dict.fromkeys(OPERATIONS, 1.25) | dict.fromkeys(ASK_THE_GATE, 1.45) | {"edge": 1.65}
+# Loaded by what uses them, when it does.
+NOT_AT_START = {
+    "aiohttp",
+    "boto3",
+    "flask",
+    "functions_framework",
+    "google",
+    "grpc",
+    "httpx",
+    "jsonschema_rs",
+    "jwt",
+    "opentelemetry",
+    "prometheus_client",
+    "requests",
+    "urllib3",
+}
+STREAMS = {"starlette", "websockets"}
+GATE = {"redis"}
+EVENTING = {"cronsim", "yaml"}
+MAY = {"edge": STREAMS | GATE, "relay": EVENTING} | dict.fromkeys(ASK_THE_GATE, GATE)
+
+
+@pytest.fixture(scope="module")
+def least() -> dict[str, float]:
+    """The least CPU of several turns, ms: other programs can only add to it."""
+    turns = [{name: start(name).cpu_ms for name in (HELLO, *OPERATIONS)} for _ in range(TURNS)]
+    return {name: min(turn[name] for turn in turns) for name in turns[0]}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_nothing_is_loaded_before_it_is_used(name: str) -> None:
+    loaded = {module for module in start(name, importtime=True).modules if "." not in module}
+    refused = (NOT_AT_START | STREAMS | GATE | EVENTING) - MAY.get(name, set())
+    assert "psycopg" in loaded
+    assert not loaded & refused, f"import these where {name} uses them"
+
+
+@pytest.mark.timeout(300)  # the first of these starts everything
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_starts_within_its_budget(name: str, least: dict[str, float]) -> None:
+    ratio = least[name] / least[HELLO]
+    assert ratio <= BUDGET[name], f"{ratio:.2f} × hello-world's {least[HELLO]:.0f} ms\n{_heaviest(start(name, True))}"
+
+
+def _heaviest(told: Start) -> str:
+    packages: dict[str, float] = {}
+    for module, own_us in told.modules.items():
+        package = module.partition(".")[0]
+        packages[package] = packages.get(package, 0) + own_us / 1000
+    worst = sorted(packages.items(), key=lambda one: -one[1])[:12]
+    return "\n".join(f"{ms:6.1f} ms  {package}" for package, ms in worst)
