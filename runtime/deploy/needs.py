@@ -1,5 +1,6 @@
 """What must be there before anything is applied."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 
@@ -91,25 +92,26 @@ def same_brokers(documents: Sequence[Object], namespace: str) -> None:
     for wanted in documents:
         if wanted["kind"] != "Broker":
             continue
-        there = found("brokers.eventing.knative.dev", wanted["metadata"]["name"], namespace)
+        name = wanted["metadata"]["name"]
+        there = found("brokers.eventing.knative.dev", name, namespace)
         if there is None:
             continue
-        for what, asked, has in (
-            ("class", _class(wanted), _class(there)),
-            ("channel", _config(wanted), _config(there)),
-        ):
-            if asked and asked != has:
+        for what, asked, has in zip(("class", "channel"), _class_and_channel(wanted), _given(there), strict=True):
+            if asked != has:
                 raise CannotDeploy(
-                    f"{named(wanted)} is of the {what} {has or 'of the default'}, and {asked} is asked for. Knative "
-                    f"does not change that: `kubectl -n {namespace} delete broker {wanted['metadata']['name']}`, then "
-                    "deploy again. Events that are committed meanwhile wait in the log."
+                    f"{named(wanted)} was made with the {what} {has or 'that is the default'}, and is to have "
+                    f"{asked or 'the default'}. Knative does not change that: `kubectl -n {namespace} delete broker "
+                    f"{name}`, then deploy again. Events that are committed meanwhile wait in the log."
                 )
 
 
-def _class(broker: Object) -> str:
-    return str((broker["metadata"].get("annotations") or {}).get("eventing.knative.dev/broker.class", ""))
+def _given(broker: Object) -> tuple[str, str]:
+    """As it was applied: Knative fills in its defaults."""
+    applied = (broker["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration")
+    return _class_and_channel(json.loads(applied) if applied else broker)
 
 
-def _config(broker: Object) -> str:
-    config = broker["spec"].get("config") or {}
-    return str(config.get("name", ""))
+def _class_and_channel(broker: Object) -> tuple[str, str]:
+    annotations = broker["metadata"].get("annotations") or {}
+    config = (broker.get("spec") or {}).get("config") or {}
+    return annotations.get("eventing.knative.dev/broker.class", ""), config.get("name", "")
