@@ -27,8 +27,9 @@ async def test_an_orders_stream_goes_on_without_gap_or_repetition(cluster: Clust
                 break
     assert rolled is not None
     await rolled
-    assert [told.event for told in heard if told.event not in ("order", "payment")] == []
-    assert [told.data["status"] for told in heard if told.event == "order"] == ["PENDING", "CONFIRMED", "CANCELED"]
+    assert {told.event for told in heard[1:]} <= {"order", "payment"}, "the snapshot at the beginning is the only one"
+    statuses = [told.data["status"] for told in heard if told.event != "payment"]
+    assert statuses == ["PENDING", "CONFIRMED", "CANCELED"]
     assert [told.id for told in heard] == sorted({told.id for told in heard}, key=lambda id: int(id.split("-")[0]))
     assert cluster.streams > 2
     await edge_with()

@@ -1,0 +1,113 @@
+"""
+On a cluster, against the deployed shop: what the way through gateway and edge costs a purchase, and how long an order
+takes to FULFILLED, with everything warm and from zero.
+
+    KUBECONFIG=… scripts/python -m benchmarks.cluster_order [--pairs 5] [--orders 20] [--cold 3] [--out FILE.json]
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from random import randrange
+from statistics import median
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from benchmarks.machine import described
+from tests.cluster.shop import Cluster, gateway_of, until
+
+AT_ONCE = 32
+PER_TURN = 1500
+PRODUCT = "2"
+STEPS = ("order.created", "order.confirmed", "order.paid", "order.fulfilled")
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--orders", type=int, default=20)
+    parser.add_argument("--cold", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    url, host = await gateway_of("edge")
+    limits = httpx.Limits(max_connections=AT_ONCE)
+    async with httpx.AsyncClient(base_url=url, headers={"host": host}, timeout=60, limits=limits) as http:
+        cluster = Cluster(url, host, http)
+        answer = await http.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock=1000000")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = {"machine": described()}
+        found["warm_s"] = await _orders(cluster, asked.orders)
+        found["from_zero_s"] = [await _from_zero(cluster) for _ in range(asked.cold)]
+        found["purchase"] = await _ways(cluster, asked.pairs)
+        await http.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock=500")
+    text = json.dumps(found, indent=1)
+    sys.stdout.write(f"{text}\n")
+    if asked.out:
+        asked.out.write_text(f"{text}\n")
+
+
+async def _orders(cluster: Cluster, count: int) -> dict[str, float]:
+    """Medians of orders one after another; the first one, which wakes what sleeps, is not counted."""
+    timed = [await _order(cluster) for _ in range(count + 1)][1:]
+    return {step: round(median(one[step] for one in timed), 3) for step in timed[0]}
+
+
+async def _from_zero(cluster: Cluster) -> dict[str, float]:
+    await cluster.at_zero()
+    return await _order(cluster)
+
+
+async def _order(cluster: Cluster) -> dict[str, float]:
+    """Seconds from the POST: to its answer, and to each event's commit by the database's own clock."""
+    began, epoch = time.perf_counter(), time.time()
+    order_id = await cluster.buy_later(randrange(10**9), PRODUCT)
+    answered = time.perf_counter() - began
+    await cluster.becomes(order_id, "FULFILLED", 120)
+    rows = await cluster.rows("SELECT type, time FROM outbox WHERE subject = %s", order_id)
+    steps = {
+        kind.removeprefix("ecommerce.order.").removesuffix(".v1"): moment.timestamp() - epoch for kind, moment in rows
+    }
+    return {"answered": round(answered, 3)} | {step: round(steps[step], 3) for step in STEPS}
+
+
+async def _ways(cluster: Cluster, pairs: int) -> dict[str, Any]:
+    """Purchases through gateway and edge, and directly to checkout's own pod, in turns."""
+    await cluster.buy_later(randrange(10**9), PRODUCT)
+    (pod, *_) = await until(lambda: cluster.pods_of("checkout"), 30, "checkout is awake")
+    async with httpx.AsyncClient(base_url=f"http://{pod['status']['podIP']}:8080", timeout=60) as direct:
+        turns: dict[str, list[tuple[float, float]]] = {"gateway and edge": [], "pod": []}
+        for pair in range(pairs):
+            for name, http in (("gateway and edge", cluster.http), ("pod", direct)):
+                turns[name].append(await _turn(http))
+                sys.stderr.write(f"{pair + 1}/{pairs} {name}: {turns[name][-1][0]:,.0f}/s\n")
+    told = {n: {"per_s": round(median(t[0] for t in taken)), "p50_ms": round(median(t[1] for t in taken), 1)}
+            for n, taken in turns.items()}  # fmt: skip
+    told["ratio"] = round(median(a[0] / b[0] for a, b in zip(*turns.values(), strict=True)), 2)
+    return told
+
+
+async def _turn(http: httpx.AsyncClient) -> tuple[float, float]:
+    """Answers a second, and the median in ms, of so many purchases at once."""
+    waits: list[float] = []
+    left = iter(range(PER_TURN))
+
+    async def buyer() -> None:
+        for _ in left:
+            body = {"productId": PRODUCT, "quantity": 1, "userId": randrange(10**9)}
+            began = time.perf_counter()
+            answer = await http.post("/api/v1/sync/purchase", json=body, headers={"idempotency-key": str(uuid4())})
+            waits.append(time.perf_counter() - began)
+            assert answer.status_code == 200, answer.text
+
+    began = time.perf_counter()
+    await asyncio.gather(*(buyer() for _ in range(AT_ONCE)))
+    return PER_TURN / (time.perf_counter() - began), median(waits) * 1000
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
