@@ -1,6 +1,7 @@
 """Why something is not Ready: what its condition, its pods, their events and their logs say, as sentences."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 
 from runtime.deploy.cluster import CannotDeploy, Object, condition, kubectl, listed, named
@@ -12,44 +13,51 @@ LINES = 40
 
 
 def reasons(waiting: Sequence[Object], namespace: str) -> list[str]:
-    """One sentence for each cause found; what merely is on its way has none."""
-    found = [sentence for thing in waiting for sentence in _of(thing)]
-    if any(thing["kind"] in ("Service", "Job", "StatefulSet") for thing in waiting):
-        for pod in listed("pods", namespace):
-            found += _of_pod(pod, namespace)
-    return list(dict.fromkeys(found))
+    """One sentence for each cause found, with all that it stops; what merely is on its way has none."""
+    stopped: dict[str, list[str]] = {}
+    for thing in waiting:
+        for cause in _of(thing):
+            stopped.setdefault(cause, []).append(named(thing))
+    for pod in listed("pods", namespace):
+        of = pod["metadata"].get("labels", {}).get("serving.knative.dev/service")
+        for cause in _of_pod(pod, namespace):
+            stopped.setdefault(cause, []).append(f"Service {of}" if of else f"Pod {pod['metadata']['name']}")
+    return [f"{cause}  ({', '.join(dict.fromkeys(things))})" for cause, things in stopped.items()]
 
 
 def _of(thing: Object) -> Iterator[str]:
     said = condition(thing)
+    message = str(said.get("message", "")).strip()
     if thing["kind"] == "Broker" and not (thing.get("status") or {}).get("conditions"):
         its = (thing["metadata"].get("annotations") or {}).get(CLASS, "none")
         yield (
-            f"{named(thing)}: nothing on this cluster takes care of a Broker of the class {its}. Install that broker "
-            "(MTChannelBasedBroker comes with Knative Eventing), or take another broker component in the overlay."
+            f"nothing on this cluster takes care of a Broker of the class {its}: install that broker "
+            "(MTChannelBasedBroker comes with Knative Eventing), or take another broker component in the overlay"
         )
-    elif said["status"] == "False":
-        yield f"{named(thing)}: {said.get('reason', '')}: {str(said.get('message', '')).strip()}"
     elif thing["kind"] == "Job" and (failed := condition(thing, "Failed"))["status"] == "True":
-        yield f"{named(thing)} has failed: {failed.get('message', '')}"
+        yield f"failed: {failed.get('message', '')}"
+    elif said["status"] == "False" and message and said.get("reason") != "RevisionMissing":  # its pods say why
+        yield re.sub(r'^Revision "\S+" failed with message: ', "", message).rstrip(".")
 
 
 def _of_pod(pod: Object, namespace: str) -> Iterator[str]:
     name = pod["metadata"]["name"]
-    if pod["status"].get("phase") == "Pending" and condition(pod, "PodScheduled")["status"] == "False":
-        yield f"pod {name} has no node: {condition(pod, 'PodScheduled').get('message', '')}"
+    if "deletionTimestamp" in pod["metadata"] or condition(pod)["status"] == "True":
+        return
+    if (scheduled := condition(pod, "PodScheduled"))["status"] == "False":
+        yield str(scheduled.get("message", "no node takes it")).strip().rstrip(".")
     for container in pod["status"].get("containerStatuses", ()):
         state = container.get("state", {})
-        waiting = state.get("waiting", {})
-        reason, message = waiting.get("reason", ""), waiting.get("message", "")
+        reason, message = (state.get("waiting", {}).get(key, "") for key in ("reason", "message"))
+        ended = state.get("terminated", {})
         if reason == "CreateContainerConfigError":
-            yield f"pod {name} cannot start: {message}. Make it, and the pod starts within a minute."
+            yield f"{message}: make it, and the pod starts within a minute"
         elif reason in NOT_THERE:
-            yield f"pod {name}: the node has no image {container['image']} and cannot pull it ({reason})."
-        elif reason in FAILING or state.get("terminated", {}).get("exitCode"):
-            yield f"pod {name} ends by itself: {_last_line(name, container['name'], namespace)}"
-        elif "running" in state and not container.get("ready") and container["name"] != "queue-proxy":
-            yield f"pod {name} is not Ready: {_last_line(name, container['name'], namespace) or 'its log is empty'}"
+            yield f"the node has no image {container['image']} and cannot pull it ({reason})"
+        elif reason in FAILING or ended.get("exitCode"):
+            yield f"ends by itself: {_last_line(name, container['name'], namespace)}"
+        elif "running" in state and container["name"] != "queue-proxy":
+            yield f"runs and is not Ready: {_last_line(name, container['name'], namespace) or 'its log is empty'}"
 
 
 def _last_line(pod: str, container: str, namespace: str) -> str:
