@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from runtime.knock import CONNECT_S, knock
+from runtime.knock import knock
 from runtime.poke import POKE
 
 if TYPE_CHECKING:
@@ -38,14 +38,9 @@ class Neighbours:
     async def session(self) -> "ClientSession":
         """The one client, made at its first use: its import takes longer than that of a whole operation."""
         if self._session is None:
-            from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+            from runtime.http_client import new_session
 
-            self._session = ClientSession(
-                connector=TCPConnector(limit=0, keepalive_timeout=30.0),
-                timeout=ClientTimeout(total=None, sock_connect=CONNECT_S),
-                cookie_jar=DummyCookieJar(),
-                auto_decompress=False,
-            )
+            self._session = new_session()
         return self._session
 
     def poke(self, operation: str) -> None:

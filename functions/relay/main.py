@@ -10,7 +10,6 @@ from runtime.knative.config import Trigger, load
 from runtime.knative.courier import Courier
 from runtime.knative.delivery import Delivery, Destination, Outcome
 from runtime.knative.dispatch import Dispatcher
-from runtime.knative.fields import CONCURRENCY
 from runtime.knative.filters import everything
 from runtime.knative.replays import replay
 from runtime.knative.store import session
@@ -22,6 +21,7 @@ from shop.event import CloudEvent
 EVENTING = Path(__file__).resolve().parents[2] / "eventing"
 CURSOR = "/relay"  # no Trigger can be named so
 HERE = Destination(None, "http://relay/relay")
+CONCURRENCY = 256  # keys under way: an in-memory channel answers after its subscribers have, cold starts included
 FOR_EVER = 2**31 - 2
 BACKOFF_S = 0.1  # linear: 8 s between tries after ten minutes of outage
 MARGIN_S = 5.0
@@ -45,6 +45,7 @@ class Relay:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._courier = Courier({}, deps)
+        deps.closing.append(self._courier.close)
         self._broker = Destination(None, deps.settings.broker_url)
         sender = Delivery(dead_letter_sink=HERE, retry=FOR_EVER, exponential=False, backoff_delay_s=BACKOFF_S)
         self._trigger = Trigger(

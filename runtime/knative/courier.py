@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace
@@ -14,7 +13,7 @@ from runtime.knative.delivery import DONE, NO_ANSWER, Answer, Destination, Outco
 from shop.event import CloudEvent
 
 if TYPE_CHECKING:
-    import httpx
+    from aiohttp import ClientSession
 
 log = logging.getLogger(__name__)
 TTL, TTL_FIRST = "knativebrokerttl", 255
@@ -36,8 +35,7 @@ class Courier:
     def __init__(self, operations: Mapping[str, Hearer], deps: Any) -> None:
         self._operations = operations
         self._deps = deps
-        self._http: httpx.AsyncClient | None = None
-        self._open = AsyncExitStack()
+        self._http: ClientSession | None = None
 
     async def __call__(self, destination: Destination, event: CloudEvent, timeout_s: float) -> Outcome:
         """One attempt, ended after ``timeout_s``; every way it can fail is an outcome."""
@@ -57,22 +55,29 @@ class Courier:
             return _dispatch_error(repr(error))
 
     async def _post(self, url: str, event: CloudEvent) -> Answer:
-        import httpx  # an import worth 100 ms, for subscribers outside only
+        from aiohttp import ClientError
+        from yarl import URL
 
         if self._http is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-            client = httpx.AsyncClient(timeout=None, limits=limits, trust_env=False)  # noqa: S113  # limited as a whole, above
-            self._http = await self._open.enter_async_context(client)
+            from runtime.http_client import new_session
+
+            self._http = new_session()
         headers, body = cloudevents.binary(event)
+        target = URL(url, encoded=True)
         try:
-            response = await self._http.post(url, content=body, headers={**headers, "prefer": "reply"})
-        except httpx.HTTPError as error:
+            async with self._http.post(
+                target, data=body, headers={**headers, "prefer": "reply"}, allow_redirects=False
+            ) as response:
+                answered = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, answered, await response.read())
+        except ClientError as error:
             return Answer(NO_ANSWER, {}, f"dispatch error: {error!r}".encode())
-        return Answer(response.status_code, dict(response.headers), response.content)
 
     async def close(self) -> None:
         """Drop connections to the outside."""
-        await self._open.aclose()
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
 
 
 def lived(reply: CloudEvent, cause: CloudEvent) -> CloudEvent | None:
