@@ -1,0 +1,97 @@
+"""What scripts/deploy asks for before it applies anything, of a kubectl that answers as a cluster without it would."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.catalogue import ROOT
+from runtime.deploy import image
+from runtime.deploy.needs import too_old
+
+
+def deploy(directory: Path, answers: dict[str, object | None]) -> "subprocess.CompletedProcess[str]":
+    """
+    Args:
+        answers: of ``kubectl ARGUMENTS…``, by how the arguments begin; None is a refusal.
+    """
+    known = {start: None if answer is None else json.dumps(answer) for start, answer in answers.items()}
+    program = directory / "kubectl"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        f"said = ' '.join(sys.argv[1:])\nknown = {known!r}\n"
+        "found = next((known[start] for start in known if said.startswith(start)), '')\n"
+        "sys.exit('The connection to the server was refused') if found is None else print(found)\n"
+    )
+    program.chmod(0o755)
+    return subprocess.run(
+        [sys.executable, "-m", "runtime.deploy"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def crd(version: str) -> dict[str, object]:
+    return {"metadata": {"labels": {"app.kubernetes.io/version": version}}}
+
+
+def test_no_cluster(tmp_path: Path) -> None:
+    said = deploy(tmp_path, {"version": None})
+    assert said.returncode == 1
+    assert "no cluster answers: The connection to the server was refused" in said.stderr
+    assert "KUBECONFIG" in said.stderr
+
+
+def test_no_knative(tmp_path: Path) -> None:
+    said = deploy(tmp_path, {"version": {}})
+    assert said.returncode == 1
+    assert "Knative Serving is not installed" in said.stderr
+
+
+def test_a_knative_that_is_too_old(tmp_path: Path) -> None:
+    serving = {"version": {}, "get crd services": crd("1.21.2")}
+    said = deploy(tmp_path, {**serving, "get crd triggers": crd("1.13.1")})
+    assert said.returncode == 1
+    assert "Knative Eventing 1.13.1 is too old: 1.14 or newer is needed" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [("1.13.9", True), ("1.14.0", False), ("v0.40.1", True), ("0.48.2", False), ("2.0.0", False), ("devel", False)],
+)
+def test_releases_and_modules_are_numbered_apart(version: str, old: bool) -> None:
+    assert too_old(version) is old
+
+
+def test_the_image_is_named_by_its_content_alone(tmp_path: Path) -> None:
+    (tmp_path / ".dockerignore").write_text("*\n!shop\n**/__pycache__\n")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "shop" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "shop" / "money.py").write_text("MINOR = 100\n")
+    (tmp_path / "README.md").write_text("not in the image\n")
+    first = image.tag(tmp_path)
+    (tmp_path / "README.md").write_text("changed\n")
+    (tmp_path / "shop" / "__pycache__" / "money.cpython-311.pyc").write_bytes(b"compiled")
+    assert image.tag(tmp_path) == first
+    (tmp_path / "shop" / "money.py").write_text("MINOR = 1000\n")
+    assert image.tag(tmp_path) != first
+
+
+def test_the_image_holds_what_operations_run_on_and_nothing_else() -> None:
+    held = {str(path.relative_to(ROOT)) for path in image.files()}
+    assert {path.split("/")[0] for path in held} == {
+        "contracts",
+        "eventing",
+        "functions",
+        "requirements",
+        "runtime",
+        "shop",
+    }
+    assert {path for path in held if path.startswith("requirements/")} == {"requirements/image.lock"}
