@@ -109,6 +109,8 @@ async def _caught_up(topic: Topic, last: str | None, snapshot: News | None, deps
     snapshot = snapshot or await deps.one(Snapshots).of(topic)
     if snapshot is None:
         raise NotFound(f"unknown-{topic.kind}", f"There is no such {topic.kind}.")
+    if snapshot.id == last_id:  # it has what there is, though Redis may be behind, or new
+        return Opening(None, (), last_id)
     if last is not None:
         return Opening((missed and missed.lost) or "unknown-id", (snapshot,), snapshot.id)
     earlier = missed.news if missed else ()

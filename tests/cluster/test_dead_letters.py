@@ -1,11 +1,10 @@
 """An operation that keeps failing: its event waits with its cause where it is seen, and is replayed to it alone."""
 
 import json
-import sys
 
 import pytest
 
-from tests.cluster.shop import Cluster, run, until
+from tests.cluster.shop import Cluster, until
 
 pytestmark = pytest.mark.timeout(300)
 USER = 710_001
@@ -16,20 +15,15 @@ async def test_a_failing_operations_event_is_kept_with_its_cause_and_replayed(cl
     order_id = await cluster.buy_later(USER)
 
     async def kept() -> list[dict[str, object]]:
-        letters = json.loads(await desk(cluster, "list", "--json"))
+        letters = json.loads(await cluster.desk("list", "--json"))
         return [letter for letter in letters if letter["trigger"] == "pay"]
 
     letter, *_ = await until(kept, 60, "pay's event is a dead letter")
     assert letter["code"] == 503
     assert "gateway" in str(letter["error"])
     await cluster.gateway_behaves("approve")
-    await desk(cluster, "replay", str(letter["id"]))
+    await cluster.desk("replay", str(letter["id"]))
     other = await cluster.buy_later(USER + 1)  # any commit wakes relay
     await cluster.becomes(order_id, "FULFILLED", 60)
     await cluster.becomes(other, "FULFILLED", 60)
     assert await kept() == []
-
-
-async def desk(cluster: Cluster, *asked: str) -> str:
-    url = await cluster.database_url()
-    return await run(sys.executable, "-m", "runtime.dead_letters", "--database-url", url, *asked)

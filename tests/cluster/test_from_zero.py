@@ -58,7 +58,7 @@ async def statuses(cluster: Cluster, order_id: str, last: str) -> list[str]:
     """What the order's stream tells its buyer, up to ``last``."""
     heard: list[str] = []
     async for told in cluster.news(f"/sse/orders/{order_id}", await cluster.cookie_of(USER)):
-        if told.event in ("snapshot", "order"):
+        if told.event in ("snapshot", "order") and told.data["status"] not in heard:
             heard.append(told.data["status"])
         if last in heard:
             break

@@ -94,6 +94,18 @@ async def test_a_client_whose_history_is_gone_is_told_so_and_gets_a_snapshot(
         assert (snapshot.event, snapshot.id, snapshot.data["available"]) == ("snapshot", "8-0", 5)
 
 
+@pytest.mark.parametrize("told", [(), (1, 2)])
+async def test_a_client_that_has_the_present_misses_nothing_though_redis_is_behind(
+    edge: Edge, told: tuple[int, ...]
+) -> None:
+    await edge.add_product(available=5, version=8)
+    for sequence in told:
+        await edge.tell_stock(5, sequence)
+    async with edge.stream("/sse/stock/1", last_id="8-0") as stream:
+        await edge.tell_stock(4, 9)
+        assert (await stream.next()).id == "9-0"
+
+
 async def test_an_order_without_an_id_begins_with_its_history_and_ends_in_the_present(edge: Edge) -> None:
     await edge.sign_in()
     order_id = await edge.add_order("CONFIRMED", version=2)
