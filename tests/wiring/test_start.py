@@ -8,6 +8,7 @@ from runtime import registry
 OPERATIONS = registry.names()
 ASK_THE_GATE = {"checkout", "notify", "reserve", "stock"}
 TURNS = 3
+TURNS_MORE = 8  # before it is called too slow: on a busy machine three may all be disturbed
 # CPU from the command to the first byte of the first answer ÷ that of functions-framework's hello-world.
 BUDGET = dict.fromkeys(OPERATIONS, 1.25) | dict.fromkeys(ASK_THE_GATE, 1.45) | {"edge": 1.65}
 # Loaded by what uses them, when it does.
@@ -50,6 +51,11 @@ def test_nothing_is_loaded_before_it_is_used(name: str) -> None:
 @pytest.mark.timeout(300)  # the first of these starts everything
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_starts_within_its_budget(name: str, least: dict[str, float]) -> None:
+    for _ in range(TURNS_MORE):
+        if least[name] <= least[HELLO] * BUDGET[name]:
+            break
+        for again in (HELLO, name):
+            least[again] = min(least[again], start(again).cpu_ms)
     ratio = least[name] / least[HELLO]
     assert ratio <= BUDGET[name], f"{ratio:.2f} × hello-world's {least[HELLO]:.0f} ms\n{_heaviest(start(name, True))}"
 
