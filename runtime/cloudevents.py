@@ -16,6 +16,7 @@ from shop.problem import Malformed
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
+UNREADABLE = ("bad-json", "unknown-format")  # types of Malformed: no event at all, good or bad
 _ANY_CLOUDEVENT = "application/cloudevents"
 _NAME = re.compile(r"[a-z0-9]{1,20}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

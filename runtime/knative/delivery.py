@@ -89,7 +89,7 @@ def judge(answer: Answer) -> Outcome:
     Done, again later, or never.
 
     5xx, 404, 408, 409 and 429 are retried, other failures are final. A 2xx with a body that is no CloudEvent counts as
-    502. A CloudEvent is routed, unless it came with a 202.
+    502. A CloudEvent is routed, whichever 2xx it came with; one that lacks something is refused as by the ingress: 400.
     """
     status = answer.status
     if not 200 <= status < 300:
@@ -99,8 +99,10 @@ def judge(answer: Answer) -> Outcome:
         try:
             event = cloudevents.decode(answer.headers, answer.body)
         except Malformed as error:
-            return Outcome("again", code=GARBAGE, data=error.detail.encode())
-        return DONE if status == 202 else Outcome("done", event)
+            if error.type in cloudevents.UNREADABLE:
+                return Outcome("again", code=GARBAGE, data=error.detail.encode())
+            return Outcome("never", code=error.status, data=error.detail.encode())
+        return Outcome("done", event)
     if answer.body:
         return Outcome("again", code=GARBAGE, data=answer.body)
     return DONE

@@ -142,20 +142,6 @@ async def test_a_reply_event_is_heard_by_who_wants_it_and_keeps_its_id(start: St
     assert told.done[0].extensions == reply.extensions
 
 
-async def test_a_202_with_an_event_is_done_and_not_routed(start: Start, log: Log) -> None:
-    async def answer(event: CloudEvent) -> Reply:
-        reply = cloudevents.reply(event)
-        reply.status = 202
-        return reply
-
-    listener = Listener("listener", answer)
-    await start(trigger("t"), to=[listener])
-    await log.write(event("k", 1))
-    await log.write(event("k", 2))
-    await listener.until_done(2)
-    assert (await log.rows("SELECT count(*) FROM outbox"))[0][0] == 2
-
-
 async def test_an_event_that_answers_itself_ends_after_255_rounds(start: Start, log: Log) -> None:
     async def echo(event: CloudEvent) -> Reply:
         return cloudevents.reply(event)

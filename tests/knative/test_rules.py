@@ -44,15 +44,19 @@ def test_an_empty_2xx_means_done(status: int) -> None:
 
 def test_a_2xx_with_a_body_that_is_no_event_counts_as_502() -> None:
     assert judge(Answer(200, {"content-type": "text/plain"}, b"OK")) == ("again", None, 502, b"OK")
+    unreadable = judge(Answer(200, {"content-type": cloudevents.STRUCTURED}, b"{"))
+    assert (unreadable.verdict, unreadable.code) == ("again", 502)
+
+
+def test_half_an_event_in_the_reply_is_refused_as_by_the_ingress() -> None:
     half = judge(Answer(200, {"ce-specversion": "1.0", "ce-id": "1"}, b""))
-    assert (half.verdict, half.code) == ("again", 502)
+    assert (half.verdict, half.code) == ("never", 400)
 
 
-def test_an_event_in_the_reply_is_routed_unless_the_status_is_202() -> None:
+def test_an_event_in_the_reply_is_routed_whichever_2xx_it_came_with() -> None:
     reply = event()
     headers, body = cloudevents.binary(reply)
-    assert judge(Answer(200, headers, body)).event == reply
-    assert judge(Answer(202, headers, body)) == ("done", None, 0, b"")
+    assert [judge(Answer(status, headers, body)).event for status in (200, 201, 202)] == [reply] * 3
 
 
 def test_a_dead_letter_is_the_event_with_its_cause_of_bounded_size() -> None:
