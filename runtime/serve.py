@@ -27,6 +27,7 @@ from shop.problem import Malformed, NotFound, Problem, Unauthorized, Unavailable
 log = logging.getLogger(__name__)
 Data = TypeVar("Data")
 PING = "dev.knative.sources.ping"
+FAILURE_MAX = 768  # bytes of a failed delivery's answer
 Handler = Callable[[Request, Deps], Awaitable[Reply]]
 Wake = Callable[[Deps], Awaitable[None]]
 
@@ -177,7 +178,7 @@ class Operation:
             received = Received(event, _decoded(event, heard.message))
             reply = await heard.handler(received, self._own(deps))
         except Exception as error:
-            return _delivery_status(reply_of(error))
+            return _bounded(_delivery_status(reply_of(error)))
         return cloudevents.reply(reply) if reply is not None else Reply(204)
 
     def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
@@ -312,3 +313,13 @@ def _tell_functions_framework(name: str) -> None:
 
         REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
         ASGI_FUNCTIONS.add(name)
+
+
+def _bounded(reply: Reply) -> Reply:
+    """A failure small enough for Knative, whose dispatcher ends at a longer one (docs/conformance.md)."""
+    document = msgspec.json.decode(reply.body)
+    short = {name: document[name] for name in ("type", "title", "status", "detail")}
+    while len(reply.body) > FAILURE_MAX:
+        reply.body = msgspec.json.encode(short)
+        short["detail"] = short["detail"][: len(short["detail"]) // 2]
+    return reply

@@ -169,6 +169,13 @@ async def test_data_that_breaks_the_contract_is_400_and_reaches_nobody(deps: Dep
     assert ears.events == []
 
 
+async def test_a_failed_delivery_answers_in_no_more_bytes_than_knative_bears(deps: Deps) -> None:
+    error = Malformed("too-long", 'ä"\x00' * 5000, errors=["x"] * 500)
+    reply = await Heard(error).operation.hear(ENDED, deps)
+    assert await told(reply) == (400, "too-long")
+    assert len(reply.body) <= 768
+
+
 async def test_a_type_it_does_not_hear_is_400(deps: Deps) -> None:
     assert (await Heard().operation.hear(CloudEvent(id="e", source="/t", type="other.v1"), deps)).status == 400
 
