@@ -1,11 +1,13 @@
 """One operation alone, as a cluster runs it: ``python -m runtime.function checkout --port 8080``."""
 
 import argparse
+import asyncio
 import gc
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -92,13 +94,20 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server(app: object, ending: Sequence[Callable[[], Awaitable[None]]] = (), websockets: bool = True) -> Server:
+def websocket(**given: Any) -> asyncio.Protocol:
+    """What speaks WebSocket is imported for the first one that comes."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**given)
+
+
+def server(app: object, ending: Sequence[Callable[[], Awaitable[None]]] = ()) -> Server:
     """The one way an application of ours is served: no access log, no framework; it stops within GRACE_S."""
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
         http="httptools",
-        ws="websockets-sansio" if websockets else "none",
+        ws=websocket,  # type: ignore[arg-type]  # called as a class is
         ws_max_size=WS_MESSAGE_MAX,
         ws_per_message_deflate=False,
         lifespan="off",
@@ -131,7 +140,7 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
     gc.freeze()
     try:
         app = Function(operation, deps, live)
-        await server(app, deps.ending, websockets=live is not None).serve(sockets=accepting(listening))
+        await server(app, deps.ending).serve(sockets=accepting(listening))
     finally:
         awake = deps.pokes.awake(operation.name)
         await deps.pokes.close()

@@ -26,8 +26,9 @@ NOT_AT_START = {
     "prometheus_client",
     "requests",
     "urllib3",
+    "websockets",
 }
-STREAMS = {"starlette", "websockets"}
+STREAMS = {"starlette"}
 GATE = {"redis"}
 EVENTING = {"cronsim", "yaml"}
 MAY = {"edge": STREAMS | GATE, "relay": EVENTING} | dict.fromkeys(ASK_THE_GATE, GATE)
