@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 import psycopg
+from websockets.asyncio.client import connect
 
 NAMESPACE = "pulsecart"
 LOOK_S = 0.2
@@ -85,14 +86,14 @@ class Cluster:
         url: of the gateway; ``host`` is the Host header that leads to the edge.
         http: sends it.
 
-    ``streams`` counts the live streams that were opened.
+    ``streams`` and ``sockets`` count how often a live stream was opened.
     """
 
     def __init__(self, url: str, host: str, http: httpx.AsyncClient) -> None:
         self.url = url
         self.host = host
         self.http = http
-        self.streams = 0
+        self.streams = self.sockets = 0
 
     async def buy_later(self, user: int, product: str = "2") -> str:
         """The order's id of an accepted async purchase."""
@@ -129,6 +130,29 @@ class Cluster:
                         yield told
             except (httpx.RemoteProtocolError, httpx.ReadError):
                 pass  # cut off without a word
+            await asyncio.sleep(LOOK_S)
+
+    async def socket_news(self, order_id: str, headers: dict[str, str]) -> AsyncIterator[Told]:
+        """The same by a WebSocket, which is opened again with the last id heard."""
+        gateway = httpx.URL(self.url)
+        last: dict[str, str] = {}
+        while True:
+            opening = connect(
+                f"ws://{self.host}/ws/orders",
+                host=gateway.host,
+                port=gateway.port,
+                additional_headers=headers,
+                proxy=None,
+                open_timeout=30,
+            )
+            async with opening as socket:
+                self.sockets += 1
+                await socket.send(json.dumps({"type": "subscribe", "orderId": order_id, **last}))
+                async for message in socket:
+                    told = json.loads(message)
+                    if told["event"] != "subscribed":
+                        last = {"lastEventId": told["id"]} if told.get("id") else last
+                        yield Told(told.get("id", ""), told["event"], told["data"])
             await asyncio.sleep(LOOK_S)
 
     async def cookie_of(self, user: int) -> dict[str, str]:
