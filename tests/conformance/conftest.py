@@ -19,7 +19,9 @@ Send = Callable[[CloudEvent], Awaitable[None]]
 
 REQUIRED = os.environ.get("PULSECART_CLUSTER") == "1"
 # CI plays the cluster's part in a stage of its own, where it may not be skipped
-FLAVOURS = ["local", "cluster", "jetstream"] if REQUIRED or not os.environ.get("PULSECART_CI") else ["local"]
+FLAVOURS = ["local", "cluster"] if REQUIRED or not os.environ.get("PULSECART_CI") else ["local"]
+if os.environ.get("CONFORMANCE_JETSTREAM") == "1":
+    FLAVOURS.append("jetstream")
 
 
 @pytest.fixture(scope="session")

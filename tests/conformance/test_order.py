@@ -1,7 +1,14 @@
-"""Order: promised per partitionkey by the local broker (and by Kafka's with delivery.order: ordered)."""
+"""
+Order per partitionkey: promised by the local broker (and by Kafka's with delivery.order: ordered), and kept over the
+in-memory channel by who sends an event of a key only after the one before it was answered, as the relay does.
+"""
+
+import asyncio
 
 from shop.event import CloudEvent
+from tests.conformance.broker import BrokerUnderTest
 from tests.conformance.conftest import Apply, Send
+from tests.conformance.differences import differs
 from tests.conformance.subscriber import Subscriber
 
 
@@ -12,7 +19,7 @@ def numbered(key: str, n: int) -> CloudEvent:
 
 
 async def test_a_key_stays_in_order_even_over_retries(
-    apply: Apply, send: Send, subscriber: Subscriber, sink: Subscriber
+    apply: Apply, send: Send, broker: BrokerUnderTest, subscriber: Subscriber, sink: Subscriber
 ) -> None:
     await apply(t={"delivery": {"retry": 5, "backoffPolicy": "exponential", "backoffDelay": "PT0.02S"}})
     failed: set[str] = set()
@@ -25,11 +32,14 @@ async def test_a_key_stays_in_order_even_over_retries(
         return None
 
     subscriber.choose = fail_every_third_once
-    for n in range(12):
-        for key in ("a", "b", "c"):
+
+    async def send_all(key: str) -> None:
+        for n in range(12):
             await send(numbered(key, n))
+
+    await asyncio.gather(*map(send_all, ("a", "b", "c")))
     await subscriber.until(lambda got: len(got) == 36 + 12)
     for key in ("a", "b", "c"):
         tries = [got.event.sequence for got in subscriber.got if got.event.partitionkey == key]
-        assert tries == sorted(tries)
+        assert tries == sorted(tries) or differs(broker, "Order per key")
     assert not sink.got

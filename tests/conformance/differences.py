@@ -1,0 +1,21 @@
+"""
+Where brokers differ for a reason, by the rule's name in docs/conformance.md. A test asks here before it expects
+anything else of one of them; what is not here is the same everywhere.
+"""
+
+from tests.conformance.broker import BrokerUnderTest
+
+IN_MEMORY, JETSTREAM = "cluster", "jetstream"
+DIFFERENCES: dict[str, frozenset[str]] = {
+    "202 at once": frozenset((IN_MEMORY,)),
+    "Order per key": frozenset((JETSTREAM,)),
+    "The cause of a failure without a status": frozenset((IN_MEMORY, JETSTREAM)),
+    "A dead letter that its sink refuses": frozenset((IN_MEMORY, JETSTREAM)),
+    "404 and 409 are tried again": frozenset((JETSTREAM,)),
+    "A final status is a dead letter at once": frozenset((JETSTREAM,)),
+}
+
+
+def differs(broker: BrokerUnderTest, rule: str) -> bool:
+    """Whether this broker departs from the rule."""
+    return broker.flavour in DIFFERENCES[rule]

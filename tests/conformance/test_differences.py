@@ -1,0 +1,15 @@
+"""docs/conformance.md lists what brokers do differently, and nothing else is allowed to differ."""
+
+import re
+from pathlib import Path
+
+from tests.conformance.differences import DIFFERENCES
+
+PAGE = Path(__file__).parents[2] / "docs/conformance.md"
+
+
+def test_every_difference_is_a_row_of_the_page() -> None:
+    table = PAGE.read_text("utf-8").partition("## Where they differ")[2].partition("\n\nFound")[0]
+    rules = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)
+    assert rules[0] == "Rule"
+    assert rules[1:] == list(DIFFERENCES)
