@@ -62,7 +62,7 @@ class Recorder:
         if pod.pod in self._gone:
             return
         before = self._pods.get(pod.pod)
-        changed = before is None or (before.ready, before.leaving) != (pod.ready, pod.leaving) or pod.gone
+        changed = before is None or _state(before) != _state(pod)
         if pod.gone:
             self._pods.pop(pod.pod, None)
             self._gone.add(pod.pod)
@@ -87,3 +87,8 @@ class Recorder:
         found = counted(pod.pod, time.time(), proxy, await self._cluster.metrics(pod.pod, OURS))
         if found.requests is not None or found.events is not None:
             self._note(found)
+
+
+def _state(pod: PodSeen) -> str:
+    """One that leaves may be Ready for a while, and then not: it leaves."""
+    return "gone" if pod.gone else "leaving" if pod.leaving else "ready" if pod.ready else "starting"
