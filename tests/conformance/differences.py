@@ -12,6 +12,7 @@ DIFFERENCES: dict[str, frozenset[str]] = {
     "The cause of a failure without a status": frozenset((IN_MEMORY, JETSTREAM)),
     "A dead letter that its sink refuses": frozenset((IN_MEMORY, JETSTREAM)),
     "404 and 409 are tried again": frozenset((JETSTREAM,)),
+    "An event arrives as it was sent": frozenset((JETSTREAM,)),
     "A final status is a dead letter at once": frozenset((JETSTREAM,)),
 }
 

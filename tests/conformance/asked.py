@@ -1,0 +1,28 @@
+"""What the tests of delivery send, and what they look for in a dead letter."""
+
+from typing import Any
+
+from shop.event import CloudEvent, new_id
+from tests.conformance.broker import BrokerUnderTest
+from tests.conformance.differences import differs
+from tests.conformance.subscriber import Subscriber
+
+
+def event(id: str = "", key: str = "k", type: str = "asked.v1", **extensions: str) -> CloudEvent:
+    named = id or new_id()
+    return CloudEvent(
+        id=named, source="/test", type=type, data=b'{"a":1}', extensions={"partitionkey": key, **extensions}
+    )
+
+
+def quick(**more: Any) -> dict[str, Any]:
+    return {"delivery": {"retry": 2, "backoffPolicy": "linear", "backoffDelay": "PT0.02S", **more}}
+
+
+def assert_cause(broker: BrokerUnderTest, sink: Subscriber, dest: str, code: str) -> None:
+    """Of a failure that came without a status of its own."""
+    extensions = sink.got[0].event.extensions
+    if differs(broker, "The cause of a failure without a status"):
+        assert "knativeerrordest" not in extensions
+    else:
+        assert (extensions["knativeerrordest"], extensions["knativeerrorcode"]) == (dest, code)
