@@ -14,11 +14,8 @@ from tests.conformance.broker import BROKER, Manifest
 from tests.conformance.cluster import ClusterBroker, Run
 from tests.conformance.subscriber import Subscriber
 
-pytestmark = pytest.mark.timeout(240)
-DISPATCHERS = {
-    "jetstream": "messaging.knative.dev/channel=nats-jetstream-channel",
-    "cluster": "messaging.knative.dev/channel=in-memory-channel",
-}
+pytestmark = pytest.mark.timeout(420)
+CHANNELS = {"jetstream": "nats-jetstream-channel", "cluster": "in-memory-channel"}
 SYSTEM = "knative-eventing"
 
 
@@ -63,7 +60,7 @@ async def test_in_memory_the_senders_post_fails_with_the_dispatcher_and_is_repea
 
 async def dispatcher_dies(flavour: str) -> None:
     """SIGKILL; returns when another one is there."""
-    selector = DISPATCHERS[flavour]
+    selector = f"messaging.knative.dev/role=dispatcher,messaging.knative.dev/channel={CHANNELS[flavour]}"
     before = {pod["metadata"]["uid"] for pod in await listed("pods", "-l", selector, namespace=SYSTEM)}
     assert before, f"no pod has {selector}"
     await kubectl("delete", "pod", "-l", selector, "--grace-period=0", "--force", namespace=SYSTEM)

@@ -18,6 +18,7 @@ async def test_an_orders_streams_go_on_without_gap_or_repetition(cluster: Cluste
     await cluster.becomes(await cluster.buy_later(USER), "FULFILLED")  # notify is awake: news come within a second
     await cluster.gateway_behaves("timeout")  # it stays CONFIRMED until it expires: a minute of stream
     await edge_with(cluster, STREAM_LIFE_S=LIFE_S)
+    await until(lambda: _ends_soon(cluster), 120, "streams end after STREAM_LIFE_S: the gateway knows the new revision")
     order_id = await cluster.buy_later(USER)
     cookie = await cluster.cookie_of(USER)
     async with asyncio.timeout(150), asyncio.TaskGroup() as tasks:
@@ -30,6 +31,16 @@ async def test_an_orders_streams_go_on_without_gap_or_repetition(cluster: Cluste
         _is_whole(heard)
     assert min(cluster.streams, cluster.sockets) > 3
     await edge_with(cluster)
+
+
+async def _ends_soon(cluster: Cluster) -> bool:
+    try:
+        async with asyncio.timeout(2 * float(LIFE_S)), cluster.http.stream("GET", "/sse/stock/2") as stream:
+            async for _ in stream.aiter_bytes():
+                pass
+    except TimeoutError:
+        return False
+    return True
 
 
 def _is_whole(heard: list[Told]) -> None:

@@ -30,7 +30,8 @@ CONFIGS = {  # of the Broker's channels: by Knative's own default in memory
 LABEL = "pulsecart.dev/conformance"
 KUBECTL_S = 30
 PROBE_S = 0.1
-READY_S = 60  # on a cold cluster PingSources wait for their adapter to start
+# On a cold cluster PingSources wait for their adapter; a JetStream dispatcher waits for the lease of one that died.
+READY_S = 150
 SEND_S = 60.0  # the in-memory channel answers after its subscribers have, retries included
 
 
