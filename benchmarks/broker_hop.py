@@ -24,6 +24,7 @@ import psycopg
 import uvloop
 
 from benchmarks.machine import described
+from benchmarks.told import tell
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Reply
 from runtime.knative.local import LocalKnative
@@ -180,10 +181,7 @@ def main() -> int:
         migrate(stack.database_url)
         directory = manifests(Path(place) / "eventing", asked.triggers)
         told |= uvloop.run(measure(stack, directory, asked.hops, asked.events, asked.triggers))
-    text = json.dumps(told, indent=1)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    tell(told, asked.out)
     return 0
 
 

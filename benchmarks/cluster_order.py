@@ -7,7 +7,6 @@ takes to FULFILLED, with everything warm and from zero.
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from uuid import uuid4
 import httpx
 
 from benchmarks.machine import described
+from benchmarks.told import tell
 from tests.cluster.shop import Cluster, gateway_of, until
 
 AT_ONCE = 32
@@ -47,10 +47,7 @@ async def main() -> None:
         sys.stderr.write(f"warm: {found['warm_s']}\n")
         found["from_zero_s"] = [await _from_zero(cluster) for _ in range(asked.cold)]
         await http.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock=500")
-    text = json.dumps(found, indent=1)
-    sys.stdout.write(f"{text}\n")
-    if asked.out:
-        asked.out.write_text(f"{text}\n")
+    tell(found, asked.out)
 
 
 async def _orders(cluster: Cluster, count: int) -> dict[str, float]:

@@ -22,6 +22,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import described
+from benchmarks.told import tell
 from runtime.deploy.cluster import found, kubectl, listed
 from runtime.deploy.image import LOCAL, _run
 
@@ -181,10 +182,7 @@ def main() -> int:
     finally:
         if not asked.keep:
             kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-    text = json.dumps({"machine": described(), **_summary(names, took, warm)}, indent=1)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    tell({"machine": described(), **_summary(names, took, warm)}, asked.out)
     return 0
 
 

@@ -5,7 +5,6 @@ What a shop costs while nobody buys: memory (PSS) and CPU of every process of it
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from benchmarks.machine import described
 from benchmarks.shop import shop
+from benchmarks.told import tell
 from runtime.sale.machine import cpu_s, pss_mb
 from runtime.stack.running import running
 
@@ -47,10 +47,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     told = {"machine": described(), **measure(asked.seconds, asked.workers)}
-    text = json.dumps(told, indent=1)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    tell(told, asked.out)
     return 0
 
 

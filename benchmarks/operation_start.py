@@ -8,7 +8,6 @@ CPU is what is compared: it is the pod's own, and other programs on the machine 
 """
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -24,6 +23,7 @@ from statistics import median
 from typing import IO, Any
 
 from benchmarks.machine import described
+from benchmarks.told import tell
 from runtime import registry
 
 ROOT = Path(__file__).parent.parent
@@ -144,10 +144,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    text = json.dumps({"machine": described(), **measure(asked.operations, asked.times)}, indent=1)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    tell({"machine": described(), **measure(asked.operations, asked.times)}, asked.out)
     return 0
 
 

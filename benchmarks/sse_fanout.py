@@ -9,7 +9,6 @@ request-and-reply door, where each client's own task is woken to write.
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -28,6 +27,7 @@ import uvloop
 from benchmarks.machine import described
 from benchmarks.sse_client import EventSource, listen
 from benchmarks.sse_server import DIRECT, TASKS
+from benchmarks.told import tell
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.hub import PACE_S
 from runtime.edge.news import News, encode, stock_topic
@@ -111,10 +111,7 @@ def main() -> int:
     asked = parser.parse_args()
     told = {"machine": described(), "clients": asked.clients, "news": asked.news}
     told |= uvloop.run(measure(asked.clients, asked.news, asked.pairs))
-    text = json.dumps(told, indent=1)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    tell(told, asked.out)
     return 0
 
 

@@ -10,7 +10,6 @@ one clock. News that a stream had to catch up with when it was opened are not co
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ import uvloop
 from benchmarks.machine import described
 from benchmarks.shop import shop
 from benchmarks.sse_client import age_ms, listen, percentiles, send
+from benchmarks.told import tell
 from runtime.sale.machine import cpu_s
 
 PRODUCT = "2"  # has no limit per buyer
@@ -113,10 +113,7 @@ def main() -> int:
         "news": {kind: percentiles(ages) for kind, ages in sorted(found.ages.items())},
         "worker_cpu_share": round(share, 2),
     }
-    text = json.dumps(told, indent=1)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    tell(told, asked.out)
     return 0
 
 

@@ -8,7 +8,6 @@ Each time twice: on an empty data directory (the database is made first), and on
 
 import argparse
 import http.client
-import json
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import described
+from benchmarks.told import tell
 
 ROOT = Path(__file__).parent.parent
 GIVE_UP_S = 120.0
@@ -75,10 +75,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    text = json.dumps({"machine": described(), **measure(asked.times)}, indent=1)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    tell({"machine": described(), **measure(asked.times)}, asked.out)
     return 0
 
 
