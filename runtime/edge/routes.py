@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from runtime.serve import matched
+
 FILE: Final = Path(__file__).with_name("routes.json")
 
 
@@ -27,8 +29,6 @@ class Table:
 
     def methods(self, path: str) -> dict[str, str]:
         """Method → operation, for this path; empty where nobody answers it."""
-        from runtime.serve import matched
-
         found = dict(self._exact.get(path, {}))
         for pattern, operations in self._patterns.items():
             if matched(pattern, path) is not None:

@@ -7,9 +7,9 @@ answers its first request has not been asked for figures.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock, RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -19,55 +19,59 @@ LATENCY_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 _folding = Lock()
 _making = RLock()
-_children: "list[Counted | Measured]" = []
+_children: "list[Observed]" = []
 _families: "list[Counters | Histograms]" = []
+Bound = TypeVar("Bound", bound="Observed")
 
 
-class Counted:
-    """One counter with its labels bound."""
+class Observed:
+    """What happened to one family with its labels bound, until it is folded."""
 
-    __slots__ = ("_family", "_pending", "_values")
+    __slots__ = ("_pending", "_values")
 
-    def __init__(self, family: "Counters", values: tuple[str, ...]) -> None:
-        self._family = family
+    def __init__(self, values: tuple[str, ...]) -> None:
         self._values = values
         self._pending: list[float] = []
         _children.append(self)
 
-    def add(self, n: float = 1) -> None:
-        """Count ``n`` more; safe from any thread."""
-        pending = self._pending
-        pending.append(n)
-        if len(pending) >= BATCH:
-            self.fold()
-
-    def fold(self) -> None:
-        if batch := _taken(self._pending):
-            self._family.child(self._values).inc(sum(batch))
-
-
-class Measured:
-    """One histogram with its labels bound, and the counter that goes with it, if any."""
-
-    __slots__ = ("_family", "_pending", "_values")
-
-    def __init__(self, family: "Histograms", values: tuple[str, ...]) -> None:
-        self._family = family
-        self._values = values
-        self._pending: list[float] = []
-        _children.append(self)
-
-    def add(self, value: float) -> None:
-        """Observe one value, in the unit the metric's name says; safe from any thread."""
+    def add(self, value: float = 1) -> None:
+        """Count so many more, or observe one value in the unit the metric's name says; safe from any thread."""
         pending = self._pending
         pending.append(value)
         if len(pending) >= BATCH:
             self.fold()
 
     def fold(self) -> None:
-        batch = _taken(self._pending)
-        if not batch:
-            return
+        if batch := _taken(self._pending):
+            self._hand_over(batch)
+
+    def _hand_over(self, batch: list[float]) -> None:
+        raise NotImplementedError
+
+
+class Counted(Observed):
+    """One counter with its labels bound."""
+
+    __slots__ = ("_family",)
+
+    def __init__(self, family: "Counters", values: tuple[str, ...]) -> None:
+        self._family = family
+        super().__init__(values)
+
+    def _hand_over(self, batch: list[float]) -> None:
+        self._family.child(self._values).inc(sum(batch))
+
+
+class Measured(Observed):
+    """One histogram with its labels bound, and the counter that goes with it, if any."""
+
+    __slots__ = ("_family",)
+
+    def __init__(self, family: "Histograms", values: tuple[str, ...]) -> None:
+        self._family = family
+        super().__init__(values)
+
+    def _hand_over(self, batch: list[float]) -> None:
         batch.sort()
         child, counter = self._family.child(self._values)
         child._sum.inc(sum(batch))  # the library has no call for many observations; its version is pinned
@@ -81,25 +85,33 @@ class Measured:
             counter.inc(len(batch))
 
 
-class Counters:
-    """A counter with labels; ``of`` binds them once, outside the hot path."""
+class Labelled(Generic[Bound]):
+    """A family of metrics; ``of`` binds its labels once, outside the hot path."""
 
-    def __init__(self, name: str, says: str, *labels: str, registry: "CollectorRegistry | None" = None) -> None:
-        self._declared = name, says, labels
-        self._registry = registry
-        self._metric: Counter | None = None
-        self._bound: dict[tuple[str, ...], Counted] = {}
-        _families.append(self)
+    def __init__(self, bind: Callable[[tuple[str, ...]], Bound]) -> None:
+        self._bind = bind
+        self._bound: dict[tuple[str, ...], Bound] = {}
 
-    def of(self, *values: str) -> Counted:
+    def of(self, *values: str) -> Bound:
         """
         Args:
             values: one per label, in the order declared; few distinct ones (never an id).
         """
         bound = self._bound.get(values)
         if bound is None:
-            bound = self._bound.setdefault(values, Counted(self, values))
+            bound = self._bound.setdefault(values, self._bind(values))
         return bound
+
+
+class Counters(Labelled[Counted]):
+    """A counter with labels."""
+
+    def __init__(self, name: str, says: str, *labels: str, registry: "CollectorRegistry | None" = None) -> None:
+        super().__init__(lambda values: Counted(self, values))
+        self._declared = name, says, labels
+        self._registry = registry
+        self._metric: Counter | None = None
+        _families.append(self)
 
     def child(self, values: tuple[str, ...]) -> "Counter":
         """The library's own, made when it is first wanted."""
@@ -116,7 +128,7 @@ class Counters:
             return self._metric
 
 
-class Histograms:
+class Histograms(Labelled[Measured]):
     """A histogram with labels; ``counted`` is a counter that has the same labels and moves with it."""
 
     def __init__(
@@ -128,23 +140,13 @@ class Histograms:
         counted: tuple[str, str] | None = None,
         registry: "CollectorRegistry | None" = None,
     ) -> None:
+        super().__init__(lambda values: Measured(self, values))
         self._declared = name, says, labels
         self._counter = Counters(*counted, *labels, registry=registry) if counted else None
         self._registry = registry
         self._metric: Histogram | None = None
         self.bounds = tuple(bounds)
-        self._bound: dict[tuple[str, ...], Measured] = {}
         _families.append(self)
-
-    def of(self, *values: str) -> Measured:
-        """
-        Args:
-            values: one per label, in the order declared; few distinct ones (never an id).
-        """
-        bound = self._bound.get(values)
-        if bound is None:
-            bound = self._bound.setdefault(values, Measured(self, values))
-        return bound
 
     def child(self, values: tuple[str, ...]) -> "tuple[Histogram, Counter | None]":
         """The library's own, made when they are first wanted."""
