@@ -58,7 +58,7 @@ def start(name: str, importtime: bool = False) -> Start:
     Raises:
         RuntimeError: it ended, or did not answer in GIVE_UP_S.
     """
-    port = _free_port()
+    port = free_port()
     flags = ("-X", "importtime") if importtime else ()
     what = (
         ("benchmarks/hello/serve.py", str(port))
@@ -107,7 +107,7 @@ def _read(said: IO[bytes]) -> str:
     return said.read().decode(errors="replace")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     return port

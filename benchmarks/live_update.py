@@ -1,0 +1,87 @@
+"""
+From a saved file to the first answer that shows it, and beside it a plain start of the same operation.
+
+    scripts/python -m benchmarks.live_update [--operation checkout] [--times 7] [--out FILE.json]
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from benchmarks.machine import described
+from benchmarks.operation_start import GIVE_UP_S, LOOK_S, NOBODY, ROOT, free_port, start
+from benchmarks.told import tell
+from runtime.reload import ROOMS
+
+SAID = '"UP"'
+
+
+def updates(operation: str, times: int) -> list[float]:
+    """Seconds, each."""
+    with tempfile.TemporaryDirectory() as made:
+        directory, port = Path(made), free_port()
+        for room in ROOMS:
+            shutil.copytree(ROOT / room, directory / room)
+        served = directory / "runtime" / "function.py"
+        text = served.read_text()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "runtime.reload", operation, "--port", str(port)],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": made, **NOBODY},
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _until_it_says(port, "UP")
+            return [_update(served, text, f"UP{turn}", port) for turn in range(times)]
+        finally:
+            child.terminate()
+            child.wait()
+
+
+def _update(served: Path, text: str, word: str, port: int) -> float:
+    served.write_text(text.replace(SAID, f'"{word}"'))
+    return _until_it_says(port, word)
+
+
+def _until_it_says(port: int, word: str) -> float:
+    began = time.monotonic()
+    while time.monotonic() - began < GIVE_UP_S:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=GIVE_UP_S) as answer:
+                if f'"{word}"' in answer.read().decode():
+                    return time.monotonic() - began
+        except (URLError, ConnectionError):
+            pass
+        time.sleep(LOOK_S)
+    raise RuntimeError(f"/healthz never said {word}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("benchmarks.live_update", description=__doc__)
+    parser.add_argument("--operation", default="checkout")
+    parser.add_argument("--times", type=int, default=7)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    start(asked.operation)  # writes bytecode
+    took = updates(asked.operation, asked.times)
+    starts = [start(asked.operation).wall_ms / 1000 for _ in range(asked.times)]
+    found = {
+        "machine": described(),
+        "update_s": {"median": round(median(took), 2), "longest": round(max(took), 2)},
+        "start_s": {"median": round(median(starts), 2), "longest": round(max(starts), 2)},
+        "ratio": round(median(took) / median(starts), 2),
+    }
+    tell(found, asked.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
