@@ -57,7 +57,7 @@ class Subscriber:
         self.enough = 0
         self.reached = asyncio.Event()
 
-    async def hear(self, event: CloudEvent, deps: object) -> Reply:
+    async def hear(self, event: CloudEvent, deps: object, path: str) -> Reply:
         self.count += 1
         self.called_at = time.perf_counter()
         if self.count >= self.enough:

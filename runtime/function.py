@@ -55,21 +55,21 @@ class Function:
             entry, params = found
             await serve(entry, params, self._deps, scope, receive, send)
             return
-        reply = await self._about_itself(scope["path"])
+        reply = await self._about_itself(scope)
         if reply is None and self._live is not None:
             await self._live(scope, receive, send)
         else:
             await send_reply(send, reply or await self._event(scope, receive))
 
-    async def _about_itself(self, path: str) -> Reply | None:
-        match path:
+    async def _about_itself(self, scope: Scope) -> Reply | None:
+        match scope["path"]:
             case "/healthz":
                 return Reply(200, b'{"status":"UP"}')
             case "/startz":
                 return await health.started(self._deps)
             case "/readyz":
                 return await health.up(self._deps)
-            case "/metrics":
+            case "/metrics" if not _through_a_gateway(scope):
                 return metrics.exposition()
         return None
 
@@ -79,6 +79,11 @@ class Function:
         except Problem as error:
             return reply_of(error)
         return await self._operation.answer(request, self._deps)
+
+
+def _through_a_gateway(scope: Scope) -> bool:
+    """As buyers come. Whoever scrapes metrics asks the pod itself: queue-proxy and API server add no such header."""
+    return any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
 
 
 class Server(uvicorn.Server):

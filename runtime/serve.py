@@ -34,10 +34,11 @@ Wake = Callable[[Deps], Awaitable[None]]
 
 @dataclass(slots=True)
 class Received(Generic[Data]):
-    """An event and its data, decoded once."""
+    """An event and its data, decoded once; ``path`` is where it was delivered: each Trigger has its own."""
 
     envelope: CloudEvent
     data: Data
+    path: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Operation:
             event = cloudevents.decode(request.headers, request.body)
         except Problem as error:
             return reply_of(error)
-        return await self.hear(event, deps)
+        return await self.hear(event, deps, request.path)
 
     async def respond(self, handler: Handler, request: Request, deps: Deps) -> Reply:
         """What ``handler`` answers within this operation's bounds, with the caller's Correlation-Id, or a new one."""
@@ -159,7 +160,7 @@ class Operation:
         reply.headers = (*reply.headers, ("correlation-id", correlation_id))
         return reply
 
-    async def hear(self, event: CloudEvent, deps: Deps) -> Reply:
+    async def hear(self, event: CloudEvent, deps: Deps, path: str = "/") -> Reply:
         """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
         began = time.perf_counter()
         about = {"event.type": event.type, "event.id": event.id}
@@ -167,18 +168,18 @@ class Operation:
         with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
             if tracing.on():  # what the handler emits is then a child of this delivery
                 event = structs.replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
-            reply = await self._heard(event, deps)
+            reply = await self._heard(event, deps, path)
             trace.set("http.response.status_code", reply.status)
         metrics.delivery(self.name, reply.status).add((time.perf_counter() - began) * 1000)
         return reply
 
-    async def _heard(self, event: CloudEvent, deps: Deps) -> Reply:
+    async def _heard(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
         try:
             heard = self._listener(event.type)
-            received = Received(event, _decoded(event, heard.message))
+            received = Received(event, _decoded(event, heard.message), path)
             reply = await heard.handler(received, self._own(deps))
         except Exception as error:
-            return _bounded(_delivery_status(reply_of(error)))
+            return _bounded(_delivery_status(reply_of(error), deps.settings.retry_refused))
         return cloudevents.reply(reply) if reply is not None else Reply(204)
 
     def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
@@ -292,8 +293,10 @@ def _of_redis(error: Exception) -> bool:
     return known is not None and isinstance(error, known.RedisError)
 
 
-def _delivery_status(reply: Reply) -> Reply:
-    if reply.status in (404, 408, 409, 429):  # Knative would deliver those again
+def _delivery_status(reply: Reply, retry_refused: bool) -> Reply:
+    if retry_refused and 400 <= reply.status < 500:
+        reply.status = 503
+    elif reply.status in (404, 408, 409, 429):  # Knative would deliver those again
         reply.status = 422
     return reply
 

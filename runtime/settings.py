@@ -17,6 +17,8 @@ class Settings:
         broker_url: where relay posts events; empty where the broker reads the log itself.
         function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
             empty where all are in this process.
+        retry_refused: answer 503 to an event that can never be taken, for a broker that drops it at a 4xx instead of
+            keeping it as a dead letter: it becomes one after the last attempt.
     """
 
     database_url: str
@@ -36,6 +38,7 @@ class Settings:
     queue_max: int = 8192
     broker_url: str = ""
     function_url: str = ""
+    retry_refused: bool = False
     otel_exporter_otlp_endpoint: str = ""
     log_level: str = "INFO"
     max_body_bytes: int = 65536

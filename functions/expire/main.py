@@ -3,13 +3,16 @@
 from datetime import datetime
 
 from runtime.deps import Deps
+from runtime.poke import QUIET_S
 from runtime.serve import operation
 from shop.db import due
 from shop.messages import OrderCanceled, StockAdjusted
 
+MARGIN_S = 5.0  # clocks of who confirms and who expires differ
+
 
 async def stay(deps: Deps) -> None:
-    """Cancel what is overdue; stay while something falls due within a minute."""
+    """Cancel what is overdue; stay while something falls due within a minute, or within the time there is to pay."""
 
     async def next_due() -> datetime | None:
         async with deps.db.transaction() as tx:
@@ -19,7 +22,7 @@ async def stay(deps: Deps) -> None:
         while await _cancel_some(deps):
             pass
 
-    await deps.pokes.stay("expire", next_due, act)
+    await deps.pokes.stay("expire", next_due, act, max(QUIET_S, deps.settings.pay_within_s + MARGIN_S))
 
 
 async def _cancel_some(deps: Deps) -> int:

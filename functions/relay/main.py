@@ -58,7 +58,8 @@ class Relay:
             concurrency=CONCURRENCY,
             where=__file__,
         )
-        self._timeout_s = post_timeout_s(EVENTING)
+        self._subscribers = {trigger.name: _reached(trigger.subscriber, deps) for trigger in triggers()}
+        self._timeout_s = post_timeout_s()
 
     async def oldest(self) -> datetime | None:
         """When what is not sent yet was logged, as far as it can be sent now; or a replay was asked for."""
@@ -73,7 +74,7 @@ class Relay:
 
     async def send_all(self) -> None:
         """Until nothing is left, or at once where another relay holds the lock."""
-        await replay(self._deps.db, self._courier, self._timeout_s)
+        await replay(self._deps.db, self._courier, self._subscribers, self._timeout_s)
         dispatcher = Dispatcher(
             self._deps.settings.database_url, [self._trigger], deliver=self._post, bury=self._keep, whole_log=True
         )
@@ -98,13 +99,23 @@ class Relay:
         return True
 
 
-def post_timeout_s(eventing: Path) -> float:
+def triggers() -> tuple[Trigger, ...]:
+    """Those of ``eventing/``."""
+    return load(EVENTING, {name.replace("_", "-") for name in names()}).triggers
+
+
+def _reached(subscriber: Destination, deps: Deps) -> Destination:
+    if subscriber.service is None or deps.neighbours is None:
+        return subscriber
+    return Destination(None, deps.neighbours.url(subscriber.service) + subscriber.path)
+
+
+def post_timeout_s() -> float:
     """
     Longer than the broker's whole retrying: an in-memory channel answers only after its subscribers have, and a sender
     that gives up earlier has the remaining retries abandoned.
     """
-    services = {name.replace("_", "-") for name in names()}
-    return max(trigger.delivery.longest_s for trigger in load(eventing, services).triggers) + MARGIN_S
+    return max(trigger.delivery.longest_s for trigger in triggers()) + MARGIN_S
 
 
 relay = operation("relay", wake=stay)

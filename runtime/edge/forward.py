@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from runtime.edge.routes import load
 from runtime.http import Reply
 from runtime.neighbours import Neighbours
 from runtime.serve import reply_of
+from runtime.watch.metrics import Requests
 from runtime.watch.tracing import span
 from shop.problem import NotFound, Problem, Unavailable
 
@@ -38,6 +40,7 @@ class Forward:
     def __init__(self, neighbours: Neighbours) -> None:
         self._neighbours = neighbours
         self._table = load()
+        self._counted: dict[str, Requests] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -45,21 +48,35 @@ class Forward:
         if method not in methods:
             await send_reply(send, no_route(method, path, sorted(methods)))
             return
+        began = time.perf_counter()
+        status = await self._forwarded(methods[method], scope, receive, send)
+        self._counter(methods[method]).add(status, (time.perf_counter() - began) * 1000)
+
+    def _counter(self, operation: str) -> Requests:
+        if operation not in self._counted:
+            self._counted[operation] = Requests("edge", f"to {operation}")
+        return self._counted[operation]
+
+    async def _forwarded(self, operation: str, scope: Scope, receive: Receive, send: Send) -> int:
+        """The status that was passed back."""
+        path, method = scope["path"], scope["method"]
         asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        with span(f"edge to {methods[method]}", asked.get("traceparent")) as trace:
+        with span(f"edge to {operation}", asked.get("traceparent")) as trace:
             headers = _passed_on(asked, scope) | {"traceparent": trace.traceparent}
-            url = self._neighbours.url(methods[method]) + (scope.get("raw_path") or path.encode()).decode("latin-1")
+            url = self._neighbours.url(operation) + (scope.get("raw_path") or path.encode()).decode("latin-1")
             if scope["query_string"]:
                 url += "?" + scope["query_string"].decode("latin-1")
             try:
                 response = await self._answered(method, url, headers, await _body(receive))
             except (TimeoutError, OSError) as error:
                 log.warning("%s %s had no answer: %r", method, url, error)
-                await send_reply(send, reply_of(_unanswered(method, headers)))
-                return
+                reply = reply_of(_unanswered(method, headers))
+                await send_reply(send, reply)
+                return reply.status
             async with response:
                 trace.set("http.response.status_code", response.status)
                 await _pass_back(response, send)
+                return response.status
 
     async def _answered(
         self, method: str, url: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes]

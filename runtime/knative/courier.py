@@ -22,7 +22,7 @@ TTL, TTL_FIRST = "knativebrokerttl", 255
 class Hearer(Protocol):
     """The side of an operation that the broker sees."""
 
-    async def hear(self, event: CloudEvent, deps: Any) -> Reply: ...
+    async def hear(self, event: CloudEvent, deps: Any, path: str) -> Reply: ...
 
 
 class Courier:
@@ -44,7 +44,8 @@ class Courier:
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 if destination.service is not None:
-                    return _judged(await self._operations[destination.service].hear(event, self._deps))
+                    hearer = self._operations[destination.service]
+                    return _judged(await hearer.hear(event, self._deps, destination.path))
                 return judge(await self._post(destination.url, event))
         except TimeoutError as error:
             if limit.expired():

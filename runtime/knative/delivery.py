@@ -28,9 +28,19 @@ class Destination:
     url: str
 
     @property
+    def path(self) -> str:
+        """``/reserve``, or ``/`` where the URL has none."""
+        return "/" + self.url.partition("://")[2].partition("/")[2]
+
+    @property
     def last_part(self) -> str:
-        """Of the path; for a subscriber its Trigger's name."""
-        return self.url.partition("://")[2].partition("/")[2].rstrip("/").rpartition("/")[2]
+        """Of the path; for a subscriber, and for where its dead letters go, the Trigger's name."""
+        return last_part(self.path)
+
+
+def last_part(path: str) -> str:
+    """``reserve`` of ``/reserve``, and of ``/v1/reserve/``."""
+    return path.rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

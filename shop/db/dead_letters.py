@@ -8,8 +8,13 @@ from shop.db.pool import Tx
 from shop.event import CloudEvent
 
 
-async def keep(tx: Tx, event: CloudEvent, structured: str) -> None:
-    """Write one, once per trigger and event; one that comes again waits again."""
+async def keep(tx: Tx, event: CloudEvent, structured: str, trigger: str = "") -> None:
+    """
+    Write one, once per trigger and event; one that comes again waits again.
+
+    Args:
+        trigger: that failed; where its sink does not say, the URL that failed does.
+    """
     dest = event.extensions.get("knativeerrordest", "")
     code = event.extensions.get("knativeerrorcode", "")
     await tx.execute(
@@ -22,7 +27,7 @@ async def keep(tx: Tx, event: CloudEvent, structured: str) -> None:
             error_data = excluded.error_data, received_at = excluded.received_at, replayed_at = NULL
         """,
         (
-            trigger_of(dest),
+            trigger or trigger_of(dest),
             event.id,
             event.source,
             event.type,

@@ -11,7 +11,7 @@ _TAKE = """
 WITH taken AS (
     UPDATE trigger_backlog SET due_at = %s WHERE due_at <= %s AND trigger NOT LIKE '/%%' RETURNING trigger, position
 )
-SELECT taken.trigger, position, d.error_dest, d.event
+SELECT taken.trigger, position, d.event
 FROM taken JOIN outbox USING (position)
 JOIN dead_letters d ON d.trigger = taken.trigger AND d.event_id = outbox.id AND d.source = outbox.source
 ORDER BY position
@@ -23,7 +23,6 @@ class Replay(NamedTuple):
 
     trigger: str
     position: int
-    url: str
     event: dict[str, Any]
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.cluster.shop import Cluster, until
+from tests.cluster.shop import NAMESPACE, Cluster, run, until
 
 pytestmark = pytest.mark.timeout(600)
 USER = 700_001
@@ -31,6 +31,14 @@ async def test_every_path_answers_from_zero_without_a_5xx(cluster: Cluster) -> N
     )
     assert {str(answer.request.url.path): answer.status_code for answer in answers if answer.status_code >= 500} == {}
     assert answers[-1].json()["status"] == "CONFIRMED"
+
+
+async def test_metrics_are_for_who_scrapes_a_pod_and_not_for_buyers(cluster: Cluster) -> None:
+    await cluster.http.get("/api/v1/orders/none")
+    assert (await cluster.http.get("/metrics")).status_code == 404
+    pod = (await cluster.pods_of("edge"))[0]["metadata"]["name"]
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics"
+    assert "http_requests_total" in await run("kubectl", "get", "--raw", path)
 
 
 async def test_an_unpaid_order_expires_at_its_second_though_nobody_waits_for_it(cluster: Cluster) -> None:

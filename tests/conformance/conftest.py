@@ -69,7 +69,7 @@ def apply(broker: BrokerUnderTest, subscriber: Subscriber, sink: Subscriber) -> 
         manifests = [_broker(sink)]
         for name, spec in triggers.items():
             if "delivery" in spec:
-                spec["delivery"].setdefault("deadLetterSink", {"uri": sink.url(SINK)})
+                spec["delivery"].setdefault("deadLetterSink", {"uri": sink.url(name)})
             manifests.append(_trigger(name, subscriber.url(name), spec))
         await broker.apply([*manifests, *others])
 

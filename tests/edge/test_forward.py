@@ -130,3 +130,15 @@ async def test_nobodys_path_is_404_and_a_wrong_method_405_without_asking_anyone(
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert (await shop.http.post("/poke")).status_code == 404
     assert shop.asked == []
+
+
+async def test_what_it_forwards_is_counted_for_who_asks_the_pod_and_shown_to_no_buyer(shop: Shop) -> None:
+    shop.answers.append(answered(409))
+    for _ in range(2):
+        await shop.http.post(BUY, content=b"{}")
+    exposed = (await shop.http.get("/metrics")).text
+    for status in ("2xx", "4xx"):
+        assert f'http_requests_total{{operation="edge",route="to checkout",status="{status}"}}' in exposed
+    through_the_gateway = await shop.http.get("/metrics", headers={"x-forwarded-proto": "https"})
+    assert through_the_gateway.status_code == 404
+    assert "http_requests_total" not in through_the_gateway.text

@@ -50,6 +50,21 @@ async def test_an_unpaid_order_is_canceled_at_its_second_and_not_before(client: 
     assert await client.row("SELECT updated_at FROM orders") == (START + timedelta(seconds=30),)
 
 
+async def test_with_a_quarter_of_an_hour_to_pay_it_stays_awake_for_its_second(
+    settings: Settings, clock: TurnedClock
+) -> None:
+    await load_catalogue(settings.database_url, GOODS, SALE, START - timedelta(minutes=1))
+    patient = turned_deps(replace(settings, pay_within_s=900), clock)
+    try:
+        client = Client(patient)
+        await client.buy()
+        await stay(client)
+        assert (clock.now() - START).total_seconds() == 900
+        assert await client.row("SELECT status FROM orders") == ("CANCELED",)
+    finally:
+        await close_deps(patient)
+
+
 async def test_each_order_has_its_own_second(client: Client, clock: TurnedClock) -> None:
     for user in range(4):
         await client.buy(user=user)

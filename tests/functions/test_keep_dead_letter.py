@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from functions.keep_dead_letter.main import keep_dead_letter
-from runtime import dead_letters
+from runtime import cloudevents, dead_letters
 from runtime.deps import Deps
-from runtime.http import Reply
+from runtime.http import Reply, Request
 from runtime.knative.delivery import Destination, dead_letter
 from shop.event import CloudEvent
 from tests.knative.conftest import Start, bare, log, start  # noqa: F401  # fixtures
@@ -29,6 +29,15 @@ async def test_it_is_kept_with_trigger_code_and_what_was_answered(bare: Deps, lo
     assert found[0][:5] == ("reserve-order", sent.id, sent.type, 503, "not now")
     assert found[0][5]["data"] == {"n": 1}
     assert found[0][5]["knativeerrordest"] == FAILED.url
+
+
+async def test_without_a_cause_it_is_kept_under_the_trigger_of_its_path(bare: Deps, log: Log) -> None:  # noqa: F811
+    sent = event("order-1")
+    headers, body = cloudevents.binary(sent)
+    for trigger_name in ("pay", "notify"):
+        assert (await keeper.answer(Request("POST", f"/{trigger_name}", headers, body), bare)).status == 204
+    found = await log.rows("SELECT trigger, event_id, error_code, error_dest FROM dead_letters ORDER BY trigger")
+    assert found == [("notify", sent.id, None, ""), ("pay", sent.id, None, "")]
 
 
 async def test_delivered_twice_it_is_kept_once(bare: Deps, log: Log) -> None:  # noqa: F811

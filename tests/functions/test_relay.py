@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.relay.main import CURSOR, EVENTING, post_timeout_s, relay
+from functions.relay.main import CURSOR, post_timeout_s, relay
 from runtime import cloudevents
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Request
@@ -29,7 +29,9 @@ async def broker() -> AsyncIterator[Subscriber]:
 
 @pytest.fixture
 async def on_knative(settings: Settings, broker: Subscriber) -> AsyncIterator[Deps]:
-    opened = open_deps(replace(settings, broker_url=broker.url("default/default")))
+    opened = open_deps(
+        replace(settings, broker_url=broker.url("default/default"), function_url=broker.url("").rstrip("/"))
+    )
     yield opened
     await close_deps(opened)
 
@@ -134,5 +136,23 @@ async def test_a_dead_letter_is_replayed_to_the_subscriber_that_failed_and_to_no
     assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
 
 
+async def test_what_failed_without_a_cause_is_replayed_too_and_what_no_trigger_wants_any_more_says_so(
+    on_knative: Deps, broker: Subscriber, log: Log, database_url: str
+) -> None:
+    failed = event("k", 1)
+    await log.write(failed)
+    assert await poke(on_knative) == 204
+    async with on_knative.db.transaction() as tx:
+        for trigger in ("pay", "gone"):
+            await dead_letters.keep(tx, failed, cloudevents.structured(failed).decode(), trigger)
+    ids = {letter.id for letter in waiting(database_url)}
+    assert replay(database_url, sorted(ids)) == ids
+    assert await poke(on_knative) == 204
+    assert broker.of("pay")[-1].event == failed
+    (left,) = waiting(database_url)
+    assert (left.trigger, left.error_data) == ("gone", "There is no such Trigger any more, so nobody was asked.")
+    assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
+
+
 def test_its_post_waits_longer_than_the_broker_retries() -> None:
-    assert post_timeout_s(EVENTING) > 204 + 11 * 30
+    assert post_timeout_s() > 204 + 11 * 30

@@ -81,7 +81,7 @@ class Listener:
         self.done: list[CloudEvent] = []
         self._changed = asyncio.Condition()
 
-    async def hear(self, event: CloudEvent, deps: Any) -> Reply:
+    async def hear(self, event: CloudEvent, deps: Any, path: str = "/") -> Reply:
         self.heard.append(event)
         await self._tell()
         reply = await self.behave(event) if self.behave else OK

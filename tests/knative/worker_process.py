@@ -28,7 +28,7 @@ class Writer:
         self.dns_name = name
         self._worker = worker
 
-    async def hear(self, event: CloudEvent, deps: Deps) -> Reply:
+    async def hear(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
         async with deps.db.transaction() as tx:
             values: list[Any] = [self._worker, event.partitionkey, event.sequence]
             await tx.execute("INSERT INTO heard (worker, key, sequence) VALUES (%s, %s, %s)", values)

@@ -4,14 +4,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
 from runtime import cloudevents
-from runtime.deps import Deps
+from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Reply, Request
 from runtime.serve import Operation, Received, get, on, on_anything, operation, post
+from runtime.settings import Settings
 from shop.event import CloudEvent
 from shop.messages import FlashSaleEnded
 from shop.problem import Malformed, NotFound, Refused, Unavailable
@@ -159,6 +161,17 @@ async def test_an_event_s_status_is_a_delivery_decision_and_never_one_that_knati
     deps: Deps, error: Exception, status: int
 ) -> None:
     assert (await Heard(error).operation.hear(ENDED, deps)).status == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(NotFound("x", "x"), 503), (Malformed("x", "x"), 503), (RuntimeError("x"), 500)]
+)
+async def test_where_a_broker_drops_what_is_refused_it_is_retried_until_it_is_a_dead_letter(
+    settings: Settings, error: Exception, status: int
+) -> None:
+    careful = open_deps(replace(settings, retry_refused=True))
+    assert (await Heard(error).operation.hear(ENDED, careful)).status == status
+    await close_deps(careful)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"{", b"[]", b"{}", b'{"saleId": 1, "productId": "1"}', b"\xff\xfe"])

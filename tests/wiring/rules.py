@@ -94,9 +94,12 @@ def hearing(row: Wired) -> Iterator[str]:
 
 
 def paths(rows: Iterable[Wired]) -> Iterator[str]:
-    """Each Trigger has its own path, its name: a dead letter says which one failed."""
+    """Each Trigger has its own path, its name, and its dead letters have it too: they say which one failed."""
     seen: dict[str, str] = {}
     for row in rows:
+        for trigger in row.triggers:
+            if trigger.delivery.dead_letter_sink.path != f"/{trigger.name}":
+                yield f"{trigger.where}: give {trigger.name} a delivery.deadLetterSink with uri: /{trigger.name}"
         for call in _calls(row):
             if call.url.partition("://")[2].partition("/")[2] != call.name:
                 yield f"{call.where}: uri of {call.name} must be /{call.name}, not {call.url}"

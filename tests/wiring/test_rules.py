@@ -26,6 +26,7 @@ spec:
   broker: default
   filter: {attributes: {ATTRIBUTES}}
   subscriber: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: ship-it}, uri: /NAME}
+  delivery: {deadLetterSink: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: bin}, uri: /NAME}}
 """
 PING = """
 apiVersion: sources.knative.dev/v1
@@ -165,3 +166,9 @@ def test_a_filter_by_a_mark_is_shown_with_it(root: Path) -> None:
     (root / "eventing/ship-it.yaml").write_text(trigger(f"type: {CREATED}, orderstatus: pending"))
     (found,) = ship_it(root).triggers
     assert wanted(found, [CREATED]) == {CREATED: ("orderstatus pending",)}
+
+
+def test_a_trigger_whose_dead_letters_do_not_say_that_they_are_its_own_is_refused(root: Path) -> None:
+    (root / "eventing/ship-it.yaml").write_text(trigger().partition("  delivery:")[0])
+    (complaint,) = rules.paths(rows(root))
+    assert "give ship-it a delivery.deadLetterSink with uri: /ship-it" in complaint
