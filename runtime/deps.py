@@ -15,6 +15,8 @@ from shop.db.pool import Database, Pool, new_pool
 from shop.event import new_id
 
 if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
     from runtime.redis_client import Redis
 
 T = TypeVar("T")
@@ -58,6 +60,11 @@ class Deps:
         """The client, made at its first use: half of the operations never need one, and start without it."""
         return self.one(redis_client)
 
+    @property
+    def http(self) -> "ClientSession":
+        """The client of what calls other servers all the time, made at its first use: its import takes its while."""
+        return self.one(http_session)
+
     def poke(self, operation: str) -> None:
         """Wake an operation that has something due; returns at once."""
         self.pokes.poke(operation)
@@ -86,6 +93,13 @@ def redis_client(deps: Deps) -> "Redis":
     from runtime.redis_client import new_redis
 
     return new_redis(deps.settings.redis_url)
+
+
+def http_session(_deps: Deps) -> "ClientSession":
+    """The process's own, for ``Deps.http``."""
+    from runtime.http_client import new_session
+
+    return new_session()
 
 
 def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
@@ -118,6 +132,8 @@ async def close_deps(deps: Deps) -> None:
         await finish()
     if deps.neighbours:
         await deps.neighbours.close()
+    if http_session in deps.made:
+        await deps.http.close()
     if redis_client in deps.made:
         await deps.redis.aclose(close_connection_pool=True)  # a pool given to a client is not the client's to close
     await deps.pool.close()

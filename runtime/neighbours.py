@@ -1,15 +1,11 @@
-"""The other operations where each is served alone: one HTTP client of this process, and pokes that nobody waits for."""
+"""The other operations where each is served alone: their addresses, and pokes that nobody waits for."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from runtime.knock import knock
 from runtime.poke import POKE
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 log = logging.getLogger(__name__)
 HELD_S = 600.0  # a first poke is answered when its operation goes back to sleep
@@ -28,20 +24,11 @@ class Neighbours:
 
     def __init__(self, function_url: str) -> None:
         self._function_url = function_url
-        self._session: ClientSession | None = None
         self._pokers: dict[str, Poker] = {}
 
     def url(self, operation: str) -> str:
         """Where ``operation`` answers; a name of ours or of the cluster."""
         return self._function_url.format(operation=operation.replace("_", "-"))
-
-    async def session(self) -> "ClientSession":
-        """The one client, made at its first use: its import takes longer than that of a whole operation."""
-        if self._session is None:
-            from runtime.http_client import new_session
-
-            self._session = new_session()
-        return self._session
 
     def poke(self, operation: str) -> None:
         """Tell ``operation`` that something was committed; returns at once."""
@@ -61,8 +48,6 @@ class Neighbours:
     async def close(self) -> None:
         """Let what was wanted leave."""
         await asyncio.gather(*(poker.close() for poker in self._pokers.values()))
-        if self._session is not None:
-            await self._session.close()
 
     async def _post(self, operation: str, wait_s: float = HELD_S) -> int:
         return await knock(f"{self.url(operation)}{POKE}", wait_s)

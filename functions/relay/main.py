@@ -45,7 +45,6 @@ class Relay:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._courier = Courier({}, deps)
-        deps.closing.append(self._courier.close)
         self._broker = Destination(None, deps.settings.broker_url)
         sender = Delivery(dead_letter_sink=HERE, retry=FOR_EVER, exponential=False, backoff_delay_s=BACKOFF_S)
         self._trigger = Trigger(

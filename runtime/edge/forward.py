@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runtime.asgi import Receive, Scope, Send, send_reply
+from runtime.deps import Deps
 from runtime.edge.routes import load
 from runtime.http import Reply
 from runtime.neighbours import Neighbours
@@ -37,8 +38,9 @@ class Forward:
         neighbours: who answers; their replies are passed on as they come.
     """
 
-    def __init__(self, neighbours: Neighbours) -> None:
+    def __init__(self, neighbours: Neighbours, deps: Deps) -> None:
         self._neighbours = neighbours
+        self._deps = deps
         self._table = load()
         self._counted: dict[str, Requests] = {}
 
@@ -91,13 +93,14 @@ class Forward:
         from aiohttp import ClientConnectorError, ClientError
         from yarl import URL
 
-        session = await self._neighbours.session()
         repeatable = isinstance(body, bytes) and (method in REPEATABLE or "idempotency-key" in headers)
         target = URL(url, encoded=True)
         async with asyncio.timeout(ANSWER_S):
             while True:
                 try:
-                    response = await session.request(method, target, headers=headers, data=body, allow_redirects=False)
+                    response = await self._deps.http.request(
+                        method, target, headers=headers, data=body, allow_redirects=False
+                    )
                 except ClientConnectorError as error:  # nobody has seen the request
                     if not isinstance(body, bytes):
                         raise OSError(str(error)) from error

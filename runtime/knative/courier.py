@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -11,9 +11,6 @@ from runtime import cloudevents
 from runtime.http import Reply
 from runtime.knative.delivery import DONE, NO_ANSWER, Answer, Destination, Outcome, judge
 from shop.event import CloudEvent
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 log = logging.getLogger(__name__)
 TTL, TTL_FIRST = "knativebrokerttl", 255
@@ -29,13 +26,12 @@ class Courier:
     """
     Args:
         operations: by their names on a cluster.
-        deps: handed to them.
+        deps: handed to them; events to other servers leave through its HTTP client.
     """
 
     def __init__(self, operations: Mapping[str, Hearer], deps: Any) -> None:
         self._operations = operations
         self._deps = deps
-        self._http: ClientSession | None = None
 
     async def __call__(self, destination: Destination, event: CloudEvent, timeout_s: float) -> Outcome:
         """One attempt, ended after ``timeout_s``; every way it can fail is an outcome."""
@@ -59,26 +55,16 @@ class Courier:
         from aiohttp import ClientError
         from yarl import URL
 
-        if self._http is None:
-            from runtime.http_client import new_session
-
-            self._http = new_session()
         headers, body = cloudevents.binary(event)
         target = URL(url, encoded=True)
         try:
-            async with self._http.post(
+            async with self._deps.http.post(
                 target, data=body, headers={**headers, "prefer": "reply"}, allow_redirects=False
             ) as response:
                 answered = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, answered, await response.read())
         except ClientError as error:
             return Answer(NO_ANSWER, {}, f"dispatch error: {error!r}".encode())
-
-    async def close(self) -> None:
-        """Drop connections to the outside."""
-        if self._http is not None:
-            await self._http.close()
-            self._http = None
 
 
 def lived(reply: CloudEvent, cause: CloudEvent) -> CloudEvent | None:

@@ -92,7 +92,6 @@ class LocalKnative:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        await self._courier.close()
 
     async def ready(self) -> None:
         """Wait until every trigger is dispatched here, as it is where this is the only worker."""

@@ -1,0 +1,39 @@
+"""scripts/receipt: what a purchase from zero cost, as the cluster told while it happened."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.shop import Cluster
+
+pytestmark = pytest.mark.timeout(420)
+USER = 720_001
+BUSY = ("edge", "checkout", "relay", "reserve", "pay", "fulfil")
+
+
+async def test_a_purchase_from_zero_is_on_the_receipt(cluster: Cluster, tmp_path: Path) -> None:
+    await cluster.at_zero()
+    found = tmp_path / "receipt.json"
+    command = ("runtime.receipt", "--for", "45s", "--every", "1s", "--json", str(found))
+    recorder = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, stdout=asyncio.subprocess.PIPE)
+    assert recorder.stdout
+    assert b"Recording" in await recorder.stdout.readline()
+    await cluster.becomes(await cluster.buy_later(USER), "FULFILLED", 40)
+    said = (await recorder.communicate())[0].decode()
+    assert recorder.returncode == 0, said
+    lines: dict[str, dict[str, Any]] = {line["operation"]: line for line in json.loads(found.read_bytes())["lines"]}
+    for operation in BUSY:
+        line = lines[operation]
+        assert line["cold_starts"] >= 1, (operation, said)
+        assert 0 < line["start_p50_s"] < 40
+        assert 0 < line["pod_s"] <= 45 * line["pods"]
+    for operation in ("reserve", "pay", "fulfil"):
+        assert lines[operation]["events"] >= 1, (operation, said)
+    for operation in ("edge", "checkout"):
+        assert lines[operation]["requests"] >= 1, (operation, said)
+    assert lines["cancel"]["cold_starts"] == 0
+    assert lines["cancel"]["at_zero"] == 1.0
