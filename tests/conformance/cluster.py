@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from msgspec.structs import replace
 
 from runtime import cloudevents
@@ -56,13 +57,25 @@ class Run:
         configs = _asked("get", "configmaps", "-n", "knative-eventing", "-o", "name")
         self._flavours = {flavour for flavour, config in CONFIGS.items() if f"configmap/{config}" in configs.split()}
         self._tests = itertools.count(1)
+        self._kept = False
         _kubectl("create", "namespace", self.namespace)
 
     def broker(self, flavour: str) -> "ClusterBroker":
         """For one test; skips it where the cluster lacks such channels."""
         if flavour not in self._flavours:
             pytest.skip(f"no {CONFIGS[flavour]} on this cluster: install its channels, see docs/conformance.md")
+        if flavour == "jetstream" and not self._kept:
+            self._kept = True
+            self._keep_a_channel(CONFIGS[flavour])
         return ClusterBroker(self, CONFIGS[flavour], flavour, str(next(self._tests)))
+
+    def _keep_a_channel(self, config: str) -> None:
+        """With its last channel JetStream's dispatcher goes, and the next one waits for its lease."""
+        template = _kubectl(
+            "get", "configmap", config, "-n", "knative-eventing", "-o", r"jsonpath={.data.channelTemplateSpec}"
+        )
+        channel = yaml.safe_load(template) | {"metadata": {"name": "kept", "namespace": self.namespace}}
+        _kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(channel))
 
     def close(self) -> None:
         _kubectl("delete", "namespace", self.namespace, "--wait=false")
