@@ -2,7 +2,6 @@
 
 from runtime import cloudevents
 from runtime.deps import Deps
-from runtime.knative.delivery import last_part
 from runtime.serve import Received, on_anything, operation
 from shop.db import dead_letters
 
@@ -14,9 +13,7 @@ async def keep(event: Received[bytes], deps: Deps) -> None:
     Which trigger it was, the path says: after a timeout Knative's broker says nothing of it in the event.
     """
     async with deps.db.transaction() as tx:
-        await dead_letters.keep(
-            tx, event.envelope, cloudevents.structured(event.envelope).decode(), last_part(event.path)
-        )
+        await dead_letters.keep(tx, event.envelope, cloudevents.structured(event.envelope).decode(), event.path)
 
 
 keep_dead_letter = operation("keep_dead_letter", events=[on_anything(keep)])

@@ -1,6 +1,7 @@
 """The log → Knative's broker, each key in order; idle where the broker reads the log itself"""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,8 +58,9 @@ class Relay:
             concurrency=CONCURRENCY,
             where=__file__,
         )
-        self._subscribers = {trigger.name: _reached(trigger.subscriber, deps) for trigger in triggers()}
-        self._timeout_s = post_timeout_s()
+        wired = triggers()
+        self._subscribers = {trigger.name: _reached(trigger.subscriber, deps) for trigger in wired}
+        self._timeout_s = post_timeout_s(wired)
 
     async def oldest(self) -> datetime | None:
         """When what is not sent yet was logged, as far as it can be sent now; or a replay was asked for."""
@@ -109,12 +111,12 @@ def _reached(subscriber: Destination, deps: Deps) -> Destination:
     return Destination(None, deps.neighbours.url(subscriber.service) + subscriber.path)
 
 
-def post_timeout_s() -> float:
+def post_timeout_s(wired: Iterable[Trigger]) -> float:
     """
     Longer than the broker's whole retrying: an in-memory channel answers only after its subscribers have, and a sender
     that gives up earlier has the remaining retries abandoned.
     """
-    return max(trigger.delivery.longest_s for trigger in triggers()) + MARGIN_S
+    return max(trigger.delivery.longest_s for trigger in wired) + MARGIN_S
 
 
 relay = operation("relay", wake=stay)

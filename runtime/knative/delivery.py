@@ -35,12 +35,7 @@ class Destination:
     @property
     def last_part(self) -> str:
         """Of the path; for a subscriber, and for where its dead letters go, the Trigger's name."""
-        return last_part(self.path)
-
-
-def last_part(path: str) -> str:
-    """``reserve`` of ``/reserve``, and of ``/v1/reserve/``."""
-    return path.rstrip("/").rpartition("/")[2]
+        return self.path.rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ from shop.db.pool import Tx
 from shop.event import CloudEvent
 
 
-async def keep(tx: Tx, event: CloudEvent, structured: str, trigger: str = "") -> None:
+async def keep(tx: Tx, event: CloudEvent, structured: str, at: str = "") -> None:
     """
     Write one, once per trigger and event; one that comes again waits again.
 
     Args:
-        trigger: that failed; where its sink does not say, the URL that failed does.
+        at: the path that it came to, or the trigger that failed; where that says none, the URL that failed does.
     """
     dest = event.extensions.get("knativeerrordest", "")
     code = event.extensions.get("knativeerrorcode", "")
@@ -27,7 +27,7 @@ async def keep(tx: Tx, event: CloudEvent, structured: str, trigger: str = "") ->
             error_data = excluded.error_data, received_at = excluded.received_at, replayed_at = NULL
         """,
         (
-            trigger or trigger_of(dest),
+            trigger_of(at, dest),
             event.id,
             event.source,
             event.type,
@@ -40,9 +40,10 @@ async def keep(tx: Tx, event: CloudEvent, structured: str, trigger: str = "") ->
     )
 
 
-def trigger_of(dest: str) -> str:
-    """The trigger, which is the last part of its subscriber's URL: each has a path of its own."""
-    return urlsplit(dest).path.rstrip("/").rpartition("/")[2] or "unknown"
+def trigger_of(*addresses: str) -> str:
+    """The trigger, which is the last part of its subscriber's URL, and of its dead letters': the first that has one."""
+    parts = (urlsplit(address).path.rstrip("/").rpartition("/")[2] for address in addresses)
+    return next(filter(None, parts), "unknown")
 
 
 def _readable(data: str) -> str:
