@@ -25,7 +25,7 @@ def key_of(request: Request, caller: str, *, required: bool = False) -> Key | No
     if not 0 < len(given) <= KEY_MAX or not given.isprintable():
         raise Malformed("idempotency-key-malformed", f"An Idempotency-Key has 1 to {KEY_MAX} printable characters.")
     scope = "\0".join((caller, request.method, request.path, given))
-    return Key(sha256(scope.encode()).digest(), sha256(request.body).digest())
+    return Key(sha256(scope.encode()).digest(), sha256(request.body).digest(), given)
 
 
 def correlation_of(request: Request) -> str:

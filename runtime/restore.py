@@ -17,7 +17,7 @@ from runtime.rebuild import rebuild
 from runtime.serve import Operation
 from runtime.settings import Settings
 from runtime.stack.running import NoShop, connection_for_scripts
-from shop.db import customers, stock
+from shop.db import customers, history, stock
 from shop.event import CloudEvent
 from shop.gate import Gate
 
@@ -44,6 +44,14 @@ async def orders_by_customer(deps: Deps, say: Say) -> int:
     async with deps.db.transaction() as tx:
         await customers.clear(tx)
     return await _replay(deps, registry.load("project_orders"), say)
+
+
+async def order_history(deps: Deps, say: Say) -> int:
+    """Add what the status history lacks, from the log; what it has stays. Returns how many steps."""
+    async with deps.db.transaction() as tx:
+        added = await history.complete(tx)
+    say(f"order-history: {added} steps")
+    return added
 
 
 async def streams(deps: Deps, say: Say) -> int:
@@ -81,6 +89,7 @@ async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEve
 PARTS: dict[str, Callable[[Deps, Say], Awaitable[int]]] = {
     "gate": gate,
     "orders-by-customer": orders_by_customer,
+    "order-history": order_history,
     "streams": streams,
 }
 

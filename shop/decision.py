@@ -14,10 +14,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Key(Struct, frozen=True):
-    """An Idempotency-Key: ``scope`` names it (caller, method, path, key), ``payload_hash`` what came with it."""
+    """
+    An Idempotency-Key: ``scope`` names it (caller, method, path, key), ``payload_hash`` what came with it; ``text`` is
+    the key as it was sent.
+    """
 
     scope: bytes
     payload_hash: bytes
+    text: str = ""
 
 
 class Intent(Struct, frozen=True, kw_only=True):
@@ -29,6 +33,7 @@ class Intent(Struct, frozen=True, kw_only=True):
         epochs: the gate's, one per line; empty where the gate refused.
         waiting: the order is PENDING in the table; otherwise it is new.
         refused: the gate's no to a waiting order, which cancels it.
+        caused_by: the id of the event that brings a waiting order.
     """
 
     order: Order
@@ -36,6 +41,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     key: Key | None = None
     waiting: bool = False
     refused: str | None = None
+    caused_by: str = ""
 
 
 class StockRow(Struct, frozen=True):

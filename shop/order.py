@@ -69,13 +69,14 @@ def stepped(order: Order, status: str, reason: str | None = None) -> Order:
 
 
 def refuse_step(order_id: str, status: str, wanted: str) -> Refused:
-    """The answer to a step that the state machine lacks."""
-    allowed = ", ".join(sorted(STEPS[status])) or "nothing"
+    """The answer to a step that the state machine lacks: where the order is, and where it can go from there."""
+    allowed = sorted(STEPS[status])
     return Refused(
         "illegal-step",
-        f"Order {order_id} is {status}; from there it can become {allowed}, not {wanted}.",
+        f"Order {order_id} is {status}; from there it can become {' or '.join(allowed) or 'nothing'}, not {wanted}.",
         orderId=order_id,
         orderStatus=status,
+        allowed=allowed,
     )
 
 

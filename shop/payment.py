@@ -52,6 +52,7 @@ async def record(db: Database, answers: Sequence[Answered]) -> list[None]:
     by_id = {answer.event.id: answer for answer in answers}
     async with db.transaction() as tx:
         fresh = await consumed.first_time(tx, db.operation, [answer.event for answer in answers])
+        tx.causes = {by_id[event.id].order_id: event.id for event in fresh}
         found = await orders.locked(tx, [by_id[event.id].order_id for event in fresh])
         owed = await payments.of_orders(tx, found)
         verdicts = [_verdict(by_id[event.id], found, owed) for event in fresh]

@@ -6,7 +6,7 @@ from runtime.auth import buyer_of
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.serve import operation, post
-from shop.db import orders
+from shop.db import history, orders
 from shop.event import is_id
 from shop.messages import OrderCanceled, StockAdjusted
 from shop.order import Order, order_document
@@ -28,7 +28,7 @@ async def call_off(request: Request, deps: Deps) -> Reply:
             raise NotFound("unknown-order", f"There is no order {order_id[:64]}.")
         _check_owner(order, buyer, deps)
         if order.status != "CANCELED":
-            order = await orders.cancel(tx, order, "BUYER")
+            order = await orders.cancel(tx, order, "BUYER", actor=history.buyer(order))
     return Reply(200, msgspec.json.encode(order_document(order)))
 
 

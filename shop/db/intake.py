@@ -50,7 +50,7 @@ async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Out
             if isinstance(outcome, Held) and request.key:
                 stored[request.key.scope] = _as_stored(request.key, outcome.order, request)
         taken = [(o.order, r) for o, r in zip(outcomes, requests, strict=True) if isinstance(o, Held)]
-        orders.insert(tx, [order for order, _ in taken])
+        orders.insert(tx, [order for order, _ in taken], keys={order.order_id: r.key for order, r in taken})
         orders.insert_keys(tx, [(r.key, o.order_id, *r.reply(o)) for o, r in taken if r.key])
     return outcomes
 

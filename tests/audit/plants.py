@@ -43,6 +43,20 @@ PLANTS: list[tuple[str, str, str]] = [
      " WHERE type = 'ecommerce.order.order.confirmed.v1' AND subject = '{PAID}'"),
     ("paid-unconfirmed", "an order was confirmed after it was paid", "UPDATE outbox SET extensions ="
      " json_build_object('sequence', '4') WHERE type = 'ecommerce.order.order.confirmed.v1' AND subject = '{PAID}'"),
+    ("status-history", "a step was not noted", "DELETE FROM order_status_history WHERE order_id = '{FULFILLED}'"
+     " AND status = 'PAID'"),
+    ("status-history", "the last step was not noted", "DELETE FROM order_status_history WHERE order_id = '{PAID}'"
+     " AND status = 'PAID'"),
+    ("status-history", "an order has no history", "DELETE FROM order_status_history WHERE order_id = '{SOLD_OUT}'"),
+    ("status-history", "a history has no order", "INSERT INTO order_status_history (order_id, sequence, status,"
+     " happened_at, actor) VALUES (gen_random_uuid(), 1, 'PENDING', now(), 'operation:test')"),
+    ("status-history", "a step was taken that there is not", "UPDATE order_status_history SET status = 'CANCELED'"
+     " WHERE order_id = '{FULFILLED}' AND status = 'PAID'"),
+    ("status-history", "a history ends elsewhere", "UPDATE order_status_history SET status = 'PAID'"
+     " WHERE order_id = '{RETURNED}' AND status = 'CANCELED'"),
+    ("status-history", "a step was noted that nobody told", "INSERT INTO order_status_history SELECT order_id, 4,"
+     " 'CANCELED', happened_at, actor FROM order_status_history WHERE order_id = '{PAID}' AND sequence = 3;"
+     " UPDATE orders SET version = 4, status = 'CANCELED' WHERE order_id = '{PAID}'"),
     ("stock-history", "a change of stock was not said", "DELETE FROM outbox WHERE position ="
      " (SELECT max(position) FROM outbox WHERE type = '{stock}')"),
     ("stock-history", "a change of stock was said twice", "INSERT INTO outbox (id, source, type, partitionkey,"

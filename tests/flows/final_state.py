@@ -17,6 +17,8 @@ TABLES = {
     "sale_calendar": "SELECT version FROM sale_calendar",
     "orders": "SELECT buyer_id, path, status, cancel_reason, total_minor, currency, version, pay_by IS NULL,"
     " claim_id IS NULL FROM orders",
+    "order_status_history": "SELECT buyer_id, sequence, h.status, actor, caused_by IS NULL, idempotency_key"
+    " FROM order_status_history h JOIN orders USING (order_id)",
     "order_items": "SELECT buyer_id, line, product_id, qty, price_minor FROM order_items JOIN orders USING (order_id)",
     "claims": "SELECT state FROM claims",
     "buyer_units": "SELECT product_id, buyer_id, units FROM buyer_units",
