@@ -52,6 +52,23 @@ async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) 
     return buyer
 
 
+async def require_owner(request: Request, deps: Deps, owner: str) -> None:
+    """
+    Only its owner goes on. In the demo (ACCEPT_UNSIGNED_BUYERS) so does who is not signed in at all.
+
+    Raises:
+        Unauthorized: nobody known asks.
+        Forbidden: somebody else does.
+    """
+    buyer = await buyer_of(request, deps)
+    if buyer is None and deps.settings.accept_unsigned_buyers:
+        return
+    if buyer is None:
+        raise Unauthorized("not-signed-in", "Send your token: Authorization: Bearer <token>.")
+    if buyer != owner:
+        raise Forbidden("not-yours", "This belongs to another buyer.")
+
+
 def verifier(deps: Deps) -> "Verifier":
     """The process's own, for ``deps.one``: a shop that nobody shows a token to never loads what reads one (8 MB)."""
     from runtime.tokens import Verifier
