@@ -1,4 +1,4 @@
-"""order.confirmed.v1, POST orders/{id}/pay → order.paid · declined: payment.failed, order.canceled · refund.requested"""
+"""order.confirmed.v1, POST orders/{id}/pay → order.paid · declined: order.canceled · late: refund.requested"""
 
 import asyncio
 from collections.abc import Sequence
