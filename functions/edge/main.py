@@ -7,7 +7,7 @@ import msgspec
 from runtime.auth import buyer_of
 from runtime.deps import Deps
 from runtime.edge.live import live_app
-from runtime.edge.pages import page, static
+from runtime.edge.pages import page, passport, static
 from runtime.edge.session import check_origin, cookie_for, issue_ticket
 from runtime.edge.snapshot import Snapshots
 from runtime.edge.sse import stream
@@ -75,6 +75,7 @@ edge = operation(
     "edge",
     routes=[
         get("/", page),
+        get("/orders/{id}/passport", passport),
         get("/static/{file}", static),
         get("/sse/flash-sales", stream),
         get("/sse/stock/{productId}", stream),

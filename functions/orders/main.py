@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from runtime.auth import buyer_of, require_buyer
+from runtime.auth import buyer_of, require_buyer, require_owner
 from runtime.deps import Deps
 from runtime.health import up
 from runtime.http import Reply, Request
@@ -76,6 +76,18 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
     return Reply(200, msgspec.json.encode(page))
 
 
+async def show_passport(request: Request, deps: Deps) -> Reply:
+    """All that is known of an order: its request, steps, events, and every delivery of each; to its owner."""
+    from runtime.passport import passport_of  # it reads eventing/, which nothing else here pays for
+
+    async with deps.db.transaction() as tx:
+        order = await find(tx, request.params["id"])
+    if order is None:
+        raise NotFound("unknown-order", f"There is no order {request.params['id'][:64]}.")
+    await require_owner(request, deps, order.buyer_id)
+    return Reply(200, msgspec.json.encode(await passport_of(order, deps)), headers=(("cache-control", "no-store"),))
+
+
 async def track(request: Request, deps: Deps) -> Reply:
     """Where an accepted purchase stands: PENDING until its stock was decided."""
     order = await _own(request, deps, request.params["trackingId"])
@@ -139,6 +151,7 @@ orders = operation(
         get("/api/v1/orders", of_mine),
         get("/api/v1/orders/{id}", show),
         get("/api/v1/orders/{id}/status", status),
+        get("/api/v1/orders/{id}/passport", show_passport),
         get("/api/v1/async/purchase/{trackingId}", track),
         get("/api/v1/customers/{id}/orders", of_customer),
         get("/api/v1/async/queue/status", queue_status),
