@@ -12,7 +12,7 @@ from runtime.idempotency import scope_of
 from runtime.knative.config import Trigger, load
 from runtime.redis_client import RedisError
 from runtime.registry import names
-from shop.db import history, passport, payments
+from shop.db import carts, history, passport, payments
 from shop.db.history import Step
 from shop.db.passport import Deliveries, Logged
 from shop.db.pool import Tx
@@ -61,9 +61,10 @@ async def _request(tx: Tx, order: Order, steps: Sequence[Step]) -> dict[str, Any
     key = steps[0].idempotency_key if steps else None
     asked: dict[str, Any] = {"at": rfc3339(order.created_at), "idempotencyKey": key}
     asked["correlationId"], asked["traceparent"] = order.correlation_id, order.traceparent
-    path = PATHS.get(order.path)
-    asked["request"] = f"POST {path}" if path else f"a {order.path}'s checkout"
-    if key is not None and path is not None:
+    cart_id = await carts.ordered_as(tx, order.order_id)
+    path = f"/api/v1/carts/{cart_id}/checkout" if cart_id else PATHS[order.path]
+    asked["request"] = f"POST {path}"
+    if key is not None:
         reply = await passport.first_reply(tx, scope_of(order.buyer_id, "POST", path, key))
         asked["reply"] = {"status": reply[0], "at": rfc3339(reply[1])} if reply else None
     return asked

@@ -8,16 +8,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shop.order import Order, purchase_document
+from shop.order import Order, order_document, purchase_document
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Key(Struct, frozen=True):
-    """
-    An Idempotency-Key: ``scope`` names it (caller, method, path, key), ``payload_hash`` what came with it; ``text`` is
-    the key as it was sent.
-    """
+    """An Idempotency-Key: ``scope`` (caller, method, path, key) names it, ``payload_hash`` what came with it."""
 
     scope: bytes
     payload_hash: bytes
@@ -34,6 +31,7 @@ class Intent(Struct, frozen=True, kw_only=True):
         waiting: the order is PENDING in the table; otherwise it is new.
         refused: the gate's no to a waiting order, which cancels it.
         caused_by: the id of the event that brings a waiting order.
+        cart: what the order is made of, with the version that its lines are of; the order closes it.
     """
 
     order: Order
@@ -42,6 +40,15 @@ class Intent(Struct, frozen=True, kw_only=True):
     waiting: bool = False
     refused: str | None = None
     caused_by: str = ""
+    cart: "CartRow | None" = None
+
+
+class CartRow(Struct, frozen=True):
+    """A cart as it was read, or stands under lock."""
+
+    cart_id: str
+    version: int
+    is_open: bool = True
 
 
 class StockRow(Struct, frozen=True):
@@ -80,14 +87,16 @@ class Facts:
     claims: Mapping[str, str] = field(default_factory=dict)
     keys: dict[bytes, Stored] = field(default_factory=dict)
     waiting: dict[str, Order] = field(default_factory=dict)
+    carts: dict[str, CartRow] = field(default_factory=dict)
 
 
 class Held(Struct, frozen=True):
-    """Stock is taken: the order as it is now, CONFIRMED; ``reply`` is what its buyer is told, and told again."""
+    """Stock is taken: the order, now CONFIRMED; ``reply`` is what its buyer is told again, empty where it waited."""
 
     order: Order
     key: Key | None = None
     reply: bytes = b""
+    cart_id: str = ""
 
 
 class Dropped(Struct, frozen=True):
@@ -108,7 +117,8 @@ class Denied(Struct, frozen=True):
 
     Args:
         reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN; VOID (settled by another), STALE (a newer gate),
-            NOT_WAITING, WON_BEFORE; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
+            NOT_WAITING, WON_BEFORE, CART_CHANGED (or ordered meanwhile), PRICE_CHANGED (not as accepted),
+            MIXED_CURRENCIES; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
         product_id: whose gate was wrong and is to be rebuilt, for the last two.
     """
 
@@ -145,6 +155,8 @@ def _remember(outcome: Held | Dropped, facts: Facts) -> None:
     elif isinstance(outcome, Held) and outcome.key:
         stored = Stored(order.order_id, outcome.key.payload_hash, 200, outcome.reply.decode())
         facts.keys[outcome.key.scope] = stored
+    if isinstance(outcome, Held) and outcome.cart_id:
+        facts.carts[outcome.cart_id] = replace(facts.carts[outcome.cart_id], is_open=False)
 
 
 def _decide_one(intent: Intent, facts: Facts, now: datetime) -> Outcome:
@@ -174,6 +186,8 @@ def _known(intent: Intent, facts: Facts) -> Outcome | None:
 
 
 def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
+    if intent.cart is not None and facts.carts.get(intent.cart.cart_id) != intent.cart:
+        return Denied("CART_CHANGED")
     for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
         row = facts.stock.get(line.product_id)
         if row is None:
@@ -182,6 +196,10 @@ def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
             return Denied("STALE", line.product_id)
         if not intent.waiting and not is_open(row.sale, now):
             return Denied("SALE_NOT_OPEN", line.product_id)
+        if line.accepted_minor not in (None, unit_price(row, now)):
+            return Denied("PRICE_CHANGED", line.product_id)
+        if not intent.waiting and row.currency != facts.stock[intent.order.lines[0].product_id].currency:
+            return Denied("MIXED_CURRENCIES", line.product_id)
         counted = facts.units.get((line.product_id, intent.order.buyer_id), 0)
         if row.buyer_limit and counted + line.qty > row.buyer_limit:
             return Denied("LIMIT_REACHED", line.product_id)
@@ -202,7 +220,11 @@ def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
         facts.stock[line.product_id] = replace(row, available=row.available - line.qty)
         at = (line.product_id, order.buyer_id)
         facts.units[at] = facts.units.get(at, 0) + line.qty
-    return Held(order, intent.key, b"" if intent.waiting else _encode(purchase_document(order)))
+    if intent.waiting:
+        return Held(order)
+    if intent.cart is not None:
+        return Held(order, intent.key, _encode(order_document(order)), intent.cart.cart_id)
+    return Held(order, intent.key, _encode(purchase_document(order)))
 
 
 def is_open(sale: SaleRow | None, now: datetime) -> bool:

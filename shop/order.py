@@ -23,11 +23,12 @@ HOLDS_STOCK = frozenset({"CONFIRMED", "PAID", "FULFILLED"})
 
 
 class Line(Struct, frozen=True):
-    """``price_minor`` is per unit, in the order's currency."""
+    """``price_minor`` is per unit, in the order's currency; ``accepted_minor`` is the one its buyer named, if any."""
 
     product_id: str
     qty: int
     price_minor: int = 0
+    accepted_minor: int | None = None
 
 
 class Order(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,10 @@ TAKE = """
     FROM json_array_elements(%s::json)
     WHERE product_id = value ->> 0 AND epoch = (value ->> 2)::bigint AND available >= (value ->> 1)::int
 """
+CLOSE_CARTS = """
+    UPDATE carts SET status = 'ORDERED', order_id = (value ->> 1)::uuid, version = version + 1, updated_at = %s
+    FROM json_array_elements(%s::json) WHERE cart_id = (value ->> 0)::uuid AND status = 'OPEN'
+"""
 COUNT_UNITS = """
     INSERT INTO buyer_units (product_id, buyer_id, units)
     SELECT value ->> 0, value ->> 1, (value ->> 2)::int FROM json_array_elements(%s::json)
@@ -91,10 +95,13 @@ async def _write_held(tx: Tx, held: Sequence[Held], pay_by: datetime) -> None:
         return
     claims = sorted(str(outcome.order.claim_id) for outcome in held)
     tx.later(WIN, (as_json(claims),))
-    fresh = [outcome for outcome in held if outcome.order.path == "sync"]
-    waited = [outcome.order for outcome in held if outcome.order.path != "sync"]
+    fresh = [outcome for outcome in held if outcome.reply]
+    waited = [outcome.order for outcome in held if not outcome.reply]
     orders.insert(tx, [o.order for o in fresh], pay_by, keys={o.order.order_id: o.key for o in fresh})
     orders.insert_keys(tx, [(o.key, o.order.order_id, 200, o.reply.decode()) for o in fresh if o.key])
+    ordered = [(outcome.cart_id, outcome.order.order_id) for outcome in fresh if outcome.cart_id]
+    if ordered:
+        tx.later(CLOSE_CARTS, (tx.now, as_json(ordered)), exactly=len(ordered))
     await orders.move(tx, waited, pay_by, actor=RESERVES)
     for order in waited:
         _tell(tx, order, announce.confirmed(order, pay_by))

@@ -29,9 +29,10 @@ INSERT = """
                                            traceparent text, created_at timestamptz)
 """
 INSERT_ITEMS = """
-    INSERT INTO order_items (order_id, line, product_id, qty, price_minor)
-    SELECT order_id, line, product_id, qty, price_minor
-    FROM json_to_recordset(%s::json) AS t (order_id uuid, line int, product_id text, qty int, price_minor bigint)
+    INSERT INTO order_items (order_id, line, product_id, qty, price_minor, accepted_minor)
+    SELECT order_id, line, product_id, qty, price_minor, accepted_minor
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, line int, product_id text, qty int, price_minor bigint,
+                                           accepted_minor bigint)
 """
 MOVE = """
     UPDATE orders SET status = t.status, version = t.version, claim_id = t.claim_id, cancel_reason = t.cancel_reason,
@@ -120,8 +121,9 @@ def _row(order: Order) -> dict[str, Any]:
 
 def _item(order: Order, at: int) -> dict[str, Any]:
     line = order.lines[at]
-    what = {"product_id": line.product_id, "qty": line.qty, "price_minor": line.price_minor}
-    return {"order_id": order.order_id, "line": at + 1, **what}
+    row = {"order_id": order.order_id, "line": at + 1, "product_id": line.product_id, "qty": line.qty}
+    row["price_minor"] = line.price_minor
+    return row if line.accepted_minor is None else {**row, "accepted_minor": line.accepted_minor}
 
 
 def _tell_created(tx: Tx, order: Order, pay_by: datetime | None) -> None:

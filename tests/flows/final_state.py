@@ -20,6 +20,8 @@ TABLES = {
     "order_status_history": "SELECT buyer_id, sequence, h.status, actor, caused_by IS NULL, idempotency_key"
     " FROM order_status_history h JOIN orders USING (order_id)",
     "order_items": "SELECT buyer_id, line, product_id, qty, price_minor FROM order_items JOIN orders USING (order_id)",
+    "carts": "SELECT buyer_id, status, version FROM carts",
+    "cart_items": "SELECT buyer_id, product_id, qty, seen_minor FROM cart_items JOIN carts USING (cart_id)",
     "claims": "SELECT state FROM claims",
     "buyer_units": "SELECT product_id, buyer_id, units FROM buyer_units",
     "idempotency_keys": "SELECT buyer_id, k.status FROM idempotency_keys k JOIN orders USING (order_id)",

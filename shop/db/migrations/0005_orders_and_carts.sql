@@ -47,3 +47,30 @@ CREATE FUNCTION complete_order_history() RETURNS bigint LANGUAGE sql AS $$
     SELECT count(*) FROM written
 $$;
 SELECT complete_order_history();
+
+-- The unit price that the buyer saw and accepted; none where no price was named.
+ALTER TABLE order_items ADD COLUMN accepted_minor bigint;
+
+-- A cart without a buyer is its holder's, who knows its random id.
+CREATE TABLE carts (
+    cart_id      uuid PRIMARY KEY,
+    buyer_id     text,
+    status       text NOT NULL DEFAULT 'OPEN' CHECK (status IN ('OPEN', 'ORDERED', 'MERGED')),
+    version      bigint NOT NULL DEFAULT 1,       -- raised by every change
+    order_id     uuid UNIQUE,                     -- once ORDERED
+    expires_at   timestamptz NOT NULL,            -- after that it is as if it were gone, and is removed
+    created_at   timestamptz NOT NULL,
+    updated_at   timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX carts_open ON carts (buyer_id) WHERE status = 'OPEN';
+CREATE INDEX carts_due ON carts (expires_at);
+
+CREATE TABLE cart_items (
+    cart_id      uuid NOT NULL REFERENCES carts ON DELETE CASCADE,
+    product_id   text NOT NULL REFERENCES products ON DELETE CASCADE,
+    qty          int NOT NULL CHECK (qty > 0),
+    seen_minor   bigint NOT NULL,                 -- the unit price that the buyer was shown
+    currency     text NOT NULL,
+    added_at     timestamptz NOT NULL,
+    PRIMARY KEY (cart_id, product_id)
+);
