@@ -117,6 +117,17 @@ async def test_what_cannot_be_put_in_is_refused_and_changes_nothing(client: Clie
     assert {product: line["qty"] for product, line in (await lines(client, cart)).items()} == {2: 1}
 
 
+async def test_lines_put_in_at_once_are_all_there(client: Client) -> None:
+    cart = await new_cart(client)
+    for _ in range(5):
+        await asyncio.gather(*(put(client, cart, product, 0) for product in (2, 3, 4)))
+        assert await lines(client, cart) == {}
+        assert {answer.status for answer in await asyncio.gather(*(put(client, cart, p, p) for p in (2, 3, 4)))} == {
+            200
+        }
+        assert {product: line["qty"] for product, line in (await lines(client, cart)).items()} == {2: 2, 3: 3, 4: 4}
+
+
 async def test_a_cart_has_twenty_lines_and_one_currency(client: Client) -> None:
     for number in range(100, 121):
         await client.rows(
