@@ -65,9 +65,10 @@ CREATE TABLE carts (
 CREATE UNIQUE INDEX carts_open ON carts (buyer_id) WHERE status = 'OPEN';
 CREATE INDEX carts_due ON carts (expires_at);
 
+-- A product that is no longer sold stays in its line, which says so.
 CREATE TABLE cart_items (
     cart_id      uuid NOT NULL REFERENCES carts ON DELETE CASCADE,
-    product_id   text NOT NULL REFERENCES products ON DELETE CASCADE,
+    product_id   text NOT NULL,
     qty          int NOT NULL CHECK (qty > 0),
     seen_minor   bigint NOT NULL,                 -- the unit price that the buyer was shown
     currency     text NOT NULL,
