@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import PHONE, Visitor
 
 
 def test_a_buyer_reads_the_order_s_whole_story(visit: Visitor) -> None:
@@ -21,6 +21,8 @@ def test_a_buyer_reads_the_order_s_whole_story(visit: Visitor) -> None:
     ]
     assert page.locator("#deliveries tbody tr").count() >= 10
     expect(page.locator("#request")).to_contain_text("POST /api/v1/sync/purchase")
+    page.set_viewport_size(PHONE)  # its tables scroll, the page does not
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert visitor.errors == []
 
 
