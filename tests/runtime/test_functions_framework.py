@@ -57,6 +57,22 @@ async def cancel(served: Served, client: Client) -> None:
 
 
 @check
+async def carts(served: Served, client: Client) -> None:
+    opened = await served.http.post("/api/v1/carts")
+    assert (opened.status_code, "HttpOnly" in opened.headers["set-cookie"]) == (201, True)
+    cart = opened.headers["location"]
+    assert (await served.http.put(f"{cart}/items/2", json={"qty": 2})).json()["totalAmount"] == 118.0
+    asked = [
+        await served.http.post(f"{cart}/checkout", json={"userId": 7}, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
+    assert {answer.status_code for answer in asked} == {200}
+    assert asked[0].content == asked[1].content
+    (order_id,) = await client.row("SELECT order_id::text FROM orders")
+    assert (await served.http.get(cart)).json()["orderId"] == order_id
+
+
+@check
 async def checkout(served: Served, client: Client) -> None:
     body = {"productId": 1, "userId": 7}
     asked = [

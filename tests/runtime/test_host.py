@@ -99,7 +99,7 @@ def problem(answered: httpx.Response) -> str:
 
 
 async def test_a_path_that_nobody_answers_is_404(http: httpx.AsyncClient) -> None:
-    for path in ("/api/v1/nothing", "/api/", "/api/v1/orders", "/api/v1/orders/a%00b", "/api/v1/sync/stock/"):
+    for path in ("/api/v1/nothing", "/api/", "/api/v1/orders/", "/api/v1/orders/a%00b", "/api/v1/sync/stock/"):
         answered = await http.get(path)
         assert answered.status_code in (404, 405)
         problem(answered)
