@@ -52,6 +52,19 @@ async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) 
     return buyer
 
 
+async def require_admin(request: Request, deps: Deps) -> str:
+    """
+    Whoever keeps the catalogue and its prices (role: admin); in the demo anybody, who is then nobody in particular.
+
+    Raises:
+        Unauthorized: nobody known asks, or the token is bad.
+    """
+    caller = await buyer_of(request, deps)
+    if caller is None and not deps.settings.accept_unsigned_buyers:
+        raise Unauthorized("not-signed-in", "Send your token: Authorization: Bearer <token>.")
+    return caller or ""
+
+
 def verifier(deps: Deps) -> "Verifier":
     """The process's own, for ``deps.one``: a shop that nobody shows a token to never loads what reads one (8 MB)."""
     from runtime.tokens import Verifier

@@ -70,6 +70,10 @@ def put(path: str, handler: Handler) -> Route:
     return Route("PUT", path, handler)
 
 
+def delete(path: str, handler: Handler) -> Route:
+    return Route("DELETE", path, handler)
+
+
 M = TypeVar("M", bound=Message)
 
 

@@ -106,6 +106,9 @@ class Till:
                 return answer
             order = replace(intent.order, claim_id=claim_id)
             outcome = await self.commits.submit(replace(intent, order=order, epochs=answer.epochs))
+            if isinstance(outcome, Denied) and outcome.reason == "PRICE_CHANGED":  # the gates were right
+                await self.gate.release((product, claim_id) for product, _ in lines)
+                return outcome
             if not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
                 return outcome
             if outcome.reason != "VOID":  # a claim of another epoch, or refused: the gate may be wrong
@@ -168,7 +171,7 @@ class Till:
             return
         if isinstance(outcome, Denied) and outcome.reason == "SALE_NOT_OPEN":
             self.openings.forget(outcome.product_id)
-        if intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
+        if intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in (*AGAIN, "PRICE_CHANGED")):
             for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
                 self._soon(partial(self._rebuild, line.product_id, epoch))  # a refused claim is not given back
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shop.money import decimal_amount
 from shop.order import Order, purchase_document
 
 _encode = msgspec.json.Encoder().encode
@@ -29,6 +30,7 @@ class Intent(Struct, frozen=True, kw_only=True):
         epochs: the gate's, one per line; empty where the gate refused.
         waiting: the order is PENDING in the table; otherwise it is new.
         refused: the gate's no to a waiting order, which cancels it.
+        expected: unit prices that the buyer accepted, one per line, decimals; None or absent where any will do.
     """
 
     order: Order
@@ -36,6 +38,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     key: Key | None = None
     waiting: bool = False
     refused: str | None = None
+    expected: tuple[float | None, ...] = ()
 
 
 class StockRow(Struct, frozen=True):
@@ -101,13 +104,15 @@ class Denied(Struct, frozen=True):
     Nothing is written.
 
     Args:
-        reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN; VOID (settled by another), STALE (a newer gate),
-            NOT_WAITING, WON_BEFORE; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
+        reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN, PRICE_CHANGED; VOID (settled by another), STALE (a newer
+            gate), NOT_WAITING, WON_BEFORE; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
         product_id: whose gate was wrong and is to be rebuilt, for the last two.
+        price: what one unit costs now, a decimal, and its currency, for PRICE_CHANGED.
     """
 
     reason: str
     product_id: str = ""
+    price: tuple[float, str] | None = None
 
 
 Outcome = Held | Dropped | Repeated | Denied
@@ -181,7 +186,7 @@ def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
             return Denied("LIMIT_REACHED", line.product_id)
         if row.available < line.qty:
             return Denied("SOLD_OUT", line.product_id)
-    return None
+    return None if intent.waiting else price_changed(intent.order, intent.expected, facts.stock, now)
 
 
 def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
@@ -209,6 +214,18 @@ def unit_price(row: StockRow, now: datetime) -> int:
     if row.sale is not None and row.sale.starts_at <= now < row.sale.ends_at:
         return row.sale.price_minor
     return row.price_minor
+
+
+def price_changed(
+    order: Order, expected: Sequence[float | None], stock: Mapping[str, StockRow], now: datetime
+) -> Denied | None:
+    """The refusal of an order whose buyer accepted another price than the one that holds, with that one."""
+    for line, accepted in zip(order.lines, expected, strict=False):
+        row = stock[line.product_id]
+        minor = unit_price(row, now)
+        if accepted is not None and accepted != decimal_amount(minor, row.currency):
+            return Denied("PRICE_CHANGED", line.product_id, (decimal_amount(minor, row.currency), row.currency))
+    return None
 
 
 def priced(order: Order, stock: Mapping[str, StockRow], now: datetime) -> Order:

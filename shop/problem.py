@@ -65,6 +65,27 @@ class Refused(Problem):
     title = "Refused"
 
 
+class Gone(Problem):
+    """It was here, and never will be again."""
+
+    status = 410
+    title = "Gone"
+
+
+class Changed(Problem):
+    """If-Match names another version than there is."""
+
+    status = 412
+    title = "Changed meanwhile"
+
+
+class Unconditional(Problem):
+    """If-Match is missing."""
+
+    status = 428
+    title = "Condition required"
+
+
 class Unprocessable(Problem):
     status = 422
     title = "Not acceptable as it is"

@@ -8,6 +8,7 @@ from runtime.edge.publish import Publisher
 from runtime.serve import Received, on, operation
 from shop.event import rfc3339
 from shop.messages import (
+    FlashSaleChanged,
     FlashSaleEnded,
     FlashSaleStarted,
     OrderCanceled,
@@ -64,7 +65,8 @@ async def stock_adjusted(event: Received[StockAdjusted], deps: Deps) -> None:
     await _tell(event, deps, stock_topic(data.productId).key, "stock", news)
 
 
-async def sale_started(event: Received[FlashSaleStarted], deps: Deps) -> None:
+async def sale_started(event: Received[FlashSaleStarted] | Received[FlashSaleChanged], deps: Deps) -> None:
+    """A sale that changed is told as it is now, all of it."""
     data = event.data
     news = {
         "saleId": data.saleId,
@@ -117,6 +119,7 @@ notify = operation(
         on(PaymentRefunded, payment_refunded),
         on(StockAdjusted, stock_adjusted),
         on(FlashSaleStarted, sale_started),
+        on(FlashSaleChanged, sale_started),
         on(FlashSaleEnded, sale_ended),
     ],
     connections=1,

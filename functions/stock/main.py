@@ -1,4 +1,4 @@
-"""GET a product's stock · init · reset (a recorded adjustment)"""
+"""GET a product's stock, or its snapshot · init · reset (a recorded adjustment)"""
 
 from urllib.parse import parse_qs
 
@@ -9,8 +9,10 @@ from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.rebuild import changed
+from runtime.redis_client import RedisError
 from runtime.serve import get, operation, post, put
 from runtime.till import Till
+from shop.copies import Copies, stock_document
 from shop.db import stock as rows
 from shop.db.pool import Tx
 from shop.db.stock import Level
@@ -20,6 +22,12 @@ from shop.problem import Malformed, NotFound, Unauthorized
 
 UNITS_DEFAULT = 1000
 UNITS_MAX = 10_000_000
+PRODUCT_ID_MAX = 64
+
+
+def copies(deps: Deps) -> Copies:
+    """The process's own, for ``deps.one``."""
+    return Copies(deps.redis)
 
 
 class Levels:
@@ -40,8 +48,24 @@ async def show(request: Request, deps: Deps) -> Reply:
     product_id = request.params["productId"]
     units = await deps.one(Levels).reads.submit(product_id)
     if units is None:
-        raise NotFound("unknown-product", f"There is no stock of product {product_id[:64]}.")
+        raise _no_stock(product_id)
     return _reply(product_id, units)
+
+
+async def snapshot(request: Request, deps: Deps) -> Reply:
+    """Units available as the stock's events last told it; from PostgreSQL where they told nothing, or Redis is away."""
+    product_id = request.params["productId"]
+    try:
+        told = await deps.one(copies).stock(product_id) if len(product_id) <= PRODUCT_ID_MAX else None
+    except RedisError:
+        told = None
+    if told is None:
+        async with deps.db.transaction() as tx:
+            level = await rows.level(tx, product_id)
+        if level is None:
+            raise _no_stock(product_id)
+        told = stock_document(product_id, level.available, level.version)
+    return Reply(200, told)
 
 
 async def init(request: Request, deps: Deps) -> Reply:
@@ -81,6 +105,10 @@ async def _check_product(tx: Tx, product_id: str) -> None:
         raise NotFound("unknown-product", f"There is no product {product_id[:64]}.")
 
 
+def _no_stock(product_id: str) -> NotFound:
+    return NotFound("unknown-product", f"There is no stock of product {product_id[:64]}.")
+
+
 def _units(request: Request) -> int:
     given = parse_qs(request.query, keep_blank_values=True).get("stock", [str(UNITS_DEFAULT)])[-1]
     if not given.isdecimal() or len(given) > len(str(UNITS_MAX)) or int(given) > UNITS_MAX:
@@ -96,6 +124,7 @@ stock = operation(
     "stock",
     routes=[
         get("/api/v1/sync/stock/{productId}", show),
+        get("/api/v1/inventory/{productId}", snapshot),
         post("/api/v1/sync/stock/init/{productId}", init),
         put("/api/v1/sync/stock/{productId}/reset", reset),
     ],

@@ -16,7 +16,7 @@ STOCK = """
            f.price_minor, f.starts_at, f.ends_at
     FROM stock s JOIN products p USING (product_id)
     LEFT JOIN flash_sales f ON f.product_id = s.product_id AND f.status <> 'ENDED'
-    WHERE s.product_id = ANY(%s) ORDER BY s.product_id COLLATE "C"
+    WHERE s.product_id = ANY(%s) AND p.deleted_at IS NULL ORDER BY s.product_id COLLATE "C"
 """
 # = ANY(ARRAY(…)) and LATERAL … OFFSET 0 leave the planner nothing but the primary keys. IN (SELECT …) became a hash
 # join in a plan made, and kept, while the tables were empty: it read all claims, keys and buyers for each batch.
