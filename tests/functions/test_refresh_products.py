@@ -14,9 +14,9 @@ from runtime import restore
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.product_cache import ProductCache, document_of
 from runtime.watch import metrics
-from shop.copies import ENDED_S, Copies
+from shop.copies import Copies
 from shop.db import products
-from shop.event import CloudEvent, padded
+from shop.event import CloudEvent
 from tests.client import Answered, Client, until
 
 UPDATED = "ecommerce.product.product.updated.v1"
@@ -114,6 +114,18 @@ async def test_a_read_that_began_before_an_update_is_not_taken_for_what_came_aft
     assert json.loads(held.document)["name"] == "Newer"
 
 
+async def test_a_deleted_product_is_gone_when_its_event_has_come(client: Client) -> None:
+    await show(client)
+    assert (await client.ask("DELETE", "/api/v1/products/2", if_match="*")).status == 204
+    assert (await show(client)).status == 200
+    event = [event for event in await client.log(UPDATED) if event.subject == "2"][-1]
+    assert await client.hear("refresh_products", event) == 204
+    assert (await show(client)).status == 410
+    before = await reads()
+    assert (await show(client)).status == 410
+    assert await reads() == before
+
+
 async def test_an_old_event_that_comes_again_makes_no_copy_stale(client: Client) -> None:
     first, second = await rename(client, "One"), await rename(client, "Two")
     for event in (second, first):
@@ -178,47 +190,6 @@ async def test_the_hit_ratio_is_measured(client: Client) -> None:
     hits, misses = (f'product_cache_lookups_total{{outcome="{outcome}"}}' for outcome in ("hit", "miss"))
     assert (after[hits] - before[hits], after[misses]) == (50, before[misses])
     assert after["product_cache_hit_ratio"] == pytest.approx(after[hits] / (after[hits] + after[misses]))
-
-
-async def test_a_sale_s_price_stands_beside_the_list_price_until_its_end(client: Client, copies: Copies) -> None:
-    (started,) = await client.log("ecommerce.pricing.flash_sale.started.v1")
-    assert "sale" not in (await show(client)).body
-    assert await client.hear("refresh_products", started) == 204
-    shown = await show(client, 1)
-    assert (shown.body["price"], shown.body["sale"]["price"]) == (129, 49.9)
-    left_ms = await client.deps.redis.pttl("flash_price:1")
-    assert 6 * 24 * 3600 * 1000 < left_ms < 7 * 24 * 3600 * 1000
-    assert (await client.ask("GET", "/api/v1/products/1", if_none_match=shown.headers["etag"])).status == 304
-    ended = structs.replace(
-        started,
-        id="ended",
-        type="ecommerce.pricing.flash_sale.ended.v1",
-        extensions={**started.extensions, "sequence": padded(started.sequence + 1)},
-    )
-    for event in (ended, started):  # the late one is refused
-        assert await client.hear("refresh_products", event) == 204
-    after = await client.ask("GET", "/api/v1/products/1", if_none_match=shown.headers["etag"])
-    assert (after.status, "sale" in after.body) == (200, False)
-    assert 0 < await client.deps.redis.pttl("flash_price:1") <= ENDED_S * 1000
-
-
-async def test_a_sale_that_is_over_when_its_event_comes_leaves_no_price(client: Client) -> None:
-    (started,) = await client.log("ecommerce.pricing.flash_sale.started.v1")
-    data = json.loads(started.data or b"") | {"productId": "3", "endsAt": "2020-01-01T00:00:00Z"}
-    assert await client.hear("refresh_products", structs.replace(started, data=json.dumps(data).encode())) == 204
-    assert await client.deps.redis.exists("flash_price:3") == 0
-    data["endsAt"] = "soon"
-    assert await client.hear("refresh_products", structs.replace(started, data=json.dumps(data).encode())) == 400
-
-
-async def test_the_stock_s_copy_keeps_the_newest_number(client: Client, copies: Copies) -> None:
-    for user in range(3):
-        await client.buy(user=user)
-    events = [e for e in await client.log("ecommerce.inventory.stock.adjusted.v1") if e.subject == "1"]
-    assert len(events) == 4
-    for event in [events[3], *events, events[0]]:
-        assert await client.hear("refresh_products", event) == 204
-        assert json.loads(await copies.stock("1") or b"") == {"productId": 1, "available": 997, "sequence": 4}
 
 
 async def _history(client: Client) -> list[CloudEvent]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from runtime import registry, restore
+from runtime.demo import GOODS
 from tests.client import Client
 
 SILENT = [].append
@@ -43,7 +44,7 @@ async def test_a_redis_without_data_gets_the_same_streams_and_the_same_gate(clie
     assert len(streams) >= 11
     await client.deps.redis.flushall()
     assert await restore.streams(client.deps, SILENT) > 0
-    assert await restore.gate(client.deps, SILENT) == 4
+    assert await restore.gate(client.deps, SILENT) == len(GOODS)
     assert await _streams(client) == streams
     (left,) = await client.deps.redis.hmget("{gate}:p:1", ["left"])
     assert int(left) == 990
