@@ -35,6 +35,7 @@ CONNECTIONS = 4
 COMMITS = 2  # while one waits for PostgreSQL, Python works on the other: a fifth more orders a second than with one
 CONFIRM_AFTER_S = 0.02
 AGAIN = frozenset({"STALE", "VOID", "SOLD_OUT", "LIMIT_REACHED"})
+GATES_WERE_RIGHT = frozenset({"PRICE_CHANGED", "UNKNOWN_PRODUCT"})  # another price, or deleted: the claim goes back
 
 
 def _start(row: StockRow | None) -> datetime | LookupError | None:
@@ -106,7 +107,7 @@ class Till:
                 return answer
             order = replace(intent.order, claim_id=claim_id)
             outcome = await self.commits.submit(replace(intent, order=order, epochs=answer.epochs))
-            if isinstance(outcome, Denied) and outcome.reason == "PRICE_CHANGED":  # the gates were right
+            if isinstance(outcome, Denied) and outcome.reason in GATES_WERE_RIGHT:
                 await self.gate.release((product, claim_id) for product, _ in lines)
                 return outcome
             if not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
@@ -171,7 +172,7 @@ class Till:
             return
         if isinstance(outcome, Denied) and outcome.reason == "SALE_NOT_OPEN":
             self.openings.forget(outcome.product_id)
-        if intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in (*AGAIN, "PRICE_CHANGED")):
+        if intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN | GATES_WERE_RIGHT):
             for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
                 self._soon(partial(self._rebuild, line.product_id, epoch))  # a refused claim is not given back
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from runtime.demo import GOODS
+from shop.gate import Gate
 from tests.client import Answered, Client
 from tests.functions.conftest import Strict
 
@@ -161,8 +162,14 @@ async def test_a_deleted_product_is_gone_but_its_orders_are_readable(client: Cli
     listed = (await client.ask("GET", "/api/v1/products?limit=100")).body["products"]
     assert 2 not in {product["productId"] for product in listed}
     assert (await client.ask("GET", f"/api/v1/orders/{sold.body['orderId']}")).body["items"][0]["productId"] == 2
+    before = await Gate(client.deps.redis, 1).look("2")
     for way in ("sync", "async"):
         assert (await client.buy(product=2, path=way)).status == 404
+    assert await client.row("SELECT available, epoch FROM stock WHERE product_id = '2'") == (499, 1)
+    after = await Gate(client.deps.redis, 1).look("2")
+    assert before
+    assert after
+    assert (after.left, after.epoch, after.leases) == (before.left, before.epoch, before.leases)
 
 
 async def test_an_order_that_waits_when_its_product_is_deleted_is_canceled(client: Client) -> None:
