@@ -1,8 +1,12 @@
 """One table of all routes: each request finds one operation, or a clear no."""
 
+from collections.abc import MutableMapping
+from typing import Any
+
 import pytest
 
 from runtime import registry
+from runtime.asgi import send_reply
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.router import Router
@@ -68,3 +72,14 @@ def test_a_placeholder_takes_one_segment_and_no_nothing() -> None:
     assert matched("/a/{x}/c", "/a/b/c") == {"x": "b"}
     assert matched("/a/{x}/c", "/a//c") is None
     assert matched("/a/{x}", "/a/b/c") is None
+
+
+@pytest.mark.parametrize(("status", "told"), [(200, [b"2"]), (204, []), (304, [])])
+async def test_an_answer_that_has_no_body_claims_no_length(status: int, told: list[bytes]) -> None:
+    sent: list[Any] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await send_reply(send, Reply(status, b"{}" if status == 200 else b"", headers=(("etag", '"1"'),)))
+    assert [value for name, value in sent[0]["headers"] if name == b"content-length"] == told
