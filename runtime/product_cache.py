@@ -36,8 +36,9 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A product as it is sent."""
+    """A product as it is sent; ``version`` is the product's."""
 
+    version: int
     body: bytes
     etag: str
     headers: tuple[tuple[str, str], ...]
@@ -78,14 +79,14 @@ class ProductCache:
             return held
         metrics.PRODUCT_CACHE.of("miss").add()
         if held is None or held.version < 0:
-            return await self._fill_once(product_id)
+            return await self._fill_once(product_id, held.demanded if held else 0)
         return await self._fill_or_stale(product_id, held)
 
     async def _fill_or_stale(self, product_id: str, held: Copy) -> Shown:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(PATIENCE_S if loop.time() > self._away_until else 0):
-                return await self._fill_once(product_id)
+                return await self._fill_once(product_id, held.demanded)
         except (Unavailable, TimeoutError):
             self._away_until = loop.time() + AWAY_S
             metrics.PRODUCT_CACHE.of("stale").add()
@@ -114,13 +115,20 @@ class ProductCache:
                     found[product_id] = gone
         return [found[product_id] for product_id in product_ids]
 
-    async def _fill_once(self, product_id: str) -> Shown:
+    async def _fill_once(self, product_id: str, demanded: int = 0) -> Shown:
+        """A read that is under way may have begun before the version that is ``demanded``: then the next one is."""
+        found = await asyncio.shield(self._fill_task(product_id))
+        if found.version < demanded:
+            found = await asyncio.shield(self._fill_task(product_id))
+        return found
+
+    def _fill_task(self, product_id: str) -> asyncio.Task[Shown]:
         task = self._filling.get(product_id)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._fill(product_id))
             self._filling[product_id] = task
             task.add_done_callback(partial(self._filled, product_id))
-        return await asyncio.shield(task)
+        return task
 
     def _filled(self, product_id: str, task: asyncio.Task[Shown]) -> None:
         self._filling.pop(product_id, None)
@@ -202,9 +210,9 @@ def shown(product_id: str, held: Copy, stale_at: datetime | None) -> Shown:
         body, etag = held.document, etag_of(held.version)
     headers = (("etag", etag), ("cache-control", "no-cache"))
     if stale_at is None:
-        return Shown(body, etag, headers)
+        return Shown(held.version, body, etag, headers)
     age_s = max(int(stale_at.timestamp() - held.read_at), 0)
-    return Shown(body, etag, (*headers, ("age", str(age_s)), ("warning", '110 - "Response is Stale"')))
+    return Shown(held.version, body, etag, (*headers, ("age", str(age_s)), ("warning", '110 - "Response is Stale"')))
 
 
 def _unknown(product_id: str) -> NotFound:

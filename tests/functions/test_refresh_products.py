@@ -114,6 +114,33 @@ async def test_a_read_that_began_before_an_update_is_not_taken_for_what_came_aft
     assert json.loads(held.document)["name"] == "Newer"
 
 
+async def test_who_asks_after_an_event_is_not_given_a_read_that_began_before_it(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, was_read, may_end = client.deps.one(ProductCache), asyncio.Event(), asyncio.Event()
+    put = cache._copies.put
+
+    async def slow(*given: Any) -> bool:
+        was_read.set()
+        await may_end.wait()
+        return await put(*given)
+
+    monkeypatch.setattr(cache._copies, "put", slow)
+    early = asyncio.create_task(show(client))
+    await was_read.wait()
+    assert await client.hear("refresh_products", await rename(client, "Newer")) == 204
+    late = asyncio.create_task(show(client))
+    await until(lambda: _has_looked(cache, 2))
+    may_end.set()
+    assert [(await asked).body["name"] for asked in (early, late)] == ["Gooseneck kettle", "Newer"]
+
+
+async def _has_looked(cache: ProductCache, times: int) -> bool:
+    """So many wait for the one read that is under way."""
+    (task,) = cache._filling.values()
+    return len(task._callbacks or ()) > times  # type: ignore[attr-defined]
+
+
 async def test_a_deleted_product_is_gone_when_its_event_has_come(client: Client) -> None:
     await show(client)
     assert (await client.ask("DELETE", "/api/v1/products/2", if_match="*")).status == 204
