@@ -8,6 +8,7 @@ events in the log); nothing is grouped and nothing is remembered. It is what ``b
 import msgspec
 from psycopg.errors import UniqueViolation
 
+from runtime.access import CUSTOMER
 from runtime.bodies import PurchaseBody, decoded
 from runtime.deps import Deps
 from runtime.http import Reply, Request
@@ -114,4 +115,6 @@ async def _sell(tx: Tx, order: Order, line: Line, epoch: int, key: Key, document
     tx.emit(adjusted, key=line.product_id, sequence=version)
 
 
-naive = operation("naive", routes=[post("/api/v1/sync/purchase", purchase)], connections=CONNECTIONS, concurrency=8192)
+naive = operation(
+    "naive", routes=[post("/api/v1/sync/purchase", purchase, allow=CUSTOMER)], connections=CONNECTIONS, concurrency=8192
+)

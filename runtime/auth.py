@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from runtime.access import CUSTOMER_ROLE, DEMO, Allow, Caller
 from runtime.deps import Deps
 from runtime.http import Request
 from shop.problem import Forbidden, Unauthorized
@@ -9,29 +10,74 @@ from shop.problem import Forbidden, Unauthorized
 if TYPE_CHECKING:
     from runtime.tokens import Verifier
 
+NOT_SIGNED_IN = "Send your token: Authorization: Bearer <token>."
 COOKIE = "pulsecart_session"
+SESSION_ROLES = frozenset({CUSTOMER_ROLE})  # whatever else its owner may do: a cookie goes along unasked
 
 
-async def buyer_of(request: Request, deps: Deps) -> str | None:
+async def admit(request: Request, allow: Allow, deps: Deps) -> None:
     """
-    The buyer who asks, from ``Authorization: Bearer …`` or the session's cookie; None where neither came.
+    Find out who asks, where ``allow`` needs to know, and leave it in ``request.caller``.
+
+    Raises:
+        Unauthorized: nobody known asks, or what they show is not valid.
+        Forbidden: they are known, and none of their roles may do this.
+        Unavailable: the issuer's keys cannot be fetched.
+    """
+    if allow.roles is None:
+        return
+    caller = request.caller = await caller_of(request, deps, by_session=allow.by_session)
+    if caller is None:
+        if allow.unsigned and deps.settings.accept_unsigned_buyers:
+            return
+        if allow.roles:
+            raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
+    elif caller.roles & allow.roles or (allow is DEMO and deps.settings.accept_unsigned_buyers):
+        return
+    if not allow.roles:
+        raise Forbidden("demo-only", "This is there in the demo only (ACCEPT_UNSIGNED_BUYERS).")
+    needed = " or ".join(sorted(allow.roles))
+    raise Forbidden("role-missing", f"This needs the role {needed}; what you are signed in with has not got it.")
+
+
+async def caller_of(request: Request, deps: Deps, *, by_session: bool = True) -> Caller | None:
+    """
+    Who asks, from ``Authorization: Bearer …`` or the session's cookie; None where neither came.
 
     Raises:
         Unauthorized: one came and is not valid.
         Unavailable: the issuer's keys cannot be fetched.
     """
+    if request.caller is not None:
+        return request.caller
     authorization = request.headers.get("authorization")
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("bad-authorization", "Send your token as Authorization: Bearer <token>.")
-        return await deps.one(verifier).subject(token.strip(), deps.clock.now())
-    session = session_in(request.headers.get("cookie", ""))
+        return await deps.one(verifier).caller(token.strip(), deps.clock.now())
+    session = session_in(request.headers.get("cookie", "")) if by_session else None
     if session is None:
         return None
     from runtime.tokens import read_session
 
-    return read_session(session, deps.settings, deps.clock.now())
+    return Caller(read_session(session, deps.settings, deps.clock.now()), SESSION_ROLES)
+
+
+async def buyer_of(request: Request, deps: Deps) -> str | None:
+    """
+    The customer who asks; None for nobody known.
+
+    Raises:
+        Unauthorized, Unavailable: as ``caller_of``.
+        Forbidden: whoever asks is no customer.
+    """
+    caller = await caller_of(request, deps)
+    if caller is None:
+        return None
+    if CUSTOMER_ROLE not in caller.roles:
+        raise Forbidden("role-missing", "This is for customers; what you are signed in with has not got that role.")
+    return caller.subject
 
 
 async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) -> str:
@@ -46,7 +92,7 @@ async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) 
     if deps.settings.accept_unsigned_buyers and body_user_id:
         return body_user_id
     if buyer is None:
-        raise Unauthorized("not-signed-in", "Send your token: Authorization: Bearer <token>.")
+        raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
     if body_user_id and body_user_id != buyer:
         raise Forbidden("not-yours", "The body's userId is not the one you are signed in as.")
     return buyer

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
+from runtime.access import Caller
+
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
@@ -15,6 +17,7 @@ class Request:
         query: raw, without the question mark.
         headers: names in lower case.
         params: the path's placeholders, e.g. ``{"id": "…"}``.
+        caller: who asks, where the route wants to know; None for nobody known.
     """
 
     method: str
@@ -23,6 +26,7 @@ class Request:
     body: bytes = b""
     query: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
 
 
 @dataclass(slots=True)

@@ -73,6 +73,6 @@ async def serve(entry: Entry, params: dict[str, str], deps: Deps, scope: Scope, 
         return
     else:
         request.params = params
-        reply = await entry.operation.respond(entry.route.handler, request, deps)
+        reply = await entry.operation.respond(entry.route, request, deps)
     await send_reply(send, reply)
     entry.counted.add(reply.status, (time.perf_counter() - began) * 1000)

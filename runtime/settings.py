@@ -28,6 +28,7 @@ class Settings:
     jwt_algorithms: str = "RS256,ES256"
     jwt_audience: str = "pulsecart"
     jwt_issuer: str = ""
+    jwt_roles_claim: str = "roles"
     pay_within_s: float = 30.0
     lease_s: float = 5.0
     lock_wait_s: float = 2.0

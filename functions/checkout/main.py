@@ -5,6 +5,7 @@ import time
 
 import msgspec
 
+from runtime.access import CUSTOMER
 from runtime.auth import require_buyer
 from runtime.batch import Batcher
 from runtime.bodies import OrderBody, PurchaseBody, decoded
@@ -166,9 +167,9 @@ def _order(request: Request, deps: Deps, buyer: str, path: Path, lines: tuple[Li
 checkout = operation(
     "checkout",
     routes=[
-        post("/api/v1/sync/purchase", purchase_now),
-        post("/api/v1/async/purchase", purchase_later),
-        post("/api/v1/orders", create_order),
+        post("/api/v1/sync/purchase", purchase_now, allow=CUSTOMER),
+        post("/api/v1/async/purchase", purchase_later, allow=CUSTOMER),
+        post("/api/v1/orders", create_order, allow=CUSTOMER),
     ],
     emits=[OrderConfirmed, OrderCreated, StockAdjusted],
     concurrency=8192,

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
 from runtime.auth import buyer_of
 from runtime.deps import Deps
 from runtime.edge.live import live_app
@@ -74,14 +75,14 @@ def _claimed(body: bytes) -> str:
 edge = operation(
     "edge",
     routes=[
-        get("/", page),
-        get("/static/{file}", static),
-        get("/sse/flash-sales", stream),
-        get("/sse/stock/{productId}", stream),
-        get("/sse/orders/{id}", stream),
-        get("/api/v1/sales", sales),
-        post("/api/v1/session", session),
-        post("/api/v1/stream-tickets", stream_ticket),
+        get("/", page, allow=ANYBODY),
+        get("/static/{file}", static, allow=ANYBODY),
+        get("/sse/flash-sales", stream, allow=ANYBODY),
+        get("/sse/stock/{productId}", stream, allow=ANYBODY),
+        get("/sse/orders/{id}", stream, allow=OWNER_ALONE),
+        get("/api/v1/sales", sales, allow=ANYBODY),
+        post("/api/v1/session", session, allow=SIGNING_IN),
+        post("/api/v1/stream-tickets", stream_ticket, allow=CUSTOMER),
     ],
     concurrency=2048,
 )

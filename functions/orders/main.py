@@ -2,21 +2,22 @@
 
 import msgspec
 
-from runtime.auth import buyer_of
+from runtime.access import ANYBODY, OWNER, OWNER_OR_PARTNER
 from runtime.deps import Deps
 from runtime.health import up
 from runtime.http import Reply, Request
+from runtime.policy import check
 from runtime.serve import get, operation
 from shop.db import customers
 from shop.db.orders import find
 from shop.db.queue import queue
 from shop.event import is_id
 from shop.order import Order, order_document
-from shop.problem import Forbidden, NotFound, Unauthorized
+from shop.problem import NotFound
 
 
 async def show(request: Request, deps: Deps) -> Reply:
-    """An order with its lines, to its owner."""
+    """An order with its lines, to its owner, a partner or an admin."""
     order = await _own(request, deps, request.params["id"])
     return Reply(200, msgspec.json.encode(order_document(order)))
 
@@ -33,7 +34,7 @@ async def track(request: Request, deps: Deps) -> Reply:
 async def of_customer(request: Request, deps: Deps) -> Reply:
     """A customer's orders, newest first, from the projection."""
     customer_id = request.params["id"]
-    await _allow(request, deps, customer_id)
+    check(request, deps, "order", "list", owner=customer_id)
     async with deps.db.transaction() as tx:
         found = await customers.orders_of(tx, customer_id)
     return Reply(200, msgspec.json.encode({"customerId": customer_id, "orders": found}))
@@ -64,28 +65,18 @@ async def _own(request: Request, deps: Deps, order_id: str) -> Order:
         order = await find(tx, order_id) if is_id(order_id) else None
     if order is None:
         raise NotFound("unknown-order", f"There is no order {order_id[:64]}.")
-    await _allow(request, deps, order.buyer_id)
+    check(request, deps, "order", "read", owner=order.buyer_id, status=order.status)
     return order
-
-
-async def _allow(request: Request, deps: Deps, owner: str) -> None:
-    if deps.settings.accept_unsigned_buyers:
-        return
-    buyer = await buyer_of(request, deps)
-    if buyer is None:
-        raise Unauthorized("not-signed-in", "Send your token: Authorization: Bearer …")
-    if buyer != owner:
-        raise Forbidden("not-yours", "This belongs to another buyer.")
 
 
 orders = operation(
     "orders",
     routes=[
-        get("/api/v1/orders/{id}", show),
-        get("/api/v1/async/purchase/{trackingId}", track),
-        get("/api/v1/customers/{id}/orders", of_customer),
-        get("/api/v1/async/queue/status", queue_status),
-        get("/api/v1/sync/health", healthy),
-        get("/api/v1/async/health", healthy),
+        get("/api/v1/orders/{id}", show, allow=OWNER_OR_PARTNER),
+        get("/api/v1/async/purchase/{trackingId}", track, allow=OWNER),
+        get("/api/v1/customers/{id}/orders", of_customer, allow=OWNER),
+        get("/api/v1/async/queue/status", queue_status, allow=ANYBODY),
+        get("/api/v1/sync/health", healthy, allow=ANYBODY),
+        get("/api/v1/async/health", healthy, allow=ANYBODY),
     ],
 )

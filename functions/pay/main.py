@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from runtime.access import DEMO
 from runtime.batch import Batcher
 from runtime.bodies import decoded
 from runtime.deps import Deps
@@ -19,7 +20,7 @@ from shop.db.payments import Payment
 from shop.event import is_id
 from shop.gateway import Ask, Charge, GatewayTimeout, Mode, SimulatedGateway
 from shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested, StockAdjusted
-from shop.problem import Forbidden, Malformed
+from shop.problem import Malformed
 
 CONNECTIONS = 3
 GATEWAY_S = 10.0  # then its answer counts as lost
@@ -79,7 +80,6 @@ class BehaviourBody(Struct, frozen=True):
 
 async def behave(request: Request, deps: Deps) -> Reply:
     """Tell the simulated gateway how to behave; in the demo only."""
-    _check_demo(deps)
     body = decoded(request.body, BehaviourBody)
     await SimulatedGateway(deps.db).behave(body.mode, body.share)
     return Reply(body=msgspec.json.encode(body))
@@ -87,19 +87,16 @@ async def behave(request: Request, deps: Deps) -> Reply:
 
 async def behaviour(request: Request, deps: Deps) -> Reply:
     """How it was told to behave."""
-    _check_demo(deps)
     mode, share = await SimulatedGateway(deps.db).behaviour()
     return Reply(body=msgspec.json.encode({"mode": mode, "share": share}))
 
 
-def _check_demo(deps: Deps) -> None:
-    if not deps.settings.accept_unsigned_buyers:
-        raise Forbidden("demo-only", "The simulated gateway takes orders in the demo only (ACCEPT_UNSIGNED_BUYERS).")
-
-
 pay = operation(
     "pay",
-    routes=[put("/api/v1/payments/simulator", behave), get("/api/v1/payments/simulator", behaviour)],
+    routes=[
+        put("/api/v1/payments/simulator", behave, allow=DEMO),
+        get("/api/v1/payments/simulator", behaviour, allow=DEMO),
+    ],
     events=[on(OrderConfirmed, charge)],
     emits=[OrderCanceled, OrderPaid, PaymentFailed, RefundRequested, StockAdjusted],
 )

@@ -59,13 +59,24 @@ async def test_an_order_that_is_not_there_is_404_whatever_its_id_looks_like(clie
 
 
 async def test_only_its_owner_may_cancel(client: Client, strict: Strict) -> None:
-    order_id = (await client.buy(user=7)).body["orderId"]
+    order_id = (await client.buy(user=7, path="async")).body["orderId"]
     path = f"/api/v1/orders/{order_id}/cancel"
     assert (await strict.ask("POST", path)).status == 401
     assert (await strict.ask("POST", path, authorization="Bearer nonsense")).status == 401
     assert (await strict.ask("POST", path, **strict.as_buyer("8"))).status == 403
-    assert await client.row("SELECT status FROM orders") == ("CONFIRMED",)
+    assert await client.row("SELECT status FROM orders") == ("PENDING",)
     assert (await strict.ask("POST", path, **strict.as_buyer("7"))).status == 200
+    assert (await strict.ask("POST", path, **strict.as_buyer("7"))).body["status"] == "CANCELED"
+
+
+async def test_a_buyer_cancels_while_it_is_pending_and_an_admin_later_too(client: Client, strict: Strict) -> None:
+    order_id = (await client.buy(user=7)).body["orderId"]
+    path = f"/api/v1/orders/{order_id}/cancel"
+    late = await strict.ask("POST", path, **strict.as_buyer("7"))
+    assert (late.status, late.body["type"].rsplit("/")[-1]) == (403, "not-pending")
+    assert await client.row("SELECT status FROM orders") == ("CONFIRMED",)
+    assert (await strict.ask("POST", path, **strict.signed("an-admin", "admin"))).body["status"] == "CANCELED"
+    assert await client.row("SELECT available FROM stock WHERE product_id = '1'") == (1000,)
 
 
 async def test_in_the_demo_too_a_signed_in_buyer_cancels_only_their_own(client: Client, strict: Strict) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from runtime import registry
+from runtime.access import ANYBODY
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.router import Router
@@ -15,8 +16,18 @@ async def nothing(request: Request, deps: Deps) -> Reply:
 
 ROUTES = Router(
     [
-        Operation("shelf", [get("/shelf/{id}", nothing), post("/shelf/{id}/books/{book}", nothing)]),
-        Operation("desk", [get("/desk", nothing), post("/desk", nothing), get("/shelf/first", nothing)]),
+        Operation(
+            "shelf",
+            [get("/shelf/{id}", nothing, allow=ANYBODY), post("/shelf/{id}/books/{book}", nothing, allow=ANYBODY)],
+        ),
+        Operation(
+            "desk",
+            [
+                get("/desk", nothing, allow=ANYBODY),
+                post("/desk", nothing, allow=ANYBODY),
+                get("/shelf/first", nothing, allow=ANYBODY),
+            ],
+        ),
     ]
 )
 
@@ -55,7 +66,10 @@ def test_a_path_of_another_method_says_which() -> None:
 
 def test_two_operations_with_one_route_stop_the_start() -> None:
     for path in ("/desk", "/shelf/{id}"):
-        twice = [Operation("one", [get(path, nothing)]), Operation("other", [get(path, nothing)])]
+        twice = [
+            Operation("one", [get(path, nothing, allow=ANYBODY)]),
+            Operation("other", [get(path, nothing, allow=ANYBODY)]),
+        ]
         with pytest.raises(ValueError, match=f"GET {path.replace('{', '.')[:6]}"):
             Router(twice)
 

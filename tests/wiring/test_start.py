@@ -24,6 +24,7 @@ NOT_AT_START = {
     "jwt",
     "opentelemetry",
     "prometheus_client",
+    "regopy",
     "requests",
     "urllib3",
     "websockets",
