@@ -23,12 +23,14 @@ class Allow:
         owners: of ``roles``, those who may only where the thing is their own; the handler finds out (shop/policies).
         unsigned: in the demo (ACCEPT_UNSIGNED_BUYERS) also whoever shows neither token nor session.
         by_session: a session's cookie counts; not where sessions are made, for the old one may be over.
+        by_ticket: a ticket may stand for both; the handler spends it.
     """
 
     roles: frozenset[str] | None
     owners: frozenset[str] = frozenset()
     unsigned: bool = True
     by_session: bool = True
+    by_ticket: bool = False
 
 
 _OWNERS = frozenset({CUSTOMER_ROLE})
@@ -37,7 +39,7 @@ ANYBODY: Final = Allow(None)
 CUSTOMER: Final = Allow(_OWNERS)
 SIGNING_IN: Final = Allow(_OWNERS, by_session=False)
 OWNER: Final = Allow(frozenset({CUSTOMER_ROLE, "admin"}), _OWNERS)
-OWNER_ALONE: Final = Allow(_OWNERS, _OWNERS)
+OWNER_ALONE: Final = Allow(_OWNERS, _OWNERS, by_ticket=True)
 OWNER_OR_PARTNER: Final = Allow(ROLES, _OWNERS)
 PARTNER: Final = Allow(frozenset({"partner", "admin"}), unsigned=False)
 ADMIN: Final = Allow(frozenset({"admin"}), unsigned=False)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from runtime.access import CUSTOMER_ROLE, DEMO, Allow, Caller
 from runtime.deps import Deps
 from runtime.http import Request
+from runtime.limits import Limits
 from shop.problem import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
@@ -22,17 +23,24 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
     Raises:
         Unauthorized: nobody known asks, or what they show is not valid.
         Forbidden: they are known, and none of their roles may do this.
+        TooMany: they asked too often.
         Unavailable: the issuer's keys cannot be fetched.
     """
     if allow.roles is None:
         return
-    caller = request.caller = await caller_of(request, deps, by_session=allow.by_session)
+    headers = request.headers
+    if "authorization" in headers or "cookie" in headers:
+        request.caller = await _shown(request, deps, by_session=allow.by_session)
+    caller = request.caller
     if caller is None:
         if allow.unsigned and deps.settings.accept_unsigned_buyers:
+            return
+        if allow.by_ticket and "ticket=" in request.query:
             return
         if allow.roles:
             raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
     elif caller.roles & allow.roles or (allow is DEMO and deps.settings.accept_unsigned_buyers):
+        deps.one(Limits).count(request, caller.subject, deps.clock.now().timestamp())
         return
     if not allow.roles:
         raise Forbidden("demo-only", "This is there in the demo only (ACCEPT_UNSIGNED_BUYERS).")
@@ -40,7 +48,7 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
     raise Forbidden("role-missing", f"This needs the role {needed}; what you are signed in with has not got it.")
 
 
-async def caller_of(request: Request, deps: Deps, *, by_session: bool = True) -> Caller | None:
+async def caller_of(request: Request, deps: Deps) -> Caller | None:
     """
     Who asks, from ``Authorization: Bearer …`` or the session's cookie; None where neither came.
 
@@ -48,8 +56,10 @@ async def caller_of(request: Request, deps: Deps, *, by_session: bool = True) ->
         Unauthorized: one came and is not valid.
         Unavailable: the issuer's keys cannot be fetched.
     """
-    if request.caller is not None:
-        return request.caller
+    return request.caller if request.route else await _shown(request, deps, by_session=True)
+
+
+async def _shown(request: Request, deps: Deps, *, by_session: bool) -> Caller | None:
     authorization = request.headers.get("authorization")
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
@@ -87,9 +97,13 @@ async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) 
     Raises:
         Unauthorized: nobody known asks, or the token is bad (in the demo too).
         Forbidden: the body names somebody else.
+        TooMany: the one whom the demo believes asked too often.
     """
-    buyer = await buyer_of(request, deps)
+    nobody = request.route and request.caller is None
+    buyer = None if nobody else await buyer_of(request, deps)
     if deps.settings.accept_unsigned_buyers and body_user_id:
+        if buyer is None:
+            deps.one(Limits).count(request, body_user_id, deps.clock.now().timestamp())
         return body_user_id
     if buyer is None:
         raise Unauthorized("not-signed-in", NOT_SIGNED_IN)

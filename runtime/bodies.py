@@ -1,5 +1,6 @@
 """Request bodies, decoded and checked once: what is wrong with one is said with the place and the reason."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -12,6 +13,8 @@ Id = (
 )
 Quantity = Annotated[int, Meta(ge=1, le=1000)]
 LINES_MAX = 20
+DEPTH_MAX = 16
+VALUES_MAX = 4096
 
 
 class PurchaseBody(Struct, frozen=True):
@@ -39,8 +42,9 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 def decoded(body: bytes, kind: type[Body]) -> Body:
     """
     Raises:
-        Malformed: not JSON, or not of this shape.
+        Malformed: not JSON, too deep, of too many values, or not of this shape.
     """
+    check_extent(body)
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
@@ -51,3 +55,39 @@ def decoded(body: bytes, kind: type[Body]) -> Body:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("body-not-json", f"The body is not JSON: {error}.") from None
     return result
+
+
+def check_extent(body: bytes) -> None:
+    """
+    Refuse what is nested deeper than DEPTH_MAX or has more than VALUES_MAX values, whether anybody wants them or not.
+    Brackets and commas are counted first: almost no body has so many, those in its strings included.
+
+    Raises:
+        Malformed: it is one of those.
+    """
+    if body.count(b"[") + body.count(b"{") <= DEPTH_MAX and body.count(b",") + body.count(b":") < VALUES_MAX:
+        return
+    try:
+        level: list[Any] = [msgspec.json.decode(body)]
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return  # whoever decodes it says what is wrong
+    depth = values = 0
+    while level := [part for value in level for part in _parts(value)]:
+        depth += 1
+        values += len(level)
+        if depth > DEPTH_MAX:
+            raise _too_deep()
+        if values > VALUES_MAX:
+            raise Malformed("body-too-long", f"The body has more than {VALUES_MAX} values.")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _too_deep() -> Malformed:
+    return Malformed("body-too-deep", f"The body is nested deeper than {DEPTH_MAX} levels.")

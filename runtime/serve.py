@@ -24,7 +24,7 @@ from runtime.watch.stall import running
 from runtime.watch.tracing import span
 from shop.event import CloudEvent
 from shop.messages import Message
-from shop.problem import Malformed, NotFound, Problem, Unauthorized, Unavailable
+from shop.problem import Malformed, NotFound, Problem, TooMany, Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
 Data = TypeVar("Data")
@@ -153,17 +153,18 @@ class Operation:
                     if self.deadline_s is None:
                         reply = await self._admitted(route, request, deps)
                     else:
-                        async with asyncio.timeout(self.deadline_s):
+                        async with asyncio.timeout(request.within(self.deadline_s)):
                             reply = await self._admitted(route, request, deps)
             except Exception as error:
                 reply = reply_of(error)
             finally:
                 self._running -= 1
-        reply.headers = (*reply.headers, ("correlation-id", correlation_id))
+        reply.headers = (*reply.headers, *request.told, ("correlation-id", correlation_id))
         return reply
 
     async def _admitted(self, route: Route, request: Request, deps: Deps) -> Reply:
         if route.allow is not ANYBODY:
+            request.route = id(route)
             await admit(request, route.allow, deps)
         return await route.handler(request, self._own(deps))
 
@@ -288,7 +289,7 @@ def reply_of(error: Exception) -> Reply:
         log.error("unexpected error", exc_info=error)
         error = Problem("internal-error", "Something went wrong here; the request can be repeated.")
     headers: tuple[tuple[str, str], ...] = ()
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooMany):
         headers = (("retry-after", str(error.retry_after_s)),)
     elif isinstance(error, Unauthorized):
         headers = (("www-authenticate", _challenge(error)),)
@@ -316,7 +317,7 @@ def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
         return event.data or b""
     try:
         return msgspec.json.decode(event.data or b"", type=message)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed("contract-broken", f"The data is no {message.TYPE}: {error}.") from error
 
 

@@ -40,6 +40,8 @@ class Settings:
     otel_exporter_otlp_endpoint: str = ""
     log_level: str = "INFO"
     max_body_bytes: int = 65536
+    rate_limit: int = 1200
+    rate_limit_window_s: float = 60.0
     stream_life_s: float = 280.0
     stream_heartbeat_s: float = 15.0
     public_url: str = field(default="http://127.0.0.1:8080")

@@ -58,10 +58,14 @@ class Till:
         self.gate = Gate(deps.redis, settings.lease_s)
         self.sold_out = SoldOut(settings.redis_url)
         self.claims: Batcher[Wish, Answer] = Batcher(
-            self._claim, size_max=settings.batch_max, queue_max=settings.queue_max
+            self._claim, size_max=settings.batch_max, queue_max=settings.queue_max, drop_abandoned=True
         )
         self.commits: Batcher[Intent, Outcome] = Batcher(
-            self._commit, size_max=settings.batch_max, queue_max=settings.queue_max, parallel=COMMITS
+            self._commit,
+            size_max=settings.batch_max,
+            queue_max=settings.queue_max,
+            parallel=COMMITS,
+            drop_abandoned=True,
         )
         self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
         self._starts: Batcher[str, datetime | None] = Batcher(self._read_starts)

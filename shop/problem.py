@@ -79,3 +79,14 @@ class Unavailable(Problem):
     def __init__(self, type: str, detail: str, retry_after_s: int = 1, **extra: Any) -> None:
         super().__init__(type, detail, **extra)
         self.retry_after_s = retry_after_s
+
+
+class TooMany(Problem):
+    """One caller asked too often. ``retry_after_s`` goes into Retry-After."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, type: str, detail: str, retry_after_s: int, **extra: Any) -> None:
+        super().__init__(type, detail, **extra)
+        self.retry_after_s = retry_after_s

@@ -43,7 +43,7 @@ async def purchase_now(request: Request, deps: Deps) -> Reply:
     with span("checkout.purchase", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, "sync", (Line(product, body.quantity),), trace.traceparent)
         with bind(orderId=order.order_id, userId=buyer):
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(request.within(DEADLINE_S)):
                 outcome = await till.ring_up(Intent(order=order, key=key), key.scope.hex() if key else "")
     if isinstance(outcome, Held):
         metrics.order_created("sync", began)
@@ -109,6 +109,7 @@ class Intake:
             size_max=deps.settings.batch_max,
             queue_max=deps.settings.queue_max,
             parallel=2,
+            drop_abandoned=True,
         )
 
 
@@ -120,7 +121,7 @@ async def _take_down(
     with span(f"checkout.{path}", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, path, lines, trace.traceparent)
         with bind(orderId=order.order_id, userId=buyer):
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(request.within(DEADLINE_S)):
                 outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to))
     match outcome:
         case Held(written):

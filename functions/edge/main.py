@@ -6,6 +6,7 @@ import msgspec
 
 from runtime.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
 from runtime.auth import buyer_of
+from runtime.bodies import decoded
 from runtime.deps import Deps
 from runtime.edge.live import live_app
 from runtime.edge.pages import page, static
@@ -64,9 +65,9 @@ async def sales(request: Request, deps: Deps) -> Reply:
 
 def _claimed(body: bytes) -> str:
     try:
-        buyer_id = str(msgspec.json.decode(body, type=Claimed).userId)
-    except msgspec.DecodeError as error:
-        raise Malformed("no-buyer", f'Say who you are: {{"userId": 12345}} ({error}).') from None
+        buyer_id = str(decoded(body, Claimed).userId)
+    except Malformed as error:
+        raise Malformed("no-buyer", f'Say who you are: {{"userId": 12345}}. {error.detail}') from None
     if not 0 < len(buyer_id) <= BUYER_ID_MAX:
         raise Malformed("no-buyer", f"A userId has 1 to {BUYER_ID_MAX} characters.")
     return buyer_id

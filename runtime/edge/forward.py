@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.asgi import Receive, Scope, Send, send_reply
 from runtime.edge.routes import load
-from runtime.http import Reply
+from runtime.http import TIMEOUT, Reply, seconds_of
 from runtime.neighbours import Neighbours
 from runtime.serve import reply_of
 from runtime.watch.tracing import span
-from shop.problem import NotFound, Problem, Unavailable
+from shop.problem import Malformed, NotFound, Problem, Unavailable
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ANSWER_S = 60.0  # a cold start, and then the operation's own deadline
 PAUSE_S = 0.25
+LEAST_S = 0.001
 NOT_PASSED_ON = frozenset({"connection", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 NO_ANSWER = frozenset({502, 503, 504})
@@ -52,7 +53,11 @@ class Forward:
             if scope["query_string"]:
                 url += "?" + scope["query_string"].decode("latin-1")
             try:
-                response = await self._answered(method, url, headers, await _body(receive))
+                patience_s = min(ANSWER_S, seconds_of(headers[TIMEOUT])) if TIMEOUT in headers else ANSWER_S
+                response = await self._answered(method, url, headers, await _body(receive), patience_s)
+            except Malformed as error:
+                await send_reply(send, reply_of(error))
+                return
             except (TimeoutError, OSError) as error:
                 log.warning("%s %s had no answer: %r", method, url, error)
                 await send_reply(send, reply_of(_unanswered(method, headers)))
@@ -62,7 +67,7 @@ class Forward:
                 await _pass_back(response, send)
 
     async def _answered(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes]
+        self, method: str, url: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes], patience_s: float
     ) -> "ClientResponse":
         """
         The operation's answer. What is on the way to it (a gateway, an activator) may answer in its place while a pod
@@ -77,8 +82,11 @@ class Forward:
         session = await self._neighbours.session()
         repeatable = isinstance(body, bytes) and (method in REPEATABLE or "idempotency-key" in headers)
         target = URL(url, encoded=True)
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(patience_s) as limit:
             while True:
+                if TIMEOUT in headers:  # what is left of it
+                    left_s = (limit.when() or 0.0) - asyncio.get_running_loop().time()
+                    headers[TIMEOUT] = f"{max(left_s, LEAST_S):.3f}"
                 try:
                     response = await session.request(method, target, headers=headers, data=body, allow_redirects=False)
                 except ClientConnectorError as error:  # nobody has seen the request

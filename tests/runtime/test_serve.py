@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
+from msgspec import structs
 from redis.exceptions import ConnectionError as RedisAway
 
 from runtime import cloudevents
@@ -170,6 +171,11 @@ async def test_data_that_breaks_the_contract_is_400_and_reaches_nobody(deps: Dep
     broken = CloudEvent(id="e", source="/test", type=FlashSaleEnded.TYPE, data=data)
     assert (await ears.operation.hear(broken, deps)).status == 400
     assert ears.events == []
+
+
+async def test_data_nested_too_deep_is_a_dead_letter_and_not_tried_again(deps: Deps) -> None:
+    deep = b'{"saleId":"s1","productId":"1","more":' + b"[" * 30_000 + b"]" * 30_000 + b"}"
+    assert (await Heard().operation.hear(structs.replace(ENDED, data=deep), deps)).status == 400
 
 
 async def test_a_failed_delivery_answers_in_no_more_bytes_than_knative_bears(deps: Deps) -> None:
