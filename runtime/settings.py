@@ -45,6 +45,7 @@ class Settings:
     stream_life_s: float = 280.0
     stream_heartbeat_s: float = 15.0
     public_url: str = field(default="http://127.0.0.1:8080")
+    cors_origins: str = ""
 
 
 def read(environ: Mapping[str, str]) -> Settings:
