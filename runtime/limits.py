@@ -6,7 +6,7 @@ from runtime.deps import Deps
 from runtime.http import Request
 from shop.problem import TooMany
 
-CALLERS_MAX = 50_000  # remembered per route; then the one who came first is counted anew
+CALLERS_MAX = 50_000  # remembered per route, some 8 MB; then all are counted anew
 
 
 class Limits:
@@ -39,7 +39,7 @@ class Limits:
             counts = self._counts[request.route] = {}
         count = counts.get(who, 0) + 1
         if count == 1 and len(counts) >= CALLERS_MAX:
-            del counts[next(iter(counts))]
+            counts.clear()
         counts[who] = count
         left, wait_s = max(0, self._quota - count), math.ceil(self._until_s - now_s)
         request.told = (self._policy, ("ratelimit", f'"caller";r={left};t={wait_s}'))
