@@ -18,14 +18,19 @@ MEDIA_TYPES = {
 SAFE = (
     ("content-security-policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
      "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
 )  # fmt: skip
 
 
 async def page(request: Request, deps: Deps) -> Reply:
     """``/``"""
     return _served(request, "index.html")
+
+
+async def passport(request: Request, deps: Deps) -> Reply:
+    """``/orders/{id}/passport``: the same page for every order; what it shows, it asks for as its visitor."""
+    return _served(request, "passport.html")
 
 
 async def static(request: Request, deps: Deps) -> Reply:

@@ -73,6 +73,7 @@ export class OrderCard {
     this.element = $("order-template").content.firstElementChild.cloneNode(true);
     this.element.querySelector(".order-id").textContent = orderId.slice(-12);
     this.element.querySelector(".order-id").title = orderId;
+    this.element.querySelector(".passport").href = `/orders/${orderId}/passport`;
     $("none").hidden = true;
     $("orders").prepend(this.element);
   }
