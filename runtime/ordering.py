@@ -108,8 +108,9 @@ def _no_order(outcome: Outcome | Answer) -> Problem:
     if reason == "CART_CHANGED":
         return Refused("cart-changed", "The cart was changed meanwhile; look at it, and order again.")
     problem = refusal(reason, product_id)
-    if reason in ("SOLD_OUT", "LIMIT", "LIMIT_REACHED", "SALE_NOT_OPEN"):
-        metrics.RESERVATION_FAILURES.of("LIMIT_REACHED" if reason == "LIMIT" else reason).add()
+    reason = "LIMIT_REACHED" if reason == "LIMIT" else reason  # the gate's word for it
+    if reason in ("SOLD_OUT", "LIMIT_REACHED", "SALE_NOT_OPEN"):
+        metrics.RESERVATION_FAILURES.of(reason).add()
         problem.extra["lines"] = [{"productId": wire_id(product_id), "reason": reason}]
     return problem
 

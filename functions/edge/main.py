@@ -1,4 +1,4 @@
-"""The browsers' side: the page, its live streams, sessions and tickets, and which sales there are"""
+"""The browsers' side: the shop's pages, its live streams, sessions and tickets, and which sales there are"""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from runtime.auth import buyer_of
 from runtime.bodies import decoded
 from runtime.deps import Deps
 from runtime.edge.live import live_app
-from runtime.edge.pages import page, passport, static
+from runtime.edge.pages import page, passport, shop, static
 from runtime.edge.session import check_origin, cookie_for, issue_ticket
 from runtime.edge.snapshot import Snapshots
 from runtime.edge.sse import stream
@@ -77,6 +77,10 @@ edge = operation(
     "edge",
     routes=[
         get("/", page, allow=ANYBODY),
+        get("/products/{id}", shop, allow=ANYBODY),
+        get("/cart", shop, allow=ANYBODY),
+        get("/orders", shop, allow=ANYBODY),
+        get("/orders/{id}", shop, allow=ANYBODY),
         get("/orders/{id}/passport", passport, allow=ANYBODY),
         get("/static/{file}", static, allow=ANYBODY),
         get("/sse/flash-sales", stream, allow=ANYBODY),

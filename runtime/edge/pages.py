@@ -28,6 +28,11 @@ async def page(request: Request, deps: Deps) -> Reply:
     return _served(request, "index.html")
 
 
+async def shop(request: Request, deps: Deps) -> Reply:
+    """``/products/{id}``, ``/cart``, ``/orders``, ``/orders/{id}``: one shell, filled as its path says."""
+    return _served(request, "shop.html")
+
+
 async def passport(request: Request, deps: Deps) -> Reply:
     """``/orders/{id}/passport``: the same page for every order; what it shows, it asks for as its visitor."""
     return _served(request, "passport.html")

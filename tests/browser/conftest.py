@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_MS = 20_000
+TABS_MAX = 60
 COUNT_STREAMS = """
     window.streams = [];
     window.EventSource = class extends EventSource {
@@ -96,6 +97,15 @@ def visit(shop: RunningShop, chromium: Browser) -> Iterator[Visitor]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until this has the focus; fails where that never comes."""
+    for _ in range(TABS_MAX):
+        page.keyboard.press("Tab")
+        if page.locator(selector).evaluate("one => one === document.activeElement"):
+            return
+    raise AssertionError(f"{selector} cannot be reached with {TABS_MAX} presses of Tab")
 
 
 def ask(shop: RunningShop, method: str, path: str, body: Any = None) -> Any:

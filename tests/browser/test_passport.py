@@ -37,7 +37,7 @@ def test_it_can_be_read_without_eyes_and_without_a_mouse(visit: Visitor) -> None
         assert table.locator("caption").inner_text()
         assert table.locator("thead th:not([scope=col])").count() == 0
     reached = []
-    for _ in range(5):
+    for _ in range(8):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.getAttribute('aria-labelledby')"))
-    assert reached[2:] == ["steps-title", "events-title", "deliveries-title"]
+    assert list(filter(None, reached)) == ["steps-title", "events-title", "deliveries-title"]

@@ -367,7 +367,7 @@ async def test_a_buyer_s_limit_counts_what_was_bought_before_and_refuses_all_lin
     assert (await client.buy(product=1, user=7, qty=1)).status == 200
     refused = await check_out(client, await new_cart(client, (2, 1), (1, 2)))
     assert (refused.status, kind(refused)) == (409, "limit-reached")
-    assert refused.body["lines"] == [{"productId": 1, "reason": "LIMIT"}]
+    assert refused.body["lines"] == [{"productId": 1, "reason": "LIMIT_REACHED"}]
     assert await taken(client) == {"1": 1}
 
 
