@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, Visitor, ask, restock
+from tests.browser.conftest import PHONE, Visitor, pending_order, restock, shelf_held
 from tests.stack.running_shop import RunningShop
 
 pytestmark = pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -75,16 +75,12 @@ def test_a_cart_with_a_line_that_is_short_and_an_empty_one(shop: RunningShop, vi
 
 def test_an_order_the_list_of_orders_and_the_passport(shop: RunningShop, visit: Visitor, scheme: str) -> None:
     page = visit(scheme=scheme).page
-    ask(shop, "PUT", "/api/v1/payments/simulator", {"mode": "fail"})
-    try:
-        page.goto(shop.url + "/products/3")
-        page.click("#buy")
+    with shelf_held(shop, 3):
+        page.goto(shop.url + pending_order(page, 3))
         expect(page.locator("#cancel")).to_be_visible()
         assert_accessible(page)
-    finally:
-        ask(shop, "PUT", "/api/v1/payments/simulator", {"mode": "approve"})
-    page.click("#cancel")
-    expect(page.locator(".order li[data-status=CANCELED]")).to_have_attribute("data-reached", "true")
+        page.click("#cancel")
+        expect(page.locator(".order li[data-status=CANCELED]")).to_have_attribute("data-reached", "true")
     assert_accessible(page)
     order = page.url
     page.goto(shop.url + "/orders")

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, Visitor, ask, buy, restock, stock, tab_to
+from tests.browser.conftest import (
+    PHONE,
+    Visitor,
+    admin,
+    ask,
+    buy,
+    pending_order,
+    restock,
+    shelf_held,
+    stock,
+    tab_to,
+)
 from tests.client import connect
 from tests.stack.running_shop import RunningShop, eventually
 
@@ -50,7 +61,7 @@ def change_price(shop: RunningShop, product: int, price: float) -> float:
         found, etag = json.loads(answer.read()), answer.headers["etag"]
     kept = {name: found[name] for name in ("sku", "name", "description", "category", "currency")}
     raw = json.dumps(kept | {"price": price}).encode()
-    headers = {"content-type": "application/json", "if-match": etag}
+    headers = {"content-type": "application/json", "if-match": etag, **admin(shop)}
     with urllib.request.urlopen(urllib.request.Request(url, raw, headers, method="PUT"), timeout=10):
         pass
     eventually(lambda: ask(shop, "GET", f"/api/v1/products/{product}")["price"] == price, "the price is shown")
@@ -136,7 +147,7 @@ def test_the_sale_sells_only_at_the_price_beside_its_button(shop: RunningShop, v
     expect(page.locator("#buy")).to_have_text("Buy now — $49.90")
     page.route("**/api/v1/sales", lambda route: route.abort())  # it hears of the change too late
     (sale,) = ask(shop, "GET", "/api/v1/flash-sales")["sales"]
-    ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 59.9})
+    ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 59.9}, admin(shop))
     try:
         page.click("#buy")
         expect(page.locator("#message")).to_contain_text("The price is now $59.90")
@@ -146,7 +157,7 @@ def test_the_sale_sells_only_at_the_price_beside_its_button(shop: RunningShop, v
         reaches_its_end(page)
         expect(page.locator(".order .amount")).to_have_text("$59.90")
     finally:
-        ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 49.9})
+        ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 49.9}, admin(shop))
 
 
 def test_a_line_that_is_short_says_so_and_takes_what_is_left(shop: RunningShop, visit: Visitor) -> None:
@@ -207,7 +218,7 @@ def test_the_list_is_searched_filtered_sorted_and_gone_on_with_and_its_address_s
 ) -> None:
     for number in range(15):
         body = {"sku": f"CARD-{number:02}", "name": f"Postcard {number:02}", "price": 1 + number, "category": "Paper"}
-        ask(shop, "POST", "/api/v1/products", body)
+        ask(shop, "POST", "/api/v1/products", body, admin(shop))
     page = visit().page
     page.goto(shop.url + "/?category=Paper&sort=-price")
     names = page.locator("#products h3")
@@ -243,18 +254,18 @@ def test_what_is_not_there_is_said_in_a_sentence(visit: Visitor, path: str, word
     expect(page.locator("#message")).to_have_attribute("data-kind", "bad")
 
 
-def test_an_order_is_canceled_while_it_waits_for_its_money(shop: RunningShop, visit: Visitor) -> None:
-    ask(shop, "PUT", "/api/v1/payments/simulator", {"mode": "fail"})
-    try:
-        page = visit().page
-        page.goto(f"{origin(page)}/products/{LAMP}")
-        page.click("#buy")
+def test_an_order_is_canceled_while_it_waits_for_its_stock_and_not_later(shop: RunningShop, visit: Visitor) -> None:
+    page = visit().page
+    with shelf_held(shop, LAMP):
+        page.goto(origin(page) + pending_order(page, LAMP))
         page.click("#cancel")
         expect(page.locator(".order li[data-status=CANCELED]")).to_have_attribute("data-reached", "true")
-        expect(page.locator(".outcome")).to_have_text("You canceled it.")
-        expect(page.locator("#cancel")).to_be_hidden()
-    finally:
-        ask(shop, "PUT", "/api/v1/payments/simulator", {"mode": "approve"})
+    expect(page.locator(".outcome")).to_have_text("You canceled it.")
+    expect(page.locator("#cancel")).to_be_hidden()
+    page.goto(f"{origin(page)}/products/{LAMP}")
+    page.click("#buy")
+    reaches_its_end(page)
+    expect(page.locator("#cancel")).to_be_hidden()
 
 
 def test_the_keyboard_is_enough_from_the_list_to_the_order(visit: Visitor) -> None:

@@ -55,7 +55,7 @@ async function name(productId, link) {
 
 function hear(news) {
   card.show(news);
-  $("cancel").hidden = !card.status || card.ended;
+  $("cancel").hidden = card.status !== "PENDING"; // later it is the shop that cancels
 }
 
 function refused(problem, order) {
