@@ -21,7 +21,7 @@ VALUES_MAX = 4096
 
 
 class PurchaseBody(Struct, frozen=True):
-    """The seed's purchase: ids are strings or numbers. At another price than ``expectedPrice`` nothing is bought."""
+    """Of one product; ids are strings or numbers. At another price than ``expectedPrice`` nothing is bought."""
 
     productId: Id
     userId: Id

@@ -22,8 +22,10 @@ def key_of(request: Request, caller: str, *, required: bool = False) -> Key | No
         if required:
             raise Malformed("idempotency-key-missing", "Send an Idempotency-Key header: a new UUID for each new order.")
         return None
-    if not 0 < len(given) <= KEY_MAX or not given.isprintable():
-        raise Malformed("idempotency-key-malformed", f"An Idempotency-Key has 1 to {KEY_MAX} printable characters.")
+    if not 0 < len(given) <= KEY_MAX or not (given.isascii() and given.isprintable()):
+        raise Malformed(
+            "idempotency-key-malformed", f"An Idempotency-Key has 1 to {KEY_MAX} printable characters of ASCII."
+        )
     return Key(scope_of(caller, request.method, request.path, given), sha256(request.body).digest(), given)
 
 

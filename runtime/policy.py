@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent.parent / "shop" / "policies"
 REMEMBERED = 1024  # a question is made of few values, never of an id
-WHY = {
-    "not-yours": "This belongs to another buyer.",
-    "not-pending": "You may cancel an order while it is PENDING; this one is further. Ask the shop to cancel it.",
-}
 
 
 def check(request: Request, deps: Deps, policy: str, act: str, *, owner: str = "", status: str = "") -> None:
@@ -39,7 +35,20 @@ def check(request: Request, deps: Deps, policy: str, act: str, *, owner: str = "
     question = (policy, act, caller.roles, caller.subject == owner, status)
     verdict = deps.one(Policies).verdict(*question)
     if verdict != "allowed":
-        raise Forbidden(verdict, WHY.get(verdict, "What you are signed in with may not do this."))
+        raise _refusal(verdict)
+
+
+def _refusal(verdict: str) -> Forbidden:
+    match verdict:
+        case "not-yours":
+            return Forbidden("not-yours", "This belongs to another buyer.")
+        case "not-pending":
+            return Forbidden(
+                "not-pending",
+                "You may cancel it while it is PENDING; it is further. Ask the shop to cancel it.",
+            )
+        case _:
+            return Forbidden("not-allowed", "What you are signed in with may not do this.")
 
 
 class Policies:

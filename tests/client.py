@@ -18,6 +18,7 @@ from runtime.router import Router
 from runtime.serve import Operation
 from shop.event import CloudEvent
 from shop.messages import MESSAGES
+from tests.contracts.described import check_described
 
 
 @dataclass
@@ -47,7 +48,9 @@ class Client:
         if not entry.route.allow.unsigned and not names.keys() & {"authorization", "cookie"}:
             names |= self.signed("an-admin", "admin")
         request = Request(method, path, names, raw, query, params)
-        return _answered(await entry.operation.respond(entry.route, request, self.deps))
+        reply = await entry.operation.respond(entry.route, request, self.deps)
+        check_described(method, entry.route.path, reply)
+        return _answered(reply)
 
     def signed(self, user: str, *roles: str) -> dict[str, str]:
         """Headers of whoever has these roles."""

@@ -1,13 +1,15 @@
 """The browsers' side: the shop's pages, its live streams, sessions and tickets, and which sales there are"""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from runtime.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
 from runtime.auth import buyer_of
 from runtime.bodies import decoded
 from runtime.deps import Deps
+from runtime.edge.docs import api_document, api_page, problem
 from runtime.edge.live import live_app
 from runtime.edge.pages import page, passport, shop, static
 from runtime.edge.session import check_origin, cookie_for, issue_ticket
@@ -23,7 +25,7 @@ BUYER_ID_MAX = 64
 class Claimed(msgspec.Struct):
     """Who a demo's browser says it is."""
 
-    userId: str | int
+    userId: Annotated[str, Meta(min_length=1, max_length=BUYER_ID_MAX)] | int
 
 
 async def session(request: Request, deps: Deps) -> Reply:
@@ -83,6 +85,9 @@ edge = operation(
         get("/orders/{id}", shop, allow=ANYBODY),
         get("/orders/{id}/passport", passport, allow=ANYBODY),
         get("/static/{file}", static, allow=ANYBODY),
+        get("/docs/api", api_page, allow=ANYBODY),
+        get("/problems/{type}", problem, allow=ANYBODY),
+        get("/api/openapi.json", api_document, allow=ANYBODY),
         get("/sse/flash-sales", stream, allow=ANYBODY),
         get("/sse/stock/{productId}", stream, allow=ANYBODY),
         get("/sse/orders/{id}", stream, allow=OWNER_ALONE),

@@ -167,7 +167,7 @@ async def test_without_its_gate_it_says_that_it_is_not_ready(
         proxy.refuses = True
         async with browser(opened, toys, knative) as http:
             away = await http.get("/readyz")
-            assert (away.status_code, list(away.json()["missing"])) == (503, ["gate"])
+            assert (away.status_code, away.json()["missing"]) == (503, {"gate": "does not answer"})
             refused = await http.post("/api/v1/sync/purchase", json=BODY)
             assert (refused.status_code, problem(refused)) == (503, "redis-unavailable")
             assert (await http.post("/api/v1/async/purchase", json=BODY)).status_code == 202
