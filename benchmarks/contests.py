@@ -21,6 +21,8 @@ class Contest:
     wanted: float | None = None
 
 
+NEWEST = '"1-1"'  # the ETag of the demo's product 1: its first version, and the first sale
+
 _ALL = (
     Contest("raw", sides.raw, sides.hello),
     Contest("sold-out", sides.selling("checkout", stock=0), sides.hello, wanted=1.0),
@@ -28,6 +30,8 @@ _ALL = (
     Contest("sold-out-naive", sides.selling("checkout", stock=0), sides.selling("naive", stock=0), wanted=3.0),
     Contest("sold-out-whole", whole(stock=0), sides.hello),
     Contest("winning-whole", whole(stock=shop.PLENTY), sides.hello),
+    Contest("product", sides.reading(), sides.hello_asked_for_a_product, wanted=0.6),
+    Contest("product-unchanged", sides.reading(NEWEST), sides.reading(), wanted=1.0),
     Contest("winning-naive", sides.selling("checkout", stock=PLENTY), sides.selling("naive", stock=PLENTY), wanted=3.0),
 )
 CONTESTS = {contest.name: contest for contest in _ALL}

@@ -8,6 +8,7 @@ events in the log); nothing is grouped and nothing is remembered. It is what ``b
 import msgspec
 from psycopg.errors import UniqueViolation
 
+from runtime.access import CUSTOMER
 from runtime.bodies import PurchaseBody, decoded
 from runtime.deps import Deps
 from runtime.http import Reply, Request
@@ -15,6 +16,7 @@ from runtime.idempotency import key_of
 from runtime.rebuild import rebuild
 from runtime.serve import operation, post
 from shop import announce
+from shop.db import history
 from shop.db.pool import Tx
 from shop.decision import Key
 from shop.gate import Answer, Gate, Wish
@@ -108,10 +110,13 @@ async def _sell(tx: Tx, order: Order, line: Line, epoch: int, key: Key, document
         "INSERT INTO order_items (order_id, line, product_id, qty, price_minor) VALUES (%s, 1, %s, %s, %s)",
         (order_id, line.product_id, line.qty, line.price_minor),
     )
+    history.note(tx, order, history.buyer(order), key=key.text)
     tx.emit(announce.created(order), key=order_id, sequence=1, orderstatus="confirmed")
     tx.emit(announce.confirmed(order, tx.now), key=order_id, sequence=2)
     adjusted = StockAdjusted(productId=line.product_id, delta=-line.qty, available=available, reason="RESERVED")
     tx.emit(adjusted, key=line.product_id, sequence=version)
 
 
-naive = operation("naive", routes=[post("/api/v1/sync/purchase", purchase)], connections=CONNECTIONS, concurrency=8192)
+naive = operation(
+    "naive", routes=[post("/api/v1/sync/purchase", purchase, allow=CUSTOMER)], connections=CONNECTIONS, concurrency=8192
+)

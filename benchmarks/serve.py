@@ -43,6 +43,11 @@ async def checkout(listening: socket.socket) -> None:
     await run(registry.load("checkout"), read(os.environ), listening)
 
 
+async def products(listening: socket.socket) -> None:
+    """``products`` alone, as a cluster runs it."""
+    await run(registry.load("products"), read(os.environ), listening)
+
+
 async def naive(listening: socket.socket) -> None:
     """The naive shop, served as ``checkout`` is."""
     from benchmarks.naive import naive
@@ -55,6 +60,7 @@ WHAT: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
     "raw": raw,
     "checkout": checkout,
     "naive": naive,
+    "products": products,
 }
 
 

@@ -10,15 +10,18 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from secrets import randbelow
 
 import psycopg
 
+from runtime.demo import GOODS, SALE
 from runtime.sale.ask import NotThere, address, ask
 from runtime.sale.wire import purchase_maker
 from runtime.stack import Stack
+from shop.db.catalogue import load_catalogue
 from shop.db.migrate import migrate
 
 READY_WITHIN_S = 30.0
@@ -99,6 +102,37 @@ async def hello() -> AsyncIterator[Side]:
     """functions-framework's hello-world, sent the same bytes as the shop."""
     async with process("hello") as (url, pid):
         yield Side("hello", url, 200, purchases(url), {"server": [pid]})
+
+
+def product_request(url: str, etag: str = "") -> Callable[[], bytes]:
+    """The same product again and again; with ``etag`` as by who has it already."""
+    host, port = address(url)
+    condition = f"If-None-Match: {etag}\r\n" if etag else ""
+    asked = f"GET /api/v1/products/1 HTTP/1.1\r\nHost: {host}:{port}\r\n{condition}\r\n".encode()
+    return lambda: asked
+
+
+@asynccontextmanager
+async def hello_asked_for_a_product() -> AsyncIterator[Side]:
+    """functions-framework's hello-world, sent the bytes that ``reading`` is sent."""
+    async with process("hello") as (url, pid):
+        yield Side("hello", url, 200, product_request(url), {"server": [pid]})
+
+
+def reading(etag: str = "") -> Callable[[], AbstractAsyncContextManager[Side]]:
+    """``products`` alone over servers of its own, with the demo's goods: product 1, which is on sale."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Side]:
+        async with servers() as stack:
+            await load_catalogue(stack.database_url, GOODS, SALE, datetime.now(UTC))
+            environ = {"DATABASE_URL": stack.database_url, "REDIS_URL": stack.redis_url, "POOL_MAX": "2"}
+            async with process("products", environ) as (url, pid):
+                what, status = ("304", 304) if etag else ("200", 200)
+                groups = {"server": [pid], **pids(stack)}
+                yield Side(f"GET product, {what}", url, status, product_request(url, etag), groups)
+
+    return opened
 
 
 @asynccontextmanager

@@ -49,7 +49,7 @@ async def send_reply(send: Send, reply: Reply) -> None:
     """Status, headers and body, or the stream's chunks until it ends."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
     if reply.stream is None:
-        if reply.status != 204:
+        if reply.status not in (204, 304):  # a 304's length would be that of the 200 it stands for
             headers.append((b"content-length", b"%d" % len(reply.body)))
         if reply.body:
             headers.append((b"content-type", reply.media_type.encode()))

@@ -2,36 +2,92 @@
 
 from typing import TYPE_CHECKING
 
+from runtime.access import CUSTOMER_ROLE, DEMO, Allow, Caller
 from runtime.deps import Deps
 from runtime.http import Request
+from runtime.limits import Limits
 from shop.problem import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
     from runtime.tokens import Verifier
 
+NOT_SIGNED_IN = "Send your token: Authorization: Bearer <token>."
 COOKIE = "pulsecart_session"
+SESSION_ROLES = frozenset({CUSTOMER_ROLE})  # whatever else its owner may do: a cookie goes along unasked
 
 
-async def buyer_of(request: Request, deps: Deps) -> str | None:
+async def admit(request: Request, allow: Allow, deps: Deps) -> None:
     """
-    The buyer who asks, from ``Authorization: Bearer …`` or the session's cookie; None where neither came.
+    Find out who asks, where ``allow`` needs to know, and leave it in ``request.caller``.
+
+    Raises:
+        Unauthorized: nobody known asks, or what they show is not valid.
+        Forbidden: they are known, and none of their roles may do this.
+        TooMany: they asked too often.
+        Unavailable: the issuer's keys cannot be fetched.
+    """
+    if allow.roles is None:
+        return
+    headers = request.headers
+    if "authorization" in headers or "cookie" in headers:
+        request.caller = await _shown(request, deps, by_session=allow.by_session)
+    caller = request.caller
+    if caller is None:
+        if allow.anonymous or (allow.unsigned and deps.settings.accept_unsigned_buyers):
+            return
+        if allow.by_ticket and "ticket=" in request.query:
+            return
+        if allow.roles:
+            raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
+    elif caller.roles & allow.roles or (allow is DEMO and deps.settings.accept_unsigned_buyers):
+        deps.one(Limits).count(request, caller.subject, deps.clock.now().timestamp())
+        return
+    if not allow.roles:
+        raise Forbidden("demo-only", "This is there in the demo only (ACCEPT_UNSIGNED_BUYERS).")
+    needed = " or ".join(sorted(allow.roles))
+    raise Forbidden("role-missing", f"This needs the role {needed}; what you are signed in with has not got it.")
+
+
+async def caller_of(request: Request, deps: Deps) -> Caller | None:
+    """
+    Who asks, from ``Authorization: Bearer …`` or the session's cookie; None where neither came.
 
     Raises:
         Unauthorized: one came and is not valid.
         Unavailable: the issuer's keys cannot be fetched.
     """
+    return request.caller if request.route else await _shown(request, deps, by_session=True)
+
+
+async def _shown(request: Request, deps: Deps, *, by_session: bool) -> Caller | None:
     authorization = request.headers.get("authorization")
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("bad-authorization", "Send your token as Authorization: Bearer <token>.")
-        return await deps.one(verifier).subject(token.strip(), deps.clock.now())
-    session = session_in(request.headers.get("cookie", ""))
+        return await deps.one(verifier).caller(token.strip(), deps.clock.now())
+    session = session_in(request.headers.get("cookie", "")) if by_session else None
     if session is None:
         return None
     from runtime.tokens import read_session
 
-    return read_session(session, deps.settings, deps.clock.now())
+    return Caller(read_session(session, deps.settings, deps.clock.now()), SESSION_ROLES)
+
+
+async def buyer_of(request: Request, deps: Deps) -> str | None:
+    """
+    The customer who asks; None for nobody known.
+
+    Raises:
+        Unauthorized, Unavailable: as ``caller_of``.
+        Forbidden: whoever asks is no customer.
+    """
+    caller = await caller_of(request, deps)
+    if caller is None:
+        return None
+    if CUSTOMER_ROLE not in caller.roles:
+        raise Forbidden("role-missing", "This is for customers; what you are signed in with has not got that role.")
+    return caller.subject
 
 
 async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) -> str:
@@ -41,15 +97,41 @@ async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) 
     Raises:
         Unauthorized: nobody known asks, or the token is bad (in the demo too).
         Forbidden: the body names somebody else.
+        TooMany: the one whom the demo believes asked too often.
     """
-    buyer = await buyer_of(request, deps)
+    nobody = request.route and request.caller is None
+    buyer = None if nobody else await buyer_of(request, deps)
     if deps.settings.accept_unsigned_buyers and body_user_id:
+        if buyer is None:
+            deps.one(Limits).count(request, body_user_id, deps.clock.now().timestamp())
         return body_user_id
     if buyer is None:
-        raise Unauthorized("not-signed-in", "Send your token: Authorization: Bearer <token>.")
+        raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
     if body_user_id and body_user_id != buyer:
         raise Forbidden("not-yours", "The body's userId is not the one you are signed in as.")
     return buyer
+
+
+async def require_owner(request: Request, deps: Deps, owner: str) -> None:
+    """
+    Only its owner goes on. In the demo (ACCEPT_UNSIGNED_BUYERS) so does who is not signed in at all.
+
+    Raises:
+        Unauthorized: nobody known asks.
+        Forbidden: somebody else does.
+    """
+    buyer = await buyer_of(request, deps)
+    if buyer is None and deps.settings.accept_unsigned_buyers:
+        return
+    if buyer is None:
+        raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
+    if buyer != owner:
+        raise Forbidden("not-yours", "This belongs to another buyer.")
+
+
+def subject_of(request: Request) -> str:
+    """Who asks, as the route's ``allow`` found out; empty for nobody known."""
+    return request.caller.subject if request.caller else ""
 
 
 def verifier(deps: Deps) -> "Verifier":

@@ -22,6 +22,7 @@ class Batcher(Generic[Item, Result]):
         size_max: items per run.
         queue_max: items waiting; one more is refused with ``Unavailable``.
         parallel: runs under way at once.
+        drop_abandoned: whoever stopped waiting before a run took their item has it left out.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class Batcher(Generic[Item, Result]):
         size_max: int = 256,
         queue_max: int = 8192,
         parallel: int = 1,
+        drop_abandoned: bool = False,
     ) -> None:
         self._run = run
         self._size_max = size_max
         self._queue_max = queue_max
         self._idle_runs = parallel
+        self._drop_abandoned = drop_abandoned
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -77,8 +80,12 @@ class Batcher(Generic[Item, Result]):
             self._idle_runs += 1
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        count = min(self._size_max, len(self._waiting))
-        return [self._waiting.popleft() for _ in range(count)]
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        while self._waiting and len(batch) < self._size_max:
+            submitted = self._waiting.popleft()
+            if not (self._drop_abandoned and submitted[1].cancelled()):
+                batch.append(submitted)
+        return batch
 
     async def _finish(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

@@ -1,35 +1,96 @@
 """Request bodies, decoded and checked once: what is wrong with one is said with the place and the reason."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from shop.money import decimal_amount, minor_amount
 from shop.problem import Malformed
 
 Id = (
     Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")] | Annotated[int, Meta(ge=0, lt=10**15)]
 )
 Quantity = Annotated[int, Meta(ge=1, le=1000)]
+Price = Annotated[float, Meta(ge=0, le=10**9)]
 LINES_MAX = 20
+DEPTH_MAX = 16
+VALUES_MAX = 4096
 
 
 class PurchaseBody(Struct, frozen=True):
-    """The seed's purchase: ids are strings or numbers."""
+    """Of one product; ids are strings or numbers. At another price than ``expectedPrice`` nothing is bought."""
 
     productId: Id
     userId: Id
     quantity: Quantity = 1
+    expectedPrice: Price | None = None
 
 
 class LineBody(Struct, frozen=True):
     productId: Id
     qty: Quantity
+    expectedPrice: Price | None = None
 
 
 class OrderBody(Struct, frozen=True):
     userId: Id
     items: Annotated[list[LineBody], Meta(min_length=1, max_length=LINES_MAX)]
+
+
+Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+Name = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")
+]
+Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
+Category = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Moment = Annotated[datetime, Meta(tz=True)]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+
+
+class ProductBody(Struct, frozen=True):
+    """``price`` is a decimal in ``currency``; a member left out is empty."""
+
+    sku: Sku
+    name: Name
+    price: Price
+    currency: Currency = "USD"
+    description: Text = ""
+    category: Category = ""
+
+
+class SaleBody(Struct, frozen=True):
+    """
+    ``startsAt`` absent or past: at once. ``units``: what is on the shelf then; ``buyerLimit``: units per buyer, 0 for
+    no limit. Either absent: as it is.
+    """
+
+    productId: Id
+    price: Price
+    endsAt: Moment
+    startsAt: Moment | None = None
+    units: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    buyerLimit: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+
+
+class SaleChangeBody(Struct, frozen=True):
+    """``endsAt`` now or past ends it."""
+
+    price: Price | None = None
+    endsAt: Moment | None = None
+
+
+def exact_minor(amount: float, currency: str, what: str = "price") -> int:
+    """
+    Raises:
+        Malformed: the currency has no such fraction.
+    """
+    minor = minor_amount(amount, currency)
+    if decimal_amount(minor, currency) != amount:
+        raise Malformed("amount-not-exact", f"{what} {amount} is no whole number of {currency}'s smallest unit.")
+    return minor
 
 
 Body = TypeVar("Body")
@@ -39,8 +100,9 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 def decoded(body: bytes, kind: type[Body]) -> Body:
     """
     Raises:
-        Malformed: not JSON, or not of this shape.
+        Malformed: not JSON, too deep, of too many values, or not of this shape.
     """
+    check_extent(body)
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
@@ -51,3 +113,39 @@ def decoded(body: bytes, kind: type[Body]) -> Body:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("body-not-json", f"The body is not JSON: {error}.") from None
     return result
+
+
+def check_extent(body: bytes) -> None:
+    """
+    Refuse what is nested deeper than DEPTH_MAX or has more than VALUES_MAX values, whether anybody wants them or not.
+    Brackets and commas are counted first: almost no body has so many, those in its strings included.
+
+    Raises:
+        Malformed: it is one of those.
+    """
+    if body.count(b"[") + body.count(b"{") <= DEPTH_MAX and body.count(b",") + body.count(b":") < VALUES_MAX:
+        return
+    try:
+        level: list[Any] = [msgspec.json.decode(body)]
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return  # whoever decodes it says what is wrong
+    depth = values = 0
+    while level := [part for value in level for part in _parts(value)]:
+        depth += 1
+        values += len(level)
+        if depth > DEPTH_MAX:
+            raise _too_deep()
+        if values > VALUES_MAX:
+            raise Malformed("body-too-long", f"The body has more than {VALUES_MAX} values.")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _too_deep() -> Malformed:
+    return Malformed("body-too-deep", f"The body is nested deeper than {DEPTH_MAX} levels.")

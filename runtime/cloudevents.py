@@ -163,7 +163,7 @@ def _time(text: str) -> datetime | None:
 
 
 def _scalar(name: str, raw: msgspec.Raw) -> str | None:
-    value = msgspec.json.decode(raw)
+    value = _parsed(msgspec.json.decode, bytes(raw))
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -184,7 +184,7 @@ def _data(data: msgspec.Raw | None, data_base64: msgspec.Raw | None, content_typ
     if data is None:
         return None
     if content_type and not _is_json(content_type):
-        value = msgspec.json.decode(data)
+        value = _parsed(msgspec.json.decode, bytes(data))
         return value.encode() if isinstance(value, str) else bytes(data)
     return bytes(data)
 
@@ -192,7 +192,7 @@ def _data(data: msgspec.Raw | None, data_base64: msgspec.Raw | None, content_typ
 def _parsed(decoder: Any, body: bytes) -> Any:
     try:
         return decoder(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("bad-json", f"The body is not the JSON that its content type says: {error}.") from None
 
 
@@ -224,6 +224,6 @@ def _is_json(content_type: str) -> bool:
 def _well_formed(data: bytes) -> bool:
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

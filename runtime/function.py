@@ -15,6 +15,7 @@ import uvloop
 from runtime import health, registry
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
+from runtime.edge.origins import safe_headers, with_origins
 from runtime.http import Reply
 from runtime.router import Router, serve
 from runtime.serve import Operation, reply_of
@@ -106,8 +107,17 @@ def websocket(**given: Any) -> asyncio.Protocol:
     return WebSocketsSansIOProtocol(**given)
 
 
-def server(app: object, ending: Sequence[Callable[[], Awaitable[None]]] = ()) -> Server:
-    """The one way an application of ours is served: no access log, no framework; it stops within GRACE_S."""
+def server(
+    app: object,
+    ending: Sequence[Callable[[], Awaitable[None]]] = (),
+    headers: Sequence[tuple[str, str]] = (),
+) -> Server:
+    """
+    The one way an application of ours is served: no access log, no framework; it stops within GRACE_S.
+
+    Args:
+        headers: on every reply.
+    """
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
@@ -119,6 +129,7 @@ def server(app: object, ending: Sequence[Callable[[], Awaitable[None]]] = ()) ->
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=list(headers),
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
@@ -144,8 +155,11 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
     live: App | None = import_module("functions.edge.main").edge_app(deps) if operation.name == "edge" else None
     gc.freeze()
     try:
-        app = Function(operation, deps, live)
-        await server(app, deps.ending).serve(sockets=accepting(listening))
+        app: App = Function(operation, deps, live)
+        headers: Sequence[tuple[str, str]] = ()
+        if live is not None:  # browsers reach the others through the edge
+            app, headers = with_origins(app, settings), safe_headers(settings)
+        await server(app, deps.ending, headers).serve(sockets=accepting(listening))
     finally:
         awake = deps.pokes.awake(operation.name)
         await deps.pokes.close()

@@ -65,7 +65,8 @@ async def _missing(deps: Deps) -> dict[str, str]:
         async with asyncio.timeout(ASK_S):
             await deps.redis.ping()
     except (RedisError, TimeoutError) as error:
-        missing["gate"] = str(error) or "did not answer"
+        log.warning("the gate does not answer: %s", error or type(error).__name__)
+        missing["gate"] = "does not answer"  # the error names addresses
     return missing
 
 

@@ -17,6 +17,7 @@ from runtime import health, registry, router
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.forward import no_route
+from runtime.edge.origins import safe_headers, with_origins
 from runtime.function import accepting, server
 from runtime.http import Reply
 from runtime.knative.local import LocalKnative
@@ -90,7 +91,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
     for operation in operations.values():
         _register_wake(operation, deps)
     edge: App = import_module("functions.edge.main").edge_app(deps)
-    host = Host(deps, list(operations.values()), knative, edge)
+    host = with_origins(Host(deps, list(operations.values()), knative, edge), settings)
     stall = StallWatch(asyncio.get_running_loop())
     stall.start()
     await knative.start()
@@ -98,7 +99,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
         deps.pokes.poke(operation.name)  # whoever was poked by a process that is gone
     gc.freeze()
     try:
-        await server(host, deps.ending).serve(sockets=accepting(listening))
+        await server(host, deps.ending, safe_headers(settings)).serve(sockets=accepting(listening))
     finally:
         await deps.pokes.close()
         await knative.stop()

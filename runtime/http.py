@@ -3,8 +3,28 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
+from runtime.access import Caller
+from shop.problem import Malformed
+
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+
+
+TIMEOUT = "request-timeout"
+
+
+def seconds_of(text: str) -> float:
+    """
+    Raises:
+        Malformed: it is no number of seconds above 0.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise Malformed("timeout-malformed", "Request-Timeout says in seconds how long you wait, for example 2.5.")
+    return seconds
 
 
 @dataclass(slots=True)
@@ -15,6 +35,9 @@ class Request:
         query: raw, without the question mark.
         headers: names in lower case.
         params: the path's placeholders, e.g. ``{"id": "…"}``.
+        caller: who asks, where the route wants to know; None for nobody known.
+        route: a number that its route has in this process; 0 before it was asked who may call it.
+        told: headers that its reply gets, whatever it says.
     """
 
     method: str
@@ -23,6 +46,19 @@ class Request:
     body: bytes = b""
     query: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
+    route: int = 0
+    told: tuple[tuple[str, str], ...] = ()
+
+    def within(self, longest_s: float) -> float:
+        """
+        Seconds that this request may take: ``longest_s``, or what its caller waits, ``Request-Timeout: 2.5``.
+
+        Raises:
+            Malformed: the header is no number of seconds above 0.
+        """
+        said = self.headers.get(TIMEOUT)
+        return longest_s if said is None else min(longest_s, seconds_of(said))
 
 
 @dataclass(slots=True)

@@ -22,10 +22,16 @@ def key_of(request: Request, caller: str, *, required: bool = False) -> Key | No
         if required:
             raise Malformed("idempotency-key-missing", "Send an Idempotency-Key header: a new UUID for each new order.")
         return None
-    if not 0 < len(given) <= KEY_MAX or not given.isprintable():
-        raise Malformed("idempotency-key-malformed", f"An Idempotency-Key has 1 to {KEY_MAX} printable characters.")
-    scope = "\0".join((caller, request.method, request.path, given))
-    return Key(sha256(scope.encode()).digest(), sha256(request.body).digest())
+    if not 0 < len(given) <= KEY_MAX or not (given.isascii() and given.isprintable()):
+        raise Malformed(
+            "idempotency-key-malformed", f"An Idempotency-Key has 1 to {KEY_MAX} printable characters of ASCII."
+        )
+    return Key(scope_of(caller, request.method, request.path, given), sha256(request.body).digest(), given)
+
+
+def scope_of(caller: str, method: str, path: str, key: str) -> bytes:
+    """What names an Idempotency-Key in the table of first replies."""
+    return sha256("\0".join((caller, method, path, key)).encode()).digest()
 
 
 def correlation_of(request: Request) -> str:

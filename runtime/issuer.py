@@ -1,9 +1,14 @@
 """The issuer's public keys: one that is configured, or those it publishes, fetched when they are needed."""
 
 import asyncio
+import json
 import logging
+from contextvars import Context
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -62,13 +67,18 @@ class ConfiguredKey:
 
 
 class PublishedKeys:
-    """A JWKS (RFC 7517), fetched once however many ask, and again when a key is missing or all are old."""
+    """
+    A JWKS (RFC 7517), fetched once however many ask, and again when a key is missing or all are old. ``file:`` is one
+    on this machine.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._refetch_s = 0.0 if url.startswith("file:") else REFETCH_S
         self._by_kid: dict[str | None, Key] = {}
         self._fetched_s = self._tried_s = float("-inf")
         self._fetching = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None, now_s: float) -> Key | None:
         """
@@ -78,7 +88,9 @@ class PublishedKeys:
             Unavailable: it is not known here, and the issuer cannot be asked.
         """
         key = self._known(kid)
-        if key is None or now_s - self._fetched_s > FRESH_S:
+        if key is not None and self._tried_s > self._fetched_s:  # the issuer was away: nobody waits for it twice
+            self._look_again(now_s)
+        elif key is None or now_s - self._fetched_s > FRESH_S:
             await self._fetch(now_s)
             key = self._known(kid)
         if key is None and self._tried_s > self._fetched_s:
@@ -90,9 +102,13 @@ class PublishedKeys:
             return next(iter(self._by_kid.values()))
         return self._by_kid.get(kid)
 
+    def _look_again(self, now_s: float) -> None:
+        if now_s - self._tried_s >= self._refetch_s and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._fetch(now_s), context=Context())
+
     async def _fetch(self, now_s: float) -> None:
         async with self._fetching:
-            if now_s - self._tried_s < REFETCH_S:
+            if now_s - self._tried_s < self._refetch_s:
                 return
             self._tried_s = now_s
             try:
@@ -103,13 +119,8 @@ class PublishedKeys:
 
 
 async def _published(url: str) -> dict[str | None, Key]:
-    import httpx
-
-    async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client:
-        answer = await client.get(url)
-        answer.raise_for_status()
     keys: dict[str | None, Key] = {}
-    for document in answer.json()["keys"][:KEYS_MAX]:
+    for document in json.loads(await _read(url))["keys"][:KEYS_MAX]:
         if document.get("kty") not in KINDS.values() or document.get("use", "sig") != "sig":
             continue  # a secret, or a key for encryption
         try:
@@ -117,6 +128,17 @@ async def _published(url: str) -> dict[str | None, Key]:
         except jwt.PyJWTError:
             log.warning("the issuer publishes a key that cannot be read")
     return keys
+
+
+async def _read(url: str) -> bytes:
+    if url.startswith("file:"):
+        return await asyncio.to_thread(Path(url2pathname(urlsplit(url).path)).read_bytes)
+    import httpx
+
+    async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client:
+        answer = await client.get(url)
+        answer.raise_for_status()
+    return answer.content
 
 
 class NoKeys:

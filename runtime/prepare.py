@@ -6,6 +6,8 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from runtime import registry
 from runtime.knative import store
@@ -26,6 +28,7 @@ def main() -> int:
         return 1
     if applied:
         sys.stdout.write(f"  schema: applied {', '.join(applied)}\n")
+    _make_issuer(os.environ.get("JWT_JWKS_URL", ""))
     if importlib.util.find_spec("runtime.demo"):
         importlib.import_module("runtime.demo").seed(database_url)
     try:
@@ -34,6 +37,13 @@ def main() -> int:
         sys.stderr.write(f"{reason}\n")
         return 1
     return 0
+
+
+def _make_issuer(jwks_url: str) -> None:
+    if jwks_url.startswith("file:"):
+        from runtime.dev_issuer import ensure
+
+        ensure(Path(url2pathname(urlsplit(jwks_url).path)))
 
 
 async def place_triggers(database_url: str, eventing: Path) -> None:

@@ -6,6 +6,7 @@ from shop.db import stock
 from shop.db.pool import Database, Tx
 from shop.db.stock import Level
 from shop.gate import Gate
+from shop.messages import Cause
 
 NEVER = -1
 
@@ -30,9 +31,11 @@ async def rebuild(db: Database, gate: Gate, product_id: str, wrong_epoch: int = 
     return True
 
 
-async def changed(db: Database, gate: Gate, product_id: str, change: Callable[[Tx], Awaitable[Level]]) -> Level:
+async def changed(
+    db: Database, gate: Gate, product_id: str, change: Callable[[Tx], Awaitable[Level]], cause: Cause | None = None
+) -> Level:
     """Change a product's stock row (``change`` locks it) and make its gate anew in the same transaction."""
-    async with db.transaction() as tx:
+    async with db.transaction(cause) as tx:
         level = await change(tx)
         await _load(tx, gate, level)
     return level

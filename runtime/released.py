@@ -19,6 +19,8 @@ _EXPLAINS: Final = frozenset({"description", "title", "examples", "$comment"})
 # Below these the keys are the event's own member names, and none of them explains anything.
 _NAMED: Final = frozenset({"properties", "$defs", "patternProperties", "dependentSchemas"})
 
+NO_EVENTS: Final = frozenset({"released.json", "openapi.json"})
+
 
 def fingerprint(schema: dict[str, Any]) -> str:
     """SHA-256 (hex) of what the schema demands: sorted keys, no white space, no words of explanation."""
@@ -70,7 +72,7 @@ def _advice(name: str) -> str:
 
 
 def _fingerprints(directory: Path) -> dict[str, str]:
-    paths = (p for p in sorted(directory.rglob("*.json")) if p.name != "released.json")
+    paths = (p for p in sorted(directory.rglob("*.json")) if p.name not in NO_EVENTS)
     return {p.relative_to(directory).as_posix(): fingerprint(json.loads(p.read_text())) for p in paths}
 
 

@@ -1,5 +1,6 @@
 """
-scripts/rebuild: what can be thrown away, made anew from PostgreSQL: the gate, the projection, the live streams.
+scripts/rebuild: what can be thrown away, made anew from PostgreSQL: the gate, the projections, the live streams,
+the copies of products.
 
 May run beside a selling shop: a gate is loaded under its stock row's lock, consumers keep the newest sequence only.
 """
@@ -17,7 +18,8 @@ from runtime.rebuild import rebuild
 from runtime.serve import Operation
 from runtime.settings import Settings
 from runtime.stack.running import NoShop, connection_for_scripts
-from shop.db import customers, stock
+from shop.copies import Copies
+from shop.db import customers, history, search, stock
 from shop.event import CloudEvent
 from shop.gate import Gate
 
@@ -46,9 +48,29 @@ async def orders_by_customer(deps: Deps, say: Say) -> int:
     return await _replay(deps, registry.load("project_orders"), say)
 
 
+async def order_history(deps: Deps, say: Say) -> int:
+    """Add what the status history lacks, from the log; what it has stays. Returns how many steps."""
+    async with deps.db.transaction() as tx:
+        added = await history.complete(tx)
+    say(f"order-history: {added} steps")
+    return added
+
+
 async def streams(deps: Deps, say: Say) -> int:
     """Write what the live streams lack; what they hold already refuses itself. Returns how many events were heard."""
     return await _replay(deps, registry.load("notify"), say)
+
+
+async def catalogue(deps: Deps, say: Say) -> int:
+    """
+    The search index from the products, and every copy in Redis: thrown away, then said again by the log. Returns how
+    many events were heard.
+    """
+    async with deps.db.transaction() as tx:
+        rows = await search.rebuild(tx)
+    await Copies(deps.redis).forget()
+    say(f"product_search: {rows} products")
+    return await _replay(deps, registry.load("refresh_products"), say)
 
 
 async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
@@ -81,7 +103,9 @@ async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEve
 PARTS: dict[str, Callable[[Deps, Say], Awaitable[int]]] = {
     "gate": gate,
     "orders-by-customer": orders_by_customer,
+    "order-history": order_history,
     "streams": streams,
+    "catalogue": catalogue,
 }
 
 

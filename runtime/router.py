@@ -30,17 +30,18 @@ class Router:
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._exact: dict[tuple[str, str], Entry] = {}
-        self._patterns: list[Entry] = []
+        self._patterns: dict[tuple[str, int], list[Entry]] = {}  # by method and number of segments
         for operation in operations:
             for route in operation.routes:
                 self._add(Entry(operation, route))
 
     def _add(self, entry: Entry) -> None:
         at = (entry.route.method, entry.route.path)
-        if at in self._exact or any((e.route.method, e.route.path) == at for e in self._patterns):
+        alike = self._patterns.setdefault((entry.route.method, entry.route.path.count("/")), [])
+        if at in self._exact or any(known.route.path == entry.route.path for known in alike):
             raise ValueError(f"two operations answer {at[0]} {at[1]}")
         if "{" in entry.route.path:
-            self._patterns.append(entry)
+            alike.append(entry)
         else:
             self._exact[at] = entry
 
@@ -49,17 +50,17 @@ class Router:
         entry = self._exact.get((method, path))
         if entry is not None:
             return entry, {}
-        for entry in self._patterns:
-            if entry.route.method == method:
-                params = matched(entry.route.path, path)
-                if params is not None:
-                    return entry, params
+        for entry in self._patterns.get((method, path.count("/")), ()):
+            params = matched(entry.route.path, path)
+            if params is not None:
+                return entry, params
         return None
 
     def methods(self, path: str) -> list[str]:
         """The methods that some route has for this path."""
         exact = {method for method, known in self._exact if known == path}
-        return sorted(exact | {e.route.method for e in self._patterns if matched(e.route.path, path) is not None})
+        fitting = (e for alike in self._patterns.values() for e in alike if matched(e.route.path, path) is not None)
+        return sorted(exact | {entry.route.method for entry in fitting})
 
 
 async def serve(entry: Entry, params: dict[str, str], deps: Deps, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +74,6 @@ async def serve(entry: Entry, params: dict[str, str], deps: Deps, scope: Scope, 
         return
     else:
         request.params = params
-        reply = await entry.operation.respond(entry.route.handler, request, deps)
+        reply = await entry.operation.respond(entry.route, request, deps)
     await send_reply(send, reply)
     entry.counted.add(reply.status, (time.perf_counter() - began) * 1000)

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import structs
 
 from runtime import cloudevents
+from runtime.access import ANYBODY, Allow
+from runtime.auth import admit
 from runtime.deps import Deps, deps_of_loop
 from runtime.http import PROBLEM, Reply, Request
 from runtime.idempotency import correlation_of
@@ -22,7 +24,7 @@ from runtime.watch.stall import running
 from runtime.watch.tracing import span
 from shop.event import CloudEvent
 from shop.messages import Message
-from shop.problem import Malformed, NotFound, Problem, Unauthorized, Unavailable
+from shop.problem import Malformed, NotFound, Problem, TooMany, Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
 Data = TypeVar("Data")
@@ -43,11 +45,12 @@ class Received(Generic[Data]):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``path`` may hold placeholders, one segment each: ``/api/v1/orders/{id}``."""
+    """``path`` may hold placeholders, one segment each: ``/api/v1/orders/{id}``; ``allow`` says who may call it."""
 
     method: str
     path: str
     handler: Handler
+    allow: Allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +62,20 @@ class Hears:
     handler: Callable[[Received[Any], Deps], Awaitable[CloudEvent | None]]
 
 
-def get(path: str, handler: Handler) -> Route:
-    return Route("GET", path, handler)
+def get(path: str, handler: Handler, *, allow: Allow) -> Route:
+    return Route("GET", path, handler, allow)
 
 
-def post(path: str, handler: Handler) -> Route:
-    return Route("POST", path, handler)
+def post(path: str, handler: Handler, *, allow: Allow) -> Route:
+    return Route("POST", path, handler, allow)
 
 
-def put(path: str, handler: Handler) -> Route:
-    return Route("PUT", path, handler)
+def put(path: str, handler: Handler, *, allow: Allow) -> Route:
+    return Route("PUT", path, handler, allow)
+
+
+def delete(path: str, handler: Handler, *, allow: Allow) -> Route:
+    return Route("DELETE", path, handler, allow)
 
 
 M = TypeVar("M", bound=Message)
@@ -127,7 +134,7 @@ class Operation:
         route, params = self.find(request.method, request.path)
         if route is not None:
             request.params = params
-            return await self.respond(route.handler, request, deps)
+            return await self.respond(route, request, deps)
         if self.wake is not None and (request.method, request.path) == ("POST", POKE):
             return await self._poked(deps)
         if not self.hears or request.method != "POST":
@@ -138,8 +145,8 @@ class Operation:
             return reply_of(error)
         return await self.hear(event, deps, request.path)
 
-    async def respond(self, handler: Handler, request: Request, deps: Deps) -> Reply:
-        """What ``handler`` answers within this operation's bounds, with the caller's Correlation-Id, or a new one."""
+    async def respond(self, route: Route, request: Request, deps: Deps) -> Reply:
+        """What the route answers, to whom it may, in this operation's bounds, with the Correlation-Id or a new one."""
         correlation_id = correlation_of(request)
         request.headers["correlation-id"] = correlation_id
         if self._running >= self.concurrency:
@@ -149,16 +156,22 @@ class Operation:
             try:
                 with running(self.name) as _here:
                     if self.deadline_s is None:
-                        reply = await handler(request, self._own(deps))
+                        reply = await self._admitted(route, request, deps)
                     else:
-                        async with asyncio.timeout(self.deadline_s):
-                            reply = await handler(request, self._own(deps))
+                        async with asyncio.timeout(request.within(self.deadline_s)):
+                            reply = await self._admitted(route, request, deps)
             except Exception as error:
                 reply = reply_of(error)
             finally:
                 self._running -= 1
-        reply.headers = (*reply.headers, ("correlation-id", correlation_id))
+        reply.headers = (*reply.headers, *request.told, ("correlation-id", correlation_id))
         return reply
+
+    async def _admitted(self, route: Route, request: Request, deps: Deps) -> Reply:
+        if route.allow is not ANYBODY:
+            request.route = id(route)
+            await admit(request, route.allow, deps)
+        return await route.handler(request, self._own(deps))
 
     async def hear(self, event: CloudEvent, deps: Deps, path: str = "/") -> Reply:
         """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
@@ -281,11 +294,16 @@ def reply_of(error: Exception) -> Reply:
         log.error("unexpected error", exc_info=error)
         error = Problem("internal-error", "Something went wrong here; the request can be repeated.")
     headers: tuple[tuple[str, str], ...] = ()
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooMany):
         headers = (("retry-after", str(error.retry_after_s)),)
     elif isinstance(error, Unauthorized):
-        headers = (("www-authenticate", "Bearer"),)
+        headers = (("www-authenticate", _challenge(error)),)
     return Reply(error.status, msgspec.json.encode(error.document()), PROBLEM, headers)
+
+
+def _challenge(error: Unauthorized) -> str:
+    """RFC 6750: what was wrong with the token is said only to whoever sent one."""
+    return 'Bearer error="invalid_token"' if error.type == "bad-token" else "Bearer"
 
 
 def _of_redis(error: Exception) -> bool:
@@ -306,7 +324,7 @@ def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
         return event.data or b""
     try:
         return msgspec.json.decode(event.data or b"", type=message)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed("contract-broken", f"The data is no {message.TYPE}: {error}.") from error
 
 

@@ -30,6 +30,7 @@ class Settings:
     jwt_algorithms: str = "RS256,ES256"
     jwt_audience: str = "pulsecart"
     jwt_issuer: str = ""
+    jwt_roles_claim: str = "roles"
     pay_within_s: float = 30.0
     lease_s: float = 5.0
     lock_wait_s: float = 2.0
@@ -42,9 +43,12 @@ class Settings:
     otel_exporter_otlp_endpoint: str = ""
     log_level: str = "INFO"
     max_body_bytes: int = 65536
+    rate_limit: int = 1200
+    rate_limit_window_s: float = 60.0
     stream_life_s: float = 280.0
     stream_heartbeat_s: float = 15.0
     public_url: str = field(default="http://127.0.0.1:8080")
+    cors_origins: str = ""
 
 
 def read(environ: Mapping[str, str]) -> Settings:

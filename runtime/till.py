@@ -35,6 +35,8 @@ CONNECTIONS = 4
 COMMITS = 2  # while one waits for PostgreSQL, Python works on the other: a fifth more orders a second than with one
 CONFIRM_AFTER_S = 0.02
 AGAIN = frozenset({"STALE", "VOID", "SOLD_OUT", "LIMIT_REACHED"})
+# Another price, a deleted product, a cart that changed: the claim goes back.
+GATES_WERE_RIGHT = frozenset({"PRICE_CHANGED", "UNKNOWN_PRODUCT", "CART_CHANGED", "MIXED_CURRENCIES"})
 
 
 def _start(row: StockRow | None) -> datetime | LookupError | None:
@@ -58,10 +60,14 @@ class Till:
         self.gate = Gate(deps.redis, settings.lease_s)
         self.sold_out = SoldOut(settings.redis_url)
         self.claims: Batcher[Wish, Answer] = Batcher(
-            self._claim, size_max=settings.batch_max, queue_max=settings.queue_max
+            self._claim, size_max=settings.batch_max, queue_max=settings.queue_max, drop_abandoned=True
         )
         self.commits: Batcher[Intent, Outcome] = Batcher(
-            self._commit, size_max=settings.batch_max, queue_max=settings.queue_max, parallel=COMMITS
+            self._commit,
+            size_max=settings.batch_max,
+            queue_max=settings.queue_max,
+            parallel=COMMITS,
+            drop_abandoned=True,
         )
         self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
         self._starts: Batcher[str, datetime | None] = Batcher(self._read_starts)
@@ -106,6 +112,9 @@ class Till:
                 return answer
             order = replace(intent.order, claim_id=claim_id)
             outcome = await self.commits.submit(replace(intent, order=order, epochs=answer.epochs))
+            if isinstance(outcome, Denied) and outcome.reason in GATES_WERE_RIGHT:
+                await self.gate.release((product, claim_id) for product, _ in lines)
+                return outcome
             if not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
                 return outcome
             if outcome.reason != "VOID":  # a claim of another epoch, or refused: the gate may be wrong
@@ -168,7 +177,7 @@ class Till:
             return
         if isinstance(outcome, Denied) and outcome.reason == "SALE_NOT_OPEN":
             self.openings.forget(outcome.product_id)
-        if intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN):
+        if intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN | GATES_WERE_RIGHT):
             for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
                 self._soon(partial(self._rebuild, line.product_id, epoch))  # a refused claim is not given back
 

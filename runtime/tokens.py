@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 
+from runtime.access import CUSTOMER_ROLE, ROLES, Caller
 from runtime.issuer import KINDS, ConfiguredKey, NoKeys, PublishedKeys
 from runtime.settings import MissingSetting, Settings
 from shop.problem import Unauthorized
@@ -32,11 +33,11 @@ class Verifier:
         self._settings = settings
         self._algorithms = _pinned(settings.jwt_algorithms)
         self._keys = _keys(settings)
-        self._verified: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._verified: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
-    async def subject(self, token: str, now: datetime) -> str:
+    async def caller(self, token: str, now: datetime) -> Caller:
         """
-        The token's ``sub``.
+        The token's ``sub`` and its roles.
 
         Raises:
             Unauthorized: it is no valid token; the sentence says why.
@@ -60,12 +61,23 @@ class Verifier:
         _check_times(claims, now)
         return self._remember(token, claims, now)
 
-    def _remember(self, token: str, claims: Mapping[str, Any], now: datetime) -> str:
+    def _remember(self, token: str, claims: Mapping[str, Any], now: datetime) -> Caller:
         until = min(float(claims["exp"]) + LEEWAY_S, now.timestamp() + REMEMBER_S)
-        self._verified[token] = str(claims["sub"]), until
+        caller = Caller(str(claims["sub"]), roles_in(claims, self._settings.jwt_roles_claim))
+        self._verified[token] = caller, until
         while len(self._verified) > REMEMBERED:
             self._verified.popitem(last=False)
-        return str(claims["sub"])
+        return caller
+
+
+def roles_in(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
+    """
+    One name, or a list of names, of which others than ours mean nothing here. A token without the claim is a
+    customer's; one that has it and names none of our roles has none.
+    """
+    said = claims.get(claim, CUSTOMER_ROLE)
+    names = said if isinstance(said, list) else [said]
+    return ROLES & {name for name in names if isinstance(name, str)}
 
 
 def issue_session(user_id: str, settings: Settings, now: datetime) -> str:

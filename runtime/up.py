@@ -99,7 +99,7 @@ class Shop:
             say(f"  {names} answered after {time.monotonic() - began:.1f} s")
 
     def _prepare(self) -> None:
-        environ = {**os.environ, "DATABASE_URL": self.stack.database_url, "REDIS_URL": self.stack.redis_url}
+        environ = host_environ(os.environ, self.stack, self.data, self._url, self._count)
         child = spawn([sys.executable, "-m", "runtime.prepare"], environ=environ)
         try:
             while child.poll() is None:
@@ -157,6 +157,7 @@ Open for business after {time.monotonic() - STARTED_AT:.1f} s, with {self._count
   the API      curl -X POST {self._url}/api/v1/sync/purchase -H 'Content-Type: application/json' \\
                     -d '{{"productId":1,"quantity":1,"userId":12345}}'
   the metrics  {self._url}/metrics
+  a token      ./scripts/token --user 12345 --role admin{at}
   a sale       ./scripts/sale --url {self._url}
   the proof    ./scripts/audit{at}
 """)
@@ -169,6 +170,9 @@ def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str,
     """What a worker reads its settings from; what the caller has set already stays."""
     made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url, "SESSION_SECRET": ""} | dict(environ)
     made |= {"DATABASE_URL": stack.database_url, "REDIS_URL": stack.redis_url}
+    if not made.get("JWT_JWKS_URL") and not made.get("JWT_PUBLIC_KEY"):
+        made["JWT_JWKS_URL"] = (data / "issuer" / "jwks.json").as_uri()  # ./scripts/token signs; prepare makes the key
+        made["JWT_ISSUER"] = "pulsecart-development"
     made["SESSION_SECRET"] = made["SESSION_SECRET"] or _secret(data / "session.secret")
     made.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if workers > 1:

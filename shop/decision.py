@@ -3,21 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import zip_longest
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shop.order import Order, purchase_document
+from shop.money import decimal_amount
+from shop.order import Order, order_document, purchase_document
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Key(Struct, frozen=True):
-    """An Idempotency-Key: ``scope`` names it (caller, method, path, key), ``payload_hash`` what came with it."""
+    """An Idempotency-Key: ``scope`` (caller, method, path, key) names it, ``payload_hash`` what came with it."""
 
     scope: bytes
     payload_hash: bytes
+    text: str = ""
 
 
 class Intent(Struct, frozen=True, kw_only=True):
@@ -29,6 +32,9 @@ class Intent(Struct, frozen=True, kw_only=True):
         epochs: the gate's, one per line; empty where the gate refused.
         waiting: the order is PENDING in the table; otherwise it is new.
         refused: the gate's no to a waiting order, which cancels it.
+        caused_by: the id of the event that brings a waiting order.
+        cart: what the order is made of, with the version that its lines are of; the order closes it.
+        expected: unit prices that the buyer accepted, one per line, decimals; None or absent where any will do.
     """
 
     order: Order
@@ -36,6 +42,17 @@ class Intent(Struct, frozen=True, kw_only=True):
     key: Key | None = None
     waiting: bool = False
     refused: str | None = None
+    caused_by: str = ""
+    cart: "CartRow | None" = None
+    expected: tuple[float | None, ...] = ()
+
+
+class CartRow(Struct, frozen=True):
+    """A cart as it was read, or stands under lock."""
+
+    cart_id: str
+    version: int
+    is_open: bool = True
 
 
 class StockRow(Struct, frozen=True):
@@ -74,14 +91,16 @@ class Facts:
     claims: Mapping[str, str] = field(default_factory=dict)
     keys: dict[bytes, Stored] = field(default_factory=dict)
     waiting: dict[str, Order] = field(default_factory=dict)
+    carts: dict[str, CartRow] = field(default_factory=dict)
 
 
 class Held(Struct, frozen=True):
-    """Stock is taken: the order as it is now, CONFIRMED; ``reply`` is what its buyer is told, and told again."""
+    """Stock is taken: the order, now CONFIRMED; ``reply`` is what its buyer is told again, empty where it waited."""
 
     order: Order
     key: Key | None = None
     reply: bytes = b""
+    cart_id: str = ""
 
 
 class Dropped(Struct, frozen=True):
@@ -102,12 +121,15 @@ class Denied(Struct, frozen=True):
 
     Args:
         reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN; VOID (settled by another), STALE (a newer gate),
-            NOT_WAITING, WON_BEFORE; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
+            NOT_WAITING, WON_BEFORE, CART_CHANGED (or ordered meanwhile), PRICE_CHANGED (not as accepted),
+            MIXED_CURRENCIES; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
         product_id: whose gate was wrong and is to be rebuilt, for the last two.
+        price: what one unit costs now, a decimal, and its currency, for PRICE_CHANGED.
     """
 
     reason: str
     product_id: str = ""
+    price: tuple[float, str] | None = None
 
 
 Outcome = Held | Dropped | Repeated | Denied
@@ -139,6 +161,8 @@ def _remember(outcome: Held | Dropped, facts: Facts) -> None:
     elif isinstance(outcome, Held) and outcome.key:
         stored = Stored(order.order_id, outcome.key.payload_hash, 200, outcome.reply.decode())
         facts.keys[outcome.key.scope] = stored
+    if isinstance(outcome, Held) and outcome.cart_id:
+        facts.carts[outcome.cart_id] = replace(facts.carts[outcome.cart_id], is_open=False)
 
 
 def _decide_one(intent: Intent, facts: Facts, now: datetime) -> Outcome:
@@ -168,6 +192,8 @@ def _known(intent: Intent, facts: Facts) -> Outcome | None:
 
 
 def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
+    if intent.cart is not None and facts.carts.get(intent.cart.cart_id) != intent.cart:
+        return Denied("CART_CHANGED")
     for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
         row = facts.stock.get(line.product_id)
         if row is None:
@@ -176,12 +202,14 @@ def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
             return Denied("STALE", line.product_id)
         if not intent.waiting and not is_open(row.sale, now):
             return Denied("SALE_NOT_OPEN", line.product_id)
+        if not intent.waiting and row.currency != facts.stock[intent.order.lines[0].product_id].currency:
+            return Denied("MIXED_CURRENCIES", line.product_id)
         counted = facts.units.get((line.product_id, intent.order.buyer_id), 0)
         if row.buyer_limit and counted + line.qty > row.buyer_limit:
             return Denied("LIMIT_REACHED", line.product_id)
         if row.available < line.qty:
             return Denied("SOLD_OUT", line.product_id)
-    return None
+    return None if intent.waiting else price_changed(intent.order, intent.expected, facts.stock, now)
 
 
 def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
@@ -190,13 +218,17 @@ def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
         waiting = facts.waiting[order.order_id]
         order = replace(waiting, status="CONFIRMED", claim_id=order.claim_id, version=waiting.version + 1)
     else:
-        order = priced(replace(order, status="CONFIRMED", version=2), facts.stock, now)
+        order = priced(replace(order, status="CONFIRMED", version=2), facts.stock, now, intent.expected)
     for line in order.lines:
         row = facts.stock[line.product_id]
         facts.stock[line.product_id] = replace(row, available=row.available - line.qty)
         at = (line.product_id, order.buyer_id)
         facts.units[at] = facts.units.get(at, 0) + line.qty
-    return Held(order, intent.key, b"" if intent.waiting else _encode(purchase_document(order)))
+    if intent.waiting:
+        return Held(order)
+    if intent.cart is not None:
+        return Held(order, intent.key, _encode(order_document(order)), intent.cart.cart_id)
+    return Held(order, intent.key, _encode(purchase_document(order)))
 
 
 def is_open(sale: SaleRow | None, now: datetime) -> bool:
@@ -211,7 +243,25 @@ def unit_price(row: StockRow, now: datetime) -> int:
     return row.price_minor
 
 
-def priced(order: Order, stock: Mapping[str, StockRow], now: datetime) -> Order:
-    """The order with its lines' prices as they are now."""
-    lines = tuple(replace(line, price_minor=unit_price(stock[line.product_id], now)) for line in order.lines)
-    return replace(order, lines=lines, currency=stock[lines[0].product_id].currency)
+def price_changed(
+    order: Order, expected: Sequence[float | None], stock: Mapping[str, StockRow], now: datetime
+) -> Denied | None:
+    """The refusal of an order whose buyer accepted another price than the one that holds, with that one."""
+    for line, accepted in zip_longest(order.lines, expected):
+        row = stock[line.product_id]
+        minor = unit_price(row, now)
+        price = decimal_amount(minor, row.currency)
+        if line.accepted_minor not in (None, minor) or accepted not in (None, price):
+            return Denied("PRICE_CHANGED", line.product_id, (price, row.currency))
+    return None
+
+
+def priced(order: Order, stock: Mapping[str, StockRow], now: datetime, expected: Sequence[float | None] = ()) -> Order:
+    """The order with its lines' prices as they are now; where its buyer named one, that was this one."""
+    lines = []
+    for line, accepted in zip_longest(order.lines, expected):
+        minor = unit_price(stock[line.product_id], now)
+        lines.append(
+            replace(line, price_minor=minor, accepted_minor=line.accepted_minor if accepted is None else minor)
+        )
+    return replace(order, lines=tuple(lines), currency=stock[lines[0].product_id].currency)

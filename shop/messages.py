@@ -120,10 +120,34 @@ class FlashSaleStarted(Message, frozen=True, kw_only=True):
     endsAt: str
 
 
+class FlashSaleChanged(Message, frozen=True, kw_only=True):
+    TYPE = "ecommerce.pricing.flash_sale.changed.v1"
+    saleId: Id
+    productId: Id
+    price: float
+    currency: str
+    startsAt: str
+    endsAt: str
+
+
 class FlashSaleEnded(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.pricing.flash_sale.ended.v1"
     saleId: Id
     productId: Id
+
+
+class ProductUpdated(Message, frozen=True, kw_only=True):
+    """A version of a product, the first and the last included; ``price`` is the list price of one unit."""
+
+    TYPE = "ecommerce.product.product.updated.v1"
+    productId: Id
+    sku: str
+    name: str
+    description: str
+    category: str
+    price: float
+    currency: str
+    status: str
 
 
 MESSAGES: tuple[type[Message], ...] = (
@@ -137,7 +161,9 @@ MESSAGES: tuple[type[Message], ...] = (
     RefundRequested,
     PaymentRefunded,
     FlashSaleStarted,
+    FlashSaleChanged,
     FlashSaleEnded,
+    ProductUpdated,
 )
 
 

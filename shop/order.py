@@ -23,11 +23,12 @@ HOLDS_STOCK = frozenset({"CONFIRMED", "PAID", "FULFILLED"})
 
 
 class Line(Struct, frozen=True):
-    """``price_minor`` is per unit, in the order's currency."""
+    """``price_minor`` is per unit, in the order's currency; ``accepted_minor`` is the one its buyer named, if any."""
 
     product_id: str
     qty: int
     price_minor: int = 0
+    accepted_minor: int | None = None
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -69,13 +70,14 @@ def stepped(order: Order, status: str, reason: str | None = None) -> Order:
 
 
 def refuse_step(order_id: str, status: str, wanted: str) -> Refused:
-    """The answer to a step that the state machine lacks."""
-    allowed = ", ".join(sorted(STEPS[status])) or "nothing"
+    """The answer to a step that the state machine lacks: where the order is, and where it can go from there."""
+    allowed = sorted(STEPS[status])
     return Refused(
         "illegal-step",
-        f"Order {order_id} is {status}; from there it can become {allowed}, not {wanted}.",
+        f"Order {order_id} is {status}; from there it can become {' or '.join(allowed) or 'nothing'}, not {wanted}.",
         orderId=order_id,
         orderStatus=status,
+        allowed=allowed,
     )
 
 

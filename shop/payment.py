@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from shop import announce
-from shop.db import consumed, orders, payments, stock
+from shop.db import consumed, history, orders, payments, stock
 from shop.db.payments import Payment
 from shop.db.pool import Database, Tx
 from shop.event import CloudEvent
@@ -18,9 +18,9 @@ WHY = {"DECLINED": ("DECLINED", "PAYMENT_DECLINED"), "VOIDED": ("TIMEOUT", "PAYM
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the gateway said about the order of an event."""
+    """What the gateway said about the order of an event; ``event`` is None where its buyer pays by hand."""
 
-    event: CloudEvent
+    event: CloudEvent | None
     order_id: str
     charge: Charge
 
@@ -49,24 +49,26 @@ async def record(db: Database, answers: Sequence[Answered]) -> list[None]:
     Write what the gateway's answers mean, each event once. What became of the order meanwhile decides: charged in time
     is PAID, charged for a canceled order is asked back, declined is CANCELED and its units return.
     """
-    by_id = {answer.event.id: answer for answer in answers}
+    by_id = {answer.event.id: answer for answer in answers if answer.event}
     async with db.transaction() as tx:
-        fresh = await consumed.first_time(tx, db.operation, [answer.event for answer in answers])
-        found = await orders.locked(tx, [by_id[event.id].order_id for event in fresh])
+        first = await consumed.first_time(tx, db.operation, [answer.event for answer in by_id.values() if answer.event])
+        fresh = [by_id[event.id] for event in first] + [answer for answer in answers if answer.event is None]
+        found = await orders.locked(tx, [answer.order_id for answer in fresh])
         owed = await payments.of_orders(tx, found)
-        verdicts = [_verdict(by_id[event.id], found, owed) for event in fresh]
+        verdicts = [_verdict(answer, found, owed) for answer in fresh]
         await _write(tx, [verdict for verdict in verdicts if verdict is not None])
     return [None] * len(answers)
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """``order`` is as it was; ``payment`` as it is now."""
+    """``order`` is as it was; ``payment`` as it is now; ``actor`` is its buyer where that one pays by hand."""
 
     order: Order
     payment: Payment
     reference: str
     cause: Cause
+    actor: str | None
 
 
 def _verdict(answer: Answered, found: dict[str, Order], owed: dict[str, Payment]) -> _Verdict | None:
@@ -75,13 +77,20 @@ def _verdict(answer: Answered, found: dict[str, Order], owed: dict[str, Payment]
     if payment is None or payment.status != "INTENDED" or answer.charge.status == "REFUNDED":
         return None
     payment = replace(payment, status=answer.charge.status)
-    return _Verdict(found[answer.order_id], payment, answer.charge.reference, Cause.of(answer.event))
+    order = found[answer.order_id]
+    cause, actor = (Cause.of(answer.event), None) if answer.event else (orders.cause_of(order), history.buyer(order))
+    return _Verdict(order, payment, answer.charge.reference, cause, actor)
 
 
 async def _write(tx: Tx, verdicts: Sequence[_Verdict]) -> None:
     await payments.settle(tx, [(verdict.payment, verdict.reference) for verdict in verdicts])
+    tx.causes = {v.order.order_id: v.cause.causation_id for v in verdicts if v.cause.causation_id}
     in_time = [verdict for verdict in verdicts if verdict.order.status == "CONFIRMED"]
-    await orders.move(tx, [_paid(tx, verdict) for verdict in in_time if verdict.payment.status == "CHARGED"])
+    charged = [verdict for verdict in in_time if verdict.payment.status == "CHARGED"]
+    await orders.move(tx, [_paid(tx, verdict) for verdict in charged if verdict.actor is None])
+    for verdict in charged:
+        if verdict.actor is not None:
+            await orders.move(tx, [_paid(tx, verdict)], actor=verdict.actor)
     declined = [verdict for verdict in in_time if verdict.payment.status != "CHARGED"]
     await stock.lock(tx, {line.product_id for verdict in declined for line in verdict.order.lines})
     for verdict in declined:

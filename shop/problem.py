@@ -65,6 +65,27 @@ class Refused(Problem):
     title = "Refused"
 
 
+class Gone(Problem):
+    """It was here, and never will be again."""
+
+    status = 410
+    title = "Gone"
+
+
+class Changed(Problem):
+    """If-Match names another version than there is."""
+
+    status = 412
+    title = "Changed meanwhile"
+
+
+class Unconditional(Problem):
+    """If-Match is missing."""
+
+    status = 428
+    title = "Condition required"
+
+
 class Unprocessable(Problem):
     status = 422
     title = "Not acceptable as it is"
@@ -77,5 +98,16 @@ class Unavailable(Problem):
     title = "Not now"
 
     def __init__(self, type: str, detail: str, retry_after_s: int = 1, **extra: Any) -> None:
+        super().__init__(type, detail, **extra)
+        self.retry_after_s = retry_after_s
+
+
+class TooMany(Problem):
+    """One caller asked too often. ``retry_after_s`` goes into Retry-After."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, type: str, detail: str, retry_after_s: int, **extra: Any) -> None:
         super().__init__(type, detail, **extra)
         self.retry_after_s = retry_after_s

@@ -1,5 +1,7 @@
 """What a buyer is told when nothing was sold: reasons as problems, each with what to do."""
 
+from shop.decision import Denied
+from shop.order import wire_id
 from shop.problem import NotFound, Problem, Refused, Unavailable, Unprocessable
 
 
@@ -30,3 +32,17 @@ def refusal(reason: str, product_id: str = "") -> Problem:
 
 def sold_out() -> Refused:
     return Refused("sold-out", "All units of this product are sold; a unit that comes back is sold to who asks then.")
+
+
+def denial(denied: Denied) -> Problem:
+    """The problem of what PostgreSQL's facts denied; a changed price comes with the new one."""
+    if denied.price is None:
+        return refusal(denied.reason, denied.product_id)
+    price, currency = denied.price
+    return Refused(
+        "price-changed",
+        "The price is not the one you accepted; nothing was bought. Send the new one as expectedPrice to accept it.",
+        productId=wire_id(denied.product_id),
+        price=price,
+        currency=currency,
+    )

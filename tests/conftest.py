@@ -13,6 +13,7 @@ import pytest
 import redis
 from psycopg import sql
 
+from runtime import dev_issuer
 from runtime.demo import GOODS, SALE
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.settings import Settings
@@ -58,10 +59,22 @@ def redis_url(stack: Stack) -> str:
     return stack.redis_url
 
 
+@pytest.fixture(scope="session")
+def jwks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an issuer publishes whose tokens every shop of these tests accepts."""
+    published = dev_issuer.jwks_of(tmp_path_factory.mktemp("issuer"))
+    dev_issuer.ensure(published)
+    return published
+
+
 @pytest.fixture
-def settings(database_url: str, redis_url: str) -> Settings:
+def settings(database_url: str, redis_url: str, jwks: Path) -> Settings:
     return Settings(
-        database_url=database_url, redis_url=redis_url, session_secret="of the tests alone, 32 bytes or more"
+        database_url=database_url,
+        redis_url=redis_url,
+        session_secret="of the tests alone, 32 bytes or more",
+        jwt_jwks_url=jwks.as_uri(),
+        jwt_issuer=dev_issuer.ISSUER,
     )
 
 

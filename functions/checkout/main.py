@@ -5,6 +5,7 @@ import time
 
 import msgspec
 
+from runtime.access import CUSTOMER
 from runtime.auth import require_buyer
 from runtime.batch import Batcher
 from runtime.bodies import OrderBody, PurchaseBody, decoded
@@ -22,7 +23,7 @@ from shop.gate import Answer
 from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
 from shop.order import Line, Order, Path, order_document
 from shop.problem import Malformed, Problem
-from shop.refusal import refusal, sold_out
+from shop.refusal import denial, refusal, sold_out
 
 INTAKE_CONNECTIONS = 4
 DEADLINE_S = 30.0
@@ -42,8 +43,10 @@ async def purchase_now(request: Request, deps: Deps) -> Reply:
     with span("checkout.purchase", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, "sync", (Line(product, body.quantity),), trace.traceparent)
         with bind(orderId=order.order_id, userId=buyer):
-            async with asyncio.timeout(DEADLINE_S):
-                outcome = await till.ring_up(Intent(order=order, key=key), key.scope.hex() if key else "")
+            async with asyncio.timeout(request.within(DEADLINE_S)):
+                outcome = await till.ring_up(
+                    Intent(order=order, key=key, expected=(body.expectedPrice,)), key.scope.hex() if key else ""
+                )
     if isinstance(outcome, Held):
         metrics.order_created("sync", began)
     return await _answer(outcome, product, key, till)
@@ -55,6 +58,8 @@ async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till
             return Reply(200, outcome.reply)
         case Repeated(stored):
             return Reply(stored.status, stored.body.encode())
+        case Denied(reason="PRICE_CHANGED"):
+            raise denial(outcome)
         case Denied(reason, product_id):
             raise _no_stock(reason, product_id)
         case Answer(verdict):
@@ -85,7 +90,8 @@ async def purchase_later(request: Request, deps: Deps) -> Reply:
     body = decoded(request.body, PurchaseBody)
     buyer = await require_buyer(request, deps, str(body.userId))
     lines = (Line(str(body.productId), body.quantity),)
-    return await _take_down(request, deps, buyer, "async", lines, key_of(request, buyer))
+    expected = (body.expectedPrice,)
+    return await _take_down(request, deps, buyer, "async", lines, expected, key_of(request, buyer))
 
 
 async def create_order(request: Request, deps: Deps) -> Reply:
@@ -95,7 +101,8 @@ async def create_order(request: Request, deps: Deps) -> Reply:
     lines = tuple(Line(str(item.productId), item.qty) for item in body.items)
     if len({line.product_id for line in lines}) < len(lines):
         raise Malformed("product-twice", "Each product stands in one line; add its quantities up.")
-    return await _take_down(request, deps, buyer, "orders", lines, key_of(request, buyer, required=True))
+    expected = tuple(item.expectedPrice for item in body.items)
+    return await _take_down(request, deps, buyer, "orders", lines, expected, key_of(request, buyer, required=True))
 
 
 class Intake:
@@ -108,27 +115,34 @@ class Intake:
             size_max=deps.settings.batch_max,
             queue_max=deps.settings.queue_max,
             parallel=2,
+            drop_abandoned=True,
         )
 
 
 async def _take_down(
-    request: Request, deps: Deps, buyer: str, path: Path, lines: tuple[Line, ...], key: Key | None
+    request: Request,
+    deps: Deps,
+    buyer: str,
+    path: Path,
+    lines: tuple[Line, ...],
+    expected: tuple[float | None, ...],
+    key: Key | None,
 ) -> Reply:
     began = time.perf_counter()
     reply_to = _accepted if path == "async" else _created
     with span(f"checkout.{path}", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, path, lines, trace.traceparent)
         with bind(orderId=order.order_id, userId=buyer):
-            async with asyncio.timeout(DEADLINE_S):
-                outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to))
+            async with asyncio.timeout(request.within(DEADLINE_S)):
+                outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to, expected))
     match outcome:
         case Held(written):
             metrics.order_created(path, began)
             status, text = reply_to(written)
         case Repeated(stored):
             status, text = stored.status, stored.body
-        case Denied(reason, product_id):
-            raise refusal(reason, product_id)
+        case Denied():
+            raise denial(outcome)
         case _:
             raise refusal("")
     where = "/api/v1/async/purchase/" if path == "async" else "/api/v1/orders/"
@@ -166,9 +180,9 @@ def _order(request: Request, deps: Deps, buyer: str, path: Path, lines: tuple[Li
 checkout = operation(
     "checkout",
     routes=[
-        post("/api/v1/sync/purchase", purchase_now),
-        post("/api/v1/async/purchase", purchase_later),
-        post("/api/v1/orders", create_order),
+        post("/api/v1/sync/purchase", purchase_now, allow=CUSTOMER),
+        post("/api/v1/async/purchase", purchase_later, allow=CUSTOMER),
+        post("/api/v1/orders", create_order, allow=CUSTOMER),
     ],
     emits=[OrderConfirmed, OrderCreated, StockAdjusted],
     concurrency=8192,

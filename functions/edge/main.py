@@ -1,13 +1,17 @@
-"""The browsers' side: the page, its live streams, sessions and tickets, and which sales there are"""
+"""The browsers' side: the shop's pages, its live streams, sessions and tickets, and which sales there are"""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from runtime.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
 from runtime.auth import buyer_of
+from runtime.bodies import decoded
 from runtime.deps import Deps
+from runtime.edge.docs import api_document, api_page, problem
 from runtime.edge.live import live_app
-from runtime.edge.pages import page, static
+from runtime.edge.pages import page, passport, shop, static
 from runtime.edge.session import check_origin, cookie_for, issue_ticket
 from runtime.edge.snapshot import Snapshots
 from runtime.edge.sse import stream
@@ -21,7 +25,7 @@ BUYER_ID_MAX = 64
 class Claimed(msgspec.Struct):
     """Who a demo's browser says it is."""
 
-    userId: str | int
+    userId: Annotated[str, Meta(min_length=1, max_length=BUYER_ID_MAX)] | int
 
 
 async def session(request: Request, deps: Deps) -> Reply:
@@ -63,9 +67,9 @@ async def sales(request: Request, deps: Deps) -> Reply:
 
 def _claimed(body: bytes) -> str:
     try:
-        buyer_id = str(msgspec.json.decode(body, type=Claimed).userId)
-    except msgspec.DecodeError as error:
-        raise Malformed("no-buyer", f'Say who you are: {{"userId": 12345}} ({error}).') from None
+        buyer_id = str(decoded(body, Claimed).userId)
+    except Malformed as error:
+        raise Malformed("no-buyer", f'Say who you are: {{"userId": 12345}}. {error.detail}') from None
     if not 0 < len(buyer_id) <= BUYER_ID_MAX:
         raise Malformed("no-buyer", f"A userId has 1 to {BUYER_ID_MAX} characters.")
     return buyer_id
@@ -74,14 +78,22 @@ def _claimed(body: bytes) -> str:
 edge = operation(
     "edge",
     routes=[
-        get("/", page),
-        get("/static/{file}", static),
-        get("/sse/flash-sales", stream),
-        get("/sse/stock/{productId}", stream),
-        get("/sse/orders/{id}", stream),
-        get("/api/v1/sales", sales),
-        post("/api/v1/session", session),
-        post("/api/v1/stream-tickets", stream_ticket),
+        get("/", page, allow=ANYBODY),
+        get("/products/{id}", shop, allow=ANYBODY),
+        get("/cart", shop, allow=ANYBODY),
+        get("/orders", shop, allow=ANYBODY),
+        get("/orders/{id}", shop, allow=ANYBODY),
+        get("/orders/{id}/passport", passport, allow=ANYBODY),
+        get("/static/{file}", static, allow=ANYBODY),
+        get("/docs/api", api_page, allow=ANYBODY),
+        get("/problems/{type}", problem, allow=ANYBODY),
+        get("/api/openapi.json", api_document, allow=ANYBODY),
+        get("/sse/flash-sales", stream, allow=ANYBODY),
+        get("/sse/stock/{productId}", stream, allow=ANYBODY),
+        get("/sse/orders/{id}", stream, allow=OWNER_ALONE),
+        get("/api/v1/sales", sales, allow=ANYBODY),
+        post("/api/v1/session", session, allow=SIGNING_IN),
+        post("/api/v1/stream-tickets", stream_ticket, allow=CUSTOMER),
     ],
     concurrency=2048,
 )

@@ -24,6 +24,7 @@ class Shipping:
         async with self._db.transaction() as tx:
             order_of = {event.envelope.id: event.data.orderId for event in events}
             fresh = await consumed.first_time(tx, "fulfil", [event.envelope for event in events])
+            tx.causes = {order_of[event.id]: event.id for event in fresh}
             found = await orders.locked(tx, [order_of[event.id] for event in fresh])
             shipped = []
             for event in fresh:

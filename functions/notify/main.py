@@ -1,13 +1,14 @@
-"""order.*, payment.*, stock.adjusted, flash_sale.* → the live streams that browsers read"""
+"""order.*, payment.*, stock.adjusted, flash_sale.* → the live streams that browsers read, and order_status:{id}"""
 
 from typing import Any
 
 from runtime.deps import Deps
-from runtime.edge.news import SALES, News, encode, order_topic, stock_topic
+from runtime.edge.news import GONE, SALES, News, encode, order_topic, stock_topic
 from runtime.edge.publish import Publisher
 from runtime.serve import Received, on, operation
-from shop.event import rfc3339
+from shop.event import CloudEvent, rfc3339
 from shop.messages import (
+    FlashSaleChanged,
     FlashSaleEnded,
     FlashSaleStarted,
     OrderCanceled,
@@ -22,6 +23,7 @@ from shop.messages import (
 )
 
 OPEN_S = 24 * 3600
+ENDED = frozenset({"FULFILLED", "CANCELED"})
 ENDED_S = 5 * 60  # a queued sale leaves a hundred thousand refused orders behind; PostgreSQL still knows each
 
 
@@ -64,7 +66,8 @@ async def stock_adjusted(event: Received[StockAdjusted], deps: Deps) -> None:
     await _tell(event, deps, stock_topic(data.productId).key, "stock", news)
 
 
-async def sale_started(event: Received[FlashSaleStarted], deps: Deps) -> None:
+async def sale_started(event: Received[FlashSaleStarted] | Received[FlashSaleChanged], deps: Deps) -> None:
+    """A sale that changed is told as it is now, all of it."""
     data = event.data
     news = {
         "saleId": data.saleId,
@@ -100,8 +103,26 @@ async def _tell(
     if traceparent := envelope.extensions.get("traceparent", ""):
         document["traceparent"] = traceparent
     buyer_id = getattr(event.data, "userId", "")
-    news = News(key, (envelope.sequence, 0), kind, encode(document), buyer_id, traceparent, lasts_s)
+    status = _cached(document, buyer_id, _age_s(envelope, deps)) if kind == "order" else ""
+    news = News(key, (envelope.sequence, 0), kind, encode(document), buyer_id, traceparent, lasts_s, status)
     await deps.one(Publisher).tell(news)
+
+
+def _age_s(envelope: CloudEvent, deps: Deps) -> float:
+    return (deps.clock.now() - envelope.time).total_seconds() if envelope.time else ENDED_S
+
+
+def _cached(document: dict[str, Any], buyer_id: str, age_s: float) -> str:
+    """
+    What ``order_status:{id}`` says meanwhile: nothing any more of an order that has ended, nor what is so late that the
+    stream, which would refuse it, may be gone.
+    """
+    if document["status"] in ENDED:
+        return GONE
+    if age_s >= ENDED_S:
+        return ""
+    named = {name: document[name] for name in ("orderId", "status", "sequence", "at") if name in document}
+    return encode({**named, "userId": buyer_id}).decode()
 
 
 notify = operation(
@@ -117,6 +138,7 @@ notify = operation(
         on(PaymentRefunded, payment_refunded),
         on(StockAdjusted, stock_adjusted),
         on(FlashSaleStarted, sale_started),
+        on(FlashSaleChanged, sale_started),
         on(FlashSaleEnded, sale_ended),
     ],
     connections=1,

@@ -1,4 +1,4 @@
-"""order.confirmed.v1 → charged: order.paid · declined: payment.failed, order.canceled · too late: refund.requested"""
+"""order.confirmed.v1, POST orders/{id}/pay → order.paid · declined: order.canceled · late: refund.requested"""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,21 +7,27 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from runtime.access import DEMO, OWNER
 from runtime.batch import Batcher
 from runtime.bodies import decoded
 from runtime.deps import Deps
 from runtime.http import Reply, Request
-from runtime.serve import Received, get, on, operation, put
+from runtime.policy import check
+from runtime.serve import Received, get, on, operation, post, put
 from runtime.watch import metrics
 from runtime.watch.tracing import span
 from shop import payment
+from shop.db import orders
 from shop.db.payments import Payment
 from shop.event import is_id
 from shop.gateway import Ask, Charge, GatewayTimeout, Mode, SimulatedGateway
 from shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested, StockAdjusted
-from shop.problem import Forbidden, Malformed
+from shop.order import Order, may_become, order_document, refuse_step
+from shop.problem import Malformed, NotFound, Refused
 
 CONNECTIONS = 3
+PAID = frozenset({"PAID", "FULFILLED"})
+DECLINES = frozenset(reason for _, reason in payment.WHY.values())
 GATEWAY_S = 10.0  # then its answer counts as lost
 
 
@@ -70,6 +76,42 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
     metrics.PAYMENTS.of(answer.status).add()
 
 
+async def pay_by_hand(request: Request, deps: Deps) -> Reply:
+    """
+    Take the money now, on its owner's word. A second time is the same payment: its event may have been first.
+
+    Raises:
+        Refused: the order is not one to be paid, or the payment was declined, which cancels it.
+        GatewayTimeout, GatewayDown: ask again; it is charged once.
+    """
+    order_id = request.params["id"]
+    order = await _found(deps, order_id)
+    check(request, deps, "order", "pay", owner=order.buyer_id, status=order.status)
+    if order.status not in PAID:
+        if not may_become(order.status, "PAID"):
+            raise refuse_step(order.order_id, order.status, "PAID")
+        cashier = deps.one(Cashier)
+        owed = await cashier.intents.submit(order_id)
+        if owed is not None:
+            answer = await cashier.charges.submit(Ask(owed.payment_id, owed.amount_minor, owed.currency))
+            await cashier.answers.submit(payment.Answered(None, order_id, answer))
+            metrics.PAYMENTS.of(answer.status).add()
+        order = await _found(deps, order_id)
+    if order.cancel_reason in DECLINES:
+        raise Refused("payment-declined", "The payment was declined, and the order canceled; order again.")
+    if order.status not in PAID:
+        raise refuse_step(order.order_id, order.status, "PAID")
+    return Reply(200, msgspec.json.encode(order_document(order)))
+
+
+async def _found(deps: Deps, order_id: str) -> Order:
+    async with deps.db.transaction() as tx:
+        order = await orders.find(tx, order_id)
+    if order is None:
+        raise NotFound("unknown-order", f"There is no order {order_id[:64]}.")
+    return order
+
+
 class BehaviourBody(Struct, frozen=True):
     """``share`` of the payments meets ``mode``, always the same ones."""
 
@@ -79,7 +121,6 @@ class BehaviourBody(Struct, frozen=True):
 
 async def behave(request: Request, deps: Deps) -> Reply:
     """Tell the simulated gateway how to behave; in the demo only."""
-    _check_demo(deps)
     body = decoded(request.body, BehaviourBody)
     await SimulatedGateway(deps.db).behave(body.mode, body.share)
     return Reply(body=msgspec.json.encode(body))
@@ -87,19 +128,17 @@ async def behave(request: Request, deps: Deps) -> Reply:
 
 async def behaviour(request: Request, deps: Deps) -> Reply:
     """How it was told to behave."""
-    _check_demo(deps)
     mode, share = await SimulatedGateway(deps.db).behaviour()
     return Reply(body=msgspec.json.encode({"mode": mode, "share": share}))
 
 
-def _check_demo(deps: Deps) -> None:
-    if not deps.settings.accept_unsigned_buyers:
-        raise Forbidden("demo-only", "The simulated gateway takes orders in the demo only (ACCEPT_UNSIGNED_BUYERS).")
-
-
 pay = operation(
     "pay",
-    routes=[put("/api/v1/payments/simulator", behave), get("/api/v1/payments/simulator", behaviour)],
+    routes=[
+        post("/api/v1/orders/{id}/pay", pay_by_hand, allow=OWNER),
+        put("/api/v1/payments/simulator", behave, allow=DEMO),
+        get("/api/v1/payments/simulator", behaviour, allow=DEMO),
+    ],
     events=[on(OrderConfirmed, charge)],
     emits=[OrderCanceled, OrderPaid, PaymentFailed, RefundRequested, StockAdjusted],
 )

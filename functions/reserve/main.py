@@ -1,5 +1,7 @@
 """order.created (PENDING) → stock held, order.confirmed | order.canceled"""
 
+from msgspec.structs import replace
+
 from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.serve import Received, on, operation
@@ -27,18 +29,19 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
     if order.status != "PENDING":
         return
     till = deps.one(Till)
-    outcome = await till.ring_up(Intent(order=order, waiting=True), f"order:{order.order_id}")
+    intent = Intent(order=order, waiting=True, caused_by=event.envelope.id)
+    outcome = await till.ring_up(intent, f"order:{order.order_id}")
     match outcome:
         case Answer("SOLD_OUT" | "LIMIT" as verdict):
             metrics.RESERVATION_FAILURES.of(CANCELS[verdict]).add()
-            await till.refuse(Intent(order=order, waiting=True, refused=CANCELS[verdict]))
+            await till.refuse(replace(intent, refused=CANCELS[verdict]))
         case Answer("SEEN"):
             raise Unavailable("claim-open", "An earlier try holds a claim; settle ends it when its lease does.")
         case Denied("NOT_WAITING"):
             return
         case Denied(reason):
             metrics.RESERVATION_FAILURES.of(reason).add()
-            await till.refuse(Intent(order=order, waiting=True, refused="STOCK_LOST"))
+            await till.refuse(replace(intent, refused="STOCK_LOST"))
 
 
 class Found:

@@ -1,25 +1,33 @@
-"""GET a product's stock · init · reset (a recorded adjustment)"""
+"""GET a product's stock, or its snapshot · init · reset (a recorded adjustment)"""
 
 from urllib.parse import parse_qs
 
 import msgspec
 
-from runtime.auth import buyer_of
+from runtime.access import ADMIN_OR_DEMO, ANYBODY
 from runtime.batch import Batcher
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.rebuild import changed
+from runtime.redis_client import RedisError
 from runtime.serve import get, operation, post, put
 from runtime.till import Till
+from shop.copies import Copies, stock_document
 from shop.db import stock as rows
 from shop.db.pool import Tx
 from shop.db.stock import Level
 from shop.messages import StockAdjusted
 from shop.order import wire_id
-from shop.problem import Malformed, NotFound, Unauthorized
+from shop.problem import Malformed, NotFound
 
 UNITS_DEFAULT = 1000
 UNITS_MAX = 10_000_000
+PRODUCT_ID_MAX = 64
+
+
+def copies(deps: Deps) -> Copies:
+    """The process's own, for ``deps.one``."""
+    return Copies(deps.redis)
 
 
 class Levels:
@@ -40,13 +48,28 @@ async def show(request: Request, deps: Deps) -> Reply:
     product_id = request.params["productId"]
     units = await deps.one(Levels).reads.submit(product_id)
     if units is None:
-        raise NotFound("unknown-product", f"There is no stock of product {product_id[:64]}.")
+        raise _no_stock(product_id)
     return _reply(product_id, units)
+
+
+async def snapshot(request: Request, deps: Deps) -> Reply:
+    """Units available as the stock's events last told it; from PostgreSQL where they told nothing, or Redis is away."""
+    product_id = request.params["productId"]
+    try:
+        told = await deps.one(copies).stock(product_id) if len(product_id) <= PRODUCT_ID_MAX else None
+    except RedisError:
+        told = None
+    if told is None:
+        async with deps.db.transaction() as tx:
+            level = await rows.level(tx, product_id)
+        if level is None:
+            raise _no_stock(product_id)
+        told = stock_document(product_id, level.available, level.version)
+    return Reply(200, told)
 
 
 async def init(request: Request, deps: Deps) -> Reply:
     """Give a product its first stock, or leave what it has; its gate is made anew either way."""
-    await _signed(request, deps)
     product_id, units = request.params["productId"], _units(request)
 
     async def change(tx: Tx) -> Level:
@@ -59,7 +82,6 @@ async def init(request: Request, deps: Deps) -> Reply:
 
 async def reset(request: Request, deps: Deps) -> Reply:
     """Set the units available, whatever they were; the difference is recorded and audited."""
-    await _signed(request, deps)
     product_id, units = request.params["productId"], _units(request)
 
     async def change(tx: Tx) -> Level:
@@ -71,14 +93,13 @@ async def reset(request: Request, deps: Deps) -> Reply:
     return _reply(product_id, level.available)
 
 
-async def _signed(request: Request, deps: Deps) -> None:
-    if await buyer_of(request, deps) is None and not deps.settings.accept_unsigned_buyers:
-        raise Unauthorized("not-signed-in", "Send your token: Authorization: Bearer <token>.")
-
-
 async def _check_product(tx: Tx, product_id: str) -> None:
     if not await rows.lock_product(tx, product_id):
         raise NotFound("unknown-product", f"There is no product {product_id[:64]}.")
+
+
+def _no_stock(product_id: str) -> NotFound:
+    return NotFound("unknown-product", f"There is no stock of product {product_id[:64]}.")
 
 
 def _units(request: Request) -> int:
@@ -95,9 +116,10 @@ def _reply(product_id: str, units: int) -> Reply:
 stock = operation(
     "stock",
     routes=[
-        get("/api/v1/sync/stock/{productId}", show),
-        post("/api/v1/sync/stock/init/{productId}", init),
-        put("/api/v1/sync/stock/{productId}/reset", reset),
+        get("/api/v1/sync/stock/{productId}", show, allow=ANYBODY),
+        get("/api/v1/inventory/{productId}", snapshot, allow=ANYBODY),
+        post("/api/v1/sync/stock/init/{productId}", init, allow=ADMIN_OR_DEMO),
+        put("/api/v1/sync/stock/{productId}/reset", reset, allow=ADMIN_OR_DEMO),
     ],
     emits=[StockAdjusted],
 )

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from runtime.asgi import Receive, Scope, Send, send_reply
 from runtime.deps import Deps
 from runtime.edge.routes import load
-from runtime.http import Reply
+from runtime.http import TIMEOUT, Reply, seconds_of
 from runtime.neighbours import Neighbours
 from runtime.serve import reply_of
 from runtime.watch.metrics import Requests
 from runtime.watch.tracing import span
-from shop.problem import NotFound, Problem, Unavailable
+from shop.problem import Malformed, NotFound, Problem, Unavailable
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ANSWER_S = 60.0  # a cold start, and then the operation's own deadline
 PAUSE_S = 0.25
+LEAST_S = 0.001
 NOT_PASSED_ON = frozenset({"connection", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 NO_ANSWER = frozenset({502, 503, 504})
@@ -69,7 +70,12 @@ class Forward:
             if scope["query_string"]:
                 url += "?" + scope["query_string"].decode("latin-1")
             try:
-                response = await self._answered(method, url, headers, await _body(receive))
+                patience_s = min(ANSWER_S, seconds_of(headers[TIMEOUT])) if TIMEOUT in headers else ANSWER_S
+                response = await self._answered(method, url, headers, await _body(receive), patience_s)
+            except Malformed as error:
+                reply = reply_of(error)
+                await send_reply(send, reply)
+                return reply.status
             except (TimeoutError, OSError) as error:
                 log.warning("%s %s had no answer: %r", method, url, error)
                 reply = reply_of(_unanswered(method, headers))
@@ -81,7 +87,7 @@ class Forward:
                 return response.status
 
     async def _answered(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes]
+        self, method: str, url: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes], patience_s: float
     ) -> "ClientResponse":
         """
         The operation's answer. What is on the way to it (a gateway, an activator) may answer in its place while a pod
@@ -95,8 +101,11 @@ class Forward:
 
         repeatable = isinstance(body, bytes) and (method in REPEATABLE or "idempotency-key" in headers)
         target = URL(url, encoded=True)
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(patience_s) as limit:
             while True:
+                if TIMEOUT in headers:  # what is left of it
+                    left_s = (limit.when() or 0.0) - asyncio.get_running_loop().time()
+                    headers[TIMEOUT] = f"{max(left_s, LEAST_S):.3f}"
                 try:
                     response = await self._deps.http.request(
                         method, target, headers=headers, data=body, allow_redirects=False

@@ -3,7 +3,7 @@
 from typing import Any
 
 from starlette.routing import Route, Router, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketClose
 
 from runtime import router
 from runtime.asgi import Receive, Scope, Send, send_reply
@@ -30,8 +30,8 @@ class Answers:
             await router.serve(*found, self._deps, scope, receive, send)
         elif self._forward is not None and path.startswith("/api/"):
             await self._forward(scope, receive, send)
-        elif path.startswith("/api/"):
-            await send_reply(send, no_route(scope["method"], path, self._routes.methods(path)))
+        elif (methods := self._routes.methods(path)) or path.startswith("/api/"):
+            await send_reply(send, no_route(scope["method"], path, methods))
         else:
             await send_reply(send, reply_of(NotFound("no-such-page", f"There is nothing at {path[:200]}.")))
 
@@ -46,12 +46,14 @@ def live_app(operation: Operation, deps: Deps) -> Router:
     async def orders(websocket: WebSocket) -> None:
         await ws.orders(websocket, own)
 
+    answers = Answers(operation, deps)
+
+    async def all_else(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        else:  # not a route of Starlette's: a path with a line's end in it fits none
+            await answers(scope, receive, send)
+
     streams: Any = EventStreams(own)
-    answers: Any = Answers(operation, deps)
-    return Router(
-        [
-            Route("/sse/{rest:path}", streams, methods=["GET"]),
-            WebSocketRoute("/ws/orders", orders),
-            Route("/{rest:path}", answers),
-        ]
-    )
+    routes = [Route("/sse/{rest:path}", streams, methods=["GET"]), WebSocketRoute("/ws/orders", orders)]
+    return Router(routes, default=all_else)

@@ -20,6 +20,8 @@ ORDER_KEY = "news:order:"
 STOCK_KEY = "news:stock:"
 SALES_KEY = "news:flash-sales"
 BUYER_KEY = "news:buyer:"
+STATUS_KEY = "order_status:"
+GONE = "gone"  # the script of runtime.edge.publish knows it
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class News:
         buyer_id: whose order it is about; empty for nobody's.
         traceparent: of the trace that led to it, empty for none.
         lasts_s: seconds until the whole stream may be forgotten; 0: never.
+        status: of an order that is under way, for ``order_status:{id}``; GONE once it has ended, empty where this news
+            says nothing of it.
     """
 
     key: str
@@ -82,6 +86,7 @@ class News:
     buyer_id: str = ""
     traceparent: str = ""
     lasts_s: int = 0
+    status: str = ""
 
     @cached_property
     def frame(self) -> bytes:

@@ -108,7 +108,7 @@ async def _caught_up(topic: Topic, last: str | None, snapshot: News | None, deps
         return Opening(None, tuple(missed.news), missed.news[-1].id if missed.news else last_id)
     snapshot = snapshot or await deps.one(Snapshots).of(topic)
     if snapshot is None:
-        raise NotFound(f"unknown-{topic.kind}", f"There is no such {topic.kind}.")
+        raise NotFound("unknown-stock", "There is no stock of this product.")  # sales and buyers always have a snapshot
     if snapshot.id == last_id:  # it has what there is, though Redis may be behind, or new
         return Opening(None, (), last_id)
     if last is not None:

@@ -18,22 +18,32 @@ MEDIA_TYPES = {
 SAFE = (
     ("content-security-policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
      "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
 )  # fmt: skip
 
 
 async def page(request: Request, deps: Deps) -> Reply:
     """``/``"""
-    return _served(request, "index.html")
+    return served(request, "index.html")
+
+
+async def shop(request: Request, deps: Deps) -> Reply:
+    """``/products/{id}``, ``/cart``, ``/orders``, ``/orders/{id}``: one shell, filled as its path says."""
+    return served(request, "shop.html")
+
+
+async def passport(request: Request, deps: Deps) -> Reply:
+    """``/orders/{id}/passport``: the same page for every order; what it shows, it asks for as its visitor."""
+    return served(request, "passport.html")
 
 
 async def static(request: Request, deps: Deps) -> Reply:
     """``/static/{file}``; raises NotFound."""
-    return _served(request, request.params["file"])
+    return served(request, request.params["file"])
 
 
-def _served(request: Request, name: str) -> Reply:
+def served(request: Request, name: str) -> Reply:
     if name not in _names():
         raise NotFound("no-such-file", f"The page has no file {name}.")
     body, media_type, etag = _file(name)

@@ -8,11 +8,12 @@ from typing import Any
 
 from runtime.deps import Deps
 from runtime.edge.hub import Hub, Listener, gap
-from runtime.edge.news import Topic, encode, frame
+from runtime.edge.news import Topic, frame
 from runtime.edge.opening import Opening, asking_buyer, last_id_in, opening, topic_of
 from runtime.edge.outlet import DirectOutlet, Outlet, Send
-from runtime.http import PROBLEM, Reply, Request
+from runtime.http import Reply, Request
 from runtime.redis_client import RedisError
+from runtime.serve import reply_of
 from shop.problem import Problem, Unavailable
 
 EVENTS = "text/event-stream"
@@ -89,7 +90,7 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
     except Problem as problem:
         if EVENTS in request.headers.get("accept", ""):
             return Reply(200, frame("problem", problem.document(), id=STOP), EVENTS, HEADERS)
-        return Reply(problem.status, encode(problem.document()), PROBLEM)
+        return reply_of(problem)
 
 
 async def _frames(outlet: Outlet, listener: Listener, first: Opening, deps: Deps) -> AsyncIterator[bytes]:

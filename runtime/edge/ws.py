@@ -74,7 +74,7 @@ class Socket:
                 return TOO_BIG
             try:
                 await self._obey(msgspec.json.decode(text, type=Asked))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 self._say("problem", Malformed("no-command", f"This is not understood: {error}.").document())
             except Problem as problem:
                 self._say("problem", problem.document())

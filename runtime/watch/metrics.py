@@ -3,11 +3,15 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime.http import Reply
 from runtime.watch.counting import Counters, Histograms, Measured, fold_all
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Metric
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -57,6 +61,8 @@ GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders sharing on
 GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Transaction of one batch, ms")
 GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt from PostgreSQL", "reason")
 CLAIMS_SETTLED = Counters("claims_settled_total", "Silent claims settled: won, void or released", "outcome")
+PRODUCT_CACHE = Counters("product_cache_lookups_total", "Products asked for: hit, miss, or miss and stale", "outcome")
+PRODUCT_READS = Counters("product_reads_total", "Queries for products that no copy answered")
 LOOP_STALLS = Histograms("loop_stall_ms", "Time the event loop stood still, over 100 ms, ms", "operation")
 
 
@@ -79,17 +85,44 @@ def delivery(operation: str, status: int) -> Measured:
 
 def exposition() -> Reply:
     """``/metrics``: this process, or every worker's sum where PROMETHEUS_MULTIPROC_DIR is set."""
-    from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, disable_created_metrics, generate_latest
+    from prometheus_client import (
+        CONTENT_TYPE_LATEST,
+        REGISTRY,
+        CollectorRegistry,
+        disable_created_metrics,
+        generate_latest,
+    )
 
     fold_all()
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it without annotations
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    body = _everyones(Path(directory)) if directory else generate_latest(REGISTRY)
+    registry = _everyones(Path(directory)) if directory else REGISTRY
+    derived = CollectorRegistry()
+    derived.register(_HitRatio(registry))
+    body = generate_latest(registry) + generate_latest(derived)
     return Reply(body=body, media_type=CONTENT_TYPE_LATEST)
 
 
-def _everyones(directory: Path) -> bytes:
-    from prometheus_client import CollectorRegistry, generate_latest
+class _HitRatio:
+    """``product_cache_hit_ratio`` of all that was asked so far: a gauge of each worker's could not be summed."""
+
+    def __init__(self, counted: "CollectorRegistry") -> None:
+        self._counted = counted
+
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client.core import GaugeMetricFamily
+
+        hits, misses = (
+            self._counted.get_sample_value("product_cache_lookups_total", {"outcome": outcome}) or 0
+            for outcome in ("hit", "miss")
+        )
+        if hits + misses:
+            says = "Products answered from a copy ÷ products asked for"
+            yield GaugeMetricFamily("product_cache_hit_ratio", says, hits / (hits + misses))
+
+
+def _everyones(directory: Path) -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
     for file in directory.glob("gauge_live*_*.db"):  # a killed worker cannot take its live gauges with it
@@ -97,7 +130,7 @@ def _everyones(directory: Path) -> bytes:
             file.unlink(missing_ok=True)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]  # likewise
-    return generate_latest(registry)
+    return registry
 
 
 def _runs(pid: int) -> bool:

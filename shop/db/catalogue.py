@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shop.db import products, search
 from shop.db.pool import Database, Tx, new_pool
 from shop.event import rfc3339
 from shop.messages import FlashSaleStarted, StockAdjusted
 from shop.money import decimal_amount
+from shop.product import Product
 
 CURRENCY = "USD"
 
@@ -23,6 +25,7 @@ class DemoProduct:
     price_minor: int
     units: int
     buyer_limit: int
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,26 @@ async def load_catalogue(database_url: str, goods: Sequence[DemoProduct], sale: 
             for product in goods:
                 await _add(tx, product)
             await _start(tx, sale)
+            await search.rebuild(tx)  # who hears the events has, in a new shop, no place in the log yet
         return True
     finally:
         await pool.close()
 
 
 async def _add(tx: Tx, product: DemoProduct) -> None:
-    await tx.execute(
-        "INSERT INTO products (product_id, sku, name, description, price_minor, currency)"
-        " VALUES (%s, %s, %s, %s, %s, %s)",
-        (product.product_id, product.sku, product.name, product.description, product.price_minor, CURRENCY),
+    first_version = Product(
+        product_id=product.product_id,
+        sku=product.sku,
+        name=product.name,
+        description=product.description,
+        category=product.category,
+        price_minor=product.price_minor,
+        currency=CURRENCY,
+        version=1,
+        created_at=tx.now,
+        updated_at=tx.now,
     )
+    await products.insert(tx, first_version)
     await tx.execute(
         "INSERT INTO stock (product_id, available, buyer_limit, version) VALUES (%s, %s, %s, 1)",
         (product.product_id, product.units, product.buyer_limit),
@@ -68,12 +80,12 @@ async def _add(tx: Tx, product: DemoProduct) -> None:
 
 async def _start(tx: Tx, sale: DemoSale) -> None:
     ends_at = tx.now + timedelta(days=sale.days)
-    await tx.execute(
-        "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, status)"
-        " VALUES (%s, %s, %s, %s, %s, 'STARTED')",
-        (sale.sale_id, sale.product_id, sale.price_minor, tx.now, ends_at),
-    )
     row = await tx.row("UPDATE sale_calendar SET version = version + 1 RETURNING version")
+    await tx.execute(
+        "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, status, version)"
+        " VALUES (%s, %s, %s, %s, %s, 'STARTED', %s)",
+        (sale.sale_id, sale.product_id, sale.price_minor, tx.now, ends_at, row[0] if row else 1),
+    )
     started = FlashSaleStarted(
         saleId=sale.sale_id,
         productId=sale.product_id,

@@ -17,12 +17,17 @@ from shop.problem import Unavailable
 
 REPEATS = 4
 RESERVE = "/pulsecart/reserve"  # whose work it is to take the stock of orders that waited
+RESERVES = "operation:reserve"
 WIN = "INSERT INTO claims (claim_id, state) SELECT value::uuid, 'won' FROM json_array_elements_text(%s::json)"
 # The guard: each row must still have this epoch and these units.
 TAKE = """
     UPDATE stock SET available = available - (value ->> 1)::int, version = version + 1
     FROM json_array_elements(%s::json)
     WHERE product_id = value ->> 0 AND epoch = (value ->> 2)::bigint AND available >= (value ->> 1)::int
+"""
+CLOSE_CARTS = """
+    UPDATE carts SET status = 'ORDERED', order_id = (value ->> 1)::uuid, version = version + 1, updated_at = %s
+    FROM json_array_elements(%s::json) WHERE cart_id = (value ->> 0)::uuid AND status = 'OPEN'
 """
 COUNT_UNITS = """
     INSERT INTO buyer_units (product_id, buyer_id, units)
@@ -75,9 +80,10 @@ async def _write(
     after: Mapping[str, StockRow],
     pay_by: datetime,
 ) -> None:
+    tx.causes = {intent.order.order_id: intent.caused_by for intent in intents if intent.caused_by}
     await _write_held(tx, [outcome for outcome in outcomes if isinstance(outcome, Held)], pay_by)
     dropped = [outcome.order for outcome in outcomes if isinstance(outcome, Dropped)]
-    await orders.move(tx, dropped)
+    await orders.move(tx, dropped, actor=RESERVES)
     for order in dropped:
         orders.tell_canceled(tx, order, "PENDING", RESERVE)
     waited = all(intent.waiting for intent in intents)
@@ -89,11 +95,14 @@ async def _write_held(tx: Tx, held: Sequence[Held], pay_by: datetime) -> None:
         return
     claims = sorted(str(outcome.order.claim_id) for outcome in held)
     tx.later(WIN, (as_json(claims),))
-    fresh = [outcome for outcome in held if outcome.order.path == "sync"]
-    waited = [outcome.order for outcome in held if outcome.order.path != "sync"]
-    orders.insert(tx, [outcome.order for outcome in fresh], pay_by)
+    fresh = [outcome for outcome in held if outcome.reply]
+    waited = [outcome.order for outcome in held if not outcome.reply]
+    orders.insert(tx, [o.order for o in fresh], pay_by, keys={o.order.order_id: o.key for o in fresh})
     orders.insert_keys(tx, [(o.key, o.order.order_id, 200, o.reply.decode()) for o in fresh if o.key])
-    await orders.move(tx, waited, pay_by)
+    ordered = [(outcome.cart_id, outcome.order.order_id) for outcome in fresh if outcome.cart_id]
+    if ordered:
+        tx.later(CLOSE_CARTS, (tx.now, as_json(ordered)), exactly=len(ordered))
+    await orders.move(tx, waited, pay_by, actor=RESERVES)
     for order in waited:
         _tell(tx, order, announce.confirmed(order, pay_by))
     _count_units(tx, [outcome.order for outcome in held])

@@ -70,14 +70,15 @@ def _newer(one: Row, other: Row) -> Row:
     )
 
 
-async def orders_of(tx: Tx, customer_id: str) -> list[dict[str, Any]]:
-    """The customer's newest orders, PAGE at most."""
+async def orders_of(tx: Tx, customer_id: str, *, before: str | None = None, limit: int = PAGE) -> list[dict[str, Any]]:
+    """The customer's newest orders, of those before the order ``before`` where one is given."""
     rows = await tx.rows(
         """
         SELECT order_id::text, status, total_minor, currency, ordered_at, updated_at FROM orders_by_customer
-        WHERE customer_id = %s ORDER BY order_id DESC LIMIT %s
+        WHERE customer_id = %s AND order_id < coalesce(%s, 'ffffffff-ffff-ffff-ffff-ffffffffffff')::uuid
+        ORDER BY order_id DESC LIMIT %s
         """,
-        (customer_id, PAGE),
+        (customer_id, before, limit),
     )
     return [_document(*row) for row in rows]
 

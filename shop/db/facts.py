@@ -9,14 +9,18 @@ from psycopg.rows import TupleRow
 
 from shop.db import orders
 from shop.db.pool import as_json
-from shop.decision import Facts, Intent, SaleRow, StockRow, Stored
+from shop.decision import CartRow, Facts, Intent, SaleRow, StockRow, Stored
 
 STOCK = """
     SELECT s.product_id, s.available, s.epoch, s.version, s.buyer_limit, p.price_minor, p.currency,
            f.price_minor, f.starts_at, f.ends_at
     FROM stock s JOIN products p USING (product_id)
     LEFT JOIN flash_sales f ON f.product_id = s.product_id AND f.status <> 'ENDED'
-    WHERE s.product_id = ANY(%s) ORDER BY s.product_id COLLATE "C"
+    WHERE s.product_id = ANY(%s) AND p.deleted_at IS NULL ORDER BY s.product_id COLLATE "C"
+"""
+CARTS = """
+    SELECT cart_id::text, version, status = 'OPEN' FROM carts WHERE cart_id = ANY(%s::uuid[])
+    ORDER BY cart_id FOR UPDATE
 """
 # = ANY(ARRAY(…)) and LATERAL … OFFSET 0 leave the planner nothing but the primary keys. IN (SELECT …) became a hash
 # join in a plan made, and kept, while the tables were empty: it read all claims, keys and buyers for each batch.
@@ -45,13 +49,18 @@ async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[In
     scopes = [intent.key.scope.hex() for intent in asking if intent.key]
     claims = [intent.order.claim_id for intent in asking]
     products = sorted({product_id for product_id, _ in lines})
+    carts = sorted({intent.cart.cart_id for intent in asking if intent.cart})
     facts = Facts()
+    if carts:  # before the rows that everybody waits for
+        opened = await connection.execute(CARTS, (carts,))
     if waiting:
         rows = await connection.execute(f"{orders.SELECT} FOR UPDATE OF o", (waiting,))
     stock = await connection.execute(f"{STOCK} FOR UPDATE OF s", (products,))
     known = await connection.execute(KNOWN, (as_json(claims), as_json(lines), as_json(scopes)))
     if waiting:
         facts.waiting = orders.by_id(await rows.fetchall())
+    if carts:
+        facts.carts = {row[0]: CartRow(*row) for row in await opened.fetchall()}
     facts.stock = _stock(await stock.fetchall())
     won, units, keys = (part or () for part in await known.fetchone() or ())
     facts.claims = dict(won)

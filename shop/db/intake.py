@@ -9,18 +9,22 @@ from psycopg.errors import UniqueViolation
 from shop.db import facts, orders
 from shop.db.commit import REPEATS
 from shop.db.pool import Busy, Database
-from shop.decision import Denied, Held, Key, Outcome, Repeated, StockRow, Stored, is_open, priced
+from shop.decision import Denied, Held, Key, Outcome, Repeated, StockRow, Stored, is_open, price_changed, priced
 from shop.order import Order
 from shop.problem import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``reply`` makes the status and body that are stored under ``key`` and given again."""
+    """
+    ``reply`` makes the status and body that are stored under ``key`` and given again; ``expected`` are the unit prices
+    that the buyer accepted, as in ``shop.decision.Intent``.
+    """
 
     order: Order
     key: Key | None
     reply: Callable[[Order], tuple[int, str]]
+    expected: tuple[float | None, ...] = ()
 
 
 async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
@@ -50,7 +54,7 @@ async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Out
             if isinstance(outcome, Held) and request.key:
                 stored[request.key.scope] = _as_stored(request.key, outcome.order, request)
         taken = [(o.order, r) for o, r in zip(outcomes, requests, strict=True) if isinstance(o, Held)]
-        orders.insert(tx, [order for order, _ in taken])
+        orders.insert(tx, [order for order, _ in taken], keys={order.order_id: r.key for order, r in taken})
         orders.insert_keys(tx, [(r.key, o.order_id, *r.reply(o)) for o, r in taken if r.key])
     return outcomes
 
@@ -72,4 +76,7 @@ def _decide(request: Request, stock: dict[str, StockRow], stored: dict[bytes, St
             return Denied("SALE_NOT_OPEN", line.product_id)
     if len({stock[line.product_id].currency for line in request.order.lines}) > 1:
         return Denied("MIXED_CURRENCIES")
-    return Held(priced(request.order, stock, now), request.key)
+    changed = price_changed(request.order, request.expected, stock, now)
+    if changed is not None:
+        return changed
+    return Held(priced(request.order, stock, now, request.expected), request.key)

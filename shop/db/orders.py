@@ -1,10 +1,11 @@
 """Orders in PostgreSQL: rows in, rows out, and the steps that give their units back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from shop import announce
+from shop.db import history
 from shop.db.pool import Tx, as_json
 from shop.decision import Key
 from shop.event import is_id
@@ -28,9 +29,10 @@ INSERT = """
                                            traceparent text, created_at timestamptz)
 """
 INSERT_ITEMS = """
-    INSERT INTO order_items (order_id, line, product_id, qty, price_minor)
-    SELECT order_id, line, product_id, qty, price_minor
-    FROM json_to_recordset(%s::json) AS t (order_id uuid, line int, product_id text, qty int, price_minor bigint)
+    INSERT INTO order_items (order_id, line, product_id, qty, price_minor, accepted_minor)
+    SELECT order_id, line, product_id, qty, price_minor, accepted_minor
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, line int, product_id text, qty int, price_minor bigint,
+                                           accepted_minor bigint)
 """
 MOVE = """
     UPDATE orders SET status = t.status, version = t.version, claim_id = t.claim_id, cancel_reason = t.cancel_reason,
@@ -82,13 +84,22 @@ def cause_of(order: Order) -> Cause:
     return Cause(order.correlation_id, None, order.traceparent)
 
 
-def insert(tx: Tx, new: Sequence[Order], pay_by: datetime | None = None) -> None:
-    """Write new orders, and tell of them: created, and confirmed where they hold stock already."""
+def insert(
+    tx: Tx, new: Sequence[Order], pay_by: datetime | None = None, *, keys: Mapping[str, Key | None] | None = None
+) -> None:
+    """
+    Write new orders, and tell of them: created, and confirmed where they hold stock already.
+
+    Args:
+        keys: order → the Idempotency-Key it came with.
+    """
     if not new:
         return
     tx.later(INSERT, (tx.now, pay_by, as_json([_row(order) for order in new])))
     tx.later(INSERT_ITEMS, (as_json([_item(order, at) for order in new for at in range(len(order.lines))]),))
     for order in new:
+        key = keys.get(order.order_id) if keys else None
+        history.note(tx, order, history.buyer(order), key=key.text if key else None)
         _tell_created(tx, order, pay_by)
 
 
@@ -110,8 +121,9 @@ def _row(order: Order) -> dict[str, Any]:
 
 def _item(order: Order, at: int) -> dict[str, Any]:
     line = order.lines[at]
-    what = {"product_id": line.product_id, "qty": line.qty, "price_minor": line.price_minor}
-    return {"order_id": order.order_id, "line": at + 1, **what}
+    row = {"order_id": order.order_id, "line": at + 1, "product_id": line.product_id, "qty": line.qty}
+    row["price_minor"] = line.price_minor
+    return row if line.accepted_minor is None else {**row, "accepted_minor": line.accepted_minor}
 
 
 def _tell_created(tx: Tx, order: Order, pay_by: datetime | None) -> None:
@@ -121,10 +133,17 @@ def _tell_created(tx: Tx, order: Order, pay_by: datetime | None) -> None:
         tx.emit(announce.confirmed(order, pay_by), key=key, sequence=2, cause=cause)
 
 
-async def move(tx: Tx, moved: Sequence[Order], pay_by: datetime | None = None) -> None:
-    """Write the new status, version, claim and reason of orders whose rows this transaction has locked."""
+async def move(tx: Tx, moved: Sequence[Order], pay_by: datetime | None = None, *, actor: str | None = None) -> None:
+    """
+    Write the new status, version, claim and reason of orders whose rows this transaction has locked.
+
+    Args:
+        actor: for their history; this operation where none is given.
+    """
     if not moved:
         return
+    for order in moved:
+        history.note(tx, order, actor)
     rows = [
         {
             "order_id": order.order_id,
@@ -167,15 +186,18 @@ async def step(tx: Tx, order: Order, status: str) -> Order:
     return moved
 
 
-async def cancel(tx: Tx, order: Order, reason: str) -> Order:
+async def cancel(tx: Tx, order: Order, reason: str, *, actor: str | None = None) -> Order:
     """
     Cancel a locked order: its units and the buyer's allowance go back, and the log says so.
+
+    Args:
+        actor: for its history; this operation where none is given.
 
     Raises:
         Refused: it is FULFILLED or CANCELED.
     """
     canceled = stepped(order, "CANCELED", reason)
-    await move(tx, [canceled])
+    await move(tx, [canceled], actor=actor)
     if order.status in HOLDS_STOCK:
         await _give_back(tx, order)
     tell_canceled(tx, canceled, order.status)

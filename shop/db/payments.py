@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from shop.db import history
 from shop.db.pool import Tx, as_json
 from shop.money import decimal_amount
 from shop.order import Order
@@ -77,4 +78,6 @@ async def numbered(tx: Tx, order: Order) -> Order:
     await tx.execute(
         "UPDATE orders SET version = version + 1, updated_at = %s WHERE order_id = %s", (tx.now, order.order_id)
     )
-    return msgspec.structs.replace(order, version=order.version + 1)
+    order = msgspec.structs.replace(order, version=order.version + 1)
+    history.note(tx, order)
+    return order

@@ -13,7 +13,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFail
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from shop.db import outbox
+from shop.db import history, outbox
 from shop.event import CloudEvent
 from shop.messages import Cause, Message, enveloped
 from shop.problem import Unavailable
@@ -46,6 +46,8 @@ class Tx:
     Args:
         now: aware UTC, one moment for all that it writes.
         cause: what its events are about to name as their cause.
+        causes: order → the event that its step was caused by, where one transaction has many causes.
+        steps: of orders, for their history: id, version, status, actor, cause and Idempotency-Key.
         seen: this event was finished before; there is nothing left to do.
         told: events were written.
     """
@@ -57,8 +59,15 @@ class Tx:
     seen: bool = False
     told: bool = False
     events: list[CloudEvent] = field(default_factory=list)
+    causes: dict[str, str] = field(default_factory=dict)
+    steps: list[tuple[str, int, str, str, str | None, str | None]] = field(default_factory=list)
     writes: list[tuple[str, Sequence[Any]]] = field(default_factory=list)
     guards: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def actor(self) -> str:
+        """Who does this where nobody asked for it: the operation."""
+        return f"operation:{self.source.rpartition('/')[2]}"
 
     async def execute(self, sql: str, params: Params = ()) -> AsyncCursor[TupleRow]:
         return await self.connection.execute(sql.encode(), params)
@@ -108,7 +117,9 @@ class Tx:
         )
 
     async def finish(self) -> None:
-        """Write what was left for later, and the events."""
+        """Write what was left for later, the steps of orders, and the events."""
+        if self.steps:
+            self.later(history.INSERT_SQL, (self.now, as_json(self.steps)))
         if self.events:
             self.told = True
             self.later(outbox.INSERT_SQL, (outbox.rows_for(self.events),))

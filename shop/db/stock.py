@@ -69,6 +69,12 @@ async def reset(tx: Tx, before: Level, units: int) -> Level:
     return after
 
 
+async def limit(tx: Tx, before: Level, buyer_limit: int) -> Level:
+    """Set how many units one buyer may have of a locked product; 0: no limit."""
+    await tx.execute("UPDATE stock SET buyer_limit = %s WHERE product_id = %s", (buyer_limit, before.product_id))
+    return Level(before.product_id, before.available, buyer_limit, before.epoch, before.version)
+
+
 async def _record(tx: Tx, after: Level, delta: int, reason: str) -> None:
     await tx.execute(
         "INSERT INTO inventory_adjustment (product_id, delta, reason, adjusted_at) VALUES (%s, %s, %s, %s)",

@@ -43,6 +43,20 @@ PLANTS: list[tuple[str, str, str]] = [
      " WHERE type = 'ecommerce.order.order.confirmed.v1' AND subject = '{PAID}'"),
     ("paid-unconfirmed", "an order was confirmed after it was paid", "UPDATE outbox SET extensions ="
      " json_build_object('sequence', '4') WHERE type = 'ecommerce.order.order.confirmed.v1' AND subject = '{PAID}'"),
+    ("status-history", "a step was not noted", "DELETE FROM order_status_history WHERE order_id = '{FULFILLED}'"
+     " AND status = 'PAID'"),
+    ("status-history", "the last step was not noted", "DELETE FROM order_status_history WHERE order_id = '{PAID}'"
+     " AND status = 'PAID'"),
+    ("status-history", "an order has no history", "DELETE FROM order_status_history WHERE order_id = '{SOLD_OUT}'"),
+    ("status-history", "a history has no order", "INSERT INTO order_status_history (order_id, sequence, status,"
+     " happened_at, actor) VALUES (gen_random_uuid(), 1, 'PENDING', now(), 'operation:test')"),
+    ("status-history", "a step was taken that there is not", "UPDATE order_status_history SET status = 'CANCELED'"
+     " WHERE order_id = '{FULFILLED}' AND status = 'PAID'"),
+    ("status-history", "a history ends elsewhere", "UPDATE order_status_history SET status = 'PAID'"
+     " WHERE order_id = '{RETURNED}' AND status = 'CANCELED'"),
+    ("status-history", "a step was noted that nobody told", "INSERT INTO order_status_history SELECT order_id, 4,"
+     " 'CANCELED', happened_at, actor FROM order_status_history WHERE order_id = '{PAID}' AND sequence = 3;"
+     " UPDATE orders SET version = 4, status = 'CANCELED' WHERE order_id = '{PAID}'"),
     ("stock-history", "a change of stock was not said", "DELETE FROM outbox WHERE position ="
      " (SELECT max(position) FROM outbox WHERE type = '{stock}')"),
     ("stock-history", "a change of stock was said twice", "INSERT INTO outbox (id, source, type, partitionkey,"
@@ -78,6 +92,22 @@ PLANTS: list[tuple[str, str, str]] = [
      " WHERE order_id = '{RETURNED}'"),
     ("payments", "nobody asks whether a canceled order was charged", "UPDATE payments SET status = 'INTENDED'"
      " WHERE order_id = '{RETURNED}'"),
+    ("accepted-price", "another price than the accepted one", "UPDATE order_items SET accepted_minor = price_minor + 1"
+     " WHERE order_id = '{PAID}'"),
+    ("money", "an order was paid twice", "INSERT INTO outbox (id, source, type, partitionkey, data) SELECT 'again',"
+     " source, type, partitionkey, data FROM outbox WHERE type = '{paid}' AND subject = '{PAID}'"),
+    ("money", "another amount was paid than the total", "UPDATE outbox SET data = convert_to("
+     "(convert_from(data, 'UTF8')::jsonb || '{{\"totalAmount\": 1.5}}')::text, 'UTF8') WHERE type = '{paid}'"
+     " AND subject = '{PAID}'"),
+    ("money", "less was charged than paid", "UPDATE simulated_gateway.charges SET amount_minor = amount_minor - 1"
+     " WHERE idempotency_key = (SELECT payment_id::text FROM payments WHERE order_id = '{PAID}')"),
+    ("money", "another amount was refunded than paid", "UPDATE outbox SET data = convert_to("
+     "(convert_from(data, 'UTF8')::jsonb || '{{\"amount\": 49.89}}')::text, 'UTF8')"
+     " WHERE type = 'ecommerce.payment.payment.refunded.v1'"),
+    ("money", "a refund was said twice", "INSERT INTO outbox (id, source, type, partitionkey, data) SELECT 'again',"
+     " source, type, partitionkey, data FROM outbox WHERE type = 'ecommerce.payment.payment.refunded.v1'"),
+    ("money", "money went back and is still kept", "UPDATE simulated_gateway.charges SET status = 'CHARGED'"
+     " WHERE status = 'REFUNDED'"),
     ("gateway", "the gateway took money that no payment knows", "INSERT INTO simulated_gateway.charges"
      " VALUES ('other', 'sim_other', 4990, 'USD', 'CHARGED', now(), now())"),
     ("gateway", "the gateway never took it", "DELETE FROM simulated_gateway.charges WHERE status = 'CHARGED'"),

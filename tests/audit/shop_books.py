@@ -67,7 +67,10 @@ class ShopBooks:
         )
         self.connection.execute("INSERT INTO order_items VALUES (%s, 1, %s, %s, 4990)", (order_id, product_id, qty))
         for sequence, step in enumerate(steps, 1):
-            self.say(f"ecommerce.order.order.{step}.v1", order_id, sequence, {"orderId": order_id, "userId": buyer})
+            money = {"totalAmount": qty * 49.9, "currency": "USD"}
+            said = {"orderId": order_id, "userId": buyer, **money}
+            self.say(f"ecommerce.order.order.{step}.v1", order_id, sequence, said)
+            self.note(order_id, sequence, "PENDING" if step == "created" else step.upper())
         if held:
             self.connection.execute("INSERT INTO claims (claim_id, state) VALUES (%s, 'won')", (claim_id,))
             self.adjust(product_id, -qty, "RESERVED")
@@ -77,6 +80,14 @@ class ShopBooks:
         if ended in PAYMENT:
             self._pay(order_id, PAYMENT[ended], qty * 4990)
         return order_id
+
+    def note(self, order_id: str, sequence: int, status: str) -> None:
+        """A step in the order's history."""
+        self.connection.execute(
+            "INSERT INTO order_status_history (order_id, sequence, status, happened_at, actor)"
+            " VALUES (%s, %s, %s, now(), 'operation:test')",
+            (order_id, sequence, status),
+        )
 
     def say(self, type: str, key: str, sequence: int, data: dict[str, Any]) -> int:
         """Append to the log; its position."""
@@ -115,15 +126,16 @@ class ShopBooks:
             (payment_id, f"sim_{payment_id}", amount_minor, status, now, now),
         )
         if status == "REFUNDED":
-            self.number("ecommerce.payment.payment.refunded.v1", order_id)
+            self.number("ecommerce.payment.payment.refunded.v1", order_id, amount=amount_minor / 100, currency="USD")
 
-    def number(self, type: str, order_id: str) -> None:
+    def number(self, type: str, order_id: str, **money: Any) -> None:
         """An event about an order's money: it takes the order's next version."""
         row = self.connection.execute(
-            "UPDATE orders SET version = version + 1 WHERE order_id = %s RETURNING version", (order_id,)
+            "UPDATE orders SET version = version + 1 WHERE order_id = %s RETURNING version, status", (order_id,)
         ).fetchone()
         assert row is not None
-        self.say(type, order_id, row[0], {"orderId": order_id})
+        self.say(type, order_id, row[0], {"orderId": order_id, **money})
+        self.note(order_id, row[0], row[1])
 
 
 def small_shop(database_url: str) -> ShopBooks:

@@ -14,6 +14,7 @@ def shop(database_url: str) -> Iterator[ShopBooks]:
     books = small_shop(database_url)
     books.connection.execute("DELETE FROM outbox WHERE subject = %s", (books.orders["PENDING"],))
     books.connection.execute("DELETE FROM order_items WHERE order_id = %s", (books.orders["PENDING"],))
+    books.connection.execute("DELETE FROM order_status_history WHERE order_id = %s", (books.orders["PENDING"],))
     books.connection.execute("DELETE FROM orders WHERE status = 'PENDING'")
     yield books
     books.connection.close()

@@ -3,13 +3,17 @@
 import json
 import shutil
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from runtime import dev_issuer
+from tests.client import connect
 from tests.stack.running_shop import RunningShop
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -22,6 +26,7 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_MS = 20_000
+TABS_MAX = 60
 COUNT_STREAMS = """
     window.streams = [];
     window.EventSource = class extends EventSource {
@@ -98,10 +103,45 @@ def visit(shop: RunningShop, chromium: Browser) -> Iterator[Visitor]:
         context.close()
 
 
-def ask(shop: RunningShop, method: str, path: str, body: Any = None) -> Any:
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until this has the focus; fails where that never comes."""
+    for _ in range(TABS_MAX):
+        page.keyboard.press("Tab")
+        if page.locator(selector).evaluate("one => one === document.activeElement"):
+            return
+    raise AssertionError(f"{selector} cannot be reached with {TABS_MAX} presses of Tab")
+
+
+def admin(shop: RunningShop) -> dict[str, str]:
+    """Headers of whoever keeps the catalogue and its prices."""
+    jwks, ttl = dev_issuer.jwks_of(shop.data), timedelta(hours=1)
+    made = dev_issuer.token(jwks, "an-admin", ["admin"], ttl, dev_issuer.AUDIENCE, datetime.now(UTC))
+    return {"authorization": f"Bearer {made}"}
+
+
+@contextmanager
+def shelf_held(shop: RunningShop, product: int) -> Iterator[None]:
+    """Nobody gets its row meanwhile: orders of it stay PENDING."""
+    with connect(shop.database_url) as connection, connection.transaction():
+        connection.execute("SELECT FROM stock WHERE product_id = %s FOR UPDATE", (str(product),))
+        yield
+
+
+def pending_order(page: Page, product: int) -> str:
+    """The path of an order that waits for its stock, of whoever is signed in there."""
+    asked = """async (product) => {
+      const headers = { "content-type": "application/json", "idempotency-key": crypto.randomUUID() };
+      const body = JSON.stringify({ userId: localStorage.buyer, items: [{ productId: product, qty: 1 }] });
+      return (await (await fetch("/api/v1/orders", { method: "POST", headers, body })).json()).orderId;
+    }"""
+    return f"/orders/{page.evaluate(asked, product)}"
+
+
+def ask(shop: RunningShop, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
     """Somebody else's request."""
     raw = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(shop.url + path, raw, {"content-type": "application/json"}, method=method)
+    sent = {"content-type": "application/json", **(headers or {})}
+    request = urllib.request.Request(shop.url + path, raw, sent, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.loads(answer.read() or b"null")
 

@@ -19,8 +19,8 @@ from shop.problem import Malformed
 AGGREGATES = {"ecommerce.payment": "ecommerce.order"}
 # Events that came in from outside are judged at the ingress; a test may write a broken one on purpose.
 OURS = "/pulsecart/"
-# One till writes what both of them ring up, under checkout's name.
-TOGETHER = {"checkout": ("checkout", "reserve")}
+# One till writes what all of them ring up, under checkout's name.
+TOGETHER = {"checkout": ("checkout", "reserve", "carts")}
 
 
 class Written(NamedTuple):

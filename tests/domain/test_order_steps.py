@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ from shop.order import HOLDS_STOCK, STEPS, may_become, refuse_step
 from tests.client import Client
 from tests.turned_clock import TurnedClock, turned_deps
 
+HISTORY = "SELECT sequence, status, caused_by FROM order_status_history WHERE order_id = %s ORDER BY sequence"
 PATHS = {
     ("PENDING", "CONFIRMED"),
     ("PENDING", "CANCELED"),
@@ -44,6 +45,8 @@ def test_the_machine_has_the_steps_of_the_design_and_no_others() -> None:
 def test_a_step_that_is_not_there_is_refused_with_what_is_allowed(old: str, new: str) -> None:
     refused = refuse_step("o1", old, new)
     assert refused.status == 409
+    assert refused.extra["orderStatus"] == old
+    assert refused.extra["allowed"] == sorted(STEPS[old])
     assert all(allowed in refused.detail for allowed in STEPS[old])
 
 
@@ -128,6 +131,11 @@ class OneOrder(RuleBasedStateMachine):
         steps = [e.type.split(".")[-2] for e in events if ".order.order." in e.type]
         assert steps == self.told
         assert [event.sequence for event in events] == list(range(1, version + 1))
+        noted = self.runner.run(self.client.rows(HISTORY, self.order_id))
+        assert [sequence for sequence, _, _ in noted] == list(range(1, version + 1))
+        assert noted[-1][1] == status
+        assert all(was == now or may_become(was, now) for (_, was, _), (_, now, _) in pairwise(noted))
+        assert {caused_by for _, _, caused_by in noted if caused_by} <= {event.id for event in events}
 
     @invariant()
     def units_follow(self) -> None:

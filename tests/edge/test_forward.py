@@ -142,3 +142,25 @@ async def test_what_it_forwards_is_counted_for_who_asks_the_pod_and_shown_to_no_
     through_the_gateway = await shop.http.get("/metrics", headers={"x-forwarded-proto": "https"})
     assert through_the_gateway.status_code == 404
     assert "http_requests_total" not in through_the_gateway.text
+
+
+async def test_an_operation_is_told_how_long_the_caller_still_waits_and_no_longer_waited_for(shop: Shop) -> None:
+    async def never(request: Request) -> Reply:
+        await asyncio.Event().wait()
+        return Reply()
+
+    await shop.http.get("/api/v1/sync/health", headers={"request-timeout": "20"})
+    assert 19 < float(shop.asked[0].headers["request-timeout"]) <= 20
+    shop.answers.append(never)
+    late = await shop.http.get("/api/v1/sync/health", headers={"request-timeout": "0.1"})
+    assert (late.status_code, late.json()["type"].rsplit("/")[-1]) == (503, "no-answer")
+    odd = await shop.http.get("/api/v1/sync/health", headers={"request-timeout": "soon"})
+    assert (odd.status_code, odd.json()["type"].rsplit("/")[-1]) == (400, "timeout-malformed")
+    assert len(shop.asked) == 2
+
+
+async def test_what_is_left_of_the_wait_shrinks_while_the_edge_asks_again(shop: Shop) -> None:
+    shop.answers.append(answered(503, headers=()))
+    await shop.http.get("/api/v1/sync/health", headers={"request-timeout": "20"})
+    first, second = (float(request.headers["request-timeout"]) for request in shop.asked)
+    assert second < first

@@ -199,3 +199,12 @@ async def test_the_edge_served_alone_as_on_a_cluster_has_its_sockets_too(edge: E
             assert (await heard(opened))["event"] == "pong"
         alone.should_exit = True
         await serving
+
+
+async def test_a_command_nested_deeper_than_anybody_reads_is_refused_in_words(edge: Edge) -> None:
+    await edge.sign_in()
+    async with socket(edge) as opened:
+        await opened.send('{"type":"ping","more":' + "[" * 2000 + "]" * 2000 + "}")
+        assert (await heard(opened))["data"]["status"] == 400
+        await say(opened, type="ping")
+        assert (await heard(opened))["event"] == "pong"

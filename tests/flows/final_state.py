@@ -10,14 +10,21 @@ from tests.client import Client
 
 # What each table comes to. A buyer stands for its orders; an event is named by its aggregate and its place there.
 TABLES = {
-    "products": "SELECT product_id, sku, price_minor FROM products",
+    "products": "SELECT product_id, sku, price_minor, version FROM products",
+    "product_price_history": "SELECT product_id, price_minor, currency, valid_to IS NULL FROM product_price_history",
+    "product_search": "SELECT product_id, sequence, deleted, name FROM product_search",
+    "catalogue_keys": "SELECT status FROM catalogue_keys",
     "stock": "SELECT product_id, available, buyer_limit, version FROM stock",
     "inventory_adjustment": "SELECT product_id, delta, reason FROM inventory_adjustment",
-    "flash_sales": "SELECT sale_id, product_id, price_minor, status FROM flash_sales",
+    "flash_sales": "SELECT sale_id, product_id, price_minor, status, version FROM flash_sales",
     "sale_calendar": "SELECT version FROM sale_calendar",
     "orders": "SELECT buyer_id, path, status, cancel_reason, total_minor, currency, version, pay_by IS NULL,"
     " claim_id IS NULL FROM orders",
+    "order_status_history": "SELECT buyer_id, sequence, h.status, actor, caused_by IS NULL, idempotency_key"
+    " FROM order_status_history h JOIN orders USING (order_id)",
     "order_items": "SELECT buyer_id, line, product_id, qty, price_minor FROM order_items JOIN orders USING (order_id)",
+    "carts": "SELECT buyer_id, status, version FROM carts",
+    "cart_items": "SELECT buyer_id, product_id, qty, seen_minor FROM cart_items JOIN carts USING (cart_id)",
     "claims": "SELECT state FROM claims",
     "buyer_units": "SELECT product_id, buyer_id, units FROM buyer_units",
     "idempotency_keys": "SELECT buyer_id, k.status FROM idempotency_keys k JOIN orders USING (order_id)",
@@ -39,6 +46,7 @@ LEFT_OUT = {"schema_migrations", "ping_ticks"}  # of the machine, not of the scr
 NAMES = """
     SELECT tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
 """
+UNSAID = {"at", "endsAt", "orderId", "payBy", "startsAt", "traceparent"}
 State = dict[str, Counter[Any]]
 
 
@@ -48,7 +56,12 @@ async def final_state(client: Client) -> State:
     assert there - LEFT_OUT <= TABLES.keys(), f"say what is compared of {there - LEFT_OUT - TABLES.keys()}"
     state: State = {name: Counter(await client.rows(sql)) for name, sql in TABLES.items() if name in there}
     buyers = dict(await client.rows("SELECT order_id::text, buyer_id FROM orders"))
-    return state | {"gate": await _gate(client.deps.redis), "streams": await _streams(client.deps.redis, buyers)}
+    redis = client.deps.redis
+    return state | {
+        "gate": await _gate(redis),
+        "streams": await _streams(redis, buyers),
+        "copies": await _copies(redis),
+    }
 
 
 async def _gate(redis: Any) -> Counter[Any]:
@@ -62,6 +75,17 @@ async def _gate(redis: Any) -> Counter[Any]:
     return shelves
 
 
+async def _copies(redis: Any) -> Counter[Any]:
+    """What events alone have written: stock, and the prices of sales, each with its sequence."""
+    said: Counter[Any] = Counter()
+    for kind in ("inventory", "flash_price"):
+        async for key in redis.scan_iter(f"{kind}:*"):
+            sequence, _, document = (await redis.get(key)).partition(b" ")
+            what = msgspec.json.decode(document)
+            said[key.decode(), int(sequence), what.get("available"), what.get("price")] += 1
+    return said
+
+
 async def _streams(redis: Any, buyers: dict[str, str]) -> Counter[Any]:
     """The newest entry of each; what came too late for its stream was refused, so older ones may be missing."""
     newest: Counter[Any] = Counter()
@@ -69,7 +93,7 @@ async def _streams(redis: Any, buyers: dict[str, str]) -> Counter[Any]:
         *where, what = key.decode().split(":")
         ((entry, fields),) = await redis.xrevrange(key, count=1)
         news = msgspec.json.decode(fields[b"d"])
-        said = {name: value for name, value in news.items() if name not in ("at", "orderId", "traceparent", "payBy")}
+        said = {name: value for name, value in news.items() if name not in UNSAID}
         about = (*where, buyers.get(what, what), entry.decode(), fields[b"e"].decode())
         newest[(*about, json.dumps(said, sort_keys=True))] += 1
     return newest

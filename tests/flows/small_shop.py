@@ -29,11 +29,29 @@ class SmallShop:
 
     async def follow_the_script(self) -> None:
         """Every kind of purchase and of end, one after the other, so that each run decides the same."""
-        for step in (self.bought, self.canceled, self.declined, self.expired, self.sold_out, self.over_the_limit):
+        for step in (
+            self.catalogue,
+            self.bought,
+            self.canceled,
+            self.declined,
+            self.expired,
+            self.sold_out,
+            self.over_the_limit,
+        ):
             await step()
         await self.at_rest()
         await self.hands.let_go()
         await self.at_rest()
+
+    async def catalogue(self) -> None:
+        """A product changed twice, one deleted, and a sale that costs something else for a while."""
+        for name in ("Kettle", "Better kettle"):
+            body = {"sku": "PC-KETTLE", "name": name, "price": 59}
+            assert (await self.client.ask("PUT", "/api/v1/products/2", body, if_match="*")).status == 200
+        assert (await self.client.ask("DELETE", "/api/v1/products/28", if_match="*")).status == 204
+        for price in (39.9, 49.9):
+            changed = await self.client.ask("PUT", "/api/v1/flash-sales/flash-1", {"price": price})
+            assert changed.status == 200
 
     async def bought(self) -> None:
         """On each path, the last with two products; each request comes twice."""

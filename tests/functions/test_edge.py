@@ -152,10 +152,12 @@ async def test_the_page_and_its_files_are_served_and_known_again(deps: Deps) -> 
     assert (await ask(deps, "GET", "/static/pages.py")).status == 404
 
 
-async def test_everything_the_page_names_is_there_and_nothing_comes_from_elsewhere(deps: Deps) -> None:
+@pytest.mark.parametrize("path", ["/", "/orders/0192f000-0000-7000-8000-000000000000/passport"])
+async def test_everything_a_page_names_is_there_and_nothing_comes_from_elsewhere(deps: Deps, path: str) -> None:
     import re
 
-    page = (await ask(deps, "GET", "/")).body.decode()
+    page = (await ask(deps, "GET", path)).body.decode()
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|javascript:|<style", page), "nothing inline"
     assert "//" not in re.sub(r'xmlns="[^"]*"', "", page)
     for file in re.findall(r'(?:href|src)="(/[^"]+)"', page):
         found = await ask(deps, "GET", file)

@@ -123,3 +123,10 @@ def test_a_batch_is_read_where_it_was_asked_for() -> None:
         second,
     ]
     assert decode_batch(*binary(first)) == [first]
+
+
+def test_json_nested_deeper_than_anybody_reads_is_malformed_and_not_an_error_of_ours() -> None:
+    deep = b"[" * 30_000 + b"]" * 30_000
+    event = b'{"specversion":"1.0","id":"1","source":"/a","type":"t","x":' + deep + b"}"
+    with pytest.raises(Malformed):
+        decode({"content-type": "application/cloudevents+json"}, event)

@@ -1,5 +1,6 @@
 """Who asks is known by keys of the issuer alone; a token that came and is bad is never ignored, in the demo neither."""
 
+import asyncio
 import base64
 import json
 import threading
@@ -17,12 +18,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from runtime import issuer
-from runtime.auth import buyer_of, require_buyer
+from runtime.access import Caller
+from runtime.auth import buyer_of, caller_of, require_buyer
 from runtime.deps import Deps
 from runtime.http import Request
 from runtime.settings import MissingSetting, Settings
 from runtime.tokens import Verifier, issue_session
+from shop.event import new_id
 from shop.problem import Forbidden, Problem, Unauthorized, Unavailable
+from tests.client import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "a session secret of thirty-two bytes or more"
@@ -33,21 +37,24 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 
 @dataclass
 class Issuer:
-    """Publishes keys over loopback, and counts who asks."""
+    """Publishes keys over loopback, and counts who asks; while ``held`` is clear it answers nobody."""
 
     keys: list[dict[str, Any]] = field(default_factory=list)
     answers: int = 200
     asked: int = 0
+    held: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
 
 @pytest.fixture
 def published() -> Iterator[Issuer]:
     state = Issuer(keys=[jwk(RSA_KEY, "rsa-1"), jwk(EC_KEY, "ec-1")])
+    state.held.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.asked += 1
+            state.held.wait(10)
             body = json.dumps({"keys": state.keys}).encode()
             self.send_response(state.answers)
             self.send_header("content-length", str(len(body)))
@@ -140,6 +147,69 @@ async def test_a_key_that_the_issuer_begins_to_use_is_fetched_and_one_it_withdre
     assert published.asked == 2
     turn(shop, issuer.REFETCH_S)
     assert "not one of the issuer's" in await why(buyer_of(bearer(token(sub="u-4")), shop))
+
+
+async def test_while_an_issuer_changes_keys_both_are_good_after_one_fetch(published: Issuer) -> None:
+    shop = deps(jwt_jwks_url=published.url)
+    await buyer_of(bearer(token()), shop)
+    published.keys.append(jwk(OTHER_RSA_KEY, "rsa-2"))
+    turn(shop, issuer.REFETCH_S)
+    new = (token(OTHER_RSA_KEY, kid="rsa-2", sub=f"u-{n}") for n in range(20))
+    assert len(await asyncio.gather(*(buyer_of(bearer(one), shop) for one in new))) == 20
+    assert published.asked == 2
+    assert await buyer_of(bearer(token(sub="of the old key")), shop) == "of the old key"
+    assert published.asked == 2
+
+
+async def test_nobody_with_a_known_key_waits_for_an_issuer_that_was_away(published: Issuer) -> None:
+    shop = deps(jwt_jwks_url=published.url)
+    later = NOW + timedelta(hours=2)
+    await buyer_of(bearer(token(exp=later)), shop)
+    published.answers = 503
+    turn(shop, issuer.FRESH_S + 1)
+    await buyer_of(bearer(token(exp=later, sub="who finds it away")), shop)
+    assert published.asked == 2
+    turn(shop, issuer.REFETCH_S)
+    published.held.clear()
+    assert await buyer_of(bearer(token(exp=later, sub="who comes next")), shop) == "who comes next"
+    published.answers = 200
+    published.keys = []
+    published.held.set()
+    await until(lambda: refused(buyer_of(bearer(token(exp=later, sub=new_id())), shop)))
+
+
+async def refused(asking: Awaitable[object]) -> bool:
+    try:
+        await asking
+    except Unauthorized:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("claims", "roles"),
+    [
+        ({}, {"customer"}),
+        ({"roles": "admin"}, {"admin"}),
+        ({"roles": ["customer", "partner", "janitor"]}, {"customer", "partner"}),
+        ({"roles": []}, set()),
+        ({"roles": "ADMIN"}, set()),
+        ({"roles": {"admin": True}}, set()),
+        ({"roles": [["admin"], 7, None]}, set()),
+    ],
+)
+async def test_roles_are_those_of_the_claim_that_the_shop_knows(
+    published: Issuer, claims: dict[str, Any], roles: set[str]
+) -> None:
+    caller = await caller_of(bearer(token(**claims)), deps(jwt_jwks_url=published.url))
+    assert caller == Caller("u-1", frozenset(roles))
+
+
+async def test_the_roles_claim_s_name_is_a_setting(published: Issuer) -> None:
+    shop = deps(jwt_jwks_url=published.url, jwt_roles_claim="https://shop.example/roles")
+    made = token(roles="admin", **{"https://shop.example/roles": ["partner"]})
+    caller = await caller_of(bearer(made), shop)
+    assert caller == Caller("u-1", frozenset({"partner"}))
 
 
 async def test_unknown_kids_do_not_make_us_ask_the_issuer_again_and_again(published: Issuer) -> None:

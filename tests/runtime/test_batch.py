@@ -91,3 +91,21 @@ async def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room(r
     runs.gate.set()
     assert await asyncio.gather(*waiting) == [2, 4, 6]
     assert await batcher.submit(4) == 8
+
+
+async def test_an_item_that_nobody_waits_for_any_more_is_left_out_where_that_is_asked(runs: Runs) -> None:
+    batcher, thorough = Batcher(runs, drop_abandoned=True), Batcher(runs)
+    for each in (batcher, thorough):
+        left, waited = each.submit(1), each.submit(2)
+        left.cancel()
+        assert await waited == 4
+    assert runs.batches == [[2], [1, 2]]
+
+
+async def test_a_run_of_nothing_but_abandoned_items_does_not_happen(runs: Runs) -> None:
+    batcher = Batcher(runs, drop_abandoned=True)
+    batcher.submit(1).cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await batcher.submit(3) == 6
+    assert runs.batches == [[3]]

@@ -57,6 +57,22 @@ async def cancel(served: Served, client: Client) -> None:
 
 
 @check
+async def carts(served: Served, client: Client) -> None:
+    opened = await served.http.post("/api/v1/carts")
+    assert (opened.status_code, "HttpOnly" in opened.headers["set-cookie"]) == (201, True)
+    cart = opened.headers["location"]
+    assert (await served.http.put(f"{cart}/items/2", json={"qty": 2})).json()["totalAmount"] == 118.0
+    asked = [
+        await served.http.post(f"{cart}/checkout", json={"userId": 7}, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
+    assert {answer.status_code for answer in asked} == {200}
+    assert asked[0].content == asked[1].content
+    (order_id,) = await client.row("SELECT order_id::text FROM orders")
+    assert (await served.http.get(cart)).json()["orderId"] == order_id
+
+
+@check
 async def checkout(served: Served, client: Client) -> None:
     body = {"productId": 1, "userId": 7}
     asked = [
@@ -90,6 +106,22 @@ async def expire(served: Served, client: Client) -> None:
 
 
 @check
+async def flash_sales(served: Served, client: Client) -> None:
+    admin = client.signed("an-admin", "admin")
+    sale = {"productId": 2, "price": 20, "endsAt": "2999-01-01T00:00:00Z"}
+    answers = [
+        await served.http.post("/api/v1/flash-sales", json=sale, headers={"Idempotency-Key": "k", **admin})
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].content == answers[1].content
+    ended = await served.http.put(
+        answers[0].headers["location"], json={"endsAt": "2020-01-01T00:00:00Z"}, headers=admin
+    )
+    assert ended.json()["status"] == "ENDED"
+
+
+@check
 async def fulfil(served: Served, client: Client) -> None:
     await bought(client)
     await client.hear("pay", await order_told(client, "confirmed"))
@@ -118,6 +150,14 @@ async def notify(served: Served, client: Client) -> None:
 
 
 @check
+async def open_sales(served: Served, client: Client) -> None:
+    for ask in (served.http.post("/poke"), post(served, PING)):
+        await client.rows("UPDATE flash_sales SET status = 'SCHEDULED', version = 0 RETURNING 1")
+        await ask
+        assert await client.row("SELECT status, version > 0 FROM flash_sales") == ("STARTED", True)
+
+
+@check
 async def orders(served: Served, client: Client) -> None:
     order_id = await bought(client)
     assert (await served.http.get(f"/api/v1/orders/{order_id}")).json()["status"] == "CONFIRMED"
@@ -141,6 +181,29 @@ async def project_orders(served: Served, client: Client) -> None:
         assert await post(served, await order_told(client, step)) == (204, b"")
     found = await client.rows("SELECT order_id::text, status, sequence FROM orders_by_customer")
     assert found == [(order_id, "CONFIRMED", 2)]
+
+
+@check
+async def products(served: Served, client: Client) -> None:
+    admin = client.signed("an-admin", "admin")
+    shown = await served.http.get("/api/v1/products/2")
+    assert (shown.status_code, shown.json()["name"]) == (200, "Gooseneck kettle")
+    again = await served.http.get("/api/v1/products/2", headers={"If-None-Match": shown.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    made = await served.http.post("/api/v1/products", json={"sku": "TEA", "name": "Tea", "price": 3.5}, headers=admin)
+    assert made.status_code == 201
+    deleted = await served.http.delete(made.headers["location"], headers={"If-Match": made.headers["etag"], **admin})
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    found = await served.http.get("/api/v1/products", params={"q": "kettle"})
+    assert [product["productId"] for product in found.json()["products"]] == [2]
+
+
+@check
+async def refresh_products(served: Served, client: Client) -> None:
+    for kind in ("product.product.updated", "pricing.flash_sale.started", "inventory.stock.adjusted"):
+        for _ in range(2):
+            assert await post(served, await newest(client, f"ecommerce.{kind}.v1")) == (204, b"")
+    assert await client.deps.redis.exists("flash_price:1", "inventory:28", "product:28") == 3
 
 
 @check
@@ -200,6 +263,8 @@ async def served(
         "REDIS_URL": settings.redis_url,
         "ACCEPT_UNSIGNED_BUYERS": "true",
         "SESSION_SECRET": settings.session_secret,
+        "JWT_JWKS_URL": settings.jwt_jwks_url,
+        "JWT_ISSUER": settings.jwt_issuer,
     }
     process = Served(request.param, environ, tmp_path / "said")
     try:

@@ -1,8 +1,13 @@
 """One table of all routes: each request finds one operation, or a clear no."""
 
+from collections.abc import MutableMapping
+from typing import Any
+
 import pytest
 
 from runtime import registry
+from runtime.access import ANYBODY
+from runtime.asgi import send_reply
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.router import Router
@@ -15,8 +20,18 @@ async def nothing(request: Request, deps: Deps) -> Reply:
 
 ROUTES = Router(
     [
-        Operation("shelf", [get("/shelf/{id}", nothing), post("/shelf/{id}/books/{book}", nothing)]),
-        Operation("desk", [get("/desk", nothing), post("/desk", nothing), get("/shelf/first", nothing)]),
+        Operation(
+            "shelf",
+            [get("/shelf/{id}", nothing, allow=ANYBODY), post("/shelf/{id}/books/{book}", nothing, allow=ANYBODY)],
+        ),
+        Operation(
+            "desk",
+            [
+                get("/desk", nothing, allow=ANYBODY),
+                post("/desk", nothing, allow=ANYBODY),
+                get("/shelf/first", nothing, allow=ANYBODY),
+            ],
+        ),
     ]
 )
 
@@ -55,7 +70,10 @@ def test_a_path_of_another_method_says_which() -> None:
 
 def test_two_operations_with_one_route_stop_the_start() -> None:
     for path in ("/desk", "/shelf/{id}"):
-        twice = [Operation("one", [get(path, nothing)]), Operation("other", [get(path, nothing)])]
+        twice = [
+            Operation("one", [get(path, nothing, allow=ANYBODY)]),
+            Operation("other", [get(path, nothing, allow=ANYBODY)]),
+        ]
         with pytest.raises(ValueError, match=f"GET {path.replace('{', '.')[:6]}"):
             Router(twice)
 
@@ -68,3 +86,14 @@ def test_a_placeholder_takes_one_segment_and_no_nothing() -> None:
     assert matched("/a/{x}/c", "/a/b/c") == {"x": "b"}
     assert matched("/a/{x}/c", "/a//c") is None
     assert matched("/a/{x}", "/a/b/c") is None
+
+
+@pytest.mark.parametrize(("status", "told"), [(200, [b"2"]), (204, []), (304, [])])
+async def test_an_answer_that_has_no_body_claims_no_length(status: int, told: list[bytes]) -> None:
+    sent: list[Any] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await send_reply(send, Reply(status, b"{}" if status == 200 else b"", headers=(("etag", '"1"'),)))
+    assert [value for name, value in sent[0]["headers"] if name == b"content-length"] == told

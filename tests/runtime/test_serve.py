@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from redis.exceptions import ConnectionError as RedisAway
 
 from runtime import cloudevents
+from runtime.access import ANYBODY
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Reply, Request
 from runtime.serve import Operation, Received, get, on, on_anything, operation, post
@@ -54,7 +56,7 @@ async def told(reply: Reply) -> tuple[int, str]:
     ],
 )
 async def test_an_error_is_a_problem_document(deps: Deps, error: Exception, status: int, problem: str) -> None:
-    reply = await Operation("it", [get("/it", raising(error))]).answer(asked(), deps)
+    reply = await Operation("it", [get("/it", raising(error), allow=ANYBODY)]).answer(asked(), deps)
     assert await told(reply) == (status, problem)
     assert reply.media_type == "application/problem+json"
     assert ("retry-after" in dict(reply.headers)) == (status == 503)
@@ -62,7 +64,7 @@ async def test_an_error_is_a_problem_document(deps: Deps, error: Exception, stat
 
 
 async def test_what_nobody_expected_is_logged_with_its_trace(deps: Deps, caplog: pytest.LogCaptureFixture) -> None:
-    await Operation("it", [get("/it", raising(RuntimeError("odd")))]).answer(asked(), deps)
+    await Operation("it", [get("/it", raising(RuntimeError("odd")), allow=ANYBODY)]).answer(asked(), deps)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info
 
@@ -72,13 +74,15 @@ async def test_the_caller_s_correlation_id_comes_back(deps: Deps, given: str) ->
     async def handler(request: Request, deps: Deps) -> Reply:
         return Reply(200, request.headers["correlation-id"].encode())
 
-    reply = await Operation("it", [get("/it", handler)]).answer(asked(correlation_id=given), deps)
+    reply = await Operation("it", [get("/it", handler, allow=ANYBODY)]).answer(asked(correlation_id=given), deps)
     assert (dict(reply.headers)["correlation-id"], reply.body) == (given, given.encode())
 
 
 @pytest.mark.parametrize("given", ["", "x" * 256, "a\tb", "\x7f"])
 async def test_an_unfit_correlation_id_is_replaced_in_problems_too(deps: Deps, given: str) -> None:
-    reply = await Operation("it", [get("/it", raising(Refused("no", "No.")))]).answer(asked(correlation_id=given), deps)
+    reply = await Operation("it", [get("/it", raising(Refused("no", "No.")), allow=ANYBODY)]).answer(
+        asked(correlation_id=given), deps
+    )
     made = dict(reply.headers)["correlation-id"]
     assert made != given
     assert len(made) == 36
@@ -91,7 +95,7 @@ async def test_more_at_once_than_an_operation_takes_are_told_to_come_again(deps:
         await leave.wait()
         return Reply()
 
-    slow = Operation("slow", [get("/it", handler)], concurrency=2)
+    slow = Operation("slow", [get("/it", handler, allow=ANYBODY)], concurrency=2)
     inside = [asyncio.create_task(slow.answer(asked(), deps)) for _ in range(2)]
     await asyncio.sleep(0)
     refused = await slow.answer(asked(), deps)
@@ -112,13 +116,13 @@ async def test_a_request_past_its_deadline_is_ended_and_says_what_that_means(dep
             ended.set()
         return Reply()
 
-    reply = await Operation("it", [get("/it", handler)], deadline_s=0.02).answer(asked(), deps)
+    reply = await Operation("it", [get("/it", handler, allow=ANYBODY)], deadline_s=0.02).answer(asked(), deps)
     assert await told(reply) == (503, "too-slow")
     assert ended.is_set()
 
 
 async def test_a_route_it_does_not_have_is_404_in_its_own_words(deps: Deps) -> None:
-    only = Operation("it", [get("/it", raising(Refused("no", "No.")))])
+    only = Operation("it", [get("/it", raising(Refused("no", "No.")), allow=ANYBODY)])
     assert await told(await only.answer(asked("/other"), deps)) == (404, "no-such-route")
 
 
@@ -182,6 +186,11 @@ async def test_data_that_breaks_the_contract_is_400_and_reaches_nobody(deps: Dep
     assert ears.events == []
 
 
+async def test_data_nested_too_deep_is_a_dead_letter_and_not_tried_again(deps: Deps) -> None:
+    deep = b'{"saleId":"s1","productId":"1","more":' + b"[" * 30_000 + b"]" * 30_000 + b"}"
+    assert (await Heard().operation.hear(structs.replace(ENDED, data=deep), deps)).status == 400
+
+
 async def test_a_failed_delivery_answers_in_no_more_bytes_than_knative_bears(deps: Deps) -> None:
     error = Malformed("too-long", 'ä"\x00' * 5000, errors=["x"] * 500)
     reply = await Heard(error).operation.hear(ENDED, deps)
@@ -237,7 +246,7 @@ async def test_a_poke_by_http_wakes_and_a_tick_does_the_same(deps: Deps) -> None
 
 
 def test_the_function_is_named_as_functions_framework_looks_it_up() -> None:
-    made = operation("hold_it", routes=[post("/it", raising(Refused("no", "No.")))])
+    made = operation("hold_it", routes=[post("/it", raising(Refused("no", "No.")), allow=ANYBODY)])
     assert getattr(made, "__name__", "") == "hold_it"
     assert (made.operation.name, made.operation.dns_name) == ("hold_it", "hold-it")
     assert asyncio.iscoroutinefunction(made)

@@ -6,7 +6,7 @@ from benchmarks.operation_start import HELLO, Start, start
 from runtime import registry
 
 OPERATIONS = registry.names()
-ASK_THE_GATE = {"checkout", "notify", "reserve", "stock"}
+ASK_THE_GATE = {"checkout", "flash_sales", "notify", "products", "refresh_products", "reserve", "stock"}
 TURNS = 3
 TURNS_MORE = 8  # before it is called too slow: on a busy machine three may all be disturbed
 # CPU from the command to the first byte of the first answer ÷ that of functions-framework's hello-world.
@@ -24,6 +24,7 @@ NOT_AT_START = {
     "jwt",
     "opentelemetry",
     "prometheus_client",
+    "regopy",
     "requests",
     "urllib3",
     "websockets",

@@ -1,8 +1,8 @@
 // Who buys, and a purchase that is never made twice: one Idempotency-Key for all attempts of one press of the button.
 
-const ATTEMPTS = 10;
-const LONGEST_PAUSE_MS = 8_000;
-const PATIENCE_MS = 15_000;
+import { ask, newKey } from "./ask.js";
+
+const REMEMBERED = 5;
 
 export class Buyer {
   constructor() {
@@ -17,13 +17,12 @@ export class Buyer {
     localStorage.setItem("buyer", id);
   }
 
-  /** Makes the session that opens this buyer's streams; once per buyer and page. */
-  signIn() {
-    this.signedIn ??= post("/api/v1/session", { userId: this.id }).catch((error) => {
-      this.signedIn = null;
-      throw error;
-    });
-    return this.signedIn;
+  /** Makes the session that opens this buyer's streams and cart; once per buyer and page. */
+  async signIn() {
+    this.signedIn ??= ask("POST", "/api/v1/session", { userId: this.id });
+    const answer = await this.signedIn;
+    if (!answer.ok) this.signedIn = null;
+    return answer;
   }
 }
 
@@ -34,44 +33,21 @@ export function newBuyerId() {
 
 /**
  * @param {"sync" | "async"} path
- * @returns {Promise<{ok: boolean, status: number, body: object}>} refusals included; throws when nobody answers
+ * @param {{productId: string | number, quantity?: number, expectedPrice?: number}} wish
+ * @returns {Promise<{ok: boolean, status: number, body: object}>} as `ask`
  */
-export async function purchase(path, productId, buyer, tellWaiting) {
+export async function purchase(path, wish, buyer, tellWaiting) {
   await buyer.signIn();
-  const order = { productId, quantity: 1, userId: buyer.id };
-  return post(`/api/v1/${path}/purchase`, order, { "Idempotency-Key": newKey() }, tellWaiting);
+  const order = { quantity: 1, userId: buyer.id, ...wish };
+  return ask("POST", `/api/v1/${path}/purchase`, order, { key: newKey(), tellWaiting });
 }
 
-/** The same request again, under the same key, while the network or the server says "not now". */
-async function post(path, body, headers = {}, tellWaiting = () => {}) {
-  for (let attempt = 1; ; attempt += 1) {
-    let pauseMs = Math.min(LONGEST_PAUSE_MS, 300 * 2 ** attempt) * (0.5 + Math.random() / 2);
-    try {
-      const answer = await fetch(path, {
-        method: "POST",
-        headers: { "Content-Type": "application/json", ...headers },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(PATIENCE_MS),
-      });
-      const document = await answer.json().catch(() => ({}));
-      if (!notNow(answer.status, document) || attempt >= ATTEMPTS) {
-        return { ok: answer.ok, status: answer.status, body: document };
-      }
-      pauseMs = Math.max(pauseMs, 1000 * Number(answer.headers.get("Retry-After") ?? 0));
-    } catch (error) {
-      if (attempt >= ATTEMPTS) throw error;
-    }
-    tellWaiting(attempt);
-    await new Promise((resume) => setTimeout(resume, pauseMs));
-  }
+/** This tab's newest orders, the newest first. */
+export function recall() {
+  return JSON.parse(sessionStorage.getItem("orders") ?? "[]");
 }
 
-function notNow(status, document) {
-  return status === 429 || status >= 500 || (status === 409 && String(document.type).endsWith("in-flight"));
-}
-
-function newKey() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16)); // a page that did not come by https or from localhost
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+export function remember(orderId) {
+  const ids = [orderId, ...recall().filter((id) => id !== orderId)].slice(0, REMEMBERED);
+  sessionStorage.setItem("orders", JSON.stringify(ids));
 }

@@ -6,6 +6,17 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const LONGEST_LIFE_MS = 330_000; // the server ends every stream before that; silence beyond it is a dead connection
 
+/** Tells states, and asks `again` for what a page may have missed: the stream was lost, or nobody looked. */
+export function whenBack(tellState, again) {
+  let lost = false;
+  document.addEventListener("visibilitychange", () => document.hidden || again());
+  return (state) => {
+    tellState(state);
+    if (state === "live" && lost) again();
+    lost = state === "waiting" || (lost && state !== "live");
+  };
+}
+
 /**
  * @param {string} path
  * @param {Object<string, (data: object) => void>} hears by event name; `problem` is the last that is heard

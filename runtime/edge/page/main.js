@@ -1,11 +1,11 @@
 // The sale, the button and the orders' timelines, put together.
 
-import { Buyer, newBuyerId, purchase } from "./buy.js";
+import { Buyer, newBuyerId, purchase, recall, remember } from "./buy.js";
+import { $ } from "./elements.js";
 import { follow } from "./live.js";
-import { $, OrderCard, showConnection, showCountdown, showMessage, showPhase, showSale, showStock } from "./view.js";
-
-const REFUSALS = { 401: "This shop wants you to sign in first.", 429: "That was too often. Try again in a moment." };
-const REMEMBERED = 5;
+import { problemType, sentence, showConnection, showMessage } from "./notices.js";
+import { OrderCard } from "./order_card.js";
+import { showCountdown, showPhase, showSale, showStock } from "./view.js";
 
 const buyer = new Buyer();
 let sale = null;
@@ -81,24 +81,19 @@ async function buy() {
   draw();
   showMessage("none");
   const path = new FormData($("form")).get("path");
-  try {
-    const waiting = () => showMessage("wait", "No answer yet. Trying again; you will not buy twice.");
-    const { ok, status, body } = await purchase(path, sale.productId, buyer, waiting);
-    if (ok) ordered(body);
-    else showMessage("bad", body.detail ?? REFUSALS[status] ?? "That did not work. Please try again.");
-  } catch {
-    showMessage("bad", "The shop cannot be reached. Nothing is lost: try again.");
-  } finally {
-    busy = false;
-    draw();
-  }
+  const waiting = () => showMessage("wait", "No answer yet. Trying again; you will not buy twice.");
+  const answer = await purchase(path, { productId: sale.productId, expectedPrice: sale.price }, buyer, waiting);
+  if (problemType(answer.body) === "price-changed") showSale((sale = { ...sale, price: answer.body.price }));
+  if (answer.ok) ordered(answer.body);
+  else showMessage("bad", sentence(answer));
+  busy = false;
+  draw();
 }
 
 function ordered(order) {
   latest = order.orderId;
   showProgress(order.status);
-  const remembered = [order.orderId, ...recall().filter((id) => id !== order.orderId)].slice(0, REMEMBERED);
-  sessionStorage.setItem("orders", JSON.stringify(remembered));
+  remember(order.orderId);
   watchOrder(order.orderId).show(order);
 }
 
@@ -109,7 +104,9 @@ function showProgress(status) {
 }
 
 function watchOrder(orderId) {
-  const card = new OrderCard(orderId);
+  const card = new OrderCard(orderId, "h3");
+  $("none").hidden = true;
+  $("orders").prepend(card.element);
   const show = (news) => {
     card.show(news);
     if (latest === orderId && news.status) showProgress(news.status);
@@ -117,10 +114,6 @@ function watchOrder(orderId) {
   };
   const stream = follow(`/sse/orders/${orderId}`, { order: show, payment: show, snapshot: show });
   return card;
-}
-
-function recall() {
-  return JSON.parse(sessionStorage.getItem("orders") ?? "[]");
 }
 
 function meet(id) {
@@ -142,6 +135,6 @@ follow("/sse/flash-sales", { snapshot: takeSales, sale: refresh }, (state) => {
   if (!sale) showConnection(state);
 });
 if (recall().length) {
-  buyer.signIn().then(() => recall().reverse().forEach(watchOrder), () => {});
+  buyer.signIn().then(() => recall().reverse().forEach(watchOrder));
 }
 setInterval(draw, 1000);

@@ -1,0 +1,226 @@
+"""Carts: lines compared with catalogue and stock · merged on sign-in · checked out whole, as one order or none"""
+
+import uuid
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from runtime.access import CART, CUSTOMER
+from runtime.auth import buyer_of, require_buyer, require_owner
+from runtime.bodies import LINES_MAX, Id, decoded
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from runtime.idempotency import key_of
+from runtime.ordering import Accepted, first_reply, order_cart
+from runtime.serve import get, operation, post, put
+from shop.cart import QTY_MAX, Cart, Item, cart_document, merged
+from shop.cart import put as put_item
+from shop.db import carts as rows
+from shop.db.pool import Tx
+from shop.decision import unit_price
+from shop.event import is_id
+from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
+from shop.problem import Forbidden, NotFound, Refused, Unavailable
+from shop.refusal import refusal
+
+COOKIE = "pulsecart_cart"
+MINE = "mine"
+TRIES = 3
+
+
+class WhoBody(Struct, frozen=True):
+    """Who asks, for a demo that believes it."""
+
+    userId: Id | None = None
+
+
+class ItemBody(Struct, frozen=True):
+    """``qty`` 0 takes the product out."""
+
+    qty: Annotated[int, Meta(ge=0, le=QTY_MAX)]
+
+
+class CheckoutBody(Struct, frozen=True):
+    """``accept``: unit prices that the buyer agrees to, where they are not the ones first shown."""
+
+    userId: Id | None = None
+    accept: Annotated[list[Accepted], Meta(max_length=LINES_MAX)] = []
+
+
+async def open_cart(request: Request, deps: Deps) -> Reply:
+    """A new cart: the caller's own, or nobody's, for who knows its id (also in an HttpOnly cookie)."""
+    buyer = await _caller(request, deps)
+    async with deps.db.transaction() as tx:
+        before = await rows.open_of(tx, buyer) if buyer else None
+        cart = before or await rows.create(tx, str(uuid.uuid4()), buyer)
+        reply = await _shown(tx, cart, 200 if before else 201)
+    headers = [("location", f"/api/v1/carts/{cart.cart_id}")]
+    if buyer is None:
+        headers.append(("set-cookie", _cookie(cart.cart_id, int(rows.ANONYMOUS_KEPT.total_seconds()), deps)))
+    reply.headers = (*reply.headers, *headers)
+    return reply
+
+
+async def show(request: Request, deps: Deps) -> Reply:
+    """A cart: each line with the price seen and the price now, and what is short."""
+    cart = await _own(request, deps)
+    async with deps.db.transaction() as tx:
+        return await _shown(tx, cart)
+
+
+async def set_item(request: Request, deps: Deps) -> Reply:
+    """
+    So many of a product, instead of what there was.
+
+    Raises:
+        Refused: the cart was ordered, is full, or one buyer may not have so many.
+    """
+    body, product_id = decoded(request.body, ItemBody), request.params["productId"]
+    found = await _own(request, deps)
+    async with deps.db.transaction() as tx:
+        cart = _still_open((await rows.locked(tx, [found.cart_id])).get(found.cart_id))
+        shelf = (await rows.shelves(tx, [product_id])).get(product_id)
+        if body.qty and shelf is None:
+            raise refusal("UNKNOWN_PRODUCT", product_id[:64])
+        price, currency, limit = 0, "", 0
+        if shelf is not None:
+            price, currency, limit = unit_price(shelf.stock, tx.now), shelf.stock.currency, shelf.stock.buyer_limit
+        if limit and body.qty > limit:
+            raise Refused("limit-reached", f"One buyer may have {limit} of this product.", limit=limit)
+        items = put_item(cart.items, Item(product_id, body.qty, price, currency, tx.now))
+        return await _shown(tx, await rows.save(tx, cart, items))
+
+
+async def merge(request: Request, deps: Deps) -> Reply:
+    """
+    What was put in before signing in, into the buyer's own cart: quantities add up to the limit. Twice is once.
+
+    Raises:
+        Refused: both together have too many lines; nothing is merged then.
+    """
+    buyer = await require_buyer(request, deps, _named(request))
+    cart_id = _asked_id(request)
+    for _ in range(TRIES):
+        async with deps.db.transaction() as tx:
+            mine = await rows.open_of(tx, buyer) or await rows.create(tx, str(uuid.uuid4()), buyer)
+            both = await rows.locked(tx, {mine.cart_id, cart_id} if is_id(cart_id) else {mine.cart_id})
+            brought, mine_now = both.get(cart_id), both.get(mine.cart_id)
+            if brought is None:
+                raise _unknown(cart_id)
+            if brought.buyer_id not in (None, buyer):
+                raise Forbidden("not-yours", "This cart belongs to another buyer.")
+            if mine_now is None or mine_now.status != "OPEN":
+                continue  # ordered meanwhile: the next one is new
+            if brought.status == "OPEN" and brought.cart_id != mine.cart_id:
+                mine_now = await _merge(tx, mine_now, brought)
+            reply = await _shown(tx, mine_now)
+            reply.headers = (("set-cookie", _cookie("", 0, deps)),)
+            return reply
+    raise Unavailable("busy", "This cart is being ordered; try again in a second.")
+
+
+async def _merge(tx: Tx, mine: Cart, brought: Cart) -> Cart:
+    shelves = await rows.shelves(tx, [item.product_id for item in brought.items])
+    limits = {product_id: shelf.stock.buyer_limit for product_id, shelf in shelves.items()}
+    together = await rows.save(tx, mine, merged(mine.items, brought.items, limits))
+    await rows.save(tx, brought, (), "MERGED")
+    return together
+
+
+async def check_out(request: Request, deps: Deps) -> Reply:
+    """
+    One order of all lines, at the prices seen or accepted, or nothing and the reason, line by line. The cart is closed
+    by the order's own transaction.
+    """
+    body = decoded(request.body or b"{}", CheckoutBody)
+    buyer = await require_buyer(request, deps, None if body.userId is None else str(body.userId))
+    key = key_of(request, buyer, required=True)
+    assert key is not None  # noqa: S101  # it is required
+    repeated = await first_reply(deps, key)
+    if repeated is not None:
+        return repeated
+    cart = await _own(request, deps)
+    if cart.buyer_id not in (None, buyer):
+        raise _unknown(cart.cart_id)
+    return await order_cart(request, deps, buyer, cart, key, body.accept)
+
+
+async def _caller(request: Request, deps: Deps) -> str | None:
+    named = _named(request)
+    return await require_buyer(request, deps, named) if named is not None else await buyer_of(request, deps)
+
+
+def _named(request: Request) -> str | None:
+    named = decoded(request.body or b"{}", WhoBody).userId
+    return None if named is None else str(named)
+
+
+def _asked_id(request: Request) -> str:
+    """The path's cart; ``mine`` is the cookie's, empty where there is none."""
+    asked = request.params["id"]
+    if asked != MINE:
+        return asked
+    for pair in request.headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
+
+
+async def _own(request: Request, deps: Deps) -> Cart:
+    """
+    The path's cart, for who may use it; ``mine`` is the open one of who is signed in, or else the cookie's.
+
+    Raises:
+        NotFound: there is none, or it has expired.
+        Unauthorized, Forbidden: it is a buyer's, and somebody else asks.
+    """
+    buyer = await buyer_of(request, deps) if request.params["id"] == MINE else None
+    cart_id = _asked_id(request)
+    async with deps.db.transaction() as tx:
+        cart = await rows.open_of(tx, buyer) if buyer else None
+        if cart is None and is_id(cart_id):
+            cart = await rows.find(tx, cart_id)
+    if cart is None:
+        raise _unknown(cart_id)
+    if cart.buyer_id is not None:
+        await require_owner(request, deps, cart.buyer_id)
+    return cart
+
+
+def _still_open(cart: Cart | None) -> Cart:
+    if cart is None:
+        raise NotFound("unknown-cart", "This cart has expired; POST /api/v1/carts makes a new one.")
+    if cart.status != "OPEN":
+        raise Refused("cart-closed", f"This cart is {cart.status}; POST /api/v1/carts makes a new one.")
+    return cart
+
+
+def _unknown(cart_id: str) -> NotFound:
+    return NotFound("unknown-cart", f"There is no cart {cart_id[:64]}, or it has expired; POST /api/v1/carts.")
+
+
+async def _shown(tx: Tx, cart: Cart, status: int = 200) -> Reply:
+    shelves = await rows.shelves(tx, [item.product_id for item in cart.items])
+    document: dict[str, Any] = cart_document(cart, shelves, tx.now)
+    return Reply(status, msgspec.json.encode(document), headers=(("cache-control", "no-store"),))
+
+
+def _cookie(cart_id: str, max_age_s: int, deps: Deps) -> str:
+    secure = "; Secure" if deps.settings.public_url.startswith("https:") else ""
+    return f"{COOKIE}={cart_id}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+
+
+carts = operation(
+    "carts",
+    routes=[
+        post("/api/v1/carts", open_cart, allow=CART),
+        get("/api/v1/carts/{id}", show, allow=CART),
+        put("/api/v1/carts/{id}/items/{productId}", set_item, allow=CART),
+        post("/api/v1/carts/{id}/merge", merge, allow=CUSTOMER),
+        post("/api/v1/carts/{id}/checkout", check_out, allow=CUSTOMER),
+    ],
+    emits=[OrderConfirmed, OrderCreated, StockAdjusted],
+    connections=2,
+)

@@ -1,0 +1,170 @@
+"""Flash sales: POST one, with its price, start, end, units and limit · GET · PUT another price or end"""
+
+from datetime import datetime
+
+import msgspec
+
+from runtime.access import ADMIN, ANYBODY
+from runtime.auth import subject_of
+from runtime.bodies import SaleBody, SaleChangeBody, decoded, exact_minor
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from runtime.idempotency import correlation_of, key_of
+from runtime.policy import check
+from runtime.rebuild import changed
+from runtime.serve import get, operation, post, put
+from shop.db import products, sales, stock
+from shop.db.catalogue_keys import FirstReply, first_reply, keep
+from shop.db.pool import Tx
+from shop.db.sales import Sale, sale_document
+from shop.db.stock import Level
+from shop.decision import Key
+from shop.gate import Gate
+from shop.messages import Cause, FlashSaleChanged, FlashSaleEnded, StockAdjusted
+from shop.order import wire_id
+from shop.problem import Gone, NotFound, Refused, Unprocessable
+from shop.refusal import refusal
+
+WHERE = "/api/v1/flash-sales/"
+
+
+async def schedule(request: Request, deps: Deps) -> Reply:
+    """A sale to come, or at once. Its units and its limit are on the shelf, and in the gate, from this moment."""
+    check(request, deps, "price", "override")
+    body, key = decoded(request.body, SaleBody), key_of(request, subject_of(request))
+    first = await _answered(deps, key)
+    if first is None:
+        try:
+            first = await _schedule(request, deps, body, key)
+        except Refused:  # perhaps by the same request, which came twice at once
+            first = await _answered(deps, key)
+            if first is None:
+                raise
+        deps.poke("open_sales")
+    if key and first.payload_hash != key.payload_hash:
+        raise refusal("KEY_REUSED")
+    return Reply(first.status, first.body.encode(), headers=(("location", first.location),))
+
+
+async def _answered(deps: Deps, key: Key | None) -> FirstReply | None:
+    async with deps.db.transaction() as tx:
+        return await first_reply(tx, key)
+
+
+async def _schedule(request: Request, deps: Deps, body: SaleBody, key: Key | None) -> FirstReply:
+    product_id, sale_id = str(body.productId), deps.new_id()
+    kept: list[FirstReply] = []
+
+    async def change(tx: Tx) -> Level:
+        sale = await _sale(tx, body, sale_id)
+        level = await _stocked(tx, product_id, body.units)
+        if body.buyerLimit is not None:
+            level = await stock.limit(tx, level, body.buyerLimit)
+        await sales.schedule(tx, sale)
+        document = sale_document(sale) | {"productId": wire_id(product_id)}
+        kept.append(await keep(tx, key, 201, msgspec.json.encode(document).decode(), WHERE + sale_id))
+        return level
+
+    await changed(deps.db, Gate(deps.redis, deps.settings.lease_s), product_id, change, _cause(request))
+    return kept[-1]
+
+
+async def _sale(tx: Tx, body: SaleBody, sale_id: str) -> Sale:
+    product_id = str(body.productId)
+    product = await products.lock(tx, product_id)
+    if product is None:
+        raise NotFound("unknown-product", f"There is no product {product_id}.")
+    if product.deleted:
+        raise Gone("product-deleted", f"Product {product_id} is not in the catalogue any more.")
+    starts_at = max(body.startsAt or tx.now, tx.now)
+    if body.endsAt <= starts_at:
+        raise Unprocessable("sale-too-short", "endsAt is in the future, and after startsAt.")
+    return Sale(
+        sale_id=sale_id,
+        product_id=product_id,
+        price_minor=exact_minor(body.price, product.currency),
+        currency=product.currency,
+        starts_at=starts_at,
+        ends_at=body.endsAt,
+    )
+
+
+async def _stocked(tx: Tx, product_id: str, units: int | None) -> Level:
+    level = await stock.level(tx, product_id, lock=True)
+    if level is None and units is None:
+        raise Unprocessable("no-stock", "This product never had stock; say how many units are sold: units.")
+    if units is None and level is not None:
+        return level
+    return await stock.reset(tx, level, units or 0) if level else await stock.create(tx, product_id, units or 0)
+
+
+async def listed(request: Request, deps: Deps) -> Reply:
+    """The sales, the one that starts last first."""
+    async with deps.db.transaction() as tx:
+        found = await sales.newest(tx)
+    return Reply(200, msgspec.json.encode({"sales": [_document(sale) for sale in found]}))
+
+
+async def show(request: Request, deps: Deps) -> Reply:
+    """One sale."""
+    async with deps.db.transaction() as tx:
+        sale = await sales.find(tx, request.params["id"])
+    if sale is None:
+        raise _unknown(request.params["id"])
+    return Reply(200, msgspec.json.encode(_document(sale)))
+
+
+async def change(request: Request, deps: Deps) -> Reply:
+    """
+    Another price, or another end. Whoever waits for the row is told 503 at once: a price is not changed in a queue.
+
+    Raises:
+        Refused: the sale is over.
+    """
+    check(request, deps, "price", "override")
+    body = decoded(request.body, SaleChangeBody)
+    async with deps.db.transaction(_cause(request)) as tx:
+        sale = await sales.lock(tx, request.params["id"])
+        if sale is None:
+            raise _unknown(request.params["id"])
+        sale = await _changed(tx, sale, body)
+    deps.poke("open_sales")
+    return Reply(200, msgspec.json.encode(_document(sale)))
+
+
+async def _changed(tx: Tx, sale: Sale, body: SaleChangeBody) -> Sale:
+    if sale.status == "ENDED" or sale.ends_at <= tx.now:
+        raise Refused("sale-over", "This sale is over.")
+    price_minor = sale.price_minor if body.price is None else exact_minor(body.price, sale.currency)
+    ends_at: datetime = body.endsAt or sale.ends_at
+    if ends_at <= tx.now:
+        return await sales.end(tx, sale)
+    if ends_at <= sale.starts_at:
+        raise Unprocessable("sale-too-short", "endsAt is after startsAt; now or earlier ends the sale.")
+    if (price_minor, ends_at) == (sale.price_minor, sale.ends_at):
+        return sale
+    return await sales.change(tx, sale, price_minor, ends_at)
+
+
+def _document(sale: Sale) -> dict[str, object]:
+    return sale_document(sale) | {"productId": wire_id(sale.product_id)}
+
+
+def _unknown(sale_id: str) -> NotFound:
+    return NotFound("unknown-sale", f"There is no sale {sale_id[:64]}.")
+
+
+def _cause(request: Request) -> Cause:
+    return Cause(correlation_of(request), None, request.headers.get("traceparent"))
+
+
+flash_sales = operation(
+    "flash_sales",
+    routes=[
+        post("/api/v1/flash-sales", schedule, allow=ADMIN),
+        get("/api/v1/flash-sales", listed, allow=ANYBODY),
+        get("/api/v1/flash-sales/{id}", show, allow=ANYBODY),
+        put("/api/v1/flash-sales/{id}", change, allow=ADMIN),
+    ],
+    emits=[FlashSaleChanged, FlashSaleEnded, StockAdjusted],
+)

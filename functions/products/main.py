@@ -1,0 +1,164 @@
+"""The catalogue: GET products, one, its price at any time · POST, PUT, DELETE: each a version with its event"""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from runtime.access import ADMIN, ANYBODY
+from runtime.auth import subject_of
+from runtime.bodies import ProductBody, decoded, exact_minor
+from runtime.conditional import check_match, etag_of, is_current, required_match
+from runtime.deps import Deps
+from runtime.http import Reply, Request
+from runtime.idempotency import correlation_of, key_of
+from runtime.product_cache import ProductCache
+from runtime.product_query import cursor_of, wanted_of
+from runtime.serve import delete, get, operation, post, put
+from shop.db import listing
+from shop.db import products as rows
+from shop.db.pool import Tx
+from shop.messages import Cause, ProductUpdated
+from shop.money import decimal_amount
+from shop.order import wire_id
+from shop.problem import Gone, Malformed, NotFound, Unprocessable
+from shop.product import Product, product_document, sale_document
+from shop.refusal import refusal
+
+WHERE = "/api/v1/products/"
+MOMENT_MAX = 40
+
+
+async def show(request: Request, deps: Deps) -> Reply:
+    """One product and its open sale, from the cache; a copy that may be old says so (Warning, Age)."""
+    shown = await deps.one(ProductCache).read(request.params["id"])
+    if is_current(request.headers.get("if-none-match"), shown.etag):
+        return Reply(304, headers=shown.headers)
+    return Reply(200, shown.body, headers=shown.headers)
+
+
+async def page(request: Request, deps: Deps) -> Reply:
+    """The catalogue, a page at a time, from PostgreSQL."""
+    wanted = wanted_of(request.query)
+    async with deps.db.transaction() as tx:
+        found, more = await listing.page(tx, wanted)
+    document: dict[str, Any] = {"products": [_listed(one) for one in found]}
+    if more:
+        document["next"] = cursor_of(found[-1], request.query)
+    return Reply(200, msgspec.json.encode(document))
+
+
+async def price(request: Request, deps: Deps) -> Reply:
+    """The list price now, or ``at`` a moment of the past."""
+    product_id = request.params["id"]
+    async with deps.db.transaction() as tx:
+        at = _moment(request.query) or tx.now
+        found = await rows.price_at(tx, product_id, at)
+    if found is None:
+        raise NotFound("no-price-then", f"Product {product_id[:64]} had no price at {at.isoformat()}.")
+    document = {
+        "productId": wire_id(product_id),
+        "at": at,
+        "price": decimal_amount(found.price_minor, found.currency),
+        "currency": found.currency,
+        "validFrom": found.valid_from,
+        "validTo": found.valid_to,
+    }
+    return Reply(200, msgspec.json.encode(document))
+
+
+async def create(request: Request, deps: Deps) -> Reply:
+    """A new product; the same Idempotency-Key again answers the same."""
+    key = key_of(request, subject_of(request))
+    product = _product(decoded(request.body, ProductBody), deps.new_id(), deps.clock.now())
+    first = await rows.create(deps.db, product, _cause(request), key, _created)
+    if key and first.payload_hash != key.payload_hash:
+        raise refusal("KEY_REUSED")
+    headers = (("location", first.location), ("etag", etag_of(1)))
+    return Reply(first.status, first.body.encode(), headers=headers)
+
+
+async def change(request: Request, deps: Deps) -> Reply:
+    """The next version of a product, whole, if nobody made one since If-Match's."""
+    if_match, body = required_match(request.headers), decoded(request.body, ProductBody)
+    async with deps.db.transaction(_cause(request)) as tx:
+        before = await _locked(tx, request.params["id"], if_match)
+        if body.currency != before.currency:
+            raise Unprocessable("currency-fixed", f"A product keeps its currency, {before.currency}; make a new one.")
+        after = await rows.change(tx, before, _product(body, before.product_id, before.created_at))
+    return Reply(200, msgspec.json.encode(product_document(after)), headers=(("etag", etag_of(after.version)),))
+
+
+async def remove(request: Request, deps: Deps) -> Reply:
+    """Take a product out of the catalogue; orders of it stay readable."""
+    if_match = required_match(request.headers)
+    async with deps.db.transaction(_cause(request)) as tx:
+        await rows.delete(tx, await _locked(tx, request.params["id"], if_match))
+    return Reply(204)
+
+
+async def _locked(tx: Tx, product_id: str, if_match: str) -> Product:
+    product = await rows.lock(tx, product_id)
+    if product is None:
+        raise NotFound("unknown-product", f"There is no product {product_id[:64]}.")
+    if product.deleted:
+        raise Gone("product-deleted", f"Product {product_id[:64]} is not in the catalogue any more.")
+    check_match(if_match, product.version)
+    return product
+
+
+def _product(body: ProductBody, product_id: str, created_at: datetime) -> Product:
+    return Product(
+        product_id=product_id,
+        sku=body.sku,
+        name=body.name,
+        description=body.description,
+        category=body.category,
+        price_minor=exact_minor(body.price, body.currency),
+        currency=body.currency,
+        version=1,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+def _created(product: Product) -> tuple[int, str, str]:
+    return 201, msgspec.json.encode(product_document(product)).decode(), WHERE + product.product_id
+
+
+def _listed(one: listing.Listed) -> dict[str, Any]:
+    document = product_document(one.product) | {"available": one.units or 0}
+    if one.sale:
+        document["sale"] = sale_document(one.sale)
+    return document
+
+
+def _moment(query: str) -> datetime | None:
+    given = parse_qs(query).get("at", [""])[-1].replace(" ", "+")  # an unescaped + of the zone
+    if not given:
+        return None
+    try:
+        at = msgspec.convert(given[:MOMENT_MAX], datetime)
+    except msgspec.ValidationError:
+        raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2026-11-27T08:00:00Z.") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _cause(request: Request) -> Cause:
+    return Cause(correlation_of(request), None, request.headers.get("traceparent"))
+
+
+products = operation(
+    "products",
+    routes=[
+        get("/api/v1/products", page, allow=ANYBODY),
+        get("/api/v1/products/{id}", show, allow=ANYBODY),
+        get("/api/v1/products/{id}/price", price, allow=ANYBODY),
+        post("/api/v1/products", create, allow=ADMIN),
+        put("/api/v1/products/{id}", change, allow=ADMIN),
+        delete("/api/v1/products/{id}", remove, allow=ADMIN),
+    ],
+    emits=[ProductUpdated],
+    concurrency=2048,
+)

@@ -1,0 +1,80 @@
+"""product.updated → search index, older copies stale · flash_sale.* → flash_price:{id} · stock.adjusted → inventory"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from runtime.batch import Batcher
+from runtime.deps import Deps
+from runtime.serve import Received, on, operation
+from shop.copies import ENDED_S, Copies, stock_document
+from shop.db import search
+from shop.event import rfc3339
+from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleStarted, ProductUpdated, StockAdjusted
+from shop.problem import Malformed
+
+
+class Index:
+    """Events that arrive together are one write; one per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._db = deps.share("refresh_products", 1).db
+        self.rows: Batcher[search.Row, None] = Batcher(self._write)
+
+    async def _write(self, rows: list[search.Row]) -> Sequence[None]:
+        async with self._db.transaction() as tx:
+            await search.project(tx, rows)
+        return [None] * len(rows)
+
+
+def copies(deps: Deps) -> Copies:
+    """The process's own, for ``deps.one``."""
+    return Copies(deps.redis)
+
+
+async def updated(event: Received[ProductUpdated], deps: Deps) -> None:
+    """The index keeps the newest version; copies of older ones are stale from now on."""
+    data, sequence = event.data, event.envelope.sequence
+    gone = data.status == "DELETED"
+    row = search.Row(data.productId, sequence, gone, data.sku, data.name, data.category, data.description)
+    await deps.one(Index).rows.submit(row)
+    await deps.one(copies).demand(data.productId, sequence)
+
+
+async def priced(event: Received[FlashSaleStarted] | Received[FlashSaleChanged], deps: Deps) -> None:
+    """The sale's price holds until its end, which needs no event."""
+    data = event.data
+    try:
+        ends_at = msgspec.convert(data.endsAt, datetime)
+    except msgspec.ValidationError:
+        raise Malformed("contract-broken", f"endsAt of sale {data.saleId[:64]} is no time.") from None
+    document = {"saleId": data.saleId, "price": data.price, "currency": data.currency, "endsAt": rfc3339(ends_at)}
+    lasts_s = (ends_at - deps.clock.now()).total_seconds()
+    await deps.one(copies).put_sale(data.productId, event.envelope.sequence, msgspec.json.encode(document), lasts_s)
+
+
+async def ended(event: Received[FlashSaleEnded], deps: Deps) -> None:
+    """The list price holds again, also where the sale ended before its time."""
+    await deps.one(copies).put_sale(event.data.productId, event.envelope.sequence, b"", ENDED_S)
+
+
+async def counted(event: Received[StockAdjusted], deps: Deps) -> None:
+    """Each is self-sufficient: the newest is what is left."""
+    data, sequence = event.data, event.envelope.sequence
+    document = stock_document(data.productId, data.available, sequence)
+    await deps.one(copies).put_stock(data.productId, sequence, document)
+
+
+refresh_products = operation(
+    "refresh_products",
+    events=[
+        on(ProductUpdated, updated),
+        on(FlashSaleStarted, priced),
+        on(FlashSaleChanged, priced),
+        on(FlashSaleEnded, ended),
+        on(StockAdjusted, counted),
+    ],
+    connections=1,
+    concurrency=512,
+)

@@ -1,0 +1,91 @@
+// The catalogue: searched, filtered and sorted by the page's own address, and gone on with by cursor.
+
+import { ask } from "./ask.js";
+import { $, made, money, set, unseen } from "./elements.js";
+import { sentence } from "./notices.js";
+
+const PAGE = "12";
+const NAMES = ["q", "category", "sort"];
+let next = null;
+let shown = 0;
+let round = 0; // an answer to what is no longer asked for is not shown
+
+/** What the address asks for; what it leaves out is not asked. */
+function wanted() {
+  const asked = new URLSearchParams(location.search);
+  return new URLSearchParams(NAMES.filter((name) => asked.get(name)).map((name) => [name, asked.get(name)]));
+}
+
+async function load(cursor = null) {
+  const mine = (round += 1);
+  const query = wanted();
+  query.set("limit", PAGE);
+  if (cursor) query.set("cursor", cursor);
+  const answer = await ask("GET", `/api/v1/products?${query}`, undefined, {
+    tellWaiting: () => set($("found"), "The shop does not answer yet. Trying again…"),
+  });
+  if (mine !== round) return;
+  if (!cursor) {
+    $("products").replaceChildren();
+    shown = 0;
+  }
+  if (answer.ok) draw(answer.body);
+  else set($("found"), sentence(answer));
+}
+
+function draw({ products, next: cursor }) {
+  const cards = products.map(card);
+  $("products").append(...cards);
+  if (shown && document.activeElement === $("more")) cards[0]?.querySelector("a").focus();
+  shown += products.length;
+  products.forEach(({ category }) => offer(category));
+  next = cursor ?? null;
+  $("more").hidden = !next;
+  set($("found"), shown ? `${shown} products${next ? ", and more" : ""}` : "Nothing like that. Try other words, or all categories.");
+}
+
+function card({ productId, name, category, price, currency, available, sale }) {
+  const amount = made("p", { className: "amount" }, unseen("Price "), money(sale?.price ?? price, currency));
+  if (sale) amount.append(" ", made("span", { className: "badge" }, "Flash sale"));
+  return made("li", { className: "card product" },
+    made("h3", {}, made("a", { href: `/products/${encodeURIComponent(productId)}` }, name)),
+    made("p", { className: "none" }, category),
+    amount,
+    made("p", { className: "none" }, available ? `${available.toLocaleString()} left` : "Sold out"),
+  );
+}
+
+/** A category that can be chosen, once. */
+function offer(category) {
+  const options = [...$("category").options];
+  if (!category || options.some((option) => option.value === category)) return;
+  const after = options.slice(1).find((option) => option.value > category) ?? null;
+  $("category").insertBefore(made("option", { value: category }, category), after);
+}
+
+function fillForm() {
+  const asked = wanted();
+  offer(asked.get("category"));
+  for (const name of NAMES) $(name).value = asked.get(name) ?? "";
+}
+
+function search() {
+  const given = [...new FormData($("search"))].filter(([, value]) => value.trim());
+  const query = new URLSearchParams(given).toString();
+  history.pushState(null, "", query ? `?${query}` : location.pathname);
+  load();
+}
+
+$("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  search();
+});
+$("category").addEventListener("change", search);
+$("sort").addEventListener("change", search);
+$("more").addEventListener("click", () => load(next));
+window.addEventListener("popstate", () => {
+  fillForm();
+  load();
+});
+fillForm();
+load();

@@ -1,0 +1,37 @@
+// What is on the screen is made of elements and text, never of markup.
+
+export const $ = (id) => document.getElementById(id);
+
+/** @param {Object<string, unknown>} properties of the element; `data-…` and `aria-…` are attributes */
+export function made(kind, properties = {}, ...children) {
+  const element = document.createElement(kind);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.includes("-")) element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Words that are seen by nobody and heard by those who hear the page. */
+export const unseen = (words) => made("span", { className: "unseen" }, words);
+
+/** Only what changed is written, so that a screen reader is not told the same again. */
+export function set(element, words) {
+  if (element.textContent !== words) element.textContent = words;
+}
+
+export function money(amount, currency) {
+  return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
+}
+
+export function moment(at) {
+  const words = new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  return made("time", { dateTime: at }, words);
+}
+
+/** A page's own part of the shell; the shell's title and main hold it from then on. */
+export function enter(template, title) {
+  document.title = `PulseCart — ${title}`;
+  $("main").replaceChildren($(template).content.cloneNode(true));
+}

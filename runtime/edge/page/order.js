@@ -1,0 +1,72 @@
+// One order: its story, live, and what is in it.
+
+import { ask } from "./ask.js";
+import { Buyer } from "./buy.js";
+import { $, made, money, set } from "./elements.js";
+import { follow } from "./live.js";
+import { sentence, showConnection, showMessage } from "./notices.js";
+import { OrderCard } from "./order_card.js";
+
+const LINGERS_MS = 5_000; // money may still come back
+const buyer = new Buyer();
+let path = "";
+let card = null;
+
+export async function show(id) {
+  path = `/api/v1/orders/${encodeURIComponent(id)}`;
+  await buyer.signIn();
+  const answer = await ask("GET", path, undefined, { tellWaiting: () => showMessage("wait", "No answer yet. Trying again…") });
+  if (!answer.ok) {
+    showConnection("stopped");
+    return showMessage("bad", sentence(answer));
+  }
+  showMessage("none");
+  draw(answer.body);
+  const hears = { order: take, payment: take, snapshot: take, problem: (problem) => refused(problem, answer.body) };
+  const stream = follow(`/sse/orders/${id}`, hears, showConnection);
+  function take(news) {
+    hear(news);
+    if (card.ended) setTimeout(stream.stop, LINGERS_MS);
+  }
+}
+
+function draw(order) {
+  card = new OrderCard(order.orderId, "h2");
+  $("order").append(card.element);
+  $("lines").append(...order.items.map((item) => line(item, order.currency)));
+  $("ordered").hidden = false;
+  $("cancel").addEventListener("click", cancel);
+  const { totalAmount, currency, createdAt } = order;
+  card.show({ totalAmount, currency, createdAt }); // its steps come from the stream, in their order
+}
+
+function line({ productId, qty, price }, currency) {
+  const link = made("a", { href: `/products/${encodeURIComponent(productId)}` }, `Product ${productId}`);
+  name(productId, link);
+  const cost = `${qty} × ${money(price, currency)}`;
+  return made("li", {}, made("div", { className: "line" }, made("p", {}, link), made("p", { className: "amount" }, cost)));
+}
+
+/** An order has no names; what is no longer sold keeps its number. */
+async function name(productId, link) {
+  const answer = await ask("GET", `/api/v1/products/${encodeURIComponent(productId)}`);
+  if (answer.ok) set(link, answer.body.name);
+}
+
+function hear(news) {
+  card.show(news);
+  $("cancel").hidden = card.status !== "PENDING"; // later it is the shop that cancels
+}
+
+function refused(problem, order) {
+  hear(order);
+  showMessage("bad", sentence({ status: problem.status, body: problem }));
+}
+
+async function cancel() {
+  $("cancel").disabled = true;
+  const answer = await ask("POST", `${path}/cancel`, {});
+  $("cancel").disabled = false;
+  if (answer.ok) hear(answer.body);
+  else showMessage("bad", sentence(answer));
+}

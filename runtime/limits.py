@@ -1,0 +1,48 @@
+"""How often one caller may ask one route: counted in this process, told in RateLimit headers (IETF's draft)."""
+
+import math
+
+from runtime.deps import Deps
+from runtime.http import Request
+from shop.problem import TooMany
+
+CALLERS_MAX = 50_000  # remembered per route, some 8 MB; then all are counted anew
+
+
+class Limits:
+    """
+    RATE_LIMIT requests per caller and route in each window of RATE_LIMIT_WINDOW_S; windows end for everybody at once.
+    One per process: no answer waits for another process to count.
+    """
+
+    def __init__(self, deps: Deps) -> None:
+        self._quota = deps.settings.rate_limit
+        self._window_s = deps.settings.rate_limit_window_s
+        self._policy = ("ratelimit-policy", f'"caller";q={self._quota};w={self._window_s:.0f}')
+        self._until_s = 0.0
+        self._counts: dict[int, dict[str, int]] = {}
+
+    def count(self, request: Request, who: str, now_s: float) -> None:
+        """
+        One more; the reply will say how many are left.
+
+        Raises:
+            TooMany: none was left.
+        """
+        if not self._quota:
+            return
+        if now_s >= self._until_s:
+            self._until_s = (now_s // self._window_s + 1) * self._window_s
+            self._counts.clear()
+        counts = self._counts.get(request.route)
+        if counts is None:
+            counts = self._counts[request.route] = {}
+        count = counts.get(who, 0) + 1
+        if count == 1 and len(counts) >= CALLERS_MAX:
+            counts.clear()
+        counts[who] = count
+        left, wait_s = max(0, self._quota - count), math.ceil(self._until_s - now_s)
+        request.told = (self._policy, ("ratelimit", f'"caller";r={left};t={wait_s}'))
+        if count > self._quota:
+            each = f"{self._quota} times in {self._window_s:.0f} s"
+            raise TooMany("rate-limited", f"One caller may ask this {each}; come again in {wait_s} s.", wait_s)

@@ -1,0 +1,142 @@
+"""An order's passport: its request, its steps, its events, and every delivery of each, as far as our tables know."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runtime.deps import Deps
+from runtime.idempotency import scope_of
+from runtime.knative.config import Trigger, load
+from runtime.redis_client import RedisError
+from runtime.registry import names
+from shop.db import carts, history, passport, payments
+from shop.db.history import Step
+from shop.db.passport import Deliveries, Logged
+from shop.db.pool import Tx
+from shop.event import rfc3339
+from shop.order import Order, order_document
+
+EVENTING = Path(__file__).parent.parent / "eventing"
+RELAY = "/relay"  # its cursor: a cluster's broker delivers, and says nothing of it to us
+STREAM = "news:order:"
+PATHS = {"sync": "/api/v1/sync/purchase", "async": "/api/v1/async/purchase", "orders": "/api/v1/orders"}
+
+
+async def passport_of(order: Order, deps: Deps) -> dict[str, Any]:
+    """
+    The passport as JSON members. A delivery's ``result`` is one of: finished (by an operation that notes it, with the
+    time), delivered, waiting (failed so far, or behind one that did), given-up, to-come, with-the-broker.
+    """
+    triggers = _triggers()
+    async with deps.db.transaction() as tx:
+        steps = await history.of_order(tx, order.order_id)
+        logged = await passport.events_of(tx, order, [step.xid for step in steps])
+        called = sorted({_operation(trigger) for trigger in triggers})
+        known = await passport.deliveries_of(tx, logged, [trigger.name for trigger in triggers], called)
+        request = await _request(tx, order, steps)
+        payment = await _payment(tx, order)
+    stream = await _stream(order, deps)
+    return {
+        "order": order_document(order),
+        "request": request,
+        "payment": payment,
+        "steps": [_step(step) for step in steps],
+        "events": [_event(one, triggers, known, stream) for one in logged],
+    }
+
+
+@cache
+def _triggers() -> tuple[Trigger, ...]:
+    return load(EVENTING, [name.replace("_", "-") for name in names()]).triggers
+
+
+def _operation(trigger: Trigger) -> str:
+    return (trigger.subscriber.service or "").replace("-", "_")
+
+
+async def _request(tx: Tx, order: Order, steps: Sequence[Step]) -> dict[str, Any]:
+    key = steps[0].idempotency_key if steps else None
+    asked: dict[str, Any] = {"at": rfc3339(order.created_at), "idempotencyKey": key}
+    asked["correlationId"], asked["traceparent"] = order.correlation_id, order.traceparent
+    cart_id = await carts.ordered_as(tx, order.order_id)
+    path = f"/api/v1/carts/{cart_id}/checkout" if cart_id else PATHS[order.path]
+    asked["request"] = f"POST {path}"
+    if key is not None:
+        reply = await passport.first_reply(tx, scope_of(order.buyer_id, "POST", path, key))
+        asked["reply"] = {"status": reply[0], "at": rfc3339(reply[1])} if reply else None
+    return asked
+
+
+async def _payment(tx: Tx, order: Order) -> dict[str, Any] | None:
+    found = (await payments.of_orders(tx, [order.order_id])).get(order.order_id)
+    if found is None:
+        return None
+    return {
+        "paymentId": found.payment_id,
+        "status": found.status,
+        "amount": found.amount,
+        "currency": found.currency,
+    }
+
+
+async def _stream(order: Order, deps: Deps) -> frozenset[str] | None:
+    """The ids that the order's live stream has now; None where Redis is away."""
+    try:
+        entries: Any = await deps.redis.xrange(STREAM + order.order_id)
+    except RedisError:
+        return None
+    return frozenset(id.decode() for id, _ in entries)
+
+
+def _step(step: Step) -> dict[str, Any]:
+    named = {"sequence": step.sequence, "status": step.status, "at": rfc3339(step.at), "actor": step.actor}
+    return named | {"causedBy": step.caused_by}
+
+
+def _event(
+    one: Logged, triggers: Sequence[Trigger], known: Deliveries, stream: frozenset[str] | None
+) -> dict[str, Any]:
+    event = one.event
+    stream_id = f"{event.sequence}-0"
+    return {
+        "id": event.id,
+        "type": event.type,
+        "source": event.source,
+        "sequence": event.sequence,
+        "position": one.position,
+        "time": rfc3339(event.time) if event.time else None,
+        "loggedAt": rfc3339(one.logged_at),
+        "causationId": event.extensions.get("causationid"),
+        "streamId": stream_id,
+        "inStream": None if stream is None else stream_id in stream,
+        "data": msgspec.json.decode(event.data or b"null"),
+        "deliveries": [_delivery(one, trigger, known) for trigger in triggers if trigger.wants(event)],
+    }
+
+
+def _delivery(one: Logged, trigger: Trigger, known: Deliveries) -> dict[str, Any]:
+    operation = _operation(trigger)
+    named: dict[str, Any] = {"trigger": trigger.name, "operation": operation}
+    finished = known.finished.get((operation, one.event.id))
+    waiting = known.waiting.get((trigger.name, one.position))
+    given_up = known.given_up.get((trigger.name, one.event.id))
+    if waiting is not None:
+        due = rfc3339(waiting.due_at) if waiting.due_at else None
+        told = {"result": "waiting", "attempts": waiting.attempts, "dueAt": due, "errorCode": waiting.error_code}
+    elif finished is not None:
+        told = {"result": "finished", "at": rfc3339(finished)}
+    elif given_up is not None and given_up.replayed_at is None:
+        told = {"result": "given-up", "at": rfc3339(given_up.at), "errorCode": given_up.error_code}
+        told["error"] = given_up.error_data
+    else:
+        told = {"result": _passed(one, trigger, known)}
+    return named | told
+
+
+def _passed(one: Logged, trigger: Trigger, known: Deliveries) -> str:
+    if trigger.name not in known.cursors and RELAY in known.cursors:
+        return "with-the-broker" if (RELAY, one.position) in known.passed else "to-come"
+    return "delivered" if (trigger.name, one.position) in known.passed else "to-come"

@@ -1,0 +1,38 @@
+-- what was charged is what was paid less what was refunded, and an order was paid once, its total
+SELECT order_id, status, payment, charged_minor, paid_minor, refunded_minor, times_paid, told_minor, total_minor
+FROM (
+    SELECT o.order_id, o.status, o.total_minor, p.status AS payment, p.gateway_ref,
+        coalesce((p.status IN ('CHARGED', 'REFUNDED'))::int * p.amount_minor, 0) AS paid_minor,
+        coalesce(c.charged, 0) AS charged_minor, coalesce(s.refunded, 0) AS refunded_minor,
+        coalesce(s.times_paid, 0) AS times_paid, s.paid AS told_minor
+    FROM orders o
+    LEFT JOIN payments p USING (order_id)
+    LEFT JOIN (
+        SELECT idempotency_key, amount_minor AS charged FROM simulated_gateway.charges WHERE status = 'CHARGED'
+    ) AS c ON c.idempotency_key = p.payment_id::text
+    LEFT JOIN (
+        SELECT partitionkey, count(*) FILTER (WHERE name = 'paid') AS times_paid,
+            sum(minor) FILTER (WHERE name = 'paid')::bigint AS paid,
+            sum(minor) FILTER (WHERE name = 'refunded')::bigint AS refunded
+        FROM (
+            SELECT partitionkey, split_part(type, '.', 4) AS name, round(
+                coalesce(body ->> 'totalAmount', body ->> 'amount')::numeric * CASE
+                    WHEN body ->> 'currency' IN ('JPY', 'KRW') THEN 1
+                    WHEN body ->> 'currency' IN ('BHD', 'KWD') THEN 1000
+                    ELSE 100
+                END
+            ) AS minor
+            FROM (
+                SELECT partitionkey, type, convert_from(data, 'UTF8')::json AS body
+                FROM outbox
+                WHERE type IN ('ecommerce.order.order.paid.v1', 'ecommerce.payment.payment.refunded.v1')
+                    AND source LIKE '/pulsecart/%%'
+            ) AS events
+        ) AS amounts
+        GROUP BY partitionkey
+    ) AS s ON s.partitionkey = o.order_id::text
+) AS books
+WHERE times_paid > 1
+    OR times_paid = 1 AND told_minor IS DISTINCT FROM total_minor
+    OR charged_minor <> paid_minor - refunded_minor AND starts_with(gateway_ref, 'sim_')
+        AND NOT EXISTS (SELECT FROM waiting WHERE partitionkey = order_id::text)

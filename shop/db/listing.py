@@ -1,0 +1,119 @@
+"""A page of the catalogue: filtered, sorted, searched, and gone on with where the last one ended."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from psycopg import DataError
+
+from shop.db.pool import Tx
+from shop.db.products import COLUMNS, OPEN, product_of
+from shop.problem import Malformed
+from shop.product import OpenSale, Product
+
+# What is sorted by, and its type. Ids break ties, so that every product has one place.
+KEYS = {
+    "name": ("lower(p.name)", "text"),
+    "price": ("p.price_minor", "bigint"),
+    "created": ("p.created_at", "timestamptz"),
+    "relevance": ("ts_rank(s.words, websearch_to_tsquery('english', %(words)s))::float8", "float8"),
+}
+SALE = "f.sale_id, f.price_minor, f.ends_at, f.version"
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """
+    What a page shows.
+
+    Args:
+        words: full-text, as one types into a search box; empty for all.
+        currency: of the prices; needed where prices are compared.
+        available: whether units can be sold now; None for both.
+        sort: of KEYS.
+        after: (sort key as text, product id) of the last one seen.
+    """
+
+    words: str = ""
+    category: str | None = None
+    currency: str | None = None
+    price_min: int | None = None
+    price_max: int | None = None
+    available: bool | None = None
+    sort: str = "created"
+    descending: bool = False
+    after: tuple[str, str] | None = None
+    limit: int = 20
+
+
+class Listed(Struct, frozen=True):
+    """``units``: None where there never was stock; ``key``: where the page after this product begins."""
+
+    product: Product
+    units: int | None
+    sale: OpenSale | None
+    key: str
+
+
+async def page(tx: Tx, wanted: Wanted) -> tuple[list[Listed], bool]:
+    """
+    One page, and whether there is more.
+
+    Raises:
+        Malformed: ``after``, or a word, is nothing that PostgreSQL can read.
+    """
+    sql, params = _query(wanted, tx.now)
+    try:
+        rows = await tx.rows(sql, params)
+    except DataError:
+        raise Malformed("query-malformed", "The cursor, or the text that is searched for, cannot be read.") from None
+    found = [_listed(row) for row in rows[: wanted.limit]]
+    return found, len(rows) > wanted.limit
+
+
+def _query(wanted: Wanted, now: datetime) -> tuple[str, dict[str, Any]]:
+    key, kind = KEYS[wanted.sort]
+    direction, beyond = ("DESC", "<") if wanted.descending else ("ASC", ">")
+    conditions = ["p.deleted_at IS NULL"]
+    params: dict[str, Any] = {"now": now, "most": wanted.limit + 1}
+    joins = ""
+    if wanted.words or wanted.sort == "relevance":
+        joins = "JOIN product_search s ON s.product_id = p.product_id"
+        conditions.append("NOT s.deleted AND s.words @@ websearch_to_tsquery('english', %(words)s)")
+        params["words"] = wanted.words
+    filters = {
+        "category": "p.category = %(category)s",
+        "currency": "p.currency = %(currency)s",
+        "price_min": "p.price_minor >= %(price_min)s",
+        "price_max": "p.price_minor <= %(price_max)s",
+        "available": "(coalesce(k.available, 0) > 0) = %(available)s",
+    }
+    for name, condition in filters.items():
+        if (value := getattr(wanted, name)) is not None:
+            conditions.append(condition)
+            params[name] = value
+    if wanted.after:
+        conditions.append(f"({key}, p.product_id) {beyond} (%(after_key)s::{kind}, %(after_id)s)")
+        params["after_key"], params["after_id"] = wanted.after
+    sql = f"""
+        SELECT {COLUMNS}, k.available, {SALE}, ({key})::text
+        FROM products p LEFT JOIN stock k ON k.product_id = p.product_id
+        LEFT JOIN flash_sales f ON f.product_id = p.product_id AND {OPEN} {joins}
+        WHERE {" AND ".join(conditions)} ORDER BY {key} {direction}, p.product_id {direction} LIMIT %(most)s
+    """
+    return sql, params
+
+
+def _listed(row: Any) -> Listed:
+    product = product_of(row)
+    units, sale_id, price_minor, ends_at, version, key = row[-6:]
+    sale = None
+    if sale_id is not None:
+        sale = OpenSale(
+            sale_id=sale_id,
+            product_id=product.product_id,
+            price_minor=price_minor,
+            currency=product.currency,
+            ends_at=ends_at,
+            version=version,
+        )
+    return Listed(product, units, sale, key)

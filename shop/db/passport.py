@@ -1,0 +1,136 @@
+"""What the shop's own tables know of an order's events: the log, who finished which, what waits, what was given up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shop.db.pool import Tx
+from shop.event import CloudEvent
+from shop.order import Order
+
+EVENT = """
+    SELECT position, logged_at, id, source, type, subject, time, dataschema, data, extensions FROM outbox
+    WHERE partitionkey = %s
+"""
+# Triggers' cursors, and the relay's where a cluster's broker has its own.
+PASSED = """
+    SELECT c.trigger, o.position FROM outbox o, trigger_cursors c
+    WHERE o.position = ANY(%s) AND (
+        pg_visible_in_snapshot(o.xid, c.window_from)
+        OR pg_visible_in_snapshot(o.xid, c.window_to) AND o.position <= c.position
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One event of the order, at its place in the log."""
+
+    position: int
+    logged_at: datetime
+    event: CloudEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A delivery that failed ``attempts`` times, or waits behind one (``due_at`` is infinity, here None)."""
+
+    attempts: int
+    due_at: datetime | None
+    error_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A dead letter."""
+
+    at: datetime
+    error_code: int | None
+    error_data: str | None
+    replayed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """
+    Args:
+        cursors: names of all readers of the log.
+        passed: (trigger, position): its cursor is past this event.
+        finished: (operation, event's id) → when.
+        waiting: (trigger, position).
+        given_up: (trigger, event's id).
+    """
+
+    cursors: frozenset[str]
+    passed: frozenset[tuple[str, int]]
+    finished: dict[tuple[str, str], datetime]
+    waiting: dict[tuple[str, int], Waiting]
+    given_up: dict[tuple[str, str], GivenUp]
+
+
+async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
+    """
+    The order's events, in order.
+
+    Args:
+        xids: of the order's steps: the log has an index on them, and none on its keys. A log that was restored from a
+            dump has other numbers, and is read whole.
+    """
+    rows = await tx.rows(f"{EVENT} AND xid = ANY(%s::xid8[]) ORDER BY position", (order.order_id, list(xids)))
+    if len(rows) < order.version:
+        rows = await tx.rows(f"{EVENT} ORDER BY position", (order.order_id,))
+    return [
+        Logged(
+            row[0],
+            row[1],
+            CloudEvent(
+                id=row[2],
+                source=row[3],
+                type=row[4],
+                subject=row[5],
+                time=row[6],
+                dataschema=row[7],
+                data=row[8],
+                extensions=row[9],
+            ),
+        )
+        for row in rows
+    ]
+
+
+async def deliveries_of(
+    tx: Tx, logged: Sequence[Logged], triggers: Sequence[str], operations: Sequence[str]
+) -> Deliveries:
+    """What became of these events with each of the triggers, and the operations that they call."""
+    positions, ids = [one.position for one in logged], [one.event.id for one in logged]
+    sources = sorted({one.event.source for one in logged})
+    cursors = await tx.rows("SELECT trigger FROM trigger_cursors")
+    passed = await tx.rows(PASSED, (positions,))
+    finished = await tx.rows(
+        "SELECT operation, event_id, consumed_at FROM consumed"
+        " WHERE operation = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
+        (list(operations), sources, ids),
+    )
+    waiting = await tx.rows(
+        "SELECT trigger, position, attempts, CASE WHEN isfinite(due_at) THEN due_at END, error_code"
+        " FROM trigger_backlog WHERE trigger = ANY(%s) AND position = ANY(%s)",
+        (list(triggers), positions),
+    )
+    given_up = await tx.rows(
+        "SELECT trigger, event_id, received_at, error_code, error_data, replayed_at FROM dead_letters"
+        " WHERE trigger = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
+        (list(triggers), sources, ids),
+    )
+    return Deliveries(
+        frozenset(name for (name,) in cursors),
+        frozenset((trigger, position) for trigger, position in passed),
+        {(operation, id): at for operation, id, at in finished},
+        {(row[0], row[1]): Waiting(*row[2:]) for row in waiting},
+        {(row[0], row[1]): GivenUp(*row[2:]) for row in given_up},
+    )
+
+
+async def first_reply(tx: Tx, scope: bytes) -> tuple[int, datetime] | None:
+    """The status first answered to an Idempotency-Key, and when; it is kept for a day."""
+    row = await tx.row("SELECT status, created_at FROM idempotency_keys WHERE scope = %s", (scope,))
+    return (row[0], row[1]) if row else None

@@ -1,0 +1,188 @@
+"""Flash sales in PostgreSQL: scheduled, started and ended, each step told with the calendar's next number."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+from psycopg.errors import UniqueViolation
+
+from shop.db.pool import Tx
+from shop.event import rfc3339
+from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleStarted
+from shop.money import decimal_amount
+from shop.problem import Refused
+
+LOCK_WAIT = "100ms"  # whoever changes a price is told at once that somebody else does
+WARM_BEFORE = timedelta(seconds=30)
+PAGE = 100
+SELECT = """
+    SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version
+    FROM flash_sales f JOIN products p USING (product_id)
+"""
+
+
+class Sale(Struct, frozen=True, kw_only=True):
+    """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, 0 before there is one."""
+
+    sale_id: str
+    product_id: str
+    price_minor: int
+    currency: str
+    starts_at: datetime
+    ends_at: datetime
+    status: str = "SCHEDULED"
+    version: int = 0
+
+
+async def find(tx: Tx, sale_id: str) -> Sale | None:
+    row = await tx.row(f"{SELECT} WHERE sale_id = %s", (sale_id,))
+    return _sale(row) if row else None
+
+
+async def newest(tx: Tx) -> list[Sale]:
+    """PAGE at most, the one that starts last first."""
+    return [_sale(row) for row in await tx.rows(f"{SELECT} ORDER BY f.starts_at DESC, f.sale_id LIMIT %s", (PAGE,))]
+
+
+async def lock(tx: Tx, sale_id: str) -> Sale | None:
+    """
+    The sale, its row locked.
+
+    Raises:
+        Busy: somebody else holds the row for longer than LOCK_WAIT.
+    """
+    await tx.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+    row = await tx.row(f"{SELECT} WHERE sale_id = %s FOR UPDATE OF f", (sale_id,))
+    return _sale(row) if row else None
+
+
+async def schedule(tx: Tx, sale: Sale) -> None:
+    """
+    Raises:
+        Refused: the product has another sale that is not over.
+    """
+    try:
+        await tx.execute(
+            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            (sale.sale_id, sale.product_id, sale.price_minor, sale.starts_at, sale.ends_at),
+        )
+    except UniqueViolation:
+        raise Refused("sale-exists", "A sale of this product is open or to come; end or change that one.") from None
+
+
+async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> Sale:
+    """Another price or end for a locked sale; one under way tells of it."""
+    after = replace(before, price_minor=price_minor, ends_at=ends_at)
+    if before.status == "STARTED":
+        after = await _numbered(tx, after)
+        tx.emit(FlashSaleChanged(**_about(after)), key=after.sale_id, sequence=after.version)
+    return await _write(tx, after)
+
+
+async def end(tx: Tx, before: Sale) -> Sale:
+    """The locked sale is over now, whether it began or not."""
+    at = max(min(tx.now, before.ends_at), before.starts_at + timedelta(microseconds=1))
+    after = await _numbered(tx, replace(before, status="ENDED", ends_at=at))
+    tx.emit(FlashSaleEnded(saleId=after.sale_id, productId=after.product_id), key=after.sale_id, sequence=after.version)
+    return await _write(tx, after)
+
+
+async def next_due(tx: Tx) -> datetime | None:
+    """When the next sale is to be made ready, started or ended; None where there is none."""
+    row = await tx.row(
+        """
+        SELECT min(due) FROM (
+            SELECT CASE WHEN warmed_at IS NULL THEN starts_at - %s ELSE starts_at END AS due
+            FROM flash_sales WHERE status = 'SCHEDULED'
+            UNION ALL SELECT ends_at FROM flash_sales WHERE status = 'STARTED'
+        ) AS all_due
+        """,
+        (WARM_BEFORE,),
+    )
+    return row[0] if row else None
+
+
+async def start_due(tx: Tx) -> list[str]:
+    """Start what is to begin; of one that should be over by now, only the end is told. Returns the products."""
+    rows = await tx.rows(
+        f"{SELECT} WHERE status = 'SCHEDULED' AND starts_at <= %s ORDER BY sale_id FOR UPDATE OF f SKIP LOCKED",
+        (tx.now,),
+    )
+    due = [_sale(row) for row in rows]
+    for sale in due:
+        if sale.ends_at <= tx.now:
+            await end(tx, sale)
+            continue
+        started = await _numbered(tx, replace(sale, status="STARTED"))
+        tx.emit(FlashSaleStarted(**_about(started)), key=sale.sale_id, sequence=started.version)
+        await _write(tx, started)
+    return [sale.product_id for sale in due]
+
+
+async def end_due(tx: Tx) -> None:
+    """End what is over."""
+    rows = await tx.rows(
+        f"{SELECT} WHERE status = 'STARTED' AND ends_at <= %s ORDER BY sale_id FOR UPDATE OF f SKIP LOCKED", (tx.now,)
+    )
+    for row in rows:
+        await end(tx, _sale(row))
+
+
+async def take_to_warm(tx: Tx) -> list[str]:
+    """The products whose sale begins within WARM_BEFORE and was not made ready; from now on it counts as such."""
+    rows = await tx.rows(
+        "UPDATE flash_sales SET warmed_at = %s WHERE status = 'SCHEDULED' AND warmed_at IS NULL AND starts_at <= %s"
+        " RETURNING product_id",
+        (tx.now, tx.now + WARM_BEFORE),
+    )
+    return [row[0] for row in rows]
+
+
+async def first_asked(tx: Tx, most: int) -> list[str]:
+    """Products that buyers ask for first: those with a sale, then the newest."""
+    rows = await tx.rows(
+        """
+        SELECT p.product_id FROM products p
+        LEFT JOIN flash_sales f ON f.product_id = p.product_id AND f.status <> 'ENDED'
+        WHERE p.deleted_at IS NULL ORDER BY f.sale_id IS NULL, p.created_at DESC LIMIT %s
+        """,
+        (most,),
+    )
+    return [row[0] for row in rows]
+
+
+def sale_document(sale: Sale) -> dict[str, Any]:
+    """A sale as the API shows it."""
+    return {
+        "saleId": sale.sale_id,
+        "productId": sale.product_id,
+        "price": decimal_amount(sale.price_minor, sale.currency),
+        "currency": sale.currency,
+        "startsAt": rfc3339(sale.starts_at),
+        "endsAt": rfc3339(sale.ends_at),
+        "status": sale.status,
+    }
+
+
+def _about(sale: Sale) -> dict[str, Any]:
+    return {name: value for name, value in sale_document(sale).items() if name != "status"}
+
+
+async def _numbered(tx: Tx, sale: Sale) -> Sale:
+    row = await tx.row("UPDATE sale_calendar SET version = version + 1 RETURNING version")
+    return replace(sale, version=row[0] if row else 1)
+
+
+async def _write(tx: Tx, sale: Sale) -> Sale:
+    await tx.execute(
+        "UPDATE flash_sales SET price_minor = %s, ends_at = %s, status = %s, version = %s WHERE sale_id = %s",
+        (sale.price_minor, sale.ends_at, sale.status, sale.version, sale.sale_id),
+    )
+    return sale
+
+
+def _sale(row: Sequence[Any]) -> Sale:
+    return Sale(**dict(zip(Sale.__struct_fields__, row, strict=True)))

@@ -1,0 +1,65 @@
+"""A shop that believes nobody, on a real server: every operation behind one door, and tokens of whoever may ask."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from functions.edge.main import edge_app
+from runtime import dev_issuer, registry
+from runtime.deps import Deps, close_deps, open_deps
+from runtime.edge.sse import EVENTS
+from runtime.host import EVENTING, Host
+from runtime.knative.local import LocalKnative
+from tests.edge.conftest import served
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Door:
+    """The whole shop over HTTP; nothing is dispatched in it, so that what is PENDING stays so."""
+
+    http: httpx.AsyncClient
+    jwks: Path
+
+    def token(self, user: str, *roles: str, ttl: timedelta = HOUR, audience: str = "pulsecart") -> dict[str, str]:
+        made = dev_issuer.token(self.jwks, user, roles, ttl, audience, datetime.now(UTC))
+        return {"authorization": f"Bearer {made}"}
+
+    async def status(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+        """The answer's head; what has a body without an end is not waited for."""
+        sent = {"content-type": "application/json", "accept": "application/json", **headers}
+        async with self.http.stream(method, path, headers=sent, content=b"{}") as response:
+            if response.headers.get("content-type") != EVENTS:
+                await response.aread()
+            return response
+
+
+async def door_of(deps: Deps, jwks: Path) -> AsyncIterator[Door]:
+    operations = registry.load_all()
+    host = Host(deps, list(operations.values()), LocalKnative(operations, EVENTING, deps), edge_app(deps))
+    async with (
+        served(host, deps.ending) as url,
+        httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http,
+    ):
+        yield Door(http, jwks)
+
+
+@pytest.fixture
+async def door(deps: Deps, jwks: Path) -> AsyncIterator[Door]:
+    """As it is outside of the demo."""
+    opened = open_deps(replace(deps.settings, accept_unsigned_buyers=False))
+    async for door in door_of(opened, jwks):
+        yield door
+    await close_deps(opened)
+
+
+@pytest.fixture
+async def demo(deps: Deps, jwks: Path) -> AsyncIterator[Door]:
+    """As ./scripts/up starts it."""
+    async for door in door_of(deps, jwks):
+        yield door

@@ -1,0 +1,193 @@
+"""Every route asked by everybody. What is expected follows from the route's own ``allow``, so no route is forgotten."""
+
+import re
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from runtime import access, dev_issuer, registry
+from runtime.access import Allow
+from runtime.edge.sse import EVENTS
+from runtime.serve import Route
+from tests.access.conftest import Door
+
+ROUTES = [route for operation in registry.load_all().values() for route in operation.routes]
+NAMES = [f"{route.method} {route.path}" for route in ROUTES]
+DECLARED = {name: value for name, value in vars(access).items() if isinstance(value, Allow)}
+OWNER, ANY_ID = "the-owner", "1"
+ORDERS = (
+    "GET /api/v1/orders/{id}",
+    "GET /api/v1/orders/{id}/status",
+    "GET /api/v1/orders/{id}/passport",
+    "POST /api/v1/orders/{id}/pay",
+    "POST /api/v1/orders/{id}/cancel",
+    "GET /api/v1/async/purchase/{trackingId}",
+    "GET /sse/orders/{id}",
+)
+CUSTOMERS = ("GET /api/v1/customers/{id}/orders",)
+# What the demo too does for a buyer whom the request names, or who is signed in.
+NAMED = ("/session", "/stream-tickets", "/merge", "/checkout", "GET /api/v1/orders")
+UNKNOWN = ("nobody", "expired", "for another shop", "forged")
+KNOWN = {
+    "its owner": (OWNER, "customer"),
+    "another customer": ("another", "customer"),
+    "a partner": ("a-partner", "partner"),
+    "an admin": ("an-admin", "admin"),
+    "somebody without a role": (OWNER, "janitor"),
+}
+
+
+def expected(allow: Allow, asker: str) -> str:
+    """``in``, 401 or 403: as the declaration reads, with nothing of how it is enforced."""
+    if allow.roles is None:
+        return "in"
+    if asker == "nobody" and allow.anonymous:
+        return "in"
+    if asker in UNKNOWN:
+        return "403" if asker == "nobody" and not allow.roles else "401"
+    user, role = KNOWN[asker]
+    if role not in allow.roles or (role in allow.owners and user != OWNER):
+        return "403"
+    return "in"
+
+
+async def headers_of(door: Door, asker: str) -> dict[str, str]:
+    match asker:
+        case "nobody":
+            return {}
+        case "expired":
+            return door.token(OWNER, "customer", "partner", "admin", ttl=timedelta(minutes=-1))
+        case "for another shop":
+            return door.token(OWNER, "customer", "partner", "admin", audience="another-shop")
+        case "forged":
+            head, claims, _ = door.token(OWNER, "admin")["authorization"].split(".")
+            signature = door.token("somebody-else", "admin")["authorization"].split(".")[-1]
+            return {"authorization": f"{head}.{claims}.{signature}"}
+    user, role = KNOWN[asker]
+    return door.token(user, role)
+
+
+async def place(door: Door, route: Route) -> str:
+    """The route's path; where it is about somebody's thing, that is the owner's, and new."""
+    name = f"{route.method} {route.path}"
+    thing = ANY_ID
+    if name in ORDERS:
+        body, kind = {"productId": 2, "userId": OWNER}, "sync" if name.endswith("/pay") else "async"
+        owner = door.token(OWNER, "customer")
+        answered = await door.http.post(f"/api/v1/{kind}/purchase", json=body, headers=owner)
+        thing = answered.json()["orderId"]
+    elif name in CUSTOMERS:
+        thing = OWNER
+    return re.sub(r"{\w+}", thing, route.path)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+async def test_a_route_lets_in_whom_it_says_and_nobody_else(door: Door, route: Route) -> None:
+    for asker in (*UNKNOWN, *KNOWN):
+        path = await place(door, route)
+        response = await door.status(route.method, path, await headers_of(door, asker))
+        check(response, expected(route.allow, asker), route.allow, asker)
+
+
+def check(response: httpx.Response, wanted: str, allow: Allow, asker: str) -> None:
+    text = "" if response.headers.get("content-type") == EVENTS else response.text
+    told = (asker, response.status_code, text)
+    if wanted == "in":
+        assert response.status_code not in (401, 403), told
+        assert response.status_code == 200 if allow.owners else response.status_code < 500, told
+        return
+    assert response.status_code == int(wanted), told
+    assert ("www-authenticate" in response.headers) == (wanted == "401"), told
+    assert response.headers["content-type"] == "application/problem+json", told
+    assert OWNER not in text
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+def test_every_route_names_who_may_call_it_by_one_word(route: Route) -> None:
+    assert route.allow in DECLARED.values(), "use a name of runtime/access.py"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+def test_a_route_about_somebody_s_thing_says_here_whose(route: Route) -> None:
+    """Else the test above would ask about something that nobody owns."""
+    name = f"{route.method} {route.path}"
+    assert bool(route.allow.owners) == (name in (*ORDERS, *CUSTOMERS)), "add it to ORDERS or CUSTOMERS, or mend allow"
+
+
+def test_what_changes_something_is_open_to_nobody_unknown() -> None:
+    """Outside of the demo: all mutations need a token, but those of a cart that is nobody's yet."""
+    open_to_all = [
+        name for name, route in zip(NAMES, ROUTES, strict=True) if route.allow.roles is None or route.allow.anonymous
+    ]
+    assert [name for name in open_to_all if not name.startswith("GET ")] == [
+        "POST /api/v1/carts",
+        "PUT /api/v1/carts/{id}/items/{productId}",
+    ]
+
+
+def test_a_route_that_says_nothing_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="allow"):
+        Route("GET", "/", ROUTES[0].handler)  # type: ignore[call-arg]  # what must not be possible
+
+
+def test_the_expectation_tells_the_kinds_apart() -> None:
+    """A table that answered the same for all would prove nothing."""
+    told = {
+        name: tuple(expected(allow, asker) for asker in (*UNKNOWN, *KNOWN))
+        for name, allow in DECLARED.items()
+        if name not in ("SIGNING_IN", "ADMIN_OR_DEMO")  # these differ from CUSTOMER and ADMIN elsewhere
+    }
+    assert len(set(told.values())) == len(told)
+    assert told["OWNER"] == ("401", "401", "401", "401", "in", "403", "403", "in", "403")
+
+
+async def test_in_the_demo_the_unsigned_do_what_the_seed_s_commands_do(demo: Door) -> None:
+    wanted = {"ADMIN_OR_DEMO": "in", "DEMO": "in", "CUSTOMER": "in", "ADMIN": "401", "PARTNER": "401"}
+    for name, route in zip(NAMES, ROUTES, strict=True):
+        (kind,) = [kind for kind, allow in DECLARED.items() if allow is route.allow]
+        if kind in wanted and not name.endswith(NAMED):
+            response = await demo.status(route.method, await place(demo, route), {})
+            assert (response.status_code not in (401, 403)) == (wanted[kind] == "in"), (name, response.text)
+    sold = (await demo.http.post("/api/v1/sync/purchase", json={"productId": 1, "userId": 5})).json()
+    assert (await demo.http.post(f"/api/v1/orders/{sold['orderId']}/cancel")).status_code == 200
+
+
+async def test_in_the_demo_too_whoever_shows_a_token_is_held_to_it(demo: Door) -> None:
+    reset = "/api/v1/sync/stock/1/reset?stock=7"
+    assert (await demo.http.put(reset)).status_code == 200
+    assert (await demo.http.put(reset, headers=demo.token("7", "customer"))).status_code == 403
+    assert (await demo.http.put(reset, headers=demo.token("7", "admin"))).status_code == 200
+    expired = demo.token("7", "admin", ttl=timedelta(minutes=-1))
+    assert (await demo.http.put(reset, headers=expired)).status_code == 401
+
+
+async def test_a_session_is_a_customer_s_whatever_its_owner_s_token_may(door: Door) -> None:
+    both = door.token("7", "customer", "admin")
+    made = await door.http.post("/api/v1/session", headers=both)
+    assert made.status_code == 204
+    reset = "/api/v1/sync/stock/1/reset?stock=7"
+    assert (await door.http.put(reset)).status_code == 403
+    assert (await door.http.put(reset, headers=both)).status_code == 200
+
+
+async def test_who_has_an_old_session_can_make_a_new_one(door: Door) -> None:
+    old = {"cookie": "pulsecart_session=what-was-once-good"}
+    assert (await door.http.post("/api/v1/stream-tickets", headers=old)).status_code == 401
+    assert (await door.http.post("/api/v1/session", headers=old | door.token("7", "customer"))).status_code == 204
+
+
+async def test_a_refused_token_is_named_as_invalid_and_an_absent_one_is_not(door: Door) -> None:
+    path = "/api/v1/customers/7/orders"
+    assert (await door.http.get(path)).headers["www-authenticate"] == "Bearer"
+    bad = await door.http.get(path, headers={"authorization": "Bearer nonsense"})
+    assert bad.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+async def test_when_the_issuer_begins_a_new_key_both_are_good_at_once(door: Door) -> None:
+    before, path = door.token("7", "customer"), "/api/v1/customers/7/orders"
+    assert (await door.http.get(path, headers=before)).status_code == 200
+    dev_issuer.rotate(door.jwks)
+    after = door.token("7", "customer")
+    for token in (after, before):
+        assert (await door.http.get(path, headers=token)).status_code == 200

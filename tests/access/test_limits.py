@@ -1,0 +1,122 @@
+"""How often one caller may ask: told in headers before it is too often, and 429 when it is."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runtime import limits
+from runtime.deps import Clock, Deps, close_deps, open_deps
+from tests.client import Answered, Client
+
+QUOTA = 3
+STOCK = "/api/v1/sync/stock/1/reset?stock=5"
+ORDERS = "/api/v1/customers/{}/orders"
+
+
+@dataclass
+class Set(Clock):
+    """Begins with a window of a minute."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(second=0, microsecond=0))
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Set:
+    return Set()
+
+
+@pytest.fixture
+async def strict(deps: Deps, clock: Set) -> AsyncIterator[Client]:
+    opened = open_deps(replace(deps.settings, accept_unsigned_buyers=False, rate_limit=QUOTA), clock)
+    yield Client(opened)
+    await close_deps(opened)
+
+
+@pytest.fixture
+async def demo(deps: Deps, clock: Set) -> AsyncIterator[Client]:
+    opened = open_deps(replace(deps.settings, accept_unsigned_buyers=True, rate_limit=QUOTA), clock)
+    yield Client(opened)
+    await close_deps(opened)
+
+
+async def orders_of(shop: Client, user: str) -> Answered:
+    return await shop.ask("GET", ORDERS.format(user), **shop.signed(user, "customer"))
+
+
+async def test_a_caller_is_told_what_is_left_and_then_when_to_come_again(strict: Client, clock: Set) -> None:
+    clock.at += timedelta(seconds=20)
+    told = [await orders_of(strict, "7") for _ in range(QUOTA + 1)]
+    assert [answer.status for answer in told] == [200, 200, 200, 429]
+    assert [answer.headers["ratelimit"] for answer in told] == [
+        '"caller";r=2;t=40',
+        '"caller";r=1;t=40',
+        '"caller";r=0;t=40',
+        '"caller";r=0;t=40',
+    ]
+    assert {answer.headers["ratelimit-policy"] for answer in told} == {'"caller";q=3;w=60'}
+    assert told[-1].body["type"].endswith("/rate-limited")
+    assert told[-1].headers["retry-after"] == "40"
+    assert "retry-after" not in told[0].headers
+    clock.at += timedelta(seconds=40)
+    assert (await orders_of(strict, "7")).status == 200
+
+
+async def test_each_caller_and_each_route_is_counted_alone(strict: Client) -> None:
+    for _ in range(QUOTA):
+        assert (await orders_of(strict, "7")).status == 200
+    assert (await orders_of(strict, "7")).status == 429
+    assert (await orders_of(strict, "8")).status == 200
+    body = {"productId": 1, "userId": 7}
+    bought = await strict.ask("POST", "/api/v1/sync/purchase", body, **strict.signed("7", "customer"))
+    assert (bought.status, bought.headers["ratelimit"][:12]) == (200, '"caller";r=2')
+
+
+async def test_two_paths_of_one_route_share_a_count(strict: Client) -> None:
+    admin = strict.signed("1", "admin")
+    told = [(await strict.ask("PUT", f"/api/v1/sync/stock/{n}/reset?stock=5", **admin)).status for n in range(1, 5)]
+    assert told == [200, 200, 200, 429]
+
+
+async def test_who_may_not_is_told_so_and_not_counted(strict: Client) -> None:
+    for _ in range(QUOTA + 1):
+        refused = await strict.ask("PUT", STOCK, **strict.signed("7", "customer"))
+        assert (refused.status, "ratelimit" in refused.headers) == (403, False)
+
+
+async def test_a_refused_purchase_counts_and_takes_nothing(demo: Client) -> None:
+    """In the demo, who the body names is the caller."""
+    for n in range(QUOTA):
+        assert (await demo.buy(user=7, product=2, key=f"k{n}")).status == 200
+    assert (await demo.buy(user=7, product=2, key="one more")).status == 429
+    assert (await demo.buy(user=8, product=2)).status == 200
+    assert await demo.row("SELECT count(*) FROM orders") == (QUOTA + 1,)
+
+
+async def test_sold_out_is_counted_too_though_it_is_answered_from_memory(demo: Client, clock: Set) -> None:
+    await demo.restock(1, 0)
+    told = [await demo.buy(user=7) for _ in range(QUOTA + 1)]
+    assert [answer.status for answer in told] == [409, 409, 409, 429]
+    assert all("ratelimit" in answer.headers for answer in told)
+
+
+async def test_what_everybody_may_ask_is_not_counted_and_no_limit_is_none(strict: Client, deps: Deps) -> None:
+    told = [await strict.ask("GET", "/api/v1/sync/stock/1") for _ in range(QUOTA + 1)]
+    assert {(answer.status, "ratelimit" in answer.headers) for answer in told} == {(200, False)}
+    opened = open_deps(replace(deps.settings, rate_limit=0))
+    unlimited = await Client(opened).buy()
+    assert (unlimited.status, "ratelimit" in unlimited.headers) == (200, False)
+    await close_deps(opened)
+
+
+async def test_a_crowd_is_forgotten_before_it_fills_the_memory(demo: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CALLERS_MAX", 2)
+    await demo.restock(1, 0)
+    for user in (1, 2, 3):
+        assert (await demo.buy(user=user)).status == 409
+    (counts,) = demo.deps.one(limits.Limits)._counts.values()
+    assert set(counts) == {"3"}

@@ -1,0 +1,61 @@
+"""A running shop as the demo is, with something of everything in it, asked as anybody may ask it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from runtime import dev_issuer
+from tests.stack.running_shop import RunningShop
+
+
+@dataclass(frozen=True)
+class Asked:
+    """``known``: what there is, by the resource before it in a path; ``admin``: headers of whoever keeps the shop."""
+
+    shop: RunningShop
+    known: dict[str, list[str]]
+    admin: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    shop = RunningShop(tmp_path_factory.mktemp("api") / "shop", environ={"RATE_LIMIT": "0"}).wait_ready()
+    jwks, ttl = dev_issuer.jwks_of(shop.data), timedelta(hours=1)
+    token = dev_issuer.token(jwks, "an-admin", ["admin"], ttl, dev_issuer.AUDIENCE, datetime.now(UTC))
+    admin = {"authorization": f"Bearer {token}"}
+    try:
+        with httpx.Client(base_url=shop.url, timeout=30) as http:
+            yield Asked(shop, _something_of_everything(http, admin), admin)
+    finally:
+        shop.stop()
+
+
+def _something_of_everything(http: httpx.Client, admin: dict[str, str]) -> dict[str, list[str]]:
+    order = _made(http, "/api/v1/sync/purchase", {"productId": 1, "userId": 12345})["orderId"]
+    later = _made(http, "/api/v1/async/purchase", {"productId": 1, "userId": 12345})["trackingId"]
+    goods = {"sku": "FUZZ-1", "name": "Something", "price": 1.5}
+    product = str(_made(http, "/api/v1/products", goods, admin)["productId"])
+    sale = {"productId": product, "price": 1, "endsAt": "2100-01-01T00:00:00Z", "units": 1000}
+    return {
+        "orders": [order, later],
+        "purchase": [later],
+        "carts": [_made(http, "/api/v1/carts", {})["cartId"], "mine"],
+        "flash-sales": [_made(http, "/api/v1/flash-sales", sale, admin)["saleId"]],
+        "products": ["1", product],
+        "stock": ["1", product],
+        "inventory": ["1", product],
+        "init": ["1", product],
+        "items": ["1", product],
+        "customers": ["12345"],
+    }
+
+
+def _made(http: httpx.Client, path: str, body: object, who: dict[str, str] | None = None) -> dict[str, str]:
+    reply = http.post(path, json=body, headers={"idempotency-key": str(uuid4()), **(who or {})})
+    assert reply.is_success, reply.text
+    made: dict[str, str] = reply.json()
+    return made

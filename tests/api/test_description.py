@@ -1,0 +1,126 @@
+"""A running shop keeps to its own description, whatever is asked: good requests and bad ones (schemathesis)."""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from schemathesis import Case, GenerationMode, Response
+from schemathesis.core import NotSet
+from schemathesis.specs.openapi.checks import missing_required_header, negative_data_rejection, positive_data_acceptance
+
+from runtime.openapi.document import document
+from tests.api.conftest import Asked
+
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "20"))  # per operation; the same ones each time
+# Nothing that is answered tells how the shop is built.
+INSIDE = re.compile(r"Traceback|psycopg|site-packages|/runtime/|/functions/|unix://|\.sock\b|SELECT |relation \"")
+# No schema says these: two members that do not go together, a value that only we can make, characters no eye can see,
+# a body that only a demo needs.
+NO_SCHEMA_SAYS = {
+    "amount-not-exact",
+    "product-twice",
+    "cursor-malformed",
+    "sort-malformed",
+    "query-malformed",
+    "no-buyer",
+}
+NOT_NOW = {410, 412, 422, 428}  # the request is good, and the shop is not as it would have to be
+
+
+# What even a demo lets nobody do without a token.
+KEEPERS = {
+    (method.upper(), path)
+    for path, its in document()["paths"].items()
+    for method, told in its.items()
+    if told["security"] == [{"token": []}]
+}
+
+
+def _described() -> dict[str, Any]:
+    """As a demo keeps to it: it believes who sends no token. Who may what is asked route by route elsewhere."""
+    whole = document()
+    for path in whole["paths"].values():
+        for told in path.values():
+            told["security"] = []
+    return whole
+
+
+schema = schemathesis.openapi.from_dict(_described())
+# A stream that is opened has no end to wait for: tests/edge reads them.
+answering = schema.exclude(tag="Live streams")
+
+
+@answering.parametrize()
+@hypothesis.settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@pytest.mark.timeout(600)
+def test_every_answer_is_as_it_is_described(case: Case, asked: Asked) -> None:
+    _name_what_there_is(case, asked)
+    keepers = (case.method.upper(), case.operation.path) in KEEPERS
+    response = case.call(base_url=asked.shop.url, timeout=60, headers=asked.admin if keepers else {})
+    case.validate_response(response, excluded_checks=list(_not_promised(case, response)))
+    assert not INSIDE.search(response.text), response.text
+
+
+def _not_promised(case: Case, response: Response) -> Iterator[Any]:
+    blank = "" in (case.query or {}).values()
+    if blank or isinstance(case.body, NotSet):  # blank is absent, and a body that is not needed may be
+        yield negative_data_rejection
+    if response.status_code == 428:  # what RFC 6585 has for an If-Match that is missing
+        yield missing_required_header
+    told = response.json() if response.headers.get("content-type") == ["application/problem+json"] else {}
+    if response.status_code in NOT_NOW or told.get("type", "").rpartition("/")[2] in NO_SCHEMA_SAYS:
+        yield positive_data_acceptance
+
+
+def _name_what_there_is(case: Case, asked: Asked) -> None:
+    """Of the ids that fit but are nobody's, half become those of something that is there."""
+    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    case.body = _whole(case.body)
+    parts = case.path.split("/")
+    for before, part in pairwise(parts):
+        name = part.strip("{}")
+        known = asked.known.get(before, [])
+        if part != name and known and name in (case.path_parameters or {}):
+            given = str(case.path_parameters[name])
+            number = sum(given.encode())
+            if number % 2:
+                case.path_parameters[name] = known[number // 2 % len(known)]
+
+
+def _whole(body: Any) -> Any:
+    """1.0 as 1: to JSON Schema they are the same, to the shop the first is no whole number."""
+    if isinstance(body, dict):
+        return {name: _whole(value) for name, value in body.items()}
+    if isinstance(body, list):
+        return [_whole(value) for value in body]
+    return int(body) if isinstance(body, float) and body.is_integer() else body
+
+
+def test_a_path_with_a_lines_end_is_answered_as_every_other(asked: Asked) -> None:
+    for path in ("/a%0Ab", "/sse/a%0Ab", "/api/v1/products/a%0Ab"):
+        answered = httpx.get(asked.shop.url + path)
+        assert (answered.status_code, answered.headers["content-type"]) == (404, "application/problem+json"), path
+
+
+def test_a_page_under_another_method_says_which_it_has(asked: Asked) -> None:
+    answered = httpx.post(asked.shop.url + "/docs/api")
+    assert (answered.status_code, answered.headers["allow"]) == (405, "GET")
+
+
+def test_nothing_was_logged_as_unexpected(asked: Asked) -> None:
+    assert [line for line in asked.shop.said.splitlines() if "unexpected error" in line] == []

@@ -1,0 +1,50 @@
+"""Whatever an operation answers in a test is as the API's description says."""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+from jsonschema_rs import Draft202012Validator
+
+from runtime.http import Reply
+from shop.contracts import CONTRACTS_DIR
+
+
+def check_described(method: str, path: str, reply: Reply) -> None:
+    """
+    Args:
+        path: the route's, with its placeholders.
+    """
+    content = _contents(method, path, reply.status)
+    if not reply.body:
+        assert not content, f"{method} {path} is described as {reply.status} with a body"
+        return
+    media = reply.media_type.partition(";")[0]
+    assert media in content, f"{method} {path}: {reply.status} as {media} is not in contracts/http"
+    if media.endswith("json"):
+        wrong = [error.message for error in _validator(method, path, reply.status, media).iter_errors(_json(reply))]
+        assert wrong == [], f"{method} {path} {reply.status}: {reply.body.decode()}: {wrong}"
+
+
+def _json(reply: Reply) -> Any:
+    return msgspec.json.decode(reply.body)
+
+
+@cache
+def _document() -> Any:
+    return msgspec.json.decode((CONTRACTS_DIR / "openapi.json").read_bytes())
+
+
+def _contents(method: str, path: str, status: int) -> Any:
+    replies = _document()["paths"][path][method.lower()]["responses"]
+    assert str(status) in replies, f"{method} {path}: {status} is not in contracts/http"
+    reply = replies[str(status)]
+    if "$ref" in reply:
+        reply = _document()["components"]["responses"][reply["$ref"].rpartition("/")[2]]
+    return reply.get("content", {})
+
+
+@cache
+def _validator(method: str, path: str, status: int, media: str) -> Draft202012Validator:
+    schema = _contents(method, path, status)[media]["schema"]
+    return Draft202012Validator({**schema, "components": _document()["components"]}, validate_formats=True)

@@ -1,0 +1,32 @@
+"""What compares replies with the description notices each way in which one may differ."""
+
+import pytest
+
+from runtime.http import PROBLEM, Reply
+from runtime.serve import reply_of
+from shop.problem import NotFound, Refused
+from tests.contracts.described import check_described
+
+PATH = "/api/v1/async/queue/status"
+
+
+def test_a_described_reply_passes() -> None:
+    check_described("GET", "/api/v1/orders/{id}", reply_of(NotFound("unknown-order", "There is none.")))
+    check_described("DELETE", "/api/v1/products/{id}", Reply(204))
+
+
+@pytest.mark.parametrize(
+    ("reply", "complaint"),
+    [
+        (Reply(418, b"{}"), "418 is not in contracts/http"),
+        (Reply(200, b"{}"), "is a required property"),
+        (Reply(200), "with a body"),
+        (Reply(200, b"<p>", "text/html"), "200 as text/html is not"),
+        (Reply(503, b'{"type":"https://pulsecart.dev/problems/sold-out"}', PROBLEM), "sold-out"),
+        (reply_of(Refused("sold-out", "All units are sold.")), "409 is not in contracts/http"),
+    ],
+    ids=["status", "schema", "empty", "media", "problem", "unexpected"],
+)
+def test_another_reply_is_named(reply: Reply, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check_described("GET", PATH, reply)

@@ -1,0 +1,227 @@
+"""flash_sales: scheduled with price, units and limit; changed by whoever may, at once or not at all."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from shop.event import rfc3339
+from shop.gate import Gate
+from tests.client import Answered, Client
+
+SALES = "/api/v1/flash-sales"
+CHANGED = "ecommerce.pricing.flash_sale.changed.v1"
+ENDED = "ecommerce.pricing.flash_sale.ended.v1"
+
+
+def at(client: Client, **after: float) -> str:
+    return rfc3339(client.deps.clock.now() + timedelta(**after))
+
+
+async def schedule(client: Client, product: int = 2, key: str = "", **members: Any) -> Answered:
+    body = {"productId": product, "price": 20, "endsAt": at(client, hours=1)} | members
+    return await client.ask("POST", SALES, body, **({"idempotency_key": key} if key else {}))
+
+
+async def change(client: Client, sale: str = "flash-1", **members: Any) -> Answered:
+    return await client.ask("PUT", f"{SALES}/{sale}", members)
+
+
+def kind(answered: Answered) -> str:
+    """The problem's name."""
+    return str(answered.body["type"]).rpartition("/")[2]
+
+
+async def test_a_scheduled_sale_is_listed_and_sells_from_its_first_second_on(client: Client) -> None:
+    answered = await schedule(client, startsAt=at(client, minutes=5))
+    assert answered.status == 201
+    assert (answered.body["status"], answered.body["price"], answered.body["productId"]) == ("SCHEDULED", 20, 2)
+    assert (await client.ask("GET", answered.headers["location"])).body == answered.body
+    listed = (await client.ask("GET", SALES)).body["sales"]
+    assert [sale["productId"] for sale in listed] == [2, 1]
+    assert kind(await client.buy(product=2)) == "sale-not-open"
+
+
+async def test_a_sale_without_a_start_sells_at_once_at_its_price(client: Client) -> None:
+    assert (await schedule(client)).status == 201
+    assert (await client.buy(product=2)).body["totalAmount"] == 20
+
+
+async def test_units_and_limit_are_in_table_and_gate_when_the_sale_is_answered(client: Client) -> None:
+    await client.buy(product=2, user=1)
+    assert (await schedule(client, units=3, buyerLimit=1)).status == 201
+    shelf = await Gate(client.deps.redis, 1).look("2")
+    assert shelf
+    assert shelf.left == 3
+    statuses = [(await client.buy(product=2, user=user)).status for user in (1, 2, 2, 3, 4, 5)]
+    assert statuses == [409, 200, 409, 200, 200, 409]
+    (adjusted,) = await client.rows(
+        "SELECT delta FROM inventory_adjustment WHERE product_id = '2' AND reason = 'RESET'"
+    )
+    assert adjusted == (3 - 499,)
+
+
+async def test_a_product_has_one_sale_that_is_not_over(client: Client) -> None:
+    assert kind(await schedule(client, product=1)) == "sale-exists"
+    answers = await asyncio.gather(*(schedule(client) for _ in range(5)))
+    statuses = [answer.status for answer in answers]
+    assert statuses.count(201) == 1
+    assert set(statuses) <= {201, 409, 503}
+
+
+async def test_the_same_key_schedules_one_sale_and_gets_one_reply(client: Client) -> None:
+    ends = at(client, hours=1)
+    answers = [await schedule(client, key="k", endsAt=ends) for _ in range(3)]
+    assert [answer.status for answer in answers] == [201] * 3
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    assert kind(await schedule(client, key="k", endsAt=ends, price=1)) == "idempotency-key-reused"
+
+
+@pytest.mark.parametrize(
+    ("members", "status"),
+    [
+        ({"endsAt": "2020-01-01T00:00:00Z"}, 422),
+        ({"endsAt": "2020-01-01T00:00:00"}, 400),
+        ({"endsAt": "tomorrow"}, 400),
+        ({"startsAt": "2999-01-01T00:00:00Z"}, 422),
+        ({"price": -1}, 400),
+        ({"price": 0.001}, 400),
+        ({"units": -1}, 400),
+        ({"buyerLimit": 1.5}, 400),
+        ({"productId": "nope"}, 404),
+    ],
+)
+async def test_a_sale_that_cannot_be_is_refused_and_leaves_nothing(
+    client: Client, members: dict[str, Any], status: int
+) -> None:
+    assert (await schedule(client, **members)).status == status
+    assert await client.row("SELECT count(*) FROM flash_sales") == (1,)
+    assert (await client.buy(product=2)).status == 200
+
+
+async def test_a_product_that_never_had_stock_needs_units(client: Client) -> None:
+    made = await client.ask("POST", "/api/v1/products", {"sku": "NEW", "name": "New", "price": 5})
+    product = made.body["productId"]
+    assert kind(await schedule(client, product)) == "no-stock"
+    assert (await schedule(client, product, units=2)).status == 201
+    assert (await client.buy(product=product)).body["totalAmount"] == 20
+
+
+async def test_a_deleted_product_has_no_sales(client: Client) -> None:
+    await client.ask("DELETE", "/api/v1/products/2", if_match="*")
+    assert (await schedule(client)).status == 410
+
+
+async def test_another_price_holds_for_who_buys_from_now_on(client: Client) -> None:
+    before = (await client.buy(user=1)).body
+    changed = await change(client, price=39.9)
+    assert (changed.status, changed.body["price"]) == (200, 39.9)
+    after = (await client.buy(user=2)).body
+    assert (before["totalAmount"], after["totalAmount"]) == (49.9, 39.9)
+    assert (await client.ask("GET", f"/api/v1/orders/{before['orderId']}")).body["totalAmount"] == 49.9
+    (told,) = await client.log(CHANGED)
+    assert b'"price":39.9' in (told.data or b"")
+    started = (await client.log("ecommerce.pricing.flash_sale.started.v1"))[0]
+    assert (told.subject, told.sequence) == ("flash-1", started.sequence + 1)
+
+
+async def test_a_change_that_changes_nothing_says_nothing(client: Client) -> None:
+    assert (await change(client, price=49.9)).status == 200
+    assert (await change(client)).status == 200
+    assert await client.log(CHANGED) == []
+
+
+@pytest.mark.parametrize("path", ["sync", "async"])
+async def test_nobody_is_charged_another_price_than_the_one_they_accepted(client: Client, path: str) -> None:
+    async def buy(user: int, price: float | None) -> Answered:
+        body = {"productId": 1, "quantity": 1, "userId": user, "expectedPrice": price}
+        return await client.ask("POST", f"/api/v1/{path}/purchase", body, idempotency_key=f"k{user}")
+
+    assert (await buy(1, 49.9)).status < 300
+    await change(client, price=59.9)
+    refused = await buy(2, 49.9)
+    assert (refused.status, kind(refused)) == (409, "price-changed")
+    assert (refused.body["price"], refused.body["currency"], refused.body["productId"]) == (59.9, "USD", 1)
+    assert (await buy(1, 49.9)).status < 300, "the first reply to its key, whatever the price is now"
+    charged = dict(await client.rows("SELECT buyer_id, total_minor FROM orders"))
+    assert charged == {"1": 4990}
+    accepted = await client.ask(
+        "POST", f"/api/v1/{path}/purchase", {"productId": 1, "userId": 2, "expectedPrice": 59.9}, idempotency_key="k3"
+    )
+    assert accepted.status < 300
+    assert (await client.buy(user=3, path=path)).status < 300, "who says no price takes the one that holds"
+    assert dict(await client.rows("SELECT buyer_id, total_minor FROM orders")) == {"1": 4990, "2": 5990, "3": 5990}
+
+
+async def test_an_order_of_several_products_is_refused_for_one_price(client: Client) -> None:
+    items = [{"productId": 1, "qty": 1, "expectedPrice": 49.9}, {"productId": 2, "qty": 1, "expectedPrice": 58}]
+    refused = await client.ask("POST", "/api/v1/orders", {"userId": 1, "items": items}, idempotency_key="a")
+    assert (kind(refused), refused.body["productId"], refused.body["price"]) == ("price-changed", 2, 59)
+    items[1]["expectedPrice"] = 59
+    assert (
+        await client.ask("POST", "/api/v1/orders", {"userId": 1, "items": items}, idempotency_key="b")
+    ).status == 201
+
+
+async def test_prices_that_were_not_accepted_cost_neither_units_nor_a_new_gate(client: Client) -> None:
+    await client.buy(user=0)
+    gate = Gate(client.deps.redis, 1)
+    before = await gate.look("1")
+    body = {"productId": 1, "quantity": 2, "expectedPrice": 1}
+    asked = [client.ask("POST", "/api/v1/sync/purchase", body | {"userId": user}) for user in range(1, 40)]
+    assert {kind(answer) for answer in await asyncio.gather(*asked)} == {"price-changed"}
+    after = await gate.look("1")
+    assert before
+    assert after
+    assert (after.epoch, after.left) == (before.epoch, before.left)
+    assert await client.row("SELECT available FROM stock WHERE product_id = '1'") == (999,)
+
+
+async def test_while_the_price_changes_everybody_pays_what_they_accepted(client: Client) -> None:
+    async def buy(user: int, price: float) -> None:
+        body = {"productId": 1, "userId": user, "expectedPrice": price}
+        answered = await client.ask("POST", "/api/v1/sync/purchase", body)
+        assert answered.status in (200, 409), answered
+        if answered.status == 200:
+            assert answered.body["totalAmount"] == price
+
+    buying = [buy(user, (49.9, 44.9)[user % 2]) for user in range(60)]
+    await asyncio.gather(*buying[:30], change(client, price=44.9), *buying[30:])
+    paid = dict(await client.rows("SELECT total_minor, count(*) FROM orders GROUP BY 1"))
+    assert paid.keys() <= {4990, 4490}
+    assert sum(paid.values()) >= 1
+
+
+async def test_a_price_is_not_changed_in_a_queue(client: Client, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SELECT 1 FROM flash_sales FOR UPDATE")
+        refused = await change(client, price=1)
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert await client.row("SELECT price_minor FROM flash_sales") == (4990,)
+
+
+async def test_a_sale_ended_early_is_over_and_the_list_price_holds(client: Client) -> None:
+    ended = await change(client, endsAt=at(client, seconds=-1))
+    assert (ended.status, ended.body["status"]) == (200, "ENDED")
+    assert datetime.fromisoformat(ended.body["endsAt"]) <= client.deps.clock.now()
+    assert (await client.buy()).body["totalAmount"] == 129
+    assert kind(await change(client, price=1)) == "sale-over"
+    assert len(await client.log(ENDED)) == 1
+    assert (await schedule(client, product=1)).status == 201
+
+
+async def test_a_sale_that_was_only_scheduled_can_be_withdrawn(client: Client) -> None:
+    sale = (await schedule(client, startsAt=at(client, minutes=5))).body["saleId"]
+    assert kind(await change(client, sale, endsAt=at(client, minutes=4))) == "sale-too-short"
+    assert (await change(client, sale, price=15)).body["price"] == 15
+    assert await client.log(CHANGED) == [], "nobody was told of it yet"
+    assert (await change(client, sale, endsAt=at(client))).body["status"] == "ENDED"
+    assert (await client.buy(product=2)).body["totalAmount"] == 59
+    assert len(await client.log(ENDED)) == 1
+
+
+async def test_an_unknown_sale_is_404(client: Client) -> None:
+    assert (await client.ask("GET", f"{SALES}/nope")).status == 404
+    assert (await change(client, "nope", price=1)).status == 404

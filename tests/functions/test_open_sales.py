@@ -1,0 +1,158 @@
+"""open_sales: a sale is made ready before its first second, told of at it, and ended at its last."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runtime.demo import GOODS, SALE
+from runtime.deps import Deps, close_deps
+from runtime.settings import Settings
+from shop.copies import Copies
+from shop.db.catalogue import load_catalogue
+from shop.event import CloudEvent, rfc3339
+from shop.gate import Gate
+from tests.client import Client
+from tests.turned_clock import START, TurnedClock, turned_deps
+
+PING = CloudEvent(id="p1", source="/apis/v1/pingsources/open-sales-sweep", type="dev.knative.sources.ping", data=b"{}")
+STARTED, ENDED = (f"ecommerce.pricing.flash_sale.{name}.v1" for name in ("started", "ended"))
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture
+async def deps(settings: Settings, clock: TurnedClock) -> AsyncIterator[Deps]:
+    await load_catalogue(settings.database_url, GOODS, SALE, START - timedelta(minutes=1))
+    opened = turned_deps(settings, clock)
+    yield opened
+    await close_deps(opened)
+
+
+async def stay(client: Client) -> None:
+    """What a poke starts."""
+    wake = client.operations["open_sales"].wake
+    assert wake
+    await wake(client.deps)
+
+
+async def schedule(client: Client, product: int, starts_s: float, ends_s: float, **members: Any) -> str:
+    body = {
+        "productId": product,
+        "price": 20,
+        "startsAt": rfc3339(START + timedelta(seconds=starts_s)),
+        "endsAt": rfc3339(START + timedelta(seconds=ends_s)),
+    }
+    answered = await client.ask("POST", "/api/v1/flash-sales", body | members)
+    assert answered.status == 201, answered
+    return str(answered.body["saleId"])
+
+
+async def told(client: Client, kind: str, sale: str) -> list[datetime | None]:
+    """When the sale's events of this kind say that it happened."""
+    return [event.time for event in await client.log(kind) if event.subject == sale]
+
+
+async def test_a_sale_starts_and_ends_at_its_very_second(client: Client) -> None:
+    sale = await schedule(client, 2, 100.5, 130.25)
+    await stay(client)
+    assert await told(client, STARTED, sale) == [START + timedelta(seconds=100.5)]
+    assert await told(client, ENDED, sale) == [START + timedelta(seconds=130.25)]
+    assert await client.row("SELECT status FROM flash_sales WHERE sale_id = %s", sale) == ("ENDED",)
+
+
+async def test_what_is_told_is_numbered_in_the_order_it_happened(client: Client) -> None:
+    one, two = await schedule(client, 2, 10, 200), await schedule(client, 3, 20, 100)
+    await stay(client)
+    events = [e for e in await client.log(STARTED, ENDED) if e.subject in (one, two)]
+    assert [(e.type, e.subject) for e in events] == [(STARTED, one), (STARTED, two), (ENDED, two), (ENDED, one)]
+    assert [event.sequence for event in events] == [2, 3, 4, 5]
+    assert dict(await client.rows("SELECT sale_id, version FROM flash_sales WHERE sale_id <> 'flash-1'")) == {
+        one: 5,
+        two: 4,
+    }
+
+
+async def test_before_the_first_second_gate_and_copies_are_warm(client: Client, clock: TurnedClock) -> None:
+    sale = await schedule(client, 2, 100, 10_000)
+    await client.deps.redis.flushall()
+    waited = clock.wait
+
+    async def wait(event: asyncio.Event, seconds: float) -> None:
+        if clock.now() < START + timedelta(seconds=100) <= clock.now() + timedelta(seconds=seconds):
+            assert await told(client, STARTED, sale) == []
+            assert await Gate(client.deps.redis, 1).look("2")
+            (copy,) = await Copies(client.deps.redis).look(["2"])
+            assert copy
+            assert copy.is_fresh(clock.now())
+            warmed.append(clock.now())
+        await waited(event, seconds)
+
+    warmed: list[datetime] = []
+    client.deps.pokes._wait = wait
+    await stay(client)
+    assert warmed == [START + timedelta(seconds=70)]
+    assert len(await told(client, STARTED, sale)) == 1
+
+
+async def test_a_sale_starts_at_its_second_though_redis_is_away(
+    client: Client, clock: TurnedClock, settings: Settings
+) -> None:
+    from dataclasses import replace
+
+    sale = await schedule(client, 2, 100, 10_000)
+    opened = turned_deps(replace(settings, redis_url="redis://127.0.0.1:1/0"), clock)
+    try:
+        await stay(Client(opened))
+    finally:
+        await close_deps(opened)
+    assert await told(client, STARTED, sale) == [START + timedelta(seconds=100)]
+
+
+async def test_whoever_wakes_it_warms_what_buyers_ask_for_first(client: Client) -> None:
+    await stay(client)
+    copies = await Copies(client.deps.redis).look([product.product_id for product in GOODS])
+    assert all(copies)
+
+
+async def test_what_begins_after_the_next_sweep_is_left_to_it(client: Client, clock: TurnedClock) -> None:
+    sale = await schedule(client, 2, 1000, 2000)
+    await stay(client)
+    assert (clock.now(), await told(client, STARTED, sale)) == (START, [])
+    clock.turn(1000 - 300 - 10)  # a sweep comes every five minutes
+    assert await client.hear("open_sales", PING) == 204
+    assert await told(client, STARTED, sale) == [START + timedelta(seconds=1000)]
+
+
+async def test_two_that_stay_tell_of_each_sale_once(client: Client, clock: TurnedClock, settings: Settings) -> None:
+    sales = [await schedule(client, product, 50, 60) for product in (2, 3, 4)]
+    other = turned_deps(settings, clock)
+    try:
+        await asyncio.gather(stay(client), stay(Client(other)))
+    finally:
+        await close_deps(other)
+    for sale in sales:
+        assert (len(await told(client, STARTED, sale)), len(await told(client, ENDED, sale))) == (1, 1)
+
+
+async def test_a_sale_that_nobody_opened_in_its_time_only_ends(client: Client, clock: TurnedClock) -> None:
+    sale = await schedule(client, 2, 10, 20)
+    clock.turn(3600)
+    assert await client.hear("open_sales", PING) == 204
+    assert (await told(client, STARTED, sale), len(await told(client, ENDED, sale))) == ([], 1)
+
+
+async def test_an_end_moved_forward_is_kept_by_who_stays(client: Client, clock: TurnedClock) -> None:
+    sale = await schedule(client, 2, 0, 3000)
+    await stay(client)
+    answered = await client.ask(
+        "PUT", f"/api/v1/flash-sales/{sale}", {"endsAt": rfc3339(START + timedelta(seconds=77))}
+    )
+    assert answered.status == 200
+    await stay(client)
+    assert await told(client, ENDED, sale) == [START + timedelta(seconds=77)]

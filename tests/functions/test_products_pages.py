@@ -1,0 +1,142 @@
+"""products, listed: each once, in the order and of the kind that was asked for, and found by words."""
+
+from typing import Any
+
+import pytest
+
+from runtime.demo import GOODS
+from tests.client import Client
+from tests.functions.test_products import change, made
+
+
+async def names(client: Client, query: str = "") -> list[str]:
+    answered = await client.ask("GET", f"/api/v1/products?limit=100&{query}")
+    assert answered.status == 200, answered
+    return [product["name"] for product in answered.body["products"]]
+
+
+async def hear_updates(client: Client) -> None:
+    for event in await client.log("ecommerce.product.product.updated.v1"):
+        assert await client.hear("refresh_products", event) == 204
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "price", "-price", "created", "-created"])
+@pytest.mark.parametrize("limit", [1, 5, 100])
+async def test_pages_hold_every_product_once_in_the_order_asked_for(client: Client, sort: str, limit: int) -> None:
+    found: list[Any] = []
+    path = f"/api/v1/products?sort={sort}&limit={limit}"
+    cursor = ""
+    while True:
+        answered = await client.ask("GET", path + cursor)
+        found += answered.body["products"]
+        if "next" not in answered.body:
+            break
+        cursor = f"&cursor={answered.body['next']}"
+    assert len({product["productId"] for product in found}) == len(found) == len(GOODS)
+    keys = [product[sort.strip("-")].lower() if "name" in sort else product.get(sort.strip("-")) for product in found]
+    if "created" not in sort:  # the demo is made in one moment
+        assert keys == sorted(keys, reverse=sort[0] == "-")
+
+
+async def test_a_page_goes_on_where_it_was_though_the_catalogue_changes(client: Client) -> None:
+    first = (await client.ask("GET", "/api/v1/products?sort=name&limit=4")).body
+    await made(client, name="Aaa, before all of them")
+    deleted = first["products"][-1]["productId"]
+    await client.ask("DELETE", f"/api/v1/products/{deleted}", if_match="*")
+    rest = (await client.ask("GET", f"/api/v1/products?sort=name&limit=100&cursor={first['next']}")).body["products"]
+    assert len(rest) == len(GOODS) - 4
+    assert not {p["productId"] for p in rest} & {p["productId"] for p in first["products"]}
+
+
+async def test_a_list_shows_what_was_asked_for(client: Client) -> None:
+    assert await names(client, "category=Kitchen&sort=name") == [
+        "Gooseneck kettle",
+        "Hand coffee grinder",
+        "Iron frying pan",
+    ]
+    assert await names(client, "priceMin=100&sort=price") == ["Low-profile keyboard", "Pulse One headphones"]
+    assert await names(client, "priceMax=26.50&sort=-price") == ["Insulated bottle", "Dotted notebook"]
+    assert await names(client, "available=false") == ["Storm umbrella"]
+    assert len(await names(client, "available=true")) == len(GOODS) - 1
+    assert await names(client, "category=Nothing") == []
+    await made(client, price=100, currency="JPY")
+    assert await names(client, "priceMin=100&currency=JPY") == ["Green tea"]
+    assert "Green tea" not in await names(client, "sort=price")
+
+
+async def test_a_list_shows_units_and_the_open_sale(client: Client) -> None:
+    await client.buy(product=2, qty=3)
+    shown = {p["productId"]: p for p in (await client.ask("GET", "/api/v1/products?limit=100")).body["products"]}
+    assert (shown[2]["available"], shown[28]["available"]) == (497, 0)
+    assert (shown[1]["price"], shown[1]["sale"]["price"], shown[1]["sale"]["saleId"]) == (129, 49.9, "flash-1")
+    assert "sale" not in shown[2]
+
+
+async def test_words_are_found_in_names_before_descriptions_and_whatever_their_form(client: Client) -> None:
+    await hear_updates(client)
+    assert await names(client, "q=headphone") == ["Pulse One headphones"]
+    assert await names(client, "q=PC-LAMP") == ["Desk lamp"]
+    assert set(await names(client, "q=wireless")) == {
+        "Pulse One headphones",
+        "Pulse Mini earbuds",
+        "Low-profile keyboard",
+    }
+    first = (await names(client, "q=kitchen"))[0]
+    assert first == "Kitchen speaker"
+    assert await names(client, "q=pulse+-wireless") == []
+    assert await names(client, "q=wireless&category=Audio&sort=price") == ["Pulse Mini earbuds", "Pulse One headphones"]
+    for nothing in ("the", "%22", "%26%7C!", "x%00"):
+        assert (await client.ask("GET", f"/api/v1/products?q={nothing}")).status in (200, 400)
+
+
+async def test_a_new_shop_s_goods_are_found_before_any_event_is_heard(client: Client) -> None:
+    assert await names(client, "q=umbrella") == ["Storm umbrella"]
+
+
+async def test_pages_of_a_search_hold_each_find_once(client: Client) -> None:
+    await hear_updates(client)
+    found, cursor = [], ""
+    while True:
+        answered = (await client.ask("GET", f"/api/v1/products?q=it+or+wireless+or+kitchen&limit=2{cursor}")).body
+        found += [product["productId"] for product in answered["products"]]
+        if "next" not in answered:
+            break
+        cursor = f"&cursor={answered['next']}"
+    assert len(found) == len(set(found)) >= 6
+
+
+async def test_a_search_finds_the_newest_version_alone(client: Client) -> None:
+    first = await made(client)
+    await change(client, first, name="Roasted barley")
+    await hear_updates(client)
+    assert await names(client, "q=green") == []
+    assert await names(client, "q=barley") == ["Roasted barley"]
+    await client.ask("DELETE", first.headers["location"], if_match="*")
+    await hear_updates(client)
+    assert await names(client, "q=barley") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sort=colour",
+        "sort=relevance",
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "limit=²",
+        "priceMin=-1",
+        "priceMin=nan",
+        "priceMax=1.005",
+        "available=perhaps",
+        "currency=us",
+        "cursor=x",
+        "cursor=%E2%82%AC",
+        "sort=price&cursor=WyJwcmljZSIsIm5vbmUiLCIxIl0",
+        "sort=created&cursor=WyJjcmVhdGVkIiwiOTk5OTk5LTEtMSIsIjEiXQ",
+        "sort=name&cursor=WyJwcmljZSIsIjEiLCIxIl0",
+        "q=" + "x" * 201,
+    ],
+)
+async def test_a_question_that_cannot_be_answered_is_400(client: Client, query: str) -> None:
+    assert (await client.ask("GET", f"/api/v1/products?{query}")).status == 400
