@@ -71,9 +71,7 @@ async def contest(tills: tuple[Client, Client], wanted: list[Cart], units: Cart,
     for user, product, qty in rows:
         sold.setdefault(user, {})[product] = qty
     assert sold == won, "all lines or none"
-    left = dict(
-        await client.rows("SELECT product_id, available FROM stock WHERE product_id = ANY(%s)", list(PRODUCTS))
-    )
+    left = dict(await client.rows("SELECT product_id, available FROM stock WHERE product_id = ANY(%s)", list(PRODUCTS)))
     taken = sum((Counter(cart) for cart in won.values()), Counter())
     assert left == {product: units[product] - taken[product] for product in PRODUCTS}
     lost = [cart for cart, status in zip(wanted, statuses, strict=True) if status == 409]
