@@ -54,6 +54,7 @@ class Dispatcher:
         self._runs: dict[str, TriggerRun] = {}
         self._dirty = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._storing = asyncio.Lock()  # what is read of the backlog is as new as what was last written
         self._woken: Callable[[], None] = lambda: None
         self.store: Store | None = None
         self.lag_of_others_s = 0.0
@@ -144,7 +145,8 @@ class Dispatcher:
             if wanted and (locked := await opened.lock(wanted)):
                 await self._adopt(opened, tail, group, locked)
             await asyncio.sleep(KEEP_S)
-            self._restore(await opened.due(list(self._runs)))
+            async with self._storing:
+                self._restore(await opened.due(list(self._runs)))
             await self._measure(opened)
             if self._workers > 1:
                 await self._give_back(opened, present)
@@ -216,13 +218,14 @@ class Dispatcher:
             await self._flush(opened)
 
     async def _flush(self, opened: Store) -> None:
-        cursors: dict[str, tuple[Cursor, float]] = {}
-        rows: dict[tuple[str, int], Row | None] = {}
-        now = time.time()
-        for name, run in self._runs.items():
-            cursor, changes = run.lanes.changes()
-            if cursor is not None:
-                cursors[name] = (cursor, status_of(run, now).lag_s)
-            rows.update(((name, position), row) for position, row in changes.items())
-        if cursors or rows:
-            await opened.write(cursors, rows)
+        async with self._storing:
+            cursors: dict[str, tuple[Cursor, float]] = {}
+            rows: dict[tuple[str, int], Row | None] = {}
+            now = time.time()
+            for name, run in self._runs.items():
+                cursor, changes = run.lanes.changes()
+                if cursor is not None:
+                    cursors[name] = (cursor, status_of(run, now).lag_s)
+                rows.update(((name, position), row) for position, row in changes.items())
+            if cursors or rows:
+                await opened.write(cursors, rows)

@@ -107,8 +107,11 @@ class Lanes:
         self._advance()
 
     def restore(self, entry: Entry) -> bool:
-        """An entry of the backlog, found in the database. Answers whether it is news and heads its lane."""
-        if entry.position in self.parked:
+        """
+        An entry of the backlog, found in the database. Answers whether it is news and heads its lane: what ``changes``
+        has yet to tell is newer than what was found, such as a row on its way out.
+        """
+        if entry.position in self.parked or entry.position in self._changes:
             return False
         entry.parked = entry.settled = True
         self.parked[entry.position] = entry

@@ -2,8 +2,13 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+
+import pytest
 
 from runtime.http import Reply
+from runtime.knative.lanes import Row
+from runtime.knative.store import Store
 from shop.event import CloudEvent
 from tests.knative.conftest import Start
 from tests.knative.stage import OK, Listener, Log, delivery, event, trigger
@@ -216,6 +221,37 @@ async def test_an_event_that_takes_long_delays_neither_the_cursor_nor_other_keys
     assert listener.sequences("slow") == [1, 2]
     assert len(listener.heard) == 7
     await log.until(WAITING, 0)
+
+
+async def test_a_row_found_while_its_event_ends_is_not_delivered_again(
+    start: Start, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look into the backlog is on its way back when the event that took long is done."""
+    finish, found = asyncio.Event(), asyncio.Event()
+    looks = Store.due
+
+    async def slowly(store: Store, triggers: Sequence[str], limit: int = 1000) -> list[Row]:
+        rows = await looks(store, triggers, limit)
+        if rows and not found.is_set():
+            found.set()
+            finish.set()
+            await listener.until_done(1)
+        return rows
+
+    async def behave(event: CloudEvent) -> Reply:
+        await finish.wait()
+        return OK
+
+    monkeypatch.setattr(Store, "due", slowly)
+    listener = Listener("listener", behave)
+    await start(trigger("t"), to=[listener])
+    await log.write(event("k", 1))
+    async with asyncio.timeout(20):
+        await found.wait()
+    await log.until(WAITING, 0)
+    await log.write(event("k", 2))
+    await listener.until_done(2)
+    assert [e.sequence for e in listener.heard] == [1, 2]
 
 
 async def test_an_event_that_nobody_told_of_is_found_by_the_poll(start: Start, log: Log) -> None:
