@@ -14,7 +14,8 @@ from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.idempotency import key_of
 from runtime.rebuild import rebuild
-from runtime.serve import operation, post
+from runtime.routes import post
+from runtime.serve import operation
 from shop import announce
 from shop.db import history
 from shop.db.pool import Tx

@@ -17,8 +17,9 @@ from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.origins import safe_headers, with_origins
 from runtime.http import Reply
+from runtime.replies import reply_of
 from runtime.router import Router, serve
-from runtime.serve import Operation, reply_of
+from runtime.serve import Operation
 from runtime.settings import Settings, read
 from runtime.watch import logs, metrics, tracing
 from shop.problem import Problem

@@ -22,8 +22,9 @@ from runtime.function import accepting, server
 from runtime.http import Reply
 from runtime.knative.local import LocalKnative
 from runtime.knative.manifest import Misconfigured
+from runtime.replies import reply_of
 from runtime.router import Router
-from runtime.serve import Operation, reply_of
+from runtime.serve import Operation
 from runtime.settings import Settings, read
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from runtime.asgi import Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps
 from runtime.http import Reply
-from runtime.serve import Operation, Route, matched, reply_of
+from runtime.replies import reply_of
+from runtime.routes import Route, matched
+from runtime.serve import Operation
 from runtime.watch.metrics import Requests
 from shop.problem import Problem
 

@@ -1,7 +1,6 @@
 """An operation: its routes and the events it hears, behind two doors (HTTP, and the local broker's call in process)."""
 
 import asyncio
-import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,25 +11,24 @@ import msgspec
 from msgspec import structs
 
 from runtime import cloudevents
-from runtime.access import ANYBODY, Allow
+from runtime.access import ANYBODY
 from runtime.auth import admit
 from runtime.deps import Deps, deps_of_loop
-from runtime.http import PROBLEM, Reply, Request
+from runtime.http import Reply, Request
 from runtime.idempotency import correlation_of
 from runtime.poke import POKE
+from runtime.replies import failed_delivery, reply_of
+from runtime.routes import Route, matched
 from runtime.watch import metrics, tracing
 from runtime.watch.logs import bind_event
 from runtime.watch.stall import running
 from runtime.watch.tracing import span
 from shop.event import CloudEvent
 from shop.messages import Message
-from shop.problem import Malformed, NotFound, Problem, TooMany, Unauthorized, Unavailable
+from shop.problem import Malformed, NotFound, Problem, Unavailable
 
-log = logging.getLogger(__name__)
 Data = TypeVar("Data")
 PING = "dev.knative.sources.ping"
-FAILURE_MAX = 768  # bytes of a failed delivery's answer
-Handler = Callable[[Request, Deps], Awaitable[Reply]]
 Wake = Callable[[Deps], Awaitable[None]]
 
 
@@ -44,38 +42,12 @@ class Received(Generic[Data]):
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """``path`` may hold placeholders, one segment each: ``/api/v1/orders/{id}``; ``allow`` says who may call it."""
-
-    method: str
-    path: str
-    handler: Handler
-    allow: Allow
-
-
-@dataclass(frozen=True, slots=True)
 class Hears:
     """``message`` is None where data stays bytes; ``type`` is ``*`` for an operation that takes any event."""
 
     message: type[Message] | None
     type: str
     handler: Callable[[Received[Any], Deps], Awaitable[CloudEvent | None]]
-
-
-def get(path: str, handler: Handler, *, allow: Allow) -> Route:
-    return Route("GET", path, handler, allow)
-
-
-def post(path: str, handler: Handler, *, allow: Allow) -> Route:
-    return Route("POST", path, handler, allow)
-
-
-def put(path: str, handler: Handler, *, allow: Allow) -> Route:
-    return Route("PUT", path, handler, allow)
-
-
-def delete(path: str, handler: Handler, *, allow: Allow) -> Route:
-    return Route("DELETE", path, handler, allow)
 
 
 M = TypeVar("M", bound=Message)
@@ -192,7 +164,7 @@ class Operation:
             received = Received(event, _decoded(event, heard.message), path)
             reply = await heard.handler(received, self._own(deps))
         except Exception as error:
-            return _bounded(_delivery_status(reply_of(error), deps.settings.retry_refused))
+            return failed_delivery(error, deps.settings.retry_refused)
         return cloudevents.reply(reply) if reply is not None else Reply(204)
 
     def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
@@ -270,55 +242,6 @@ def operation(
     return function  # type: ignore[return-value]  # as above
 
 
-def matched(pattern: str, path: str) -> dict[str, str] | None:
-    """The placeholders' values, printable, where ``path`` fits ``pattern``, else None."""
-    wanted, given = pattern.split("/"), path.split("/")
-    if len(wanted) != len(given):
-        return None
-    params = {}
-    for want, value in zip(wanted, given, strict=True):
-        if want.startswith("{") and value and value.isprintable():
-            params[want[1:-1]] = value
-        elif want != value:
-            return None
-    return params
-
-
-def reply_of(error: Exception) -> Reply:
-    """Any error as problem+json; what nobody expected is logged and says nothing of our inside."""
-    if isinstance(error, TimeoutError):
-        error = Unavailable("too-slow", "This took longer than it may; what was begun may still happen, ask again.")
-    if _of_redis(error):
-        error = Unavailable("redis-unavailable", "The stock gate cannot be reached; try again shortly.")
-    if not isinstance(error, Problem):
-        log.error("unexpected error", exc_info=error)
-        error = Problem("internal-error", "Something went wrong here; the request can be repeated.")
-    headers: tuple[tuple[str, str], ...] = ()
-    if isinstance(error, Unavailable | TooMany):
-        headers = (("retry-after", str(error.retry_after_s)),)
-    elif isinstance(error, Unauthorized):
-        headers = (("www-authenticate", _challenge(error)),)
-    return Reply(error.status, msgspec.json.encode(error.document()), PROBLEM, headers)
-
-
-def _challenge(error: Unauthorized) -> str:
-    """RFC 6750: what was wrong with the token is said only to whoever sent one."""
-    return 'Bearer error="invalid_token"' if error.type == "bad-token" else "Bearer"
-
-
-def _of_redis(error: Exception) -> bool:
-    known = sys.modules.get("redis.exceptions")  # what nobody imported, nobody raised
-    return known is not None and isinstance(error, known.RedisError)
-
-
-def _delivery_status(reply: Reply, retry_refused: bool) -> Reply:
-    if retry_refused and 400 <= reply.status < 500:
-        reply.status = 503
-    elif reply.status in (404, 408, 409, 429):  # Knative would deliver those again
-        reply.status = 422
-    return reply
-
-
 def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
     if message is None:
         return event.data or b""
@@ -334,13 +257,3 @@ def _tell_functions_framework(name: str) -> None:
 
         REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
         ASGI_FUNCTIONS.add(name)
-
-
-def _bounded(reply: Reply) -> Reply:
-    """A failure small enough for Knative, whose dispatcher ends at a longer one (docs/conformance.md)."""
-    document = msgspec.json.decode(reply.body)
-    short = {name: document[name] for name in ("type", "title", "status", "detail")}
-    while len(reply.body) > FAILURE_MAX:
-        reply.body = msgspec.json.encode(short)
-        short["detail"] = short["detail"][: len(short["detail"]) // 2]
-    return reply

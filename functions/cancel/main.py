@@ -6,7 +6,8 @@ from runtime.access import OWNER
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.policy import check
-from runtime.serve import operation, post
+from runtime.routes import post
+from runtime.serve import operation
 from shop.db import history, orders
 from shop.event import is_id
 from shop.messages import OrderCanceled, StockAdjusted

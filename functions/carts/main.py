@@ -13,7 +13,8 @@ from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.idempotency import key_of
 from runtime.ordering import Accepted, first_reply, order_cart
-from runtime.serve import get, operation, post, put
+from runtime.routes import get, post, put
+from runtime.serve import operation
 from shop.cart import QTY_MAX, Cart, Item, cart_document, merged
 from shop.cart import put as put_item
 from shop.db import carts as rows

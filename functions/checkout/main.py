@@ -12,7 +12,9 @@ from runtime.bodies import OrderBody, PurchaseBody, decoded
 from runtime.deps import Deps
 from runtime.http import PROBLEM, Reply, Request
 from runtime.idempotency import correlation_of, key_of
-from runtime.serve import operation, post, reply_of
+from runtime.replies import reply_of
+from runtime.routes import post
+from runtime.serve import operation
 from runtime.till import Till
 from runtime.watch import metrics
 from runtime.watch.logs import bind

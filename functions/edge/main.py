@@ -16,7 +16,8 @@ from runtime.edge.session import check_origin, cookie_for, issue_ticket
 from runtime.edge.snapshot import Snapshots
 from runtime.edge.sse import stream
 from runtime.http import Reply, Request
-from runtime.serve import get, operation, post
+from runtime.routes import get, post
+from runtime.serve import operation
 from shop.problem import Malformed, Unauthorized
 
 BUYER_ID_MAX = 64

@@ -12,7 +12,8 @@ from runtime.http import Reply, Request
 from runtime.idempotency import correlation_of, key_of
 from runtime.policy import check
 from runtime.rebuild import changed
-from runtime.serve import get, operation, post, put
+from runtime.routes import get, post, put
+from runtime.serve import operation
 from shop.db import products, sales, stock
 from shop.db.catalogue_keys import FirstReply, first_reply, keep
 from shop.db.pool import Tx

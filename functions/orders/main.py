@@ -11,7 +11,8 @@ from runtime.deps import Deps
 from runtime.health import up
 from runtime.http import Reply, Request
 from runtime.policy import check
-from runtime.serve import get, operation
+from runtime.routes import get
+from runtime.serve import operation
 from shop.db import customers
 from shop.db.customers import PAGE
 from shop.db.orders import find

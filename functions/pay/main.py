@@ -13,7 +13,8 @@ from runtime.bodies import decoded
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.policy import check
-from runtime.serve import Received, get, on, operation, post, put
+from runtime.routes import get, post, put
+from runtime.serve import Received, on, operation
 from runtime.watch import metrics
 from runtime.watch.tracing import span
 from shop import payment

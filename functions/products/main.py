@@ -15,7 +15,8 @@ from runtime.http import Reply, Request
 from runtime.idempotency import correlation_of, key_of
 from runtime.product_cache import ProductCache
 from runtime.product_query import cursor_of, wanted_of
-from runtime.serve import delete, get, operation, post, put
+from runtime.routes import delete, get, post, put
+from runtime.serve import operation
 from shop.db import listing
 from shop.db import products as rows
 from shop.db.pool import Tx

@@ -10,7 +10,8 @@ from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.rebuild import changed
 from runtime.redis_client import RedisError
-from runtime.serve import get, operation, post, put
+from runtime.routes import get, post, put
+from runtime.serve import operation
 from runtime.till import Till
 from shop.copies import Copies, stock_document
 from shop.db import stock as rows

@@ -11,7 +11,7 @@ from runtime.deps import Deps
 from runtime.edge.routes import load
 from runtime.http import TIMEOUT, Reply, seconds_of
 from runtime.neighbours import Neighbours
-from runtime.serve import reply_of
+from runtime.replies import reply_of
 from runtime.watch.metrics import Requests
 from runtime.watch.tracing import span
 from shop.problem import Malformed, NotFound, Problem, Unavailable

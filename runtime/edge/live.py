@@ -11,7 +11,8 @@ from runtime.deps import Deps
 from runtime.edge import ws
 from runtime.edge.forward import Forward, no_route
 from runtime.edge.sse import EventStreams
-from runtime.serve import Operation, reply_of
+from runtime.replies import reply_of
+from runtime.serve import Operation
 from shop.problem import NotFound
 
 

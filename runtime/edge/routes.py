@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from runtime.serve import matched
+from runtime.routes import matched
 
 FILE: Final = Path(__file__).with_name("routes.json")
 

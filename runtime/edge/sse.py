@@ -13,7 +13,7 @@ from runtime.edge.opening import Opening, asking_buyer, last_id_in, opening, top
 from runtime.edge.outlet import DirectOutlet, Outlet, Send
 from runtime.http import Reply, Request
 from runtime.redis_client import RedisError
-from runtime.serve import reply_of
+from runtime.replies import reply_of
 from shop.problem import Problem, Unavailable
 
 EVENTS = "text/event-stream"

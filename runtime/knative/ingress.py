@@ -7,7 +7,7 @@ from runtime import cloudevents
 from runtime.batch import Batcher
 from runtime.http import Reply, Request
 from runtime.knative.status import Pressure
-from runtime.serve import reply_of
+from runtime.replies import reply_of
 from shop.event import CloudEvent
 from shop.problem import NotFound, Problem, Unavailable
 

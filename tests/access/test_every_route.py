@@ -9,7 +9,7 @@ import pytest
 from runtime import access, dev_issuer, registry
 from runtime.access import Allow
 from runtime.edge.sse import EVENTS
-from runtime.serve import Route
+from runtime.routes import Route
 from tests.access.conftest import Door
 
 ROUTES = [route for operation in registry.load_all().values() for route in operation.routes]

@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.http import PROBLEM, Reply
-from runtime.serve import reply_of
+from runtime.replies import reply_of
 from shop.problem import NotFound, Refused
 from tests.contracts.described import check_described
 

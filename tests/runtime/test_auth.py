@@ -415,7 +415,7 @@ async def test_the_demo_believes_the_body_where_no_token_came() -> None:
 
 
 def test_a_refusal_says_how_to_sign_in() -> None:
-    from runtime.serve import reply_of
+    from runtime.replies import reply_of
 
     asked: Callable[[Problem], dict[str, str]] = lambda problem: dict(reply_of(problem).headers)  # noqa: E731
     assert asked(Unauthorized("not-signed-in", "x")) == {"www-authenticate": "Bearer"}

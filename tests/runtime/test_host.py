@@ -18,7 +18,8 @@ from runtime.edge.forward import no_route
 from runtime.host import EVENTING, Host
 from runtime.http import Reply, Request
 from runtime.knative.local import LocalKnative
-from runtime.serve import Operation, get
+from runtime.routes import get
+from runtime.serve import Operation
 from runtime.watch.stall import Stall, StallWatch
 from shop.messages import FlashSaleEnded
 from tests.client import until

@@ -11,7 +11,8 @@ from runtime.asgi import send_reply
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.router import Router
-from runtime.serve import Operation, get, matched, post
+from runtime.routes import get, matched, post
+from runtime.serve import Operation
 
 
 async def nothing(request: Request, deps: Deps) -> Reply:

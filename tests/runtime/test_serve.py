@@ -14,7 +14,8 @@ from runtime import cloudevents
 from runtime.access import ANYBODY
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Reply, Request
-from runtime.serve import Operation, Received, get, on, on_anything, operation, post
+from runtime.routes import get, post
+from runtime.serve import Operation, Received, on, on_anything, operation
 from runtime.settings import Settings
 from shop.event import CloudEvent
 from shop.messages import FlashSaleEnded

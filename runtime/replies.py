@@ -1,0 +1,62 @@
+"""Errors as answers: problem+json to who asks over HTTP, and a status that Knative understands to its broker."""
+
+import logging
+import sys
+
+import msgspec
+
+from runtime.http import PROBLEM, Reply
+from shop.problem import Problem, TooMany, Unauthorized, Unavailable
+
+log = logging.getLogger(__name__)
+FAILURE_MAX = 768  # bytes of a failed delivery's answer
+
+
+def reply_of(error: Exception) -> Reply:
+    """Any error as problem+json; what nobody expected is logged and says nothing of our inside."""
+    if isinstance(error, TimeoutError):
+        error = Unavailable("too-slow", "This took longer than it may; what was begun may still happen, ask again.")
+    if _of_redis(error):
+        error = Unavailable("redis-unavailable", "The stock gate cannot be reached; try again shortly.")
+    if not isinstance(error, Problem):
+        log.error("unexpected error", exc_info=error)
+        error = Problem("internal-error", "Something went wrong here; the request can be repeated.")
+    headers: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, Unavailable | TooMany):
+        headers = (("retry-after", str(error.retry_after_s)),)
+    elif isinstance(error, Unauthorized):
+        headers = (("www-authenticate", _challenge(error)),)
+    return Reply(error.status, msgspec.json.encode(error.document()), PROBLEM, headers)
+
+
+def failed_delivery(error: Exception, retry_refused: bool) -> Reply:
+    """
+    Args:
+        retry_refused: answer 503 where the event itself is at fault, too: the channel would drop it (JetStream's).
+    """
+    reply = reply_of(error)
+    if retry_refused and 400 <= reply.status < 500:
+        reply.status = 503
+    elif reply.status in (404, 408, 409, 429):  # Knative would deliver those again
+        reply.status = 422
+    return _bounded(reply)
+
+
+def _challenge(error: Unauthorized) -> str:
+    """RFC 6750: what was wrong with the token is said only to whoever sent one."""
+    return 'Bearer error="invalid_token"' if error.type == "bad-token" else "Bearer"
+
+
+def _of_redis(error: Exception) -> bool:
+    known = sys.modules.get("redis.exceptions")  # what nobody imported, nobody raised
+    return known is not None and isinstance(error, known.RedisError)
+
+
+def _bounded(reply: Reply) -> Reply:
+    """A failure small enough for Knative, whose dispatcher ends at a longer one (docs/conformance.md)."""
+    document = msgspec.json.decode(reply.body)
+    short = {name: document[name] for name in ("type", "title", "status", "detail")}
+    while len(reply.body) > FAILURE_MAX:
+        reply.body = msgspec.json.encode(short)
+        short["detail"] = short["detail"][: len(short["detail"]) // 2]
+    return reply
