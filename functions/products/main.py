@@ -1,4 +1,4 @@
-"""The catalogue: GET products, one, its price at any time · POST, PUT, DELETE: each a version with its event"""
+"""The catalogue: GET products, categories, one, its price ever · POST, PUT, DELETE: each a version with its event"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +48,13 @@ async def page(request: Request, deps: Deps) -> Reply:
     if more:
         document["next"] = cursor_of(found[-1], request.query)
     return Reply(200, msgspec.json.encode(document))
+
+
+async def categories(request: Request, deps: Deps) -> Reply:
+    """What the catalogue can be filtered by, each with its number of products."""
+    async with deps.db.transaction() as tx:
+        found = await listing.categories(tx)
+    return Reply(200, msgspec.json.encode({"categories": [{"name": name, "products": n} for name, n in found]}))
 
 
 async def price(request: Request, deps: Deps) -> Reply:
@@ -154,6 +161,7 @@ products = operation(
     "products",
     routes=[
         get("/api/v1/products", page, allow=ANYBODY),
+        get("/api/v1/categories", categories, allow=ANYBODY),
         get("/api/v1/products/{id}", show, allow=ANYBODY),
         get("/api/v1/products/{id}/price", price, allow=ANYBODY),
         post("/api/v1/products", create, allow=ADMIN),

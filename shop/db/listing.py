@@ -18,6 +18,7 @@ KEYS = {
     "created": ("p.created_at", "timestamptz"),
     "relevance": ("ts_rank(s.words, websearch_to_tsquery('english', %(words)s))::float8", "float8"),
 }
+CATEGORIES_MAX = 1000
 SALE = "f.sale_id, f.price_minor, f.ends_at, f.version"
 
 
@@ -68,6 +69,15 @@ async def page(tx: Tx, wanted: Wanted) -> tuple[list[Listed], bool]:
         raise Malformed("query-malformed", "The cursor, or the text that is searched for, cannot be read.") from None
     found = [_listed(row) for row in rows[: wanted.limit]]
     return found, len(rows) > wanted.limit
+
+
+async def categories(tx: Tx) -> list[tuple[str, int]]:
+    """(name, products) of each category that has any, by name."""
+    return await tx.rows(
+        """SELECT category, count(*) FROM products WHERE deleted_at IS NULL AND category <> ''
+           GROUP BY category ORDER BY category COLLATE "C" LIMIT %s""",
+        (CATEGORIES_MAX,),
+    )
 
 
 def _query(wanted: Wanted, now: datetime) -> tuple[str, dict[str, Any]]:

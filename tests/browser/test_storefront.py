@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from runtime.demo import GOODS
 from tests.browser.conftest import (
     PHONE,
     Visitor,
@@ -224,6 +225,8 @@ def test_the_list_is_searched_filtered_sorted_and_gone_on_with_and_its_address_s
     names = page.locator("#products h3")
     expect(names).to_have_count(12)
     expect(page.locator("#category")).to_have_value("Paper")
+    kinds = sorted({*(product.category for product in GOODS), "Paper"})
+    expect(page.locator("#category option")).to_have_text(["All", *kinds])
     page.click("#more")
     expect(names).to_have_count(15)
     assert names.all_inner_texts() == [f"Postcard {number:02}" for number in reversed(range(15))]

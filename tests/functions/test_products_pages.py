@@ -72,6 +72,24 @@ async def test_a_list_shows_units_and_the_open_sale(client: Client) -> None:
     assert "sale" not in shown[2]
 
 
+async def test_categories_are_those_of_what_can_be_bought(client: Client) -> None:
+    async def told() -> dict[str, int]:
+        found = (await client.ask("GET", "/api/v1/categories")).body["categories"]
+        assert [one["name"] for one in found] == sorted(one["name"] for one in found)
+        return {one["name"]: one["products"] for one in found}
+
+    before = await told()
+    assert sum(before.values()) == len(GOODS)
+    made = [
+        await client.ask("POST", "/api/v1/products", {"sku": f"X-{n}", "name": "X", "price": 1, "category": category})
+        for n, category in enumerate(("Zebras", "Zebras", ""))
+    ]
+    assert await told() == before | {"Zebras": 2}
+    for one in made:
+        await client.ask("DELETE", one.headers["location"], if_match=one.headers["etag"])
+    assert await told() == before
+
+
 async def test_words_are_found_in_names_before_descriptions_and_whatever_their_form(client: Client) -> None:
     await hear_updates(client)
     assert await names(client, "q=headphone") == ["Pulse One headphones"]

@@ -38,7 +38,6 @@ function draw({ products, next: cursor }) {
   $("products").append(...cards);
   if (shown && document.activeElement === $("more")) cards[0]?.querySelector("a").focus();
   shown += products.length;
-  products.forEach(({ category }) => offer(category));
   next = cursor ?? null;
   $("more").hidden = !next;
   set($("found"), shown ? `${shown} products${next ? ", and more" : ""}` : "Nothing like that. Try other words, or all categories.");
@@ -61,6 +60,11 @@ function offer(category) {
   if (!category || options.some((option) => option.value === category)) return;
   const after = options.slice(1).find((option) => option.value > category) ?? null;
   $("category").insertBefore(made("option", { value: category }, category), after);
+}
+
+async function loadCategories() {
+  const answer = await ask("GET", "/api/v1/categories");
+  if (answer.ok) answer.body.categories.forEach(({ name }) => offer(name));
 }
 
 function fillForm() {
@@ -89,3 +93,4 @@ window.addEventListener("popstate", () => {
 });
 fillForm();
 load();
+loadCategories();
