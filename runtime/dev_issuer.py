@@ -2,7 +2,7 @@
 scripts/token: a signed token for the shop on this machine, by the development issuer in its data directory.
 
 The keys lie in ``issuer/``, for their owner alone, and the newest signs. The shop trusts what
-``issuer/jwks.json`` publishes.
+``issuer/jwks.json`` publishes; a development cluster trusts the newest, as of the last scripts/deploy.
 """
 
 import argparse
@@ -14,7 +14,13 @@ from pathlib import Path
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from jwt.algorithms import ECAlgorithm
 
 from runtime.access import ROLES
@@ -68,16 +74,27 @@ def token(jwks: Path, user: str, roles: Sequence[str], ttl: timedelta, audience:
     return jwt.encode(claims, keys[-1].read_text(), algorithm=ALGORITHM, headers={"kid": keys[-1].stem})
 
 
+def public_key(jwks: Path) -> str:
+    """PEM of the key that signs, made where there is none."""
+    ensure(jwks)
+    public = _private(_keys(jwks)[-1]).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 def _keys(jwks: Path) -> list[Path]:
     """Oldest first: their names are UUIDv7."""
     return sorted(jwks.parent.glob("*.pem"))
 
 
-def _published(pem: Path) -> dict[str, str]:
+def _private(pem: Path) -> ec.EllipticCurvePrivateKey:
     key = load_pem_private_key(pem.read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise NoIssuer(f"{pem} is no key of this issuer; remove it")
-    public: dict[str, str] = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return key
+
+
+def _published(pem: Path) -> dict[str, str]:
+    public: dict[str, str] = ECAlgorithm.to_jwk(_private(pem).public_key(), as_dict=True)
     return public | {"kid": pem.stem, "alg": ALGORITHM, "use": "sig"}
 
 

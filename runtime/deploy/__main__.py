@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.deploy import address, image, needs, overlay, ready
+from runtime.deploy import address, image, issuer, needs, overlay, ready
 from runtime.deploy.cluster import CannotDeploy
+from runtime.dev_issuer import NoIssuer, jwks_of
+from runtime.stack.running import DATA
 
 TIMEOUT_S = 600.0
 
@@ -33,6 +35,9 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         metavar="COMMAND",
         help="instead of Docker: COMMAND IMAGE DIRECTORY gives the cluster an image (IMAGE_LOADER)",
     )
+    parser.add_argument(
+        "--data", type=Path, default=DATA, metavar="DIR", help="whose tokens a development shop trusts (.data)"
+    )
     parser.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="S")
     return parser.parse_args(given)
 
@@ -50,16 +55,19 @@ def deploy(asked: argparse.Namespace) -> None:
     needs.same_brokers(documents, namespace)
     name = asked.image or (image.load(asked.loader, say) if asked.loader else image.build(asked.registry, say))
     overlay.with_image(documents, name, namespace)
-    counted = Counter(line.rpartition(" ")[2] for line in overlay.apply(documents))
+    trusted = issuer.published(documents, namespace, jwks_of(asked.data.resolve()))
+    counted = Counter(line.rpartition(" ")[2] for line in overlay.apply([*trusted, *documents]))
     say(f"applied {asked.overlay.name}: {', '.join(f'{count} {what}' for what, count in sorted(counted.items()))}")
     ready.wait(ready.watched(documents), namespace, asked.timeout, say)
     say(f"all Ready after {time.monotonic() - began:.0f} s\n{address.of_shop(namespace)}")
+    if trusted:
+        say("it trusts the tokens of ./scripts/token, with --role admin those of who keeps the catalogue")
 
 
 def main(given: Sequence[str] | None = None) -> int:
     try:
         deploy(arguments(given))
-    except CannotDeploy as why:
+    except (CannotDeploy, NoIssuer) as why:
         sys.stderr.write(f"not deployed: {why}\n")
         return 1
     except KeyboardInterrupt:

@@ -52,7 +52,8 @@ def apply(documents: Sequence[Object]) -> list[str]:
     Returns:
         What kubectl said of each object: ``service.serving.knative.dev/pay configured``.
     """
-    given = yaml.safe_dump_all(documents, sort_keys=False)
+    in_order = sorted(documents, key=lambda document: document["kind"] != "Namespace")  # the rest as they stand
+    given = yaml.safe_dump_all(in_order, sort_keys=False)
     return kubectl("apply", "-f", "-", given=given).strip().splitlines()
 
 
