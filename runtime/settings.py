@@ -17,6 +17,7 @@ class Settings:
         broker_url: where relay posts events; empty where the broker reads the log itself.
         function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
             empty where all are in this process.
+        pay_by_hand: charge nobody before they ask to pay; ``pay_within_s`` is then for people.
         retry_refused: answer 503 to an event that can never be taken, for a broker that drops it at a 4xx instead of
             keeping it as a dead letter: it becomes one after the last attempt.
     """
@@ -32,6 +33,7 @@ class Settings:
     jwt_issuer: str = ""
     jwt_roles_claim: str = "roles"
     pay_within_s: float = 30.0
+    pay_by_hand: bool = False
     lease_s: float = 5.0
     lock_wait_s: float = 2.0
     pool_max: int = 4

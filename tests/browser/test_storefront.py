@@ -257,6 +257,23 @@ def test_what_is_not_there_is_said_in_a_sentence(visit: Visitor, path: str, word
     expect(page.locator("#message")).to_have_attribute("data-kind", "bad")
 
 
+def test_an_order_that_could_not_be_charged_is_paid_by_its_buyer_s_word(shop: RunningShop, visit: Visitor) -> None:
+    page = visit().page
+    ask(shop, "PUT", "/api/v1/payments/simulator", {"mode": "fail"})
+    try:
+        page.goto(f"{origin(page)}/products/{LAMP}")
+        page.click("#buy")
+        expect(page.locator(".order li[data-status=CONFIRMED]")).to_have_attribute("data-reached", "true")
+        page.goto(origin(page) + page.locator(".order header a").get_attribute("href"))
+        expect(page.locator("#pay")).to_be_visible()
+        tab_to(page, "#pay")
+    finally:
+        ask(shop, "PUT", "/api/v1/payments/simulator", {"mode": "approve"})
+    page.keyboard.press("Enter")
+    expect(page.locator(FULFILLED)).to_have_attribute("data-reached", "true")
+    expect(page.locator("#pay")).to_be_hidden()
+
+
 def test_an_order_is_canceled_while_it_waits_for_its_stock_and_not_later(shop: RunningShop, visit: Visitor) -> None:
     page = visit().page
     with shelf_held(shop, LAMP):

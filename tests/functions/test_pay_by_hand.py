@@ -1,7 +1,9 @@
 """pay: an order's owner pays by hand; with the automatic charge beside it, the money is taken once."""
 
 import asyncio
+from dataclasses import replace
 
+from runtime.deps import close_deps, open_deps
 from tests.client import Client
 from tests.functions.conftest import Strict
 from tests.functions.money import cancel, confirmed, deliver_all, gateway, left, state, told
@@ -23,6 +25,19 @@ async def test_a_confirmed_order_is_paid_by_its_buyer_s_word(client: Client) -> 
     again = await client.ask("POST", path(order_id))
     assert (again.status, again.body["status"]) == (200, "FULFILLED")
     assert await told(client, order_id) == ["created", "confirmed", "paid", "fulfilled"]
+
+
+async def test_where_buyers_pay_by_hand_nothing_is_charged_before_they_do(client: Client) -> None:
+    by_hand = open_deps(replace(client.deps.settings, pay_by_hand=True))
+    patient = Client(by_hand)
+    event = await confirmed(client)
+    assert await patient.hear("pay", event) == 204
+    assert await state(client, event.partitionkey) == ("CONFIRMED", None, None)
+    assert (await patient.ask("POST", path(event.partitionkey))).status == 200
+    assert await state(client, event.partitionkey) == ("PAID", "CHARGED", "CHARGED")
+    assert await patient.hear("pay", event) == 204
+    assert (await told(client, event.partitionkey)).count("paid") == 1
+    await close_deps(by_hand)
 
 
 async def test_by_hand_and_by_event_at_once_it_is_charged_once(client: Client) -> None:

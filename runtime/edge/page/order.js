@@ -35,7 +35,7 @@ function draw(order) {
   $("order").append(card.element);
   $("lines").append(...order.items.map((item) => line(item, order.currency)));
   $("ordered").hidden = false;
-  $("cancel").addEventListener("click", cancel);
+  for (const step of ["pay", "cancel"]) $(step).addEventListener("click", () => takeStep(step));
   const { totalAmount, currency, createdAt } = order;
   card.show({ totalAmount, currency, createdAt }); // its steps come from the stream, in their order
 }
@@ -55,6 +55,7 @@ async function name(productId, link) {
 
 function hear(news) {
   card.show(news);
+  $("pay").hidden = card.status !== "CONFIRMED"; // and unseen for its first moments, in which the shop charges by itself
   $("cancel").hidden = card.status !== "PENDING"; // later it is the shop that cancels
 }
 
@@ -63,10 +64,10 @@ function refused(problem, order) {
   showMessage("bad", sentence({ status: problem.status, body: problem }));
 }
 
-async function cancel() {
-  $("cancel").disabled = true;
-  const answer = await ask("POST", `${path}/cancel`, {});
-  $("cancel").disabled = false;
+async function takeStep(step) {
+  $(step).disabled = true;
+  const answer = await ask("POST", `${path}/${step}`, {});
+  $(step).disabled = false;
   if (answer.ok) hear(answer.body);
   else showMessage("bad", sentence(answer));
 }
