@@ -10,7 +10,7 @@ from runtime.http import Request
 from shop.problem import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
-    from regopy import Interpreter
+    from regorus import Engine
 
 FOLDER = Path(__file__).parent.parent / "shop" / "policies"
 REMEMBERED = 1024  # a question is made of few values, never of an id
@@ -55,7 +55,7 @@ class Policies:
     """One per process. The library is loaded by the first question."""
 
     def __init__(self, deps: Deps) -> None:
-        self._interpreters: dict[str, Interpreter] = {}
+        self._engines: dict[str, Engine] = {}
         self._known: dict[tuple[str, str, frozenset[str], bool, str], str] = {}
 
     def verdict(self, policy: str, act: str, roles: frozenset[str], owner: bool, status: str) -> str:
@@ -71,18 +71,18 @@ class Policies:
         return known
 
     def _asked(self, policy: str, about: Mapping[str, Any]) -> str:
-        interpreter = self._interpreters.get(policy)
-        if interpreter is None:
-            interpreter = self._interpreters[policy] = read(policy)
-        interpreter.set_input(about)
-        return str(interpreter.query(f"data.{policy}.verdict").results[0].expressions[0])
+        engine = self._engines.get(policy)
+        if engine is None:
+            engine = self._engines[policy] = read(policy)
+        engine.set_input(about)
+        return str(engine.eval_rule(f"data.{policy}.verdict"))
 
 
-def read(*policies: str) -> "Interpreter":
-    """An interpreter with these files of shop/policies."""
-    from regopy import Interpreter
+def read(*policies: str) -> "Engine":
+    """An engine with these files of shop/policies."""
+    from regorus import Engine
 
-    interpreter = Interpreter()
+    engine = Engine()
     for policy in policies:
-        interpreter.add_module(policy, (FOLDER / f"{policy}.rego").read_text())
-    return interpreter
+        engine.add_policy(policy, (FOLDER / f"{policy}.rego").read_text())
+    return engine

@@ -24,7 +24,7 @@ NOT_AT_START = {
     "jwt",
     "opentelemetry",
     "prometheus_client",
-    "regopy",
+    "regorus",
     "requests",
     "urllib3",
     "websockets",
