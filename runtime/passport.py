@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.breaker import Breaker
 from runtime.deps import Deps
 from runtime.idempotency import scope_of
 from runtime.knative.config import Trigger, load
@@ -83,9 +84,9 @@ async def _payment(tx: Tx, order: Order) -> dict[str, Any] | None:
 
 
 async def _stream(order: Order, deps: Deps) -> frozenset[str] | None:
-    """The ids that the order's live stream has now; None where Redis is away."""
+    """The ids that the order's live stream has now; None where Redis is away or silent."""
     try:
-        entries: Any = await deps.redis.xrange(STREAM + order.order_id)
+        entries: Any = await deps.one(Breaker).ask(lambda: deps.redis.xrange(STREAM + order.order_id))
     except RedisError:
         return None
     return frozenset(id.decode() for id, _ in entries)
