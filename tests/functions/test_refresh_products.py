@@ -226,7 +226,7 @@ async def test_a_product_that_is_made_later_is_there_when_its_event_has_come(cli
     assert (await show(client, 999)).status == 404
     (event, *_) = await client.log(UPDATED)
     data = json.loads(event.data or b"") | {"productId": "999"}
-    extensions = event.extensions | {"sequence": f"{1:020}", "partitionkey": "999"}
+    extensions = {**event.extensions, "sequence": f"{1:020}", "partitionkey": "999"}
     first = structs.replace(event, subject="999", data=json.dumps(data).encode(), extensions=extensions)
     assert await client.hear("refresh_products", first) == 204
     assert (await show(client, 999)).body["name"] == "New"
