@@ -1,12 +1,21 @@
-"""An order's passport: its request, its steps, its events, and every delivery of each, as far as our tables know."""
+"""
+An order's passport: its request, its steps, its events, and every delivery of each, as far as our tables know.
+
+Of a delivery that succeeded they know the time where the operation notes the event (pay, fulfil, refund) or took a step
+of the order because of it (reserve). Of the others (notify, project-orders) they know that the trigger's cursor is past
+it; how often it was tried before is not kept.
+"""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from runtime.breaker import Breaker
 from runtime.deps import Deps
 from runtime.idempotency import scope_of
 from runtime.knative.config import Trigger, load
@@ -25,10 +34,13 @@ STREAM = "news:order:"
 PATHS = {"sync": "/api/v1/sync/purchase", "async": "/api/v1/async/purchase", "orders": "/api/v1/orders"}
 
 
-async def passport_of(order: Order, deps: Deps) -> dict[str, Any]:
+async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict[str, Any]:
     """
-    The passport as JSON members. A delivery's ``result`` is one of: finished (by an operation that notes it, with the
-    time), delivered, waiting (failed so far, or behind one that did), given-up, to-come, with-the-broker.
+    The passport as JSON members. A delivery's ``result`` is one of: finished (with the time), delivered, waiting
+    (failed so far, or behind one that did), given-up, to-come, with-the-broker. What was given up and replayed says so.
+
+    Args:
+        errors: show what failing operations said; it names what is inside, and is no customer's business.
     """
     triggers = _triggers()
     async with deps.db.transaction() as tx:
@@ -36,6 +48,7 @@ async def passport_of(order: Order, deps: Deps) -> dict[str, Any]:
         logged = await passport.events_of(tx, order, [step.xid for step in steps])
         called = sorted({_operation(trigger) for trigger in triggers})
         known = await passport.deliveries_of(tx, logged, [trigger.name for trigger in triggers], called)
+        known = replace(known, finished=_taken(steps) | known.finished)
         request = await _request(tx, order, steps)
         payment = await _payment(tx, order)
     stream = await _stream(order, deps)
@@ -44,13 +57,19 @@ async def passport_of(order: Order, deps: Deps) -> dict[str, Any]:
         "request": request,
         "payment": payment,
         "steps": [_step(step) for step in steps],
-        "events": [_event(one, triggers, known, stream) for one in logged],
+        "events": [_event(one, triggers, known, stream, errors) for one in logged],
     }
 
 
 @cache
 def _triggers() -> tuple[Trigger, ...]:
     return load(EVENTING, [name.replace("_", "-") for name in names()]).triggers
+
+
+def _taken(steps: Sequence[Step]) -> dict[tuple[str, str], datetime]:
+    """(operation, event's id) → when it took a step because of it."""
+    actors = [(step.actor.rpartition(":")[2], step) for step in steps if step.actor.startswith("operation:")]
+    return {(operation, step.caused_by): step.at for operation, step in actors if step.caused_by}
 
 
 def _operation(trigger: Trigger) -> str:
@@ -83,9 +102,9 @@ async def _payment(tx: Tx, order: Order) -> dict[str, Any] | None:
 
 
 async def _stream(order: Order, deps: Deps) -> frozenset[str] | None:
-    """The ids that the order's live stream has now; None where Redis is away."""
+    """The ids that the order's live stream has now; None where Redis is away or silent."""
     try:
-        entries: Any = await deps.redis.xrange(STREAM + order.order_id)
+        entries: Any = await deps.one(Breaker).ask(lambda: deps.redis.xrange(STREAM + order.order_id))
     except RedisError:
         return None
     return frozenset(id.decode() for id, _ in entries)
@@ -97,7 +116,7 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _event(
-    one: Logged, triggers: Sequence[Trigger], known: Deliveries, stream: frozenset[str] | None
+    one: Logged, triggers: Sequence[Trigger], known: Deliveries, stream: frozenset[str] | None, errors: bool
 ) -> dict[str, Any]:
     event = one.event
     stream_id = f"{event.sequence}-0"
@@ -113,11 +132,11 @@ def _event(
         "streamId": stream_id,
         "inStream": None if stream is None else stream_id in stream,
         "data": msgspec.json.decode(event.data or b"null"),
-        "deliveries": [_delivery(one, trigger, known) for trigger in triggers if trigger.wants(event)],
+        "deliveries": [_delivery(one, trigger, known, errors) for trigger in triggers if trigger.wants(event)],
     }
 
 
-def _delivery(one: Logged, trigger: Trigger, known: Deliveries) -> dict[str, Any]:
+def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) -> dict[str, Any]:
     operation = _operation(trigger)
     named: dict[str, Any] = {"trigger": trigger.name, "operation": operation}
     finished = known.finished.get((operation, one.event.id))
@@ -125,14 +144,22 @@ def _delivery(one: Logged, trigger: Trigger, known: Deliveries) -> dict[str, Any
     given_up = known.given_up.get((trigger.name, one.event.id))
     if waiting is not None:
         due = rfc3339(waiting.due_at) if waiting.due_at else None
-        told = {"result": "waiting", "attempts": waiting.attempts, "dueAt": due, "errorCode": waiting.error_code}
+        told: dict[str, Any] = {
+            "result": "waiting",
+            "attempts": waiting.attempts,
+            "dueAt": due,
+            "errorCode": waiting.error_code,
+        }
     elif finished is not None:
         told = {"result": "finished", "at": rfc3339(finished)}
     elif given_up is not None and given_up.replayed_at is None:
         told = {"result": "given-up", "at": rfc3339(given_up.at), "errorCode": given_up.error_code}
-        told["error"] = given_up.error_data
+        if errors:
+            told["error"] = given_up.error_data
     else:
         told = {"result": _passed(one, trigger, known)}
+    if given_up is not None and given_up.replayed_at is not None:
+        told |= {"givenUpAt": rfc3339(given_up.at), "replayedAt": rfc3339(given_up.replayed_at)}
     return named | told
 
 

@@ -16,11 +16,12 @@ from functools import partial
 import msgspec
 
 from runtime.batch import Batcher
+from runtime.breaker import Breaker
 from runtime.conditional import etag_of
 from runtime.deps import Deps
 from runtime.redis_client import RedisError
 from runtime.watch import metrics
-from shop.copies import Copies, Copy
+from shop.copies import UNKNOWN, Copies, Copy
 from shop.db import products
 from shop.problem import Gone, NotFound, Unavailable
 from shop.product import OpenSale, Product, product_document, sale_document
@@ -54,6 +55,7 @@ class ProductCache:
         self._deps = deps
         self._db = deps.share("products", CONNECTIONS).db
         self._copies = Copies(deps.redis)
+        self._ask = deps.one(Breaker).ask
         self._looks: Batcher[str, Copy | Shown | None] = Batcher(self._look, parallel=2)
         self._reads: Batcher[str, Read | None] = Batcher(self._read)
         self._filling: dict[str, asyncio.Task[Shown]] = {}
@@ -78,7 +80,7 @@ class ProductCache:
             metrics.PRODUCT_CACHE.of("hit").add()
             return held
         metrics.PRODUCT_CACHE.of("miss").add()
-        if held is None or held.version < 0:
+        if held is None or held.version <= UNKNOWN:
             return await self._fill_once(product_id, held.demanded if held else 0)
         return await self._fill_or_stale(product_id, held)
 
@@ -106,21 +108,26 @@ class ProductCache:
         asked = list(dict.fromkeys(product_ids))
         now = self._deps.clock.now()
         found: dict[str, Copy | Shown | Exception | None] = {}
-        for product_id, held in zip(asked, await self._copies.look(asked), strict=True):
+        for product_id, held in zip(asked, await self._ask(lambda: self._copies.look(asked)), strict=True):
             found[product_id] = held
             if held is not None and held.is_fresh(now):
                 try:
                     found[product_id] = shown(product_id, held, None)
-                except Gone as gone:
-                    found[product_id] = gone
+                except (Gone, NotFound) as none:
+                    found[product_id] = none
         return [found[product_id] for product_id in product_ids]
 
     async def _fill_once(self, product_id: str, demanded: int = 0) -> Shown:
         """A read that is under way may have begun before the version that is ``demanded``: then the next one is."""
-        found = await asyncio.shield(self._fill_task(product_id))
-        if found.version < demanded:
+        try:
             found = await asyncio.shield(self._fill_task(product_id))
-        return found
+        except NotFound:
+            if not demanded:
+                raise
+        else:
+            if found.version >= demanded:
+                return found
+        return await asyncio.shield(self._fill_task(product_id))
 
     def _fill_task(self, product_id: str) -> asyncio.Task[Shown]:
         task = self._filling.get(product_id)
@@ -146,12 +153,12 @@ class ProductCache:
         try:
             await self._get_turn(product_id, word)
             try:
-                (held,) = await self._copies.look([product_id])  # by whose turn it was meanwhile
+                (held,) = await self._ask(lambda: self._copies.look([product_id]))  # by whose turn it was meanwhile
                 if held is not None and held.is_fresh(self._deps.clock.now()):
                     return shown(product_id, held, None)
                 return await self._fill_from_database(product_id)
             finally:
-                await self._copies.free(product_id, word)
+                await self._ask(lambda: self._copies.free(product_id, word))
         except RedisError as error:
             log.warning("product %s is not kept: %s", product_id, error)
             return shown_now(product_id, await self._reads.submit(product_id))
@@ -159,20 +166,24 @@ class ProductCache:
     async def _get_turn(self, product_id: str, word: str) -> None:
         """Return with the lock, or after WAIT_S without."""
         for _ in range(int(WAIT_S / LOOK_AGAIN_S)):
-            if await self._copies.lock(product_id, word):
+            if await self._ask(lambda: self._copies.lock(product_id, word)):
                 return
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _fill_from_database(self, product_id: str) -> Shown:
         read = await self._reads.submit(product_id)
+        await self._ask(partial(self._keep, product_id, read))
+        return shown_now(product_id, read)
+
+    async def _keep(self, product_id: str, read: Read | None) -> None:
         if read is None:
-            raise _unknown(product_id)
+            await self._copies.put_unknown(product_id, self._deps.clock.now())
+            return
         product, sale, read_at = read
         if sale:
             lasts_s = (sale.ends_at - read_at).total_seconds()
             await self._copies.put_sale(product_id, sale.version, _encode(sale_document(sale)), lasts_s)
         await self._copies.put(product_id, product.version, read_at, document_of(product))
-        return shown_now(product_id, read)
 
     async def _read(self, product_ids: list[str]) -> Sequence[Read | None]:
         async with self._db.transaction(pipelined=True) as tx:
@@ -202,6 +213,8 @@ def shown(product_id: str, held: Copy, stale_at: datetime | None) -> Shown:
     Args:
         stale_at: the time now, where the copy may be old and nobody can be asked: its age is said.
     """
+    if held.version == UNKNOWN:
+        raise _unknown(product_id)
     if not held.document:
         raise Gone("product-deleted", f"Product {product_id} is not in the catalogue any more.")
     if held.sale:

@@ -70,6 +70,7 @@ class Till:
             drop_abandoned=True,
         )
         self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
+        self._ended: Batcher[tuple[bytes, str], bool] = Batcher(self._have_ended)
         self._starts: Batcher[str, datetime | None] = Batcher(self._read_starts)
         self.openings = Openings(self._starts.submit)
         self._rebuilding: dict[tuple[str, int], asyncio.Task[bool]] = {}
@@ -107,6 +108,9 @@ class Till:
             if answer.verdict == "MISSING":
                 if not await self.rebuilt(answer.detail):
                     return Denied("UNKNOWN_PRODUCT", answer.detail)
+                continue
+            if answer.verdict == "SEEN" and intent.key and await self._ended.submit((intent.key.scope, answer.detail)):
+                await self.gate.forget_keys((product, answer.detail) for product, _ in lines)
                 continue
             if answer.verdict != "WON":
                 return answer
@@ -157,6 +161,10 @@ class Till:
         async with self._deps.db.transaction() as tx:
             found = await facts.stored_keys(tx.connection, scopes)
         return [found.get(scope) for scope in scopes]
+
+    async def _have_ended(self, asked: list[tuple[bytes, str]]) -> Sequence[bool]:
+        async with self._deps.db.transaction() as tx:
+            return await facts.ended_keys(tx.connection, asked)
 
     async def _commit(self, intents: list[Intent]) -> Sequence[Outcome]:
         began = time.perf_counter()

@@ -76,8 +76,8 @@ def put(items: Sequence[Item], item: Item) -> tuple[Item, ...]:
 
 def merged(mine: Sequence[Item], brought: Sequence[Item], limits: Mapping[str, int]) -> tuple[Item, ...]:
     """
-    Both carts' items; quantities add up, to the product's limit per buyer at most. Of two prices the one that was
-    brought along was seen last.
+    Both carts' items; quantities add up, to QTY_MAX and the product's limit per buyer at most. Of two prices the one
+    that was brought along was seen last.
 
     Args:
         limits: product → units that one buyer may have; 0 is none.
@@ -88,7 +88,7 @@ def merged(mine: Sequence[Item], brought: Sequence[Item], limits: Mapping[str, i
     result = tuple(mine)
     for item in brought:
         there = next((old for old in result if old.product_id == item.product_id), None)
-        most = limits.get(item.product_id) or QTY_MAX
+        most = min(limits.get(item.product_id) or QTY_MAX, QTY_MAX)
         qty = min(item.qty + (there.qty if there else 0), most)
         result = put(result, replace(item, qty=qty))
         result = tuple(replace(i, seen_minor=item.seen_minor) if i.product_id == item.product_id else i for i in result)

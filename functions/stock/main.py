@@ -6,6 +6,7 @@ import msgspec
 
 from runtime.access import ADMIN_OR_DEMO, ANYBODY
 from runtime.batch import Batcher
+from runtime.breaker import Breaker
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.rebuild import changed
@@ -36,9 +37,9 @@ class Levels:
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.share("stock").db
-        self.reads: Batcher[str, int | None] = Batcher(self._read)
+        self.reads: Batcher[str, Level | None] = Batcher(self._read)
 
-    async def _read(self, product_ids: list[str]) -> list[int | None]:
+    async def _read(self, product_ids: list[str]) -> list[Level | None]:
         async with self._db.transaction() as tx:
             found = await rows.levels(tx, product_ids)
         return [found.get(product_id) for product_id in product_ids]
@@ -47,22 +48,26 @@ class Levels:
 async def show(request: Request, deps: Deps) -> Reply:
     """Units available, from PostgreSQL."""
     product_id = request.params["productId"]
-    units = await deps.one(Levels).reads.submit(product_id)
-    if units is None:
+    level = await deps.one(Levels).reads.submit(product_id)
+    if level is None:
         raise _no_stock(product_id)
-    return _reply(product_id, units)
+    return _reply(product_id, level.available)
 
 
 async def snapshot(request: Request, deps: Deps) -> Reply:
-    """Units available as the stock's events last told it; from PostgreSQL where they told nothing, or Redis is away."""
+    """
+    Units available as the stock's events last told it; from PostgreSQL where they told nothing, or Redis is away or
+    silent.
+    """
     product_id = request.params["productId"]
+    if len(product_id) > PRODUCT_ID_MAX:
+        raise _no_stock(product_id)
     try:
-        told = await deps.one(copies).stock(product_id) if len(product_id) <= PRODUCT_ID_MAX else None
+        told = await deps.one(Breaker).ask(lambda: deps.one(copies).stock(product_id))
     except RedisError:
         told = None
     if told is None:
-        async with deps.db.transaction() as tx:
-            level = await rows.level(tx, product_id)
+        level = await deps.one(Levels).reads.submit(product_id)
         if level is None:
             raise _no_stock(product_id)
         told = stock_document(product_id, level.available, level.version)

@@ -3,7 +3,7 @@ Copies in Redis of what PostgreSQL has: products, sale prices, stock. Each carri
 
 ``product:<id>`` is ``<version> <demanded> <read at, ms> <document>``: fresh while no event demanded a newer version and
 it was read less than FRESH_S ago. ``flash_price:<id>`` and ``inventory:<id>`` are ``<sequence> <document>``, set by
-events alone. A document that is empty says: deleted, or over.
+events alone. A document that is empty says: deleted, or over; with the version UNKNOWN: there was no such product.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FRESH_S = 600.0  # an invalidation that was lost, with its retries and its dead letter, is mended by then
 KEEP_S = 24 * 3600.0
+UNKNOWN_S = 30.0  # anybody may ask for any id
+UNKNOWN = 0  # older than a product's first version, which its event demands
 DEMAND_S = 120.0  # outlives every read that began before the event came
 ENDED_S = 3600.0  # a started event that comes later than its sale's end is refused for so long
 LOCK_S = 2.0
@@ -30,7 +32,7 @@ PRODUCT, SALE, STOCK, LOCK = "product:", "flash_price:", "inventory:", "product_
 class Copy(Struct, frozen=True):
     """
     Args:
-        version: -1 where only the demand is held.
+        version: -1 where only the demand is held, UNKNOWN where there was no such product.
         demanded: the newest version that an event has told of.
         document: JSON; empty for a deleted product.
         sale: JSON of the open sale, empty for none; ``sale_version`` is its sequence.
@@ -62,10 +64,16 @@ class Copies:
         count = len(product_ids)
         return [_copy(found[at], found[at + count]) for at in range(count)]
 
-    async def put(self, product_id: str, version: int, read_at: datetime, document: bytes) -> bool:
+    async def put(
+        self, product_id: str, version: int, read_at: datetime, document: bytes, keep_s: float = KEEP_S
+    ) -> bool:
         """Keep a copy read at ``read_at``, unless a newer version is held."""
         stamp = int(read_at.timestamp() * 1000)
-        return bool(await self._run("put", PRODUCT + product_id, version, stamp, document, int(KEEP_S * 1000)))
+        return bool(await self._run("put", PRODUCT + product_id, version, stamp, document, int(keep_s * 1000)))
+
+    async def put_unknown(self, product_id: str, read_at: datetime) -> bool:
+        """There was no such product at ``read_at``: for UNKNOWN_S, or until the event of its first version."""
+        return await self.put(product_id, UNKNOWN, read_at, b"", UNKNOWN_S)
 
     async def demand(self, product_id: str, version: int) -> bool:
         """From now on a copy older than ``version`` is stale."""

@@ -81,6 +81,22 @@ async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[by
     return _keys(row[0] or () if row else ())
 
 
+async def ended_keys(connection: AsyncConnection[TupleRow], asked: Sequence[tuple[bytes, str]]) -> list[bool]:
+    """
+    Whether an order won this claim, and the key that it came with has ended since.
+
+    Args:
+        asked: (scope, claim). The claims are read first: with a claim that is won its key was there.
+    """
+    claims = [claim for _, claim in asked]
+    found = await connection.execute(
+        "SELECT claim_id::text FROM claims WHERE claim_id = ANY(%s::uuid[]) AND state = 'won'", (claims,)
+    )
+    won = {claim for (claim,) in await found.fetchall()}
+    stored = await stored_keys(connection, [scope for scope, _ in asked])
+    return [claim in won and scope not in stored for scope, claim in asked]
+
+
 def _stock(rows: Iterable[Any]) -> dict[str, StockRow]:
     found = {}
     for product_id, *row, sale_price, starts_at, ends_at in rows:

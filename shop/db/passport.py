@@ -131,6 +131,6 @@ async def deliveries_of(
 
 
 async def first_reply(tx: Tx, scope: bytes) -> tuple[int, datetime] | None:
-    """The status first answered to an Idempotency-Key, and when; it is kept for a day."""
+    """The status first answered to an Idempotency-Key, and when; None once the key has ended (``shop.db.keys``)."""
     row = await tx.row("SELECT status, created_at FROM idempotency_keys WHERE scope = %s", (scope,))
     return (row[0], row[1]) if row else None

@@ -32,10 +32,10 @@ async def product_ids(tx: Tx) -> list[str]:
     return [row[0] for row in await tx.rows("SELECT product_id FROM stock ORDER BY product_id")]
 
 
-async def levels(tx: Tx, product_ids: Sequence[str]) -> dict[str, int]:
-    """Units available, per product that has a stock row."""
-    rows = await tx.rows("SELECT product_id, available FROM stock WHERE product_id = ANY(%s)", (list(product_ids),))
-    return dict(rows)
+async def levels(tx: Tx, product_ids: Sequence[str]) -> dict[str, Level]:
+    """The rows of those products that have one."""
+    rows = await tx.rows(f"{LEVEL} WHERE product_id = ANY(%s)", (list(product_ids),))
+    return {row[0]: Level(*row) for row in rows}
 
 
 async def lock(tx: Tx, product_ids: Iterable[str]) -> None:

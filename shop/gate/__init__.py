@@ -64,6 +64,7 @@ class Gate:
         self._lease_ms = int(lease_s * 1000)
         self._claim = redis.register_script(_script("claim"))
         self._release = redis.register_script(_script("release"))
+        self._forget = redis.register_script(_script("forget"))
         self._load = redis.register_script(_script("load"))
 
     async def claim(self, wishes: Sequence[Wish], won: Sequence[tuple[str, str]] = ()) -> list[Answer]:
@@ -92,6 +93,10 @@ class Gate:
         """Give (product, claim) pairs back; how many the gate still held."""
         arguments = [part for pair in claims for part in pair]
         return int(await self._release(args=arguments)) if arguments else 0
+
+    async def forget_keys(self, claims: Iterable[tuple[str, str]]) -> None:
+        """The requests of these (product, claim) pairs are no longer SEEN; the claims stay."""
+        await self._forget(args=[part for pair in claims for part in pair])
 
     async def load(
         self,

@@ -7,17 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
+from runtime import breaker, redis_client
 from runtime.deps import Deps, close_deps, open_deps
+from runtime.watch import metrics
 from tests.client import Client, connect, until
 
 BUY = "/api/v1/sync/purchase"
 BODY = {"productId": 1, "userId": 7}
 
 
+async def reads() -> float:
+    """Queries for products so far."""
+    metrics.exposition()
+    return REGISTRY.get_sample_value("product_reads_total") or 0
+
+
 @asynccontextmanager
-async def mute_redis(deps: Deps, place: Path) -> AsyncIterator[Client]:
-    """The same shop, whose Redis takes every word and never answers."""
+async def mute_redis(deps: Deps, place: Path) -> AsyncIterator[tuple[Client, list[asyncio.StreamWriter]]]:
+    """The same shop, whose Redis takes every word and never answers; and who connected to it so far."""
     talking: list[asyncio.StreamWriter] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,7 +35,7 @@ async def mute_redis(deps: Deps, place: Path) -> AsyncIterator[Client]:
     socket = place / "mute.sock"
     async with await asyncio.start_unix_server(listen, socket):
         opened = open_deps(replace(deps.settings, redis_url=f"unix://{socket}?db=0"))
-        yield Client(opened)
+        yield Client(opened), talking
         for writer in talking:
             writer.close()
         await close_deps(opened)
@@ -74,13 +83,18 @@ async def test_a_longer_wait_than_the_operation_s_changes_nothing(client: Client
 
 
 async def test_while_the_gate_is_mute_purchases_wait_and_everything_else_is_answered(
-    client: Client, deps: Deps, tmp_path: Path
+    client: Client, deps: Deps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(redis_client, "TIMEOUT_S", 3600.0)  # who waits for that one is not answered in this test
     order_id = (await client.buy(user=9)).body["orderId"]
-    async with mute_redis(deps, tmp_path) as shop:
+    async with mute_redis(deps, tmp_path) as (shop, _):
         waiting = [asyncio.create_task(shop.buy(user=user)) for user in range(200)]
         await asyncio.sleep(0)
         for path in (f"/api/v1/orders/{order_id}", "/api/v1/customers/9/orders", "/api/v1/sync/stock/1"):
+            assert (await shop.ask("GET", path)).status == 200
+        for path in (f"/api/v1/orders/{order_id}/status", f"/api/v1/orders/{order_id}/passport"):
+            assert (await shop.ask("GET", path)).status == 200
+        for path in ("/api/v1/products", "/api/v1/products/1", "/api/v1/products/2", "/api/v1/inventory/1"):
             assert (await shop.ask("GET", path)).status == 200
         assert (await shop.ask("POST", f"/api/v1/orders/{order_id}/cancel")).status == 200
         assert (await shop.buy(user=9, path="async")).status == 202
@@ -90,3 +104,63 @@ async def test_while_the_gate_is_mute_purchases_wait_and_everything_else_is_answ
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_mute_redis_is_tried_by_one_look_and_postgresql_read_once_for_all_who_ask(
+    client: Client, deps: Deps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "SILENT_S", 3600.0)
+    shown = (await client.ask("GET", "/api/v1/products/2")).body
+    async with mute_redis(deps, tmp_path) as (shop, talking):
+        assert (await shop.ask("GET", "/api/v1/products/2")).body == shown
+        tried, before = len(talking), await reads()
+        asked = [f"/api/v1/products/{id}" for id in (1, 2, 3)] * 4
+        answers = await asyncio.gather(*(shop.ask("GET", path) for path in asked))
+        assert {answer.status for answer in answers} == {200}
+        assert (await shop.ask("GET", "/api/v1/inventory/2")).body["available"] == 500
+        assert await reads() - before == 1
+        assert len(talking) == tried
+
+
+async def test_a_redis_that_speaks_again_is_looked_into_again(
+    client: Client, deps: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "SILENT_S", 0.0)
+    looked, asking = asyncio.Event(), deps.one(breaker.Breaker)
+
+    async def hangs() -> None:
+        looked.set()
+        await asyncio.Event().wait()
+
+    with pytest.raises(breaker.Silent):
+        await asking.ask(hangs)
+    assert looked.is_set()
+    monkeypatch.setattr(breaker, "LOOK_S", 20.0)
+    await client.ask("GET", "/api/v1/products/2")
+    before = await reads()
+    assert (await client.ask("GET", "/api/v1/products/2")).status == 200
+    assert await reads() == before
+
+
+async def test_while_redis_is_silent_one_of_those_who_ask_tries_it(deps: Deps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "LOOK_S", 0.0)
+    asking, tried, may_answer = deps.one(breaker.Breaker), 0, asyncio.Event()
+
+    async def look() -> str:
+        nonlocal tried
+        tried += 1
+        await may_answer.wait()
+        return "a copy"
+
+    monkeypatch.setattr(breaker, "SILENT_S", 0.0)
+    with pytest.raises(breaker.Silent):
+        await asking.ask(look)
+    monkeypatch.setattr(breaker, "LOOK_S", 20.0)
+    monkeypatch.setattr(breaker, "SILENT_S", 3600.0)
+    probe = asyncio.create_task(asking.ask(look))
+    await asyncio.sleep(0)
+    told = await asyncio.gather(*(asking.ask(look) for _ in range(50)), return_exceptions=True)
+    assert {type(one) for one in told} == {breaker.Silent}
+    may_answer.set()
+    assert (await probe, tried) == ("a copy", 2)
+    assert await asking.ask(look) == "a copy"

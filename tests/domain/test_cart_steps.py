@@ -25,8 +25,9 @@ from shop.db.catalogue import load_catalogue
 from tests.client import Answered, Client
 from tests.turned_clock import TurnedClock, turned_deps
 
-PRODUCTS = ("2", "3")  # neither has a limit for each buyer
-LIMIT = 1000
+PRODUCTS = ("2", "3")
+LIMIT = 1000  # of a line; the second product's own for each buyer is above it, the first has none
+BUYER_LIMIT = 5000
 BUYERS = count(1000)
 products = st.sampled_from(PRODUCTS)
 carts = st.sampled_from(["mine", "brought"])
@@ -61,6 +62,7 @@ class TwoCarts(RuleBasedStateMachine):
         for product in PRODUCTS:
             self.reprice(product, 5000)
             self.restock(product, 6)
+        self._row("UPDATE stock SET buyer_limit = %s WHERE product_id = %s RETURNING 1", BUYER_LIMIT, PRODUCTS[1])
         self._open("mine")
         self._open("brought")
 
@@ -68,7 +70,7 @@ class TwoCarts(RuleBasedStateMachine):
         opened = self.ask("POST", "/api/v1/carts", {"userId": self.buyer} if which == "mine" else None)
         self.carts[which], self.model[which] = opened.headers["location"], {}
 
-    @rule(which=carts, lines=st.dictionaries(products, st.sampled_from([2, 1, 3, 0]), min_size=1))
+    @rule(which=carts, lines=st.dictionaries(products, st.sampled_from([2, LIMIT, 1, 3, 0]), min_size=1))
     def put(self, which: str, lines: dict[str, int]) -> None:
         for product, qty in lines.items():
             assert self.ask("PUT", f"{self.carts[which]}/items/{product}", {"qty": qty}).status == 200

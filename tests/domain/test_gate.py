@@ -79,6 +79,13 @@ class Model:
         shelf.keys.pop(key, None)
         return 1
 
+    def forget_key(self, product: str, claim_id: str) -> None:
+        shelf = self.shelves.get(product)
+        if shelf is not None and claim_id in shelf.claims:
+            qty, buyer, key = shelf.claims[claim_id]
+            shelf.claims[claim_id] = (qty, buyer, "")
+            shelf.keys.pop(key, None)
+
     def confirm(self, product: str, claim_id: str) -> None:
         if product in self.shelves:
             self.shelves[product].leases.discard(claim_id)
@@ -146,6 +153,13 @@ class GateMachine(RuleBasedStateMachine):
         pairs = [(product, wish.claim_id) for wish in given_back for product, _ in wish.lines]
         pairs += [(product, f"held-{product}-7") for product, _ in given_back[0].lines]
         assert self.runner.run(self.gate.release(pairs)) == sum(self.model.release(*pair) for pair in pairs)
+
+    @rule(wish=wishes)
+    def forget_keys(self, wish: Wish) -> None:
+        pairs = [(product, wish.claim_id) for product, _ in wish.lines]
+        self.runner.run(self.gate.forget_keys(pairs))
+        for pair in pairs:
+            self.model.forget_key(*pair)
 
     @rule(wish=wishes)
     def confirm(self, wish: Wish) -> None:

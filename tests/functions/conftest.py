@@ -5,12 +5,19 @@ from dataclasses import replace
 
 import pytest
 
+from runtime import breaker
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.tokens import issue_session
 from tests.client import Client
 from tests.contracts.emitted import _contractual_outbox
 
 __all__ = ["_contractual_outbox"]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine is no reason to ask PostgreSQL where a test means a copy."""
+    monkeypatch.setattr(breaker, "LOOK_S", 20.0)
 
 
 class Strict(Client):

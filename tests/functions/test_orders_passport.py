@@ -35,6 +35,11 @@ def results(document: Any) -> dict[tuple[str, str], str]:
     }
 
 
+def deliveries(document: Any) -> dict[tuple[int, str], Any]:
+    """(event's sequence, trigger) → the delivery."""
+    return {(event["sequence"], one["trigger"]): one for event in document["events"] for one in event["deliveries"]}
+
+
 async def pass_all(client: Client, triggers: Iterable[str]) -> None:
     """The cursors of these triggers move to the log's end."""
     async with store.session(client.deps.settings.database_url) as opened:
@@ -120,9 +125,41 @@ async def test_what_is_tried_again_and_what_was_given_up_are_told_with_their_cau
     shown = await passport(client, order_id)
     told = results(shown)
     assert (told["confirmed", "pay"], told["created", "notify"]) == ("waiting", "given-up")
-    deliveries = {(e["sequence"], d["trigger"]): d for e in shown["events"] for d in e["deliveries"]}
-    assert (deliveries[2, "pay"]["attempts"], deliveries[2, "pay"]["errorCode"]) == (3, 503)
-    assert (deliveries[1, "notify"]["errorCode"], deliveries[1, "notify"]["error"]) == (500, "out of ink")
+    told_of = deliveries(shown)
+    assert (told_of[2, "pay"]["attempts"], told_of[2, "pay"]["errorCode"]) == (3, 503)
+    assert told_of[1, "notify"]["errorCode"] == 500
+    await client.rows("DELETE FROM trigger_backlog RETURNING 1")
+    await client.rows("UPDATE dead_letters SET replayed_at = received_at + interval '1 hour' RETURNING 1")
+    replayed = deliveries(await passport(client, order_id))[1, "notify"]
+    assert (replayed["result"], replayed["givenUpAt"] < replayed["replayedAt"]) == ("delivered", True)
+
+
+async def test_what_a_failing_operation_said_is_told_to_an_admin_alone(client: Client, strict: Strict) -> None:
+    order_id = (await client.buy(user=7)).body["orderId"]
+    await client.rows(
+        "INSERT INTO dead_letters (trigger, event_id, source, type, event, error_code, error_data)"
+        " SELECT 'notify', id, source, type, '{}', 500, 'relation \"ink\" is empty' FROM outbox"
+        " WHERE type LIKE '%%order.created.v1' RETURNING 1"
+    )
+    path = f"/api/v1/orders/{order_id}/passport"
+    for unsigned_or_owner in ((client, {}), (client, strict.as_buyer("7")), (strict, strict.as_buyer("7"))):
+        asking, headers = unsigned_or_owner
+        shown = (await asking.ask("GET", path, **headers)).body
+        assert results(shown)["created", "notify"] == "given-up"
+        assert "ink" not in str(shown)
+    shown = (await strict.ask("GET", path, **strict.signed("1", "admin"))).body
+    assert deliveries(shown)[1, "notify"]["error"] == 'relation "ink" is empty'
+
+
+@pytest.mark.usefixtures("placed")
+async def test_a_step_that_reserve_took_says_when_its_event_was_done(client: Client) -> None:
+    order_id = (await client.buy(path="async")).body["orderId"]
+    (created,) = await client.log("ecommerce.order.order.created.v1")
+    assert deliveries(await passport(client, order_id))[1, "reserve"]["result"] == "to-come"
+    assert await client.hear("reserve", created) == 204
+    shown = await passport(client, order_id)
+    reserved = deliveries(shown)[1, "reserve"]
+    assert (reserved["result"], reserved["at"]) == ("finished", shown["steps"][1]["at"])
 
 
 async def test_where_a_cluster_s_broker_delivers_it_says_what_was_handed_to_it(client: Client) -> None:

@@ -14,7 +14,7 @@ from runtime import product_cache, restore
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.product_cache import ProductCache, document_of
 from runtime.watch import metrics
-from shop.copies import Copies
+from shop.copies import UNKNOWN_S, Copies
 from shop.db import products
 from shop.event import CloudEvent
 from tests.client import Answered, Client, until
@@ -205,6 +205,56 @@ async def test_what_is_warm_is_not_read_again(client: Client) -> None:
     before = await reads()
     assert [(await show(client, product)).status for product in (1, 2, 3)] == [200] * 3
     assert await reads() == before
+
+
+async def test_that_there_is_no_such_product_is_read_once_and_known_for_a_short_while(
+    client: Client, other: Client, copies: Copies
+) -> None:
+    before = await reads()
+    answers = await asyncio.gather(*(show(client, 999) for _ in range(50)))
+    assert {answer.status for answer in answers} == {404}
+    assert [(await show(asking, 999)).status for asking in (client, other)] == [404, 404]
+    assert await reads() - before == 1
+    assert 0 < await client.deps.redis.pttl("product:999") <= UNKNOWN_S * 1000
+
+
+async def test_a_product_that_is_made_later_is_there_when_its_event_has_come(client: Client, copies: Copies) -> None:
+    assert (await show(client, 999)).status == 404
+    await client.rows(
+        "INSERT INTO products (product_id, sku, name, price_minor) VALUES ('999', 'NEW', 'New', 100) RETURNING 1"
+    )
+    assert (await show(client, 999)).status == 404
+    (event, *_) = await client.log(UPDATED)
+    data = json.loads(event.data or b"") | {"productId": "999"}
+    extensions = {**event.extensions, "sequence": f"{1:020}", "partitionkey": "999"}
+    first = structs.replace(event, subject="999", data=json.dumps(data).encode(), extensions=extensions)
+    assert await client.hear("refresh_products", first) == 204
+    assert (await show(client, 999)).body["name"] == "New"
+    assert await copies.put_unknown("999", client.deps.clock.now()) is False
+
+
+async def test_who_asks_after_the_first_event_is_not_told_that_there_is_no_such_product(
+    client: Client, copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, was_read, may_end = client.deps.one(ProductCache), asyncio.Event(), asyncio.Event()
+    put = cache._copies.put_unknown
+
+    async def slow(*given: Any) -> bool:
+        was_read.set()
+        await may_end.wait()
+        return await put(*given)
+
+    monkeypatch.setattr(cache._copies, "put_unknown", slow)
+    early = asyncio.create_task(show(client, 999))
+    await was_read.wait()
+    await client.rows(
+        "INSERT INTO products (product_id, sku, name, price_minor) VALUES ('999', 'NEW', 'New', 100) RETURNING 1"
+    )
+    assert await copies.demand("999", 1)
+    late = asyncio.create_task(show(client, 999))
+    await until(lambda: _has_looked(cache, 2))
+    may_end.set()
+    assert [(await asked).status for asked in (early, late)] == [404, 200]
 
 
 async def test_the_hit_ratio_is_measured(client: Client) -> None:

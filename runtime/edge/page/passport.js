@@ -56,6 +56,7 @@ function result(delivery) {
   const words = [RESULTS[delivery.result] ?? delivery.result];
   if (delivery.attempts !== undefined) words.push(`after ${delivery.attempts}`);
   if (delivery.errorCode) words.push(`(${delivery.errorCode})`);
+  if (delivery.replayedAt) words.push("(given up once, and replayed)");
   const element = made("span", words.join(" "));
   element.dataset.result = delivery.result;
   return element;
