@@ -116,13 +116,14 @@ def test_a_route_about_somebody_s_thing_says_here_whose(route: Route) -> None:
 
 
 def test_what_changes_something_is_open_to_nobody_unknown() -> None:
-    """Outside of the demo: all mutations need a token, but those of a cart that is nobody's yet."""
+    """Outside of the demo: all mutations need a token, but those of a cart that is nobody's yet, and signing out."""
     open_to_all = [
         name for name, route in zip(NAMES, ROUTES, strict=True) if route.allow.roles is None or route.allow.anonymous
     ]
     assert [name for name in open_to_all if not name.startswith("GET ")] == [
         "POST /api/v1/carts",
         "PUT /api/v1/carts/{id}/items/{productId}",
+        "DELETE /api/v1/session",
     ]
 
 
