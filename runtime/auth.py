@@ -6,13 +6,16 @@ from runtime.access import CUSTOMER_ROLE, DEMO, Allow, Caller
 from runtime.deps import Deps
 from runtime.http import Request
 from runtime.limits import Limits
+from runtime.origin import check_origin
 from shop.problem import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
     from runtime.tokens import Verifier
 
 NOT_SIGNED_IN = "Send your token: Authorization: Bearer <token>."
-COOKIE = "pulsecart_session"
+COOKIES = "pulsecart_"  # how the names of ours begin: the session's, and an anonymous cart's
+COOKIE = COOKIES + "session"
+SAFE = frozenset({"GET", "HEAD"})
 SESSION_ROLES = frozenset({CUSTOMER_ROLE})  # whatever else its owner may do: a cookie goes along unasked
 
 
@@ -22,14 +25,18 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
 
     Raises:
         Unauthorized: nobody known asks, or what they show is not valid.
-        Forbidden: they are known, and none of their roles may do this.
+        Forbidden: they are known, and none of their roles may do this; or our cookie was sent by another site's page.
         TooMany: they asked too often.
         Unavailable: the issuer's keys cannot be fetched.
     """
     if allow.roles is None:
         return
     headers = request.headers
-    if "authorization" in headers or "cookie" in headers:
+    if "authorization" in headers:
+        request.caller = await _shown(request, deps, by_session=False)
+    elif "cookie" in headers:
+        if request.method not in SAFE and COOKIES in headers["cookie"]:
+            check_origin(headers, deps.settings)
         request.caller = await _shown(request, deps, by_session=allow.by_session)
     caller = request.caller
     if caller is None:
@@ -92,23 +99,23 @@ async def buyer_of(request: Request, deps: Deps) -> str | None:
 
 async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) -> str:
     """
-    The buyer a mutation is for. In the demo (ACCEPT_UNSIGNED_BUYERS) the body is believed.
+    The buyer a mutation is for: who is signed in. In the demo (ACCEPT_UNSIGNED_BUYERS) nobody need be; then the
+    body is believed.
 
     Raises:
         Unauthorized: nobody known asks, or the token is bad (in the demo too).
-        Forbidden: the body names somebody else.
+        Forbidden: the body names somebody else (in the demo too).
         TooMany: the one whom the demo believes asked too often.
     """
     nobody = request.route and request.caller is None
     buyer = None if nobody else await buyer_of(request, deps)
-    if deps.settings.accept_unsigned_buyers and body_user_id:
-        if buyer is None:
-            deps.one(Limits).count(request, body_user_id, deps.clock.now().timestamp())
-        return body_user_id
     if buyer is None:
-        raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
+        if not (deps.settings.accept_unsigned_buyers and body_user_id):
+            raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
+        deps.one(Limits).count(request, body_user_id, deps.clock.now().timestamp())
+        return body_user_id
     if body_user_id and body_user_id != buyer:
-        raise Forbidden("not-yours", "The body's userId is not the one you are signed in as.")
+        raise Forbidden("not-yours", "The userId that you name is not the one you are signed in as.")
     return buyer
 
 

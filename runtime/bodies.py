@@ -1,5 +1,6 @@
 """Request bodies, decoded and checked once: what is wrong with one is said with the place and the reason."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -10,8 +11,10 @@ from msgspec import Meta, Struct
 from shop.money import decimal_amount, minor_amount
 from shop.problem import Malformed
 
+ID_MAX = 64
 Id = (
-    Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")] | Annotated[int, Meta(ge=0, lt=10**15)]
+    Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=r"^[\x21-\x7e]+$")]
+    | Annotated[int, Meta(ge=0, lt=10**15)]
 )
 Quantity = Annotated[int, Meta(ge=1, le=1000)]
 Price = Annotated[float, Meta(ge=0, le=10**9)]
@@ -91,6 +94,11 @@ def exact_minor(amount: float, currency: str, what: str = "price") -> int:
     if decimal_amount(minor, currency) != amount:
         raise Malformed("amount-not-exact", f"{what} {amount} is no whole number of {currency}'s smallest unit.")
     return minor
+
+
+def names_somebody(text: str) -> bool:
+    """Whether ``text`` could stand in a body as an Id: where an id comes in a query, or in a token."""
+    return len(text) <= ID_MAX and re.fullmatch(r"[\x21-\x7e]+", text) is not None
 
 
 Body = TypeVar("Body")

@@ -14,73 +14,78 @@ from pathlib import Path
 import uvloop
 
 from runtime import health, registry, router
-from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
+from runtime.access import ADMIN_OR_DEMO, ANYBODY
+from runtime.asgi import App, Receive, Scope, Send, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.forward import no_route
 from runtime.edge.origins import safe_headers, with_origins
 from runtime.function import accepting, server
-from runtime.http import Reply
+from runtime.http import Reply, Request
 from runtime.knative.local import LocalKnative
 from runtime.knative.manifest import Misconfigured
-from runtime.replies import reply_of
 from runtime.router import Router
+from runtime.routes import get, post
 from runtime.serve import Operation
 from runtime.settings import Settings, read
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
-from shop.problem import Problem
 
 EVENTING = Path(__file__).parent.parent / "eventing"
 DATABASE_CONNECTIONS = 28  # of PostgreSQL's 40, shared by all workers
+EVENTS_MAX = 2048  # being taken down at once
 
 
 class Host:
     """
-    An ASGI application: operations by their routes, ``/broker/<namespace>/<name>``, health and metrics; all else is
-    the edge's.
+    An ASGI application: operations and what is the process's own, by their routes; all else is the edge's.
     """
 
     def __init__(self, deps: Deps, operations: Sequence[Operation], knative: LocalKnative, edge: App) -> None:
         self._deps = deps
-        self._router = Router(operation for operation in operations if operation.name != "edge")
-        self._knative = knative
+        self.router = Router([*(one for one in operations if one.name != "edge"), own(knative)])
         self._edge = edge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._edge(scope, receive, send)
             return
-        found = self._router.find(scope["method"], scope["path"])
+        found = self.router.find(scope["method"], scope["path"])
         if found is not None:
             entry, params = found
             await router.serve(entry, params, self._deps, scope, receive, send)
             return
-        reply = await self._own(scope, receive)
-        if reply is not None:
-            await send_reply(send, reply)
+        methods = self.router.methods(scope["path"])
+        if methods:
+            await send_reply(send, no_route(scope["method"], scope["path"], methods))
         else:
             await self._edge(scope, receive, send)
 
-    async def _own(self, scope: Scope, receive: Receive) -> Reply | None:
-        path = scope["path"]
-        match path.split("/"):
-            case ["", "healthz"]:
-                return Reply(200, b'{"status":"UP"}')
-            case ["", "readyz"]:
-                return await health.ready(self._deps, self._knative)
-            case ["", "metrics"]:
-                return metrics.exposition()
-            case ["", "broker", namespace, name]:
-                return await self._ingress(scope, receive, namespace, name)
-        methods = self._router.methods(path)
-        return no_route(scope["method"], path, methods) if methods else None
 
-    async def _ingress(self, scope: Scope, receive: Receive, namespace: str, name: str) -> Reply:
-        try:
-            request = await request_of(scope, receive, self._deps.settings.max_body_bytes)
-        except Problem as error:
-            return reply_of(error)
-        return await self._knative.ingress(request, namespace, name)
+def own(knative: LocalKnative) -> Operation:
+    """
+    What is the process's own: health, metrics, and the broker's ingress, which on a cluster no buyer can reach. Here it
+    is for an admin; what operations emit is in the log by their own transactions and does not come this way.
+    """
+
+    async def alive(request: Request, deps: Deps) -> Reply:
+        return Reply(200, b'{"status":"UP"}')
+
+    async def ready(request: Request, deps: Deps) -> Reply:
+        return await health.ready(deps, knative)
+
+    async def measured(request: Request, deps: Deps) -> Reply:
+        return metrics.exposition()
+
+    async def take(request: Request, deps: Deps) -> Reply:
+        return await knative.ingress(request, request.params["namespace"], request.params["name"])
+
+    routes = [
+        get("/healthz", alive, allow=ANYBODY),
+        get("/readyz", ready, allow=ANYBODY),
+        get("/metrics", measured, allow=ANYBODY),
+        post("/broker/{namespace}/{name}", take, allow=ADMIN_OR_DEMO),
+    ]
+    return Operation("host", routes, concurrency=EVENTS_MAX)
 
 
 async def run(settings: Settings, listening: socket.socket, worker: int, workers: int) -> None:

@@ -121,12 +121,12 @@ class PublishedKeys:
 async def _published(url: str) -> dict[str | None, Key]:
     keys: dict[str | None, Key] = {}
     for document in json.loads(await _read(url))["keys"][:KEYS_MAX]:
-        if document.get("kty") not in KINDS.values() or document.get("use", "sig") != "sig":
-            continue  # a secret, or a key for encryption
         try:
+            if document.get("kty") not in KINDS.values() or document.get("use", "sig") != "sig":
+                continue  # a secret, or a key for encryption
             keys[document.get("kid")] = Key(jwt.PyJWK(document).key, document["kty"], document.get("alg"))
-        except jwt.PyJWTError:
-            log.warning("the issuer publishes a key that cannot be read")
+        except Exception as error:  # whatever it is, the others stay good
+            log.warning("the issuer publishes a key that cannot be read: %s", type(error).__name__)
     return keys
 
 

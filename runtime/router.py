@@ -48,7 +48,7 @@ class Router:
             self._exact[at] = entry
 
     def find(self, method: str, path: str) -> tuple[Entry, dict[str, str]] | None:
-        """The route and its placeholders' values."""
+        """The route and its placeholders' values; what answers GET answers HEAD, and its server leaves out the body."""
         entry = self._exact.get((method, path))
         if entry is not None:
             return entry, {}
@@ -56,7 +56,12 @@ class Router:
             params = matched(entry.route.path, path)
             if params is not None:
                 return entry, params
-        return None
+        return self.find("GET", path) if method == "HEAD" else None
+
+    def names(self) -> list[str]:
+        """Each route, as ``"GET /api/v1/orders/{id}"``."""
+        patterns = [entry for alike in self._patterns.values() for entry in alike]
+        return [f"{entry.route.method} {entry.route.path}" for entry in (*self._exact.values(), *patterns)]
 
     def methods(self, path: str) -> list[str]:
         """The methods that some route has for this path."""

@@ -168,7 +168,7 @@ class Operation:
         return cloudevents.reply(reply) if reply is not None else Reply(204)
 
     def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
-        """The route for this request and its placeholders' values."""
+        """The route for this request and its placeholders' values; what answers GET answers HEAD."""
         exact = self._exact.get((method, path))
         if exact is not None:
             return exact, {}
@@ -177,7 +177,7 @@ class Operation:
                 params = matched(route.path, path)
                 if params is not None:
                     return route, params
-        return None, {}
+        return self.find("GET", path) if method == "HEAD" else (None, {})
 
     async def _tick(self, event: Received[bytes], deps: Deps) -> None:
         await self._wake(deps)

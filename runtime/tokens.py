@@ -8,6 +8,7 @@ from typing import Any
 import jwt
 
 from runtime.access import CUSTOMER_ROLE, ROLES, Caller
+from runtime.bodies import ID_MAX, names_somebody
 from runtime.issuer import KINDS, ConfiguredKey, NoKeys, PublishedKeys
 from runtime.settings import MissingSetting, Settings
 from shop.problem import Unauthorized
@@ -99,9 +100,9 @@ def read_session(session: str, settings: Settings, now: datetime) -> str:
     Raises:
         Unauthorized: it is not ours, or over.
     """
-    if str(_header(session).get("alg")) != "HS256" or not settings.session_secret:
+    if str(_header(session).get("alg")) != "HS256" or not _signs(settings):
         raise bad_token("it is no session of ours")
-    claims = _claims(session, _secret(settings), "HS256", SESSION_AUDIENCE, None)
+    claims = _claims(session, settings.session_secret, "HS256", SESSION_AUDIENCE, None)
     _check_times(claims, now)
     return str(claims["sub"])
 
@@ -157,6 +158,8 @@ def _claims(token: str, key: Any, algorithm: str, audience: str, issuer: str | N
         raise bad_token("its signature or its claims are wrong") from None
     if not claims["sub"]:
         raise bad_token("it lacks sub")
+    if not names_somebody(claims["sub"]):
+        raise bad_token(f"its sub is not 1 to {ID_MAX} printable ASCII characters without a space")
     return claims
 
 
@@ -172,7 +175,11 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
         raise bad_token("it is not valid yet")
 
 
+def _signs(settings: Settings) -> bool:
+    return len(settings.session_secret.encode()) >= SECRET_MIN_BYTES
+
+
 def _secret(settings: Settings) -> str:
-    if len(settings.session_secret.encode()) < SECRET_MIN_BYTES:
+    if not _signs(settings):
         raise MissingSetting(f"SESSION_SECRET must have {SECRET_MIN_BYTES} bytes at least")
     return settings.session_secret

@@ -1,32 +1,30 @@
 """The browsers' side: the shop's pages, its live streams, sessions and tickets, and which sales there are"""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from runtime.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
-from runtime.auth import buyer_of
-from runtime.bodies import decoded
+from runtime.auth import buyer_of, require_buyer
+from runtime.bodies import Id, decoded
 from runtime.deps import Deps
 from runtime.edge.docs import api_document, api_page, problem
 from runtime.edge.live import live_app
 from runtime.edge.pages import page, passport, shop, static
-from runtime.edge.session import check_origin, cookie_for, issue_ticket
+from runtime.edge.session import cookie_for, issue_ticket, no_cookie
 from runtime.edge.snapshot import Snapshots
 from runtime.edge.sse import stream
 from runtime.http import Reply, Request
-from runtime.routes import get, post
+from runtime.origin import check_origin
+from runtime.routes import delete, get, post
 from runtime.serve import operation
 from shop.problem import Malformed, Unauthorized
 
-BUYER_ID_MAX = 64
-
 
 class Claimed(msgspec.Struct):
-    """Who a demo's browser says it is."""
+    """Who a demo's browser says it is; with a token it may be left out."""
 
-    userId: Annotated[str, Meta(min_length=1, max_length=BUYER_ID_MAX)] | int
+    userId: Id | None = None
 
 
 async def session(request: Request, deps: Deps) -> Reply:
@@ -35,15 +33,27 @@ async def session(request: Request, deps: Deps) -> Reply:
 
     Raises:
         Unauthorized: neither.
+        Forbidden: another site's page asks, or the body names another buyer than the token.
+    """
+    check_origin(request.headers, deps.settings)
+    if request.caller is None and not deps.settings.accept_unsigned_buyers:
+        raise Unauthorized("no-token", "Send your token: Authorization: Bearer …")
+    claimed = _claimed(request.body or b"{}")
+    if claimed is None and request.caller is None:
+        raise Malformed("no-buyer", 'Say who you are: {"userId": 12345}.')
+    buyer_id = await require_buyer(request, deps, claimed)
+    return Reply(204, headers=(("set-cookie", cookie_for(buyer_id, deps)),))
+
+
+async def sign_out(request: Request, deps: Deps) -> Reply:
+    """
+    The cookie is taken away, whoever's it was and whether it was still good.
+
+    Raises:
         Forbidden: another site's page asks.
     """
     check_origin(request.headers, deps.settings)
-    buyer_id = await buyer_of(request, deps) if "authorization" in request.headers else None
-    if buyer_id is None and deps.settings.accept_unsigned_buyers:
-        buyer_id = _claimed(request.body)
-    if buyer_id is None:
-        raise Unauthorized("no-token", "Send your token: Authorization: Bearer …")
-    return Reply(204, headers=(("set-cookie", cookie_for(buyer_id, deps)),))
+    return Reply(204, headers=(("set-cookie", no_cookie(deps)),))
 
 
 async def stream_ticket(request: Request, deps: Deps) -> Reply:
@@ -66,14 +76,12 @@ async def sales(request: Request, deps: Deps) -> Reply:
     return Reply(body=await deps.one(Snapshots).sales(), headers=(("cache-control", "no-store"),))
 
 
-def _claimed(body: bytes) -> str:
+def _claimed(body: bytes) -> str | None:
     try:
-        buyer_id = str(decoded(body, Claimed).userId)
+        buyer_id = decoded(body, Claimed).userId
     except Malformed as error:
         raise Malformed("no-buyer", f'Say who you are: {{"userId": 12345}}. {error.detail}') from None
-    if not 0 < len(buyer_id) <= BUYER_ID_MAX:
-        raise Malformed("no-buyer", f"A userId has 1 to {BUYER_ID_MAX} characters.")
-    return buyer_id
+    return None if buyer_id is None else str(buyer_id)
 
 
 edge = operation(
@@ -94,6 +102,7 @@ edge = operation(
         get("/sse/orders/{id}", stream, allow=OWNER_ALONE),
         get("/api/v1/sales", sales, allow=ANYBODY),
         post("/api/v1/session", session, allow=SIGNING_IN),
+        delete("/api/v1/session", sign_out, allow=ANYBODY),
         post("/api/v1/stream-tickets", stream_ticket, allow=CUSTOMER),
     ],
     concurrency=2048,

@@ -7,6 +7,7 @@ import msgspec
 
 from runtime.access import ANYBODY, CUSTOMER, OWNER, OWNER_OR_PARTNER
 from runtime.auth import require_buyer
+from runtime.bodies import names_somebody
 from runtime.deps import Deps
 from runtime.health import up
 from runtime.http import Reply, Request
@@ -63,10 +64,13 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
     The caller's orders, newest first, from the projection ``orders_by_customer``.
 
     Raises:
-        Malformed: ``limit`` or ``cursor`` is none.
+        Malformed: ``userId``, ``limit`` or ``cursor`` is none.
     """
     asked = dict(parse_qsl(request.query))
-    buyer = await require_buyer(request, deps, asked.get("userId"))
+    named = asked.get("userId")
+    if named is not None and not names_somebody(named):
+        raise Malformed("user-malformed", "userId= has 1 to 64 printable ASCII characters, none of them a space.")
+    buyer = await require_buyer(request, deps, named)
     limit, before = asked.get("limit", str(PAGE)), asked.get("cursor")
     if not (limit.isdecimal() and limit.isascii() and 0 < int(limit[:9]) <= PAGE):
         raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {PAGE}.")

@@ -48,12 +48,13 @@ class Forward:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         methods = self._table.methods(path)
-        if method not in methods:
+        operation = methods.get("GET" if method == "HEAD" else method)
+        if operation is None:
             await send_reply(send, no_route(method, path, sorted(methods)))
             return
         began = time.perf_counter()
-        status = await self._forwarded(methods[method], scope, receive, send)
-        self._counter(methods[method]).add(status, (time.perf_counter() - began) * 1000)
+        status = await self._forwarded(operation, scope, receive, send)
+        self._counter(operation).add(status, (time.perf_counter() - began) * 1000)
 
     def _counter(self, operation: str) -> Requests:
         if operation not in self._counted:
@@ -129,8 +130,9 @@ def no_route(method: str, path: str, methods: list[str]) -> Reply:
     """404, or 405 with the methods that this path has."""
     if not methods:
         return reply_of(NotFound("no-such-route", f"Nothing answers {method} {path[:200]}."))
-    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} answers {', '.join(methods)} only."))
-    reply.headers = (*reply.headers, ("allow", ", ".join(methods)))
+    answered = ", ".join(sorted({*methods, "HEAD"}) if "GET" in methods else methods)
+    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} answers {answered} only."))
+    reply.headers = (*reply.headers, ("allow", answered))
     return reply
 
 

@@ -26,7 +26,7 @@ class Answers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        found = self._routes.find("GET" if scope["method"] == "HEAD" else scope["method"], path)
+        found = self._routes.find(scope["method"], path)
         if found is not None:
             await router.serve(*found, self._deps, scope, receive, send)
         elif self._forward is not None and path.startswith("/api/"):

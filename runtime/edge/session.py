@@ -1,14 +1,12 @@
 """A browser's session cookie, which no script can read, and tickets that work once; never a JWT in a URL."""
 
 import secrets
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from runtime.auth import COOKIE
 from runtime.deps import Deps
-from runtime.settings import MissingSetting, Settings
-from shop.problem import Forbidden, Unavailable
+from runtime.settings import MissingSetting
+from shop.problem import Unavailable
 
 TICKET_S = 60
 TICKET_KEY = "ticket:"
@@ -28,8 +26,12 @@ def cookie_for(buyer_id: str, deps: Deps) -> str:
         session = issue_session(buyer_id, deps.settings, deps.clock.now())
     except MissingSetting as error:
         raise Unavailable("no-sessions-here", f"{error}.", retry_after_s=60) from None
-    secure = "; Secure" if deps.settings.public_url.startswith("https:") else ""
-    return f"{COOKIE}={session}; Path=/; Max-Age={SESSION_S}; HttpOnly; SameSite=Strict{secure}"
+    return _cookie(session, SESSION_S, deps)
+
+
+def no_cookie(deps: Deps) -> str:
+    """A ``Set-Cookie`` value that takes the session's away."""
+    return _cookie("", 0, deps)
 
 
 async def issue_ticket(buyer_id: str, deps: Deps) -> str:
@@ -47,17 +49,6 @@ async def spend_ticket(ticket: str, deps: Deps) -> str | None:
     return buyer_id.decode() if buyer_id else None
 
 
-def check_origin(headers: Mapping[str, str], settings: Settings) -> None:
-    """
-    A browser says which page asks; a program says nothing, and carries no cookie it was not given.
-
-    Raises:
-        Forbidden: another site's page is asking with our visitor's cookie.
-    """
-    origin = headers.get("origin")
-    if origin is None:
-        return
-    asking, ours = urlsplit(origin), urlsplit(settings.public_url)
-    if asking.netloc and (asking.netloc == headers.get("host") or asking[:2] == ours[:2]):
-        return
-    raise Forbidden("foreign-origin", "Pages of other sites may not use this shop's sessions and streams.")
+def _cookie(value: str, max_age_s: int, deps: Deps) -> str:
+    secure = "; Secure" if deps.settings.public_url.startswith("https:") else ""
+    return f"{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"

@@ -84,13 +84,17 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
             return _later()
         buyer_id = await asking_buyer(request, deps) if topic.kind == "order" else None
         listener = Listener(topic, outlet)
-        return listener, await opening(listener, last, deps, buyer_id)
+        first = await opening(listener, last, deps, buyer_id)
     except (Unavailable, RedisError):
         return _later()
     except Problem as problem:
         if EVENTS in request.headers.get("accept", ""):
             return Reply(200, frame("problem", problem.document(), id=STOP), EVENTS, HEADERS)
         return reply_of(problem)
+    if request.method == "HEAD":
+        hub.leave(listener)
+        return Reply(media_type=EVENTS, headers=HEADERS, stream=_nothing())
+    return listener, first
 
 
 async def _frames(outlet: Outlet, listener: Listener, first: Opening, deps: Deps) -> AsyncIterator[bytes]:
@@ -102,6 +106,12 @@ async def _frames(outlet: Outlet, listener: Listener, first: Opening, deps: Deps
             yield b"".join(frames)
     finally:
         deps.one(Hub).leave(listener)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    none: tuple[bytes, ...] = ()
+    for one in none:
+        yield one
 
 
 async def _until_over(receive: Any, outlet: DirectOutlet, life_s: float) -> bool:

@@ -18,8 +18,8 @@ from runtime.edge.hub import Hub, Listener, gap
 from runtime.edge.news import Topic, buyer_topic, message, order_topic
 from runtime.edge.opening import asking_buyer, opening
 from runtime.edge.outlet import Outlet
-from runtime.edge.session import check_origin
 from runtime.http import Request
+from runtime.origin import check_origin
 from runtime.redis_client import RedisError
 from shop.problem import Forbidden, Malformed, Problem, Unauthorized, Unavailable
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,15 +26,17 @@ class Door:
 
     http: httpx.AsyncClient
     jwks: Path
+    host: Host
+    deps: Deps
 
     def token(self, user: str, *roles: str, ttl: timedelta = HOUR, audience: str = "pulsecart") -> dict[str, str]:
         made = dev_issuer.token(self.jwks, user, roles, ttl, audience, datetime.now(UTC))
         return {"authorization": f"Bearer {made}"}
 
-    async def status(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+    async def status(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> httpx.Response:
         """The answer's head; what has a body without an end is not waited for."""
-        sent = {"content-type": "application/json", "accept": "application/json", **headers}
-        async with self.http.stream(method, path, headers=sent, content=b"{}") as response:
+        sent = {"accept": "application/json", **headers}
+        async with self.http.stream(method, path, headers=sent, json=body or {}) as response:
             if response.headers.get("content-type") != EVENTS:
                 await response.aread()
             return response
@@ -46,7 +49,7 @@ async def door_of(deps: Deps, jwks: Path) -> AsyncIterator[Door]:
         served(host, deps.ending) as url,
         httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http,
     ):
-        yield Door(http, jwks)
+        yield Door(http, jwks, host, deps)
 
 
 @pytest.fixture

@@ -1,18 +1,26 @@
 """Every route asked by everybody. What is expected follows from the route's own ``allow``, so no route is forgotten."""
 
 import re
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any, cast
 
 import httpx
 import pytest
+from starlette.routing import Route as StreamRoute
+from starlette.routing import WebSocketRoute
 
+from functions.edge.main import edge, edge_app
 from runtime import access, dev_issuer, registry
 from runtime.access import Allow
 from runtime.edge.sse import EVENTS
+from runtime.host import own
 from runtime.routes import Route
+from shop.messages import FlashSaleEnded
 from tests.access.conftest import Door
 
-ROUTES = [route for operation in registry.load_all().values() for route in operation.routes]
+OPERATIONS = [*registry.load_all().values(), own(cast(Any, None))]  # nothing is dispatched by asking what there is
+ROUTES = [route for operation in OPERATIONS for route in operation.routes]
 NAMES = [f"{route.method} {route.path}" for route in ROUTES]
 DECLARED = {name: value for name, value in vars(access).items() if isinstance(value, Allow)}
 OWNER, ANY_ID = "the-owner", "1"
@@ -26,8 +34,20 @@ ORDERS = (
     "GET /sse/orders/{id}",
 )
 CUSTOMERS = ("GET /api/v1/customers/{id}/orders",)
+CARTS = (
+    "GET /api/v1/carts/{id}",
+    "PUT /api/v1/carts/{id}/items/{productId}",
+    "POST /api/v1/carts/{id}/merge",
+    "POST /api/v1/carts/{id}/checkout",
+)
 # What the demo too does for a buyer whom the request names, or who is signed in.
 NAMED = ("/session", "/stream-tickets", "/merge", "/checkout", "GET /api/v1/orders")
+EVENT = {
+    "ce-specversion": "1.0",
+    "ce-id": "somebody-s",
+    "ce-source": "/somebody",
+    "ce-type": FlashSaleEnded.TYPE,
+}
 UNKNOWN = ("nobody", "expired", "for another shop", "forged")
 KNOWN = {
     "its owner": (OWNER, "customer"),
@@ -68,10 +88,23 @@ async def headers_of(door: Door, asker: str) -> dict[str, str]:
     return door.token(user, role)
 
 
-async def place(door: Door, route: Route) -> str:
+@dataclass
+class Asked:
+    """What a route is asked: about the owner's thing, and with what it takes to be done."""
+
+    path: str
+    body: Any = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+async def place(door: Door, route: Route) -> Asked:
     """The route's path; where it is about somebody's thing, that is the owner's, and new."""
     name = f"{route.method} {route.path}"
     thing = ANY_ID
+    if name in CARTS:
+        return await cart(door, route)
+    if route.path.startswith("/broker/"):
+        return Asked("/broker/default/default", {"saleId": "s1", "productId": "1"}, EVENT)
     if name in ORDERS:
         body, kind = {"productId": 2, "userId": OWNER}, "sync" if name.endswith("/pay") else "async"
         owner = door.token(OWNER, "customer")
@@ -79,15 +112,40 @@ async def place(door: Door, route: Route) -> str:
         thing = answered.json()["orderId"]
     elif name in CUSTOMERS:
         thing = OWNER
-    return re.sub(r"{\w+}", thing, route.path)
+    return Asked(re.sub(r"{\w+}", thing, route.path))
+
+
+async def cart(door: Door, route: Route) -> Asked:
+    """The owner's own, with a line in it."""
+    owner = door.token(OWNER, "customer")
+    thing = (await door.http.post("/api/v1/carts", headers=owner)).json()["cartId"]
+    filled = await door.http.put(f"/api/v1/carts/{thing}/items/2", json={"qty": 1}, headers=owner)
+    assert filled.status_code == 200
+    body = {"qty": 1} if route.method == "PUT" else {}
+    path = route.path.replace("{id}", thing).replace("{productId}", "1")
+    return Asked(path, body, {"idempotency-key": thing})
+
+
+def about(name: str, allow: Allow) -> Allow:
+    """Of a cart that is somebody's; of one that is nobody's, who knows its id is asked nothing."""
+    return replace(allow, owners=allow.roles, anonymous=False) if name in CARTS else allow
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 async def test_a_route_lets_in_whom_it_says_and_nobody_else(door: Door, route: Route) -> None:
+    allow = about(f"{route.method} {route.path}", route.allow)
     for asker in (*UNKNOWN, *KNOWN):
-        path = await place(door, route)
-        response = await door.status(route.method, path, await headers_of(door, asker))
-        check(response, expected(route.allow, asker), route.allow, asker)
+        asked = await place(door, route)
+        sent = asked.headers | await headers_of(door, asker)
+        response = await door.status(route.method, asked.path, sent, asked.body)
+        check(response, expected(allow, asker), allow, asker)
+
+
+def test_the_table_is_of_all_that_the_host_answers(door: Door) -> None:
+    """Its operations and its own, the edge's, and beside routes what tests/access/test_doors.py asks."""
+    assert set(NAMES) == {*door.host.router.names(), *(f"{one.method} {one.path}" for one in edge.operation.routes)}
+    others = {(type(one), one.path) for one in edge_app(door.deps).routes}
+    assert others == {(StreamRoute, "/sse/{rest:path}"), (WebSocketRoute, "/ws/orders")}
 
 
 def check(response: httpx.Response, wanted: str, allow: Allow, asker: str) -> None:
@@ -95,7 +153,8 @@ def check(response: httpx.Response, wanted: str, allow: Allow, asker: str) -> No
     told = (asker, response.status_code, text)
     if wanted == "in":
         assert response.status_code not in (401, 403), told
-        assert response.status_code == 200 if allow.owners else response.status_code < 500, told
+        not_ready = "triggers are not being dispatched" in text  # as a Door is
+        assert response.status_code == 200 if allow.owners else response.status_code < 500 or not_ready, told
         return
     assert response.status_code == int(wanted), told
     assert ("www-authenticate" in response.headers) == (wanted == "401"), told
@@ -113,16 +172,18 @@ def test_a_route_about_somebody_s_thing_says_here_whose(route: Route) -> None:
     """Else the test above would ask about something that nobody owns."""
     name = f"{route.method} {route.path}"
     assert bool(route.allow.owners) == (name in (*ORDERS, *CUSTOMERS)), "add it to ORDERS or CUSTOMERS, or mend allow"
+    assert ("/carts/{id}" in route.path) == (name in CARTS), "add it to CARTS"
 
 
 def test_what_changes_something_is_open_to_nobody_unknown() -> None:
-    """Outside of the demo: all mutations need a token, but those of a cart that is nobody's yet."""
+    """Outside of the demo: all mutations need a token, but those of a cart that is nobody's yet, and signing out."""
     open_to_all = [
         name for name, route in zip(NAMES, ROUTES, strict=True) if route.allow.roles is None or route.allow.anonymous
     ]
     assert [name for name in open_to_all if not name.startswith("GET ")] == [
         "POST /api/v1/carts",
         "PUT /api/v1/carts/{id}/items/{productId}",
+        "DELETE /api/v1/session",
     ]
 
 
@@ -147,7 +208,8 @@ async def test_in_the_demo_the_unsigned_do_what_the_seed_s_commands_do(demo: Doo
     for name, route in zip(NAMES, ROUTES, strict=True):
         (kind,) = [kind for kind, allow in DECLARED.items() if allow is route.allow]
         if kind in wanted and not name.endswith(NAMED):
-            response = await demo.status(route.method, await place(demo, route), {})
+            asked = await place(demo, route)
+            response = await demo.status(route.method, asked.path, asked.headers, asked.body)
             assert (response.status_code not in (401, 403)) == (wanted[kind] == "in"), (name, response.text)
     sold = (await demo.http.post("/api/v1/sync/purchase", json={"productId": 1, "userId": 5})).json()
     assert (await demo.http.post(f"/api/v1/orders/{sold['orderId']}/cancel")).status_code == 200

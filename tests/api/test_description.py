@@ -119,7 +119,7 @@ def test_a_path_with_a_lines_end_is_answered_as_every_other(asked: Asked) -> Non
 
 def test_a_page_under_another_method_says_which_it_has(asked: Asked) -> None:
     answered = httpx.post(asked.shop.url + "/docs/api")
-    assert (answered.status_code, answered.headers["allow"]) == (405, "GET")
+    assert (answered.status_code, answered.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_nothing_was_logged_as_unexpected(asked: Asked) -> None:

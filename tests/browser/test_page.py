@@ -76,6 +76,41 @@ def test_sold_out_is_seen_at_once_and_so_is_a_unit_that_comes_back(shop: Running
     expect(visitor.page.locator("#buy")).to_be_enabled()
 
 
+def test_signing_out_ends_the_session_and_forgets_the_buyer(shop: RunningShop, visit: Visitor) -> None:
+    page = visit().page
+    page.click("#buy")
+    expect(page.locator("#message")).to_have_attribute("data-kind", "good")
+    before = page.inner_text("#buyer")
+    assert any(cookie["name"] == "pulsecart_session" for cookie in page.context.cookies())
+    tab_to(page, "#sign-out")
+    page.keyboard.press("Enter")
+    expect(page.locator("#buyer")).not_to_have_text(before)
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("#none")).to_be_visible()
+    assert not any(cookie["name"] == "pulsecart_session" for cookie in page.context.cookies())
+    for path in ("/cart", "/orders"):
+        page.goto(shop.url + path)
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def test_a_tab_buys_as_the_buyer_that_it_shows_though_another_tab_became_another(
+    shop: RunningShop, visit: Visitor
+) -> None:
+    restock(shop, 1000)
+    page = visit().page
+    page.click("#buy")
+    expect(page.locator("#message")).to_have_attribute("data-kind", "good")
+    other = page.context.new_page()
+    other.goto(shop.url)
+    expect(other.locator("#again")).to_be_enabled()
+    other.click("#again")
+    expect(other.locator("#message")).to_have_attribute("data-kind", "good")
+    assert other.inner_text("#buyer") != page.inner_text("#buyer")
+    page.click("#buy")
+    expect(page.locator(".order")).to_have_count(2)
+    expect(page.locator("#message")).to_have_attribute("data-kind", "good")
+
+
 def test_more_than_one_buyer_may_have_is_refused_in_words_and_a_new_buyer_may(visit: Visitor) -> None:
     visitor = visit()
     page = visitor.page

@@ -144,7 +144,7 @@ async def test_an_orders_stream_is_its_owners_alone(edge: Edge) -> None:
     async with edge.stream(f"/sse/orders/{order_id}") as stream:
         (problem,) = await stream.until_end()
         assert problem.data["status"] == 401
-    await edge.sign_in("somebody else")
+    await edge.sign_in("somebody-else")
     async with edge.stream(f"/sse/orders/{order_id}") as stream:
         (problem,) = await stream.until_end()
         assert problem.data["status"] == 403
@@ -154,7 +154,7 @@ async def test_an_orders_stream_is_its_owners_alone(edge: Edge) -> None:
 async def test_a_program_that_is_no_browser_gets_the_plain_status(edge: Edge) -> None:
     order_id = await edge.add_order()
     assert (await edge.client.get(f"/sse/orders/{order_id}")).status_code == 401
-    await edge.sign_in("somebody else")
+    await edge.sign_in("somebody-else")
     assert (await edge.client.get(f"/sse/orders/{order_id}")).status_code == 403
     assert (await edge.client.get("/sse/stock/404")).status_code == 404
     assert (await edge.client.get("/sse/elsewhere")).status_code == 404

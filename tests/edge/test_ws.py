@@ -53,12 +53,12 @@ async def test_a_subscriber_of_one_order_gets_its_history_and_its_news(edge: Edg
 
 async def test_without_an_order_id_all_of_ones_own_orders_are_heard_and_nobody_elses(edge: Edge) -> None:
     await edge.sign_in()
-    mine, others = await edge.add_order(), await edge.add_order(buyer_id="somebody else")
+    mine, others = await edge.add_order(), await edge.add_order(buyer_id="somebody-else")
     async with socket(edge) as opened:
         await say(opened, type="subscribe")
         assert (await heard(opened))["event"] == "subscribed"
         assert (await heard(opened))["event"] == "snapshot"
-        await edge.tell_order(others, "PENDING", 1, buyer_id="somebody else")
+        await edge.tell_order(others, "PENDING", 1, buyer_id="somebody-else")
         await edge.tell_order(mine, "PENDING", 1, buyer_id=BUYER)
         assert (await heard(opened))["data"]["orderId"] == mine
 
@@ -77,7 +77,7 @@ async def test_a_client_that_comes_again_says_what_it_has(edge: Edge) -> None:
 
 
 async def test_another_buyers_order_is_refused_in_words(edge: Edge) -> None:
-    await edge.sign_in("somebody else")
+    await edge.sign_in("somebody-else")
     order_id = await edge.add_order()
     async with socket(edge) as opened:
         await say(opened, type="subscribe", orderId=order_id)

@@ -157,7 +157,7 @@ async def test_while_an_issuer_changes_keys_both_are_good_after_one_fetch(publis
     new = (token(OTHER_RSA_KEY, kid="rsa-2", sub=f"u-{n}") for n in range(20))
     assert len(await asyncio.gather(*(buyer_of(bearer(one), shop) for one in new))) == 20
     assert published.asked == 2
-    assert await buyer_of(bearer(token(sub="of the old key")), shop) == "of the old key"
+    assert await buyer_of(bearer(token(sub="of-the-old-key")), shop) == "of-the-old-key"
     assert published.asked == 2
 
 
@@ -167,11 +167,11 @@ async def test_nobody_with_a_known_key_waits_for_an_issuer_that_was_away(publish
     await buyer_of(bearer(token(exp=later)), shop)
     published.answers = 503
     turn(shop, issuer.FRESH_S + 1)
-    await buyer_of(bearer(token(exp=later, sub="who finds it away")), shop)
+    await buyer_of(bearer(token(exp=later, sub="who-finds-it-away")), shop)
     assert published.asked == 2
     turn(shop, issuer.REFETCH_S)
     published.held.clear()
-    assert await buyer_of(bearer(token(exp=later, sub="who comes next")), shop) == "who comes next"
+    assert await buyer_of(bearer(token(exp=later, sub="who-comes-next")), shop) == "who-comes-next"
     published.answers = 200
     published.keys = []
     published.held.set()
@@ -393,6 +393,28 @@ async def test_a_session_signed_with_another_secret_is_refused() -> None:
     assert await why(buyer_of(cookie(forged), deps(session_secret="")))
 
 
+@pytest.mark.parametrize("sub", ["a\0b", "a b", "a\n", "é", "x" * 65])
+async def test_a_subject_that_could_stand_in_no_body_is_refused_with_the_reason(published: Issuer, sub: str) -> None:
+    shop = deps(jwt_jwks_url=published.url)
+    assert "its sub is not 1 to 64 printable" in await why(buyer_of(bearer(token(sub=sub)), shop))
+    assert "its sub is not 1 to 64 printable" in await why(
+        buyer_of(cookie(issue_session(sub, shop.settings, NOW)), shop)
+    )
+    assert await buyer_of(bearer(token(sub="x" * 64)), shop) == "x" * 64
+
+
+@pytest.mark.parametrize("other", ["a string", None, 7, [], {**jwk(OTHER_RSA_KEY, None), "kid": ["a list"]}])
+async def test_an_entry_of_the_issuer_s_that_is_no_key_leaves_the_others_good(published: Issuer, other: Any) -> None:
+    published.keys.insert(0, other)
+    assert await buyer_of(bearer(token()), deps(jwt_jwks_url=published.url)) == "u-1"
+
+
+@pytest.mark.parametrize("secret", ["", "short"])
+async def test_with_a_secret_too_short_no_session_is_ours(secret: str) -> None:
+    session = issue_session("u-5", deps().settings, NOW)
+    assert "no session of ours" in await why(buyer_of(cookie(session), deps(session_secret=secret)))
+
+
 def test_a_short_session_secret_signs_nothing() -> None:
     with pytest.raises(MissingSetting, match="SESSION_SECRET"):
         issue_session("u-5", deps(session_secret="short").settings, NOW)
@@ -404,8 +426,9 @@ async def test_a_mutation_needs_a_token_and_is_for_nobody_else() -> None:
     assert await require_buyer(cookie(session), shop, "u-5") == "u-5"
     assert await require_buyer(cookie(session), shop, None) == "u-5"
     assert "Send your token" in await why(require_buyer(Request("POST", "/", {}), shop, "u-5"))
-    with pytest.raises(Forbidden):
-        await require_buyer(cookie(session), shop, "u-6")
+    for held in (shop, deps(accept_unsigned_buyers=True)):
+        with pytest.raises(Forbidden):
+            await require_buyer(cookie(session), held, "u-6")
 
 
 async def test_the_demo_believes_the_body_where_no_token_came() -> None:

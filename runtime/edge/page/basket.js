@@ -1,6 +1,7 @@
 // The visitor's cart at the shop: nobody's until they sign in, then theirs.
 
 import { ask } from "./ask.js";
+import { asBuyer } from "./buy.js";
 import { problemType } from "./notices.js";
 
 const MINE = "/api/v1/carts/mine";
@@ -44,7 +45,7 @@ export async function load(buyer, tellWaiting) {
 
 /** @param {{productId: string | number, price: number}[]} accept unit prices that the buyer agrees to */
 export function order(buyer, accept, key, tellWaiting) {
-  return ask("POST", `${MINE}/checkout`, { userId: buyer.id, accept }, { key, tellWaiting });
+  return asBuyer(buyer, () => ask("POST", `${MINE}/checkout`, { userId: buyer.id, accept }, { key, tellWaiting }));
 }
 
 function quantity({ items }, productId) {

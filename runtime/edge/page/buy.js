@@ -1,6 +1,7 @@
 // Who buys, and a purchase that is never made twice: one Idempotency-Key for all attempts of one press of the button.
 
 import { ask, newKey } from "./ask.js";
+import { problemType } from "./notices.js";
 
 const REMEMBERED = 5;
 
@@ -24,6 +25,26 @@ export class Buyer {
     if (!answer.ok) this.signedIn = null;
     return answer;
   }
+
+  /** Ends the session, and this browser forgets who it was. */
+  async signOut() {
+    const answer = await ask("DELETE", "/api/v1/session");
+    if (answer.ok) {
+      localStorage.removeItem("buyer");
+      sessionStorage.removeItem("orders");
+      this.signedIn = null;
+    }
+    return answer;
+  }
+}
+
+/** What `send` asks as this buyer; once more where another tab has signed in as somebody else meanwhile. */
+export async function asBuyer(buyer, send) {
+  await buyer.signIn();
+  const answer = await send();
+  if (problemType(answer.body) !== "not-yours") return answer;
+  buyer.signedIn = null;
+  return (await buyer.signIn()).ok ? send() : answer;
 }
 
 /** A number that nobody else has, most likely. */
@@ -36,10 +57,10 @@ export function newBuyerId() {
  * @param {{productId: string | number, quantity?: number, expectedPrice?: number}} wish
  * @returns {Promise<{ok: boolean, status: number, body: object}>} as `ask`
  */
-export async function purchase(path, wish, buyer, tellWaiting) {
-  await buyer.signIn();
+export function purchase(path, wish, buyer, tellWaiting) {
   const order = { quantity: 1, userId: buyer.id, ...wish };
-  return ask("POST", `/api/v1/${path}/purchase`, order, { key: newKey(), tellWaiting });
+  const key = newKey();
+  return asBuyer(buyer, () => ask("POST", `/api/v1/${path}/purchase`, order, { key, tellWaiting }));
 }
 
 /** This tab's newest orders, the newest first. */

@@ -7,6 +7,7 @@ import { CartLine } from "./cart_line.js";
 import { $, money, set } from "./elements.js";
 import { follow, whenBack } from "./live.js";
 import { sentence, showConnection, showMessage } from "./notices.js";
+import { showBuyer } from "./signed_in.js";
 
 const WAITING = "No answer yet. Trying again; you will not order twice.";
 const buyer = new Buyer();
@@ -17,7 +18,7 @@ let drawn = "";
 let changes = 0;
 
 export async function show() {
-  set($("buyer"), buyer.id);
+  showBuyer(buyer);
   $("checkout").addEventListener("click", () => next(checkOut));
   await next(reload);
   const again = () => next(reload);

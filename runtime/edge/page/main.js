@@ -5,6 +5,7 @@ import { $ } from "./elements.js";
 import { follow } from "./live.js";
 import { problemType, sentence, showConnection, showMessage } from "./notices.js";
 import { OrderCard } from "./order_card.js";
+import { showBuyer } from "./signed_in.js";
 import { showCountdown, showPhase, showSale, showStock } from "./view.js";
 
 const buyer = new Buyer();
@@ -117,7 +118,7 @@ function watchOrder(orderId) {
 }
 
 function meet(id) {
-  if (id) buyer.become(id);
+  buyer.become(id);
   $("buyer").textContent = buyer.id;
 }
 
@@ -130,7 +131,7 @@ $("again").addEventListener("click", () => {
   buy();
 });
 
-meet();
+showBuyer(buyer);
 follow("/sse/flash-sales", { snapshot: takeSales, sale: refresh }, (state) => {
   if (!sale) showConnection(state);
 });

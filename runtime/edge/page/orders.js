@@ -6,6 +6,7 @@ import { $, made, moment, money, set } from "./elements.js";
 import { follow } from "./live.js";
 import { sentence, showConnection, showMessage } from "./notices.js";
 import { WORDS } from "./order_card.js";
+import { showBuyer } from "./signed_in.js";
 
 const PAGE = 20;
 const FOLLOWED = 3; // of the six connections that a browser has to a server
@@ -14,7 +15,7 @@ let next = null;
 let followed = 0;
 
 export async function show() {
-  set($("buyer"), buyer.id);
+  showBuyer(buyer);
   $("more").addEventListener("click", load);
   await buyer.signIn();
   await load();

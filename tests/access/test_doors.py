@@ -1,0 +1,136 @@
+"""The doors beside buyers' routes: the broker's ingress, pokes, the WebSocket; and HEAD, at every one of them."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from functions.edge.main import edge, edge_app
+from functions.stock.main import stock
+from runtime.deps import Deps, close_deps, open_deps
+from runtime.edge.sse import EVENTS
+from runtime.function import Function
+from tests.access.conftest import Door
+from tests.access.test_every_route import EVENT
+from tests.client import connect as database
+from tests.edge.conftest import served
+
+INGRESS = "/broker/default/default"
+ENDED = {"saleId": "s1", "productId": "1"}
+SHOWN = ("/", "/healthz", "/metrics", "/api/v1/sync/stock/1", "/api/v1/products", "/api/openapi.json")
+
+
+async def posted(door: Door, event_id: str, headers: dict[str, str]) -> httpx.Response:
+    return await door.status("POST", INGRESS, EVENT | {"ce-id": event_id} | headers, ENDED)
+
+
+def in_the_log(door: Door) -> set[str]:
+    with database(door.deps.settings.database_url) as connection:
+        return {row[0] for row in connection.execute("SELECT id FROM outbox WHERE source = '/somebody'")}
+
+
+def problem(response: httpx.Response) -> str:
+    return str(response.json()["type"]).rsplit("/")[-1]
+
+
+async def test_an_event_is_taken_from_an_admin_alone(door: Door) -> None:
+    nobody = await posted(door, "nobody's", {})
+    assert (nobody.status_code, problem(nobody)) == (401, "not-signed-in")
+    for role in ("customer", "partner"):
+        lesser = await posted(door, role, door.token("7", role))
+        assert (lesser.status_code, problem(lesser)) == (403, "role-missing")
+    await door.http.post("/api/v1/session", headers=door.token("7", "customer", "admin"))
+    assert (await posted(door, "by session", {})).status_code == 403
+    assert in_the_log(door) == set()
+    assert (await posted(door, "admin's", door.token("1", "admin"))).status_code == 202
+    assert in_the_log(door) == {"admin's"}
+
+
+async def test_in_the_demo_anybody_s_event_is_taken_unless_a_token_says_no(demo: Door) -> None:
+    assert (await posted(demo, "nobody's", {})).status_code == 202
+    assert (await posted(demo, "customer's", demo.token("7", "customer"))).status_code == 403
+    assert in_the_log(demo) == {"nobody's"}
+
+
+async def test_a_broker_that_is_not_there_and_another_method_say_so(demo: Door) -> None:
+    assert (await demo.status("POST", "/broker/default/other", EVENT, ENDED)).status_code == 404
+    wrong = await demo.http.put(INGRESS)
+    assert (wrong.status_code, wrong.headers["allow"], problem(wrong)) == (405, "POST", "wrong-method")
+
+
+@pytest.mark.parametrize("path", ["/poke", "/", "/reserve", "/settle-orders"])
+async def test_nobody_pokes_or_delivers_through_the_shop_s_own_port(door: Door, path: str) -> None:
+    for headers in ({}, door.token("1", "admin")):
+        assert (await door.status("POST", path, EVENT | headers, ENDED)).status_code in (404, 405)
+    assert in_the_log(door) == set()
+
+
+async def test_the_socket_tells_nobody_unknown_anything(door: Door) -> None:
+    url = str(door.http.base_url).replace("http:", "ws:").rstrip("/") + "/ws/orders"
+    for headers, wanted in (({}, "no-session"), (door.token("7", "admin"), "role-missing")):
+        async with connect(url, additional_headers=headers, proxy=None) as socket:
+            said = json.loads(await socket.recv())
+            assert (said["event"], said["data"]["type"].rsplit("/")[-1]) == ("problem", wanted)
+            await socket.wait_closed()
+            assert socket.close_code == 1008
+
+
+async def same_but_the_body(http: httpx.AsyncClient, path: str, **headers: str) -> None:
+    get, head = await http.get(path, headers=headers), await http.head(path, headers=headers)
+    assert (head.status_code, head.content) == (get.status_code, b""), path
+    assert head.headers["content-type"] == get.headers["content-type"]
+    if path != "/metrics":  # it has more to tell each time
+        assert head.headers.get("content-length") in (None, get.headers["content-length"]), path
+    again = await http.get(path, headers=headers)
+    assert again.status_code == get.status_code, "the connection holds nothing that nobody asked for"
+
+
+@pytest.mark.parametrize("path", SHOWN)
+async def test_head_answers_as_get_without_the_body(door: Door, path: str) -> None:
+    await same_but_the_body(door.http, path)
+
+
+async def test_head_needs_what_get_needs_and_is_not_there_where_get_is_not(door: Door) -> None:
+    path = "/api/v1/customers/7/orders"
+    assert (await door.http.head(path)).status_code == 401
+    assert (await door.http.head(path, headers=door.token("7", "customer"))).status_code == 200
+    assert (await door.http.head("/api/v1/nothing")).status_code == 404
+    bought = await door.http.head("/api/v1/sync/purchase")
+    assert (bought.status_code, bought.headers["allow"]) == (405, "POST")
+    wrong = await door.http.post("/api/v1/sync/stock/1")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_head_of_a_stream_ends_at_once_and_nobody_listens(door: Door) -> None:
+    head = await door.http.head("/sse/stock/1", headers={"accept": EVENTS})
+    assert (head.status_code, head.headers["content-type"], head.content) == (200, EVENTS, b"")
+    from runtime.edge.hub import Hub
+
+    assert door.deps.one(Hub).listeners == 0
+
+
+@asynccontextmanager
+async def served_alone(deps: Deps, operation: Any, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    opened = open_deps(replace(deps.settings, **settings))
+    live = edge_app(opened) if operation is edge.operation else None
+    async with (
+        served(Function(operation, opened, live), opened.ending) as url,
+        httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http,
+    ):
+        yield http
+    await close_deps(opened)
+
+
+async def test_head_is_answered_by_a_function_alone_and_through_the_edge(deps: Deps) -> None:
+    async with served_alone(deps, stock.operation) as alone:
+        await same_but_the_body(alone, "/api/v1/sync/stock/1")
+        behind = str(alone.base_url).rstrip("/")
+        async with served_alone(deps, edge.operation, function_url=behind) as before:
+            await same_but_the_body(before, "/api/v1/sync/stock/1")
+            refused = await before.head("/api/v1/sync/purchase")
+            assert (refused.status_code, refused.headers["allow"]) == (405, "POST")

@@ -1,0 +1,106 @@
+"""Other sites' pages: a browser's cookie goes along unasked, so it counts for what our own pages ask, and no other."""
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from runtime.deps import Deps
+from runtime.http import Request
+from runtime.origin import check_origin
+from shop.problem import Forbidden
+from tests.access.conftest import Door
+
+BUY = "/api/v1/sync/purchase"
+BODY = b'{"productId": 1, "userId": "7"}'
+EVIL = {"origin": "https://evil.example", "content-type": "text/plain"}
+NO_ORIGIN = [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}]
+FOREIGN: list[dict[str, str]] = [EVIL, {"origin": "null"}, {"origin": "http://["}, *NO_ORIGIN]
+
+
+async def signed_in(door: Door) -> dict[str, str]:
+    made = await door.http.post("/api/v1/session", headers=door.token("7", "customer"))
+    assert made.status_code == 204
+    door.http.cookies.clear()
+    return {"cookie": made.headers["set-cookie"].split(";")[0]}
+
+
+def refused(response: httpx.Response) -> bool:
+    if response.status_code != 403:
+        return False
+    assert response.json()["type"].rsplit("/")[-1] == "foreign-origin"
+    return True
+
+
+@pytest.mark.parametrize("page", FOREIGN)
+async def test_with_a_session_another_site_s_page_changes_nothing(door: Door, page: dict[str, str]) -> None:
+    session = await signed_in(door)
+    assert refused(await door.http.post(BUY, content=BODY, headers=session | page))
+    assert refused(await door.http.post("/api/v1/carts", content=b"{}", headers=session | page))
+    async with door.deps.db.transaction() as tx:
+        assert await tx.row("SELECT count(*) FROM orders") == (0,)
+
+
+@pytest.mark.parametrize("page", FOREIGN)
+async def test_with_an_anonymous_cart_s_cookie_neither(door: Door, page: dict[str, str]) -> None:
+    made = await door.http.post("/api/v1/carts")
+    door.http.cookies.clear()
+    cart = {"cookie": "theme=dark; " + made.headers["set-cookie"].split(";")[0]}
+    put = "/api/v1/carts/mine/items/1"
+    assert refused(await door.http.put(put, json={"qty": 1}, headers=cart | page))
+    assert (await door.http.put(put, json={"qty": 1}, headers=cart)).status_code == 200
+    assert (await door.http.get("/api/v1/carts/mine", headers=cart | page)).status_code == 200  # changes nothing
+
+
+async def test_our_own_pages_and_programs_go_on(door: Door) -> None:
+    session, ours = await signed_in(door), str(door.http.base_url).rstrip("/")
+    for page in (
+        {},
+        {"origin": ours},
+        {"origin": ours, "sec-fetch-site": "same-origin"},
+        {"origin": door.deps.settings.public_url},
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        {"origin": "https://shop.example", "x-forwarded-host": "shop.example, edge.local"},
+    ):
+        sold = await door.http.post(BUY, content=BODY, headers=session | page)
+        assert sold.status_code in (200, 409), (page, sold.text)
+
+
+async def test_a_token_is_sent_on_purpose_and_other_cookies_are_not_ours(door: Door) -> None:
+    token = door.token("7", "customer")
+    session = await signed_in(door)
+    for headers in (token, token | session, token | {"cookie": "theme=dark"}):
+        assert (await door.http.post(BUY, content=BODY, headers=headers | EVIL)).status_code in (200, 409)
+    unknown = await door.http.post(BUY, content=BODY, headers={"cookie": "theme=dark"} | EVIL)
+    assert unknown.status_code == 401
+
+
+async def test_in_the_demo_a_cookie_is_asked_for_its_page_too(demo: Door) -> None:
+    session = await signed_in(demo)
+    assert refused(await demo.http.post(BUY, content=BODY, headers=session | EVIL))
+    assert (await demo.http.post(BUY, content=BODY, headers=EVIL)).status_code == 200
+
+
+async def test_signing_out_takes_the_cookie_whatever_it_is_and_not_for_others_pages(door: Door) -> None:
+    session = await signed_in(door)
+    for cookie in (session, {"cookie": "pulsecart_session=what-was-once-good"}, {}):
+        gone = await door.http.delete("/api/v1/session", headers=cookie)
+        assert (gone.status_code, gone.content) == (204, b"")
+        assert gone.headers["set-cookie"].startswith("pulsecart_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
+        assert refused(await door.http.delete("/api/v1/session", headers=cookie | EVIL))
+    assert (await door.http.post("/api/v1/session", headers=door.token("7", "customer"))).status_code == 204
+    assert (await door.http.post("/api/v1/stream-tickets")).status_code == 200
+    await door.http.delete("/api/v1/session")
+    assert not door.http.cookies
+    assert (await door.http.post("/api/v1/stream-tickets")).status_code == 401
+
+
+async def test_behind_a_gateway_the_public_address_is_ours(deps: Deps) -> None:
+    settings: Any = replace(deps.settings, public_url="https://shop.example")
+    inside = Request("POST", BUY, {"host": "checkout.shop.svc.cluster.local", "origin": "https://shop.example"})
+    check_origin(inside.headers, settings)
+    for other in ("https://shop.example.evil.example", "http://shop.example", "https://shop.example:444"):
+        with pytest.raises(Forbidden, match="foreign-origin"):
+            check_origin(inside.headers | {"origin": other}, settings)
