@@ -128,9 +128,9 @@ async def change(request: Request, deps: Deps) -> Reply:
         sale = await sales.lock(tx, request.params["id"])
         if sale is None:
             raise _unknown(request.params["id"])
-        sale = await _changed(tx, sale, body)
+        shown = msgspec.json.encode(_document(await _changed(tx, sale, body)))  # what cannot be shown is not kept
     deps.poke("open_sales")
-    return Reply(200, msgspec.json.encode(_document(sale)))
+    return Reply(200, shown)
 
 
 async def _changed(tx: Tx, sale: Sale, body: SaleChangeBody) -> Sale:

@@ -20,21 +20,37 @@ async def stay(deps: Deps) -> None:
     async with deps.db.transaction() as tx:
         first = await sales.first_asked(tx, WARM_MAX)
     await _warm(deps, first, gates=False)
-    await deps.pokes.stay("open_sales", lambda: _next_due(deps), lambda: _act(deps), quiet_s=QUIET_S)
+    failed: set[str] = set()  # left to the next poke or sweep
+    await deps.pokes.stay("open_sales", lambda: _next_due(deps, failed), lambda: _act(deps, failed), quiet_s=QUIET_S)
 
 
-async def _next_due(deps: Deps) -> datetime | None:
+async def _next_due(deps: Deps, failed: set[str]) -> datetime | None:
     async with deps.db.transaction() as tx:
-        return await sales.next_due(tx)
+        return await sales.next_due(tx, failed)
 
 
-async def _act(deps: Deps) -> None:
+async def _act(deps: Deps, failed: set[str]) -> None:
     async with deps.db.transaction() as tx:
-        await sales.start_due(tx)
-        await sales.end_due(tx)
+        due = await sales.due(tx)
+    for sale_id in due:
+        await _turn(deps, sale_id, failed)
     async with deps.db.transaction() as tx:
         ready = await sales.take_to_warm(tx)
     await _warm(deps, ready, gates=True)
+
+
+async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
+    """Each in a transaction of its own: one that cannot begin or end holds back no other."""
+    if sale_id in failed:
+        return
+    try:
+        async with deps.db.transaction() as tx:
+            await sales.turn(tx, sale_id)
+    except Unavailable:
+        raise  # it is not the sale's fault
+    except Exception:
+        failed.add(sale_id)
+        log.exception("sale %s could neither begin nor end", sale_id)
 
 
 async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:

@@ -21,6 +21,7 @@ from shop.db import listing
 from shop.db import products as rows
 from shop.db.pool import Tx
 from shop.messages import Cause, ProductUpdated
+from shop.moment import YEARS, is_kept
 from shop.money import decimal_amount
 from shop.order import wire_id
 from shop.problem import Gone, Malformed, NotFound, Unprocessable
@@ -150,7 +151,10 @@ def _moment(query: str) -> datetime | None:
         at = msgspec.convert(given[:MOMENT_MAX], datetime)
     except msgspec.ValidationError:
         raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2026-11-27T08:00:00Z.") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if not is_kept(at):
+        raise Malformed("moment-malformed", f"at= is {YEARS}.")
+    return at
 
 
 def _cause(request: Request) -> Cause:

@@ -12,6 +12,7 @@ from shop.copies import ENDED_S, Copies, stock_document
 from shop.db import search
 from shop.event import rfc3339
 from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleStarted, ProductUpdated, StockAdjusted
+from shop.moment import is_kept
 from shop.problem import Malformed
 
 
@@ -45,10 +46,9 @@ async def updated(event: Received[ProductUpdated], deps: Deps) -> None:
 async def priced(event: Received[FlashSaleStarted] | Received[FlashSaleChanged], deps: Deps) -> None:
     """The sale's price holds until its end, which needs no event."""
     data = event.data
-    try:
-        ends_at = msgspec.convert(data.endsAt, datetime)
-    except msgspec.ValidationError:
-        raise Malformed("contract-broken", f"endsAt of sale {data.saleId[:64]} is no time.") from None
+    ends_at = _time(data.endsAt)
+    if ends_at is None:
+        raise Malformed("contract-broken", f"endsAt of sale {data.saleId[:64]} is no time that can be kept.")
     document = {"saleId": data.saleId, "price": data.price, "currency": data.currency, "endsAt": rfc3339(ends_at)}
     lasts_s = (ends_at - deps.clock.now()).total_seconds()
     await deps.one(copies).put_sale(data.productId, event.envelope.sequence, msgspec.json.encode(document), lasts_s)
@@ -64,6 +64,14 @@ async def counted(event: Received[StockAdjusted], deps: Deps) -> None:
     data, sequence = event.data, event.envelope.sequence
     document = stock_document(data.productId, data.available, sequence)
     await deps.one(copies).put_stock(data.productId, sequence, document)
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        at = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return None
+    return at if is_kept(at) else None
 
 
 refresh_products = operation(

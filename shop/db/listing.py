@@ -4,11 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from psycopg import DataError
 
 from shop.db.pool import Tx
 from shop.db.products import COLUMNS, OPEN, product_of
-from shop.problem import Malformed
 from shop.product import OpenSale, Product
 
 # What is sorted by, and its type. Ids break ties, so that every product has one place.
@@ -22,6 +20,9 @@ CATEGORIES_MAX = 1000
 SALE = "f.sale_id, f.price_minor, f.ends_at, f.version"
 
 
+Place = str | int | float | datetime
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """
     What a page shows.
@@ -31,7 +32,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
         currency: of the prices; needed where prices are compared.
         available: whether units can be sold now; None for both.
         sort: of KEYS.
-        after: (sort key as text, product id) of the last one seen.
+        after: (sort key, of its type, and product id) of the last one seen.
     """
 
     words: str = ""
@@ -42,7 +43,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     available: bool | None = None
     sort: str = "created"
     descending: bool = False
-    after: tuple[str, str] | None = None
+    after: tuple[Place, str] | None = None
     limit: int = 20
 
 
@@ -57,16 +58,11 @@ class Listed(Struct, frozen=True):
 
 async def page(tx: Tx, wanted: Wanted) -> tuple[list[Listed], bool]:
     """
-    One page, and whether there is more.
-
-    Raises:
-        Malformed: ``after``, or a word, is nothing that PostgreSQL can read.
+    One page, and whether there is more. What was asked for was read before: a row that cannot be is nobody's fault who
+    asks.
     """
     sql, params = _query(wanted, tx.now)
-    try:
-        rows = await tx.rows(sql, params)
-    except DataError:
-        raise Malformed("query-malformed", "The cursor, or the text that is searched for, cannot be read.") from None
+    rows = await tx.rows(sql, params)
     found = [_listed(row) for row in rows[: wanted.limit]]
     return found, len(rows) > wanted.limit
 

@@ -1,6 +1,6 @@
 """Flash sales in PostgreSQL: scheduled, started and ended, each step told with the calendar's next number."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -90,45 +90,46 @@ async def end(tx: Tx, before: Sale) -> Sale:
     return await _write(tx, after)
 
 
-async def next_due(tx: Tx) -> datetime | None:
-    """When the next sale is to be made ready, started or ended; None where there is none."""
+async def next_due(tx: Tx, without: Collection[str] = ()) -> datetime | None:
+    """When the next sale is to be made ready, started or ended, ``without`` these; None where there is none."""
     row = await tx.row(
         """
         SELECT min(due) FROM (
-            SELECT CASE WHEN warmed_at IS NULL THEN starts_at - %s ELSE starts_at END AS due
+            SELECT sale_id, CASE WHEN warmed_at IS NULL THEN starts_at - %s ELSE starts_at END AS due
             FROM flash_sales WHERE status = 'SCHEDULED'
-            UNION ALL SELECT ends_at FROM flash_sales WHERE status = 'STARTED'
-        ) AS all_due
+            UNION ALL SELECT sale_id, ends_at FROM flash_sales WHERE status = 'STARTED'
+        ) AS all_due WHERE sale_id <> ALL(%s)
         """,
-        (WARM_BEFORE,),
+        (WARM_BEFORE, list(without)),
     )
     return row[0] if row else None
 
 
-async def start_due(tx: Tx) -> list[str]:
-    """Start what is to begin; of one that should be over by now, only the end is told. Returns the products."""
+async def due(tx: Tx) -> list[str]:
+    """The sales that begin or end now, or should have: those that begin first, each kind in the order of its times."""
     rows = await tx.rows(
-        f"{SELECT} WHERE status = 'SCHEDULED' AND starts_at <= %s ORDER BY sale_id FOR UPDATE OF f SKIP LOCKED",
-        (tx.now,),
+        """
+        SELECT sale_id FROM flash_sales
+        WHERE status = 'SCHEDULED' AND starts_at <= %(now)s OR status = 'STARTED' AND ends_at <= %(now)s
+        ORDER BY status, CASE status WHEN 'SCHEDULED' THEN starts_at ELSE ends_at END, sale_id
+        """,
+        {"now": tx.now},
     )
-    due = [_sale(row) for row in rows]
-    for sale in due:
-        if sale.ends_at <= tx.now:
-            await end(tx, sale)
-            continue
+    return [row[0] for row in rows]
+
+
+async def turn(tx: Tx, sale_id: str) -> None:
+    """Start or end what is due; of one that should be over by now, only the end is told. Another may have done it."""
+    row = await tx.row(f"{SELECT} WHERE sale_id = %s AND status <> 'ENDED' FOR UPDATE OF f SKIP LOCKED", (sale_id,))
+    if row is None:
+        return
+    sale = _sale(row)
+    if sale.ends_at <= tx.now:
+        await end(tx, sale)
+    elif sale.status == "SCHEDULED" and sale.starts_at <= tx.now:
         started = await _numbered(tx, replace(sale, status="STARTED"))
-        tx.emit(FlashSaleStarted(**_about(started)), key=sale.sale_id, sequence=started.version)
+        tx.emit(FlashSaleStarted(**_about(started)), key=sale_id, sequence=started.version)
         await _write(tx, started)
-    return [sale.product_id for sale in due]
-
-
-async def end_due(tx: Tx) -> None:
-    """End what is over."""
-    rows = await tx.rows(
-        f"{SELECT} WHERE status = 'STARTED' AND ends_at <= %s ORDER BY sale_id FOR UPDATE OF f SKIP LOCKED", (tx.now,)
-    )
-    for row in rows:
-        await end(tx, _sale(row))
 
 
 async def take_to_warm(tx: Tx) -> list[str]:

@@ -86,6 +86,10 @@ async def test_the_same_key_schedules_one_sale_and_gets_one_reply(client: Client
         ({"endsAt": "2020-01-01T00:00:00"}, 400),
         ({"endsAt": "tomorrow"}, 400),
         ({"startsAt": "2999-01-01T00:00:00Z"}, 422),
+        ({"endsAt": "9999-12-31T23:59:59-12:00"}, 400),
+        ({"endsAt": "3000-01-01T00:00:00Z"}, 400),
+        ({"startsAt": "0001-01-01T00:00:00+14:00"}, 400),
+        ({"startsAt": "1999-12-31T23:59:59Z"}, 400),
         ({"price": -1}, 400),
         ({"price": 0.001}, 400),
         ({"units": -1}, 400),
@@ -220,6 +224,22 @@ async def test_a_sale_that_was_only_scheduled_can_be_withdrawn(client: Client) -
     assert (await change(client, sale, endsAt=at(client))).body["status"] == "ENDED"
     assert (await client.buy(product=2)).body["totalAmount"] == 59
     assert len(await client.log(ENDED)) == 1
+
+
+@pytest.mark.parametrize(
+    "ends", ["9999-12-31T23:59:59-12:00", "2999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+14:00"]
+)
+async def test_an_end_that_nobody_could_read_is_refused_and_the_sale_goes_on(client: Client, ends: str) -> None:
+    assert kind(await change(client, endsAt=ends)) == "moment-malformed"
+    assert (await client.ask("GET", f"{SALES}/flash-1")).status == 200
+    assert (await client.buy()).body["totalAmount"] == 49.9
+
+
+async def test_an_end_in_the_last_year_that_can_be_kept_is_read_everywhere(client: Client) -> None:
+    assert (await change(client, endsAt="2999-12-31T23:59:59-00:00")).status == 200
+    for path in (SALES, f"{SALES}/flash-1", "/api/v1/products", "/api/v1/products/1", "/api/v1/sales"):
+        assert (await client.ask("GET", path)).status == 200, path
+    assert (await client.buy()).status == 200
 
 
 async def test_an_unknown_sale_is_404(client: Client) -> None:

@@ -147,6 +147,19 @@ async def test_a_sale_that_nobody_opened_in_its_time_only_ends(client: Client, c
     assert (await told(client, STARTED, sale), len(await told(client, ENDED, sale))) == ([], 1)
 
 
+async def test_a_sale_that_cannot_begin_holds_back_no_other_and_is_logged(
+    client: Client, clock: TurnedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, healthy = await schedule(client, 2, 10, 3600), await schedule(client, 3, 20, 40)
+    async with client.deps.db.transaction() as tx:
+        await tx.execute("ALTER TABLE flash_sales DROP CONSTRAINT flash_sales_years")
+    await client.rows("UPDATE flash_sales SET ends_at = '10000-01-01Z' WHERE sale_id = %s RETURNING 1", broken)
+    await stay(client)
+    assert await told(client, STARTED, healthy) == [START + timedelta(seconds=20)]
+    assert await told(client, ENDED, healthy) == [START + timedelta(seconds=40)]
+    assert [broken in record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [True]
+
+
 async def test_an_end_moved_forward_is_kept_by_who_stays(client: Client, clock: TurnedClock) -> None:
     sale = await schedule(client, 2, 0, 3000)
     await stay(client)
