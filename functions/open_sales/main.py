@@ -70,6 +70,8 @@ async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
         await deps.one(ProductCache).warm(product_ids)
     except (RedisError, Unavailable) as error:
         log.warning("not warmed: %s", error)
+    except Exception:
+        log.exception("not warmed")
 
 
 open_sales = operation("open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay, connections=1)

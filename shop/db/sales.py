@@ -10,7 +10,7 @@ from psycopg.errors import UniqueViolation
 
 from shop.db.pool import Tx
 from shop.event import rfc3339
-from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleStarted
+from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
 from shop.money import decimal_amount
 from shop.problem import Refused
 
@@ -24,7 +24,7 @@ SELECT = """
 
 
 class Sale(Struct, frozen=True, kw_only=True):
-    """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, 0 before there is one."""
+    """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, one for each change."""
 
     sale_id: str
     product_id: str
@@ -58,27 +58,31 @@ async def lock(tx: Tx, sale_id: str) -> Sale | None:
     return _sale(row) if row else None
 
 
-async def schedule(tx: Tx, sale: Sale) -> None:
+async def schedule(tx: Tx, planned: Sale) -> Sale:
     """
+    A new sale, its first version.
+
     Raises:
         Refused: the product has another sale that is not over.
     """
+    sale = await _numbered(tx, planned)
     try:
         await tx.execute(
-            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at)"
-            " VALUES (%s, %s, %s, %s, %s)",
-            (sale.sale_id, sale.product_id, sale.price_minor, sale.starts_at, sale.ends_at),
+            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, version)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            (sale.sale_id, sale.product_id, sale.price_minor, sale.starts_at, sale.ends_at, sale.version),
         )
     except UniqueViolation:
         raise Refused("sale-exists", "A sale of this product is open or to come; end or change that one.") from None
+    tx.emit(FlashSaleScheduled(**_about(sale)), key=sale.sale_id, sequence=sale.version)
+    return sale
 
 
 async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> Sale:
-    """Another price or end for a locked sale; one under way tells of it."""
-    after = replace(before, price_minor=price_minor, ends_at=ends_at)
-    if before.status == "STARTED":
-        after = await _numbered(tx, after)
-        tx.emit(FlashSaleChanged(**_about(after)), key=after.sale_id, sequence=after.version)
+    """Another price or end for a locked sale: its next version."""
+    after = await _numbered(tx, replace(before, price_minor=price_minor, ends_at=ends_at))
+    message = FlashSaleChanged if before.status == "STARTED" else FlashSaleScheduled
+    tx.emit(message(**_about(after)), key=after.sale_id, sequence=after.version)
     return await _write(tx, after)
 
 
@@ -165,11 +169,12 @@ def sale_document(sale: Sale) -> dict[str, Any]:
         "startsAt": rfc3339(sale.starts_at),
         "endsAt": rfc3339(sale.ends_at),
         "status": sale.status,
+        "version": sale.version,
     }
 
 
 def _about(sale: Sale) -> dict[str, Any]:
-    return {name: value for name, value in sale_document(sale).items() if name != "status"}
+    return {name: value for name, value in sale_document(sale).items() if name not in ("status", "version")}
 
 
 async def _numbered(tx: Tx, sale: Sale) -> Sale:

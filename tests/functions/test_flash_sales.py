@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from shop.db import sales
 from shop.event import rfc3339
 from shop.gate import Gate
 from tests.client import Answered, Client
@@ -14,6 +15,7 @@ from tests.client import Answered, Client
 SALES = "/api/v1/flash-sales"
 CHANGED = "ecommerce.pricing.flash_sale.changed.v1"
 ENDED = "ecommerce.pricing.flash_sale.ended.v1"
+SCHEDULED = "ecommerce.pricing.flash_sale.scheduled.v1"
 
 
 def at(client: Client, **after: float) -> str:
@@ -25,8 +27,10 @@ async def schedule(client: Client, product: int = 2, key: str = "", **members: A
     return await client.ask("POST", SALES, body, **({"idempotency_key": key} if key else {}))
 
 
-async def change(client: Client, sale: str = "flash-1", **members: Any) -> Answered:
-    return await client.ask("PUT", f"{SALES}/{sale}", members)
+async def change(client: Client, sale: str = "flash-1", if_match: str = "", **members: Any) -> Answered:
+    """As whoever has just read it, unless the test says what was read."""
+    read = await client.ask("GET", f"{SALES}/{sale}")
+    return await client.ask("PUT", f"{SALES}/{sale}", members, if_match=if_match or read.headers.get("etag", "*"))
 
 
 def kind(answered: Answered) -> str:
@@ -220,7 +224,8 @@ async def test_a_sale_that_was_only_scheduled_can_be_withdrawn(client: Client) -
     sale = (await schedule(client, startsAt=at(client, minutes=5))).body["saleId"]
     assert kind(await change(client, sale, endsAt=at(client, minutes=4))) == "sale-too-short"
     assert (await change(client, sale, price=15)).body["price"] == 15
-    assert await client.log(CHANGED) == [], "nobody was told of it yet"
+    assert await client.log(CHANGED) == [], "it is not under way"
+    assert [event.sequence for event in await client.log(SCHEDULED)] == [2, 3]
     assert (await change(client, sale, endsAt=at(client))).body["status"] == "ENDED"
     assert (await client.buy(product=2)).body["totalAmount"] == 59
     assert len(await client.log(ENDED)) == 1
@@ -240,6 +245,44 @@ async def test_an_end_in_the_last_year_that_can_be_kept_is_read_everywhere(clien
     for path in (SALES, f"{SALES}/flash-1", "/api/v1/products", "/api/v1/products/1", "/api/v1/sales"):
         assert (await client.ask("GET", path)).status == 200, path
     assert (await client.buy()).status == 200
+
+
+async def test_a_change_needs_the_version_that_was_read_and_one_of_two_is_told_to_read_again(client: Client) -> None:
+    for sale in ("flash-1", (await schedule(client, startsAt=at(client, minutes=5))).body["saleId"]):
+        path = f"{SALES}/{sale}"
+        assert kind(await client.ask("PUT", path, {"price": 9})) == "if-match-missing"
+        read = (await client.ask("GET", path)).headers["etag"]
+        first, late = [await change(client, sale, if_match=read, price=price) for price in (15, 16)]
+        assert (first.status, first.body["price"], kind(late), late.status) == (200, 15, "changed-meanwhile", 412)
+        assert (await client.ask("GET", path)).body["price"] == 15
+        again = await change(client, sale, if_match=first.headers["etag"], price=16)
+        assert (again.status, again.body["version"]) == (200, first.body["version"] + 1)
+
+
+async def test_a_sale_s_etag_is_of_its_version_wherever_it_is_told(client: Client) -> None:
+    made = await schedule(client, startsAt=at(client, minutes=5))
+    read = await client.ask("GET", made.headers["location"])
+    assert made.headers["etag"] == read.headers["etag"] == f'"{read.body["version"]}"'
+    assert (await client.ask("GET", made.headers["location"], if_none_match=read.headers["etag"])).status == 304
+    changed = await change(client, made.body["saleId"], price=15)
+    assert (await client.ask("GET", made.headers["location"])).headers["etag"] == changed.headers["etag"]
+    assert (await client.ask("GET", made.headers["location"], if_none_match=read.headers["etag"])).status == 200
+
+
+async def test_a_sale_that_began_since_it_was_read_is_read_again_first(client: Client) -> None:
+    sale = (await schedule(client)).body["saleId"]
+    read = (await client.ask("GET", f"{SALES}/{sale}")).headers["etag"]
+    async with client.deps.db.transaction() as tx:
+        await sales.turn(tx, sale)
+    assert (await change(client, sale, if_match=read, price=9)).status == 412
+
+
+async def test_of_many_who_read_the_same_version_one_changes_it(client: Client) -> None:
+    read = (await client.ask("GET", f"{SALES}/flash-1")).headers["etag"]
+    asked = [client.ask("PUT", f"{SALES}/flash-1", {"price": 10 + n}, if_match=read) for n in range(8)]
+    statuses = [answer.status for answer in await asyncio.gather(*asked)]
+    assert statuses.count(200) == 1
+    assert set(statuses) <= {200, 412, 503}
 
 
 async def test_an_unknown_sale_is_404(client: Client) -> None:
