@@ -7,6 +7,7 @@ from datetime import datetime
 from runtime.deps import Deps
 from runtime.serve import operation
 from shop.db import sales
+from shop.db.pool import Busy
 from shop.messages import FlashSaleEnded, FlashSaleStarted
 from shop.problem import Unavailable
 
@@ -45,12 +46,31 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
         return
     try:
         async with deps.db.transaction() as tx:
-            await sales.turn(tx, sale_id)
+            sale = await sales.turn(tx, sale_id)
+    except Busy:
+        return  # it stays due
     except Unavailable:
         raise  # it is not the sale's fault
     except Exception:
         failed.add(sale_id)
         log.exception("sale %s could neither begin nor end", sale_id)
+        return
+    if sale is not None and sale.status == "ENDED" and sale.limit_before is not None:
+        await _make_gates(deps, [sale.product_id])
+
+
+async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
+    """Those that are of a past epoch; what fails here is found by ``settle``, or by whoever buys."""
+    from runtime.rebuild import rebuild
+    from runtime.redis_client import RedisError
+    from shop.gate import Gate
+
+    try:
+        gate = Gate(deps.redis, deps.settings.lease_s)
+        for product_id in product_ids:
+            await rebuild(deps.db, gate, product_id)
+    except (RedisError, Unavailable) as error:
+        log.warning("gates not made: %s", error)
 
 
 async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
@@ -58,15 +78,11 @@ async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
     if not product_ids:
         return
     from runtime.product_cache import ProductCache
-    from runtime.rebuild import rebuild
     from runtime.redis_client import RedisError
-    from shop.gate import Gate
 
+    if gates:
+        await _make_gates(deps, product_ids)
     try:
-        if gates:
-            gate = Gate(deps.redis, deps.settings.lease_s)
-            for product_id in product_ids:
-                await rebuild(deps.db, gate, product_id)
         await deps.one(ProductCache).warm(product_ids)
     except (RedisError, Unavailable) as error:
         log.warning("not warmed: %s", error)

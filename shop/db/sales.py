@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from psycopg.errors import UniqueViolation
 
+from shop.db import stock
 from shop.db.pool import Tx
 from shop.event import rfc3339
 from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
@@ -15,16 +16,22 @@ from shop.money import decimal_amount
 from shop.problem import Refused
 
 LOCK_WAIT = "100ms"  # whoever changes a price is told at once that somebody else does
+SHELF_WAIT = "2s"  # in the midst of a sale everybody waits for that row
 WARM_BEFORE = timedelta(seconds=30)
 PAGE = 100
 SELECT = """
-    SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version
+    SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version,
+           f.limit_before
     FROM flash_sales f JOIN products p USING (product_id)
 """
 
 
 class Sale(Struct, frozen=True, kw_only=True):
-    """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, one for each change."""
+    """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, one for each change.
+
+    Args:
+        limit_before: the product's buyer limit, which comes back when the sale is over; None where it brought none.
+    """
 
     sale_id: str
     product_id: str
@@ -34,6 +41,7 @@ class Sale(Struct, frozen=True, kw_only=True):
     ends_at: datetime
     status: str = "SCHEDULED"
     version: int = 0
+    limit_before: int | None = None
 
 
 async def find(tx: Tx, sale_id: str) -> Sale | None:
@@ -68,9 +76,9 @@ async def schedule(tx: Tx, planned: Sale) -> Sale:
     sale = await _numbered(tx, planned)
     try:
         await tx.execute(
-            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, version)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            (sale.sale_id, sale.product_id, sale.price_minor, sale.starts_at, sale.ends_at, sale.version),
+            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, version, limit_before)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (*_planned(sale), sale.version, sale.limit_before),
         )
     except UniqueViolation:
         raise Refused("sale-exists", "A sale of this product is open or to come; end or change that one.") from None
@@ -87,7 +95,18 @@ async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> S
 
 
 async def end(tx: Tx, before: Sale) -> Sale:
-    """The locked sale is over now, whether it began or not."""
+    """
+    The locked sale is over now, whether it began or not. Where it brought a buyer limit the product's own one is back,
+    and its gate is of a past epoch: whoever calls makes it anew after the commit.
+
+    Raises:
+        Busy: the product's stock row stayed locked.
+    """
+    if before.limit_before is not None:  # before the sale's row is written: who schedules holds the stock row first
+        await tx.execute(f"SET LOCAL lock_timeout = '{SHELF_WAIT}'")
+        shelf = await stock.level(tx, before.product_id, lock=True)
+        if shelf is not None:
+            await stock.raise_epoch(tx, await stock.limit(tx, shelf, before.limit_before))
     at = max(min(tx.now, before.ends_at), before.starts_at + timedelta(microseconds=1))
     after = await _numbered(tx, replace(before, status="ENDED", ends_at=at))
     tx.emit(FlashSaleEnded(saleId=after.sale_id, productId=after.product_id), key=after.sale_id, sequence=after.version)
@@ -122,18 +141,24 @@ async def due(tx: Tx) -> list[str]:
     return [row[0] for row in rows]
 
 
-async def turn(tx: Tx, sale_id: str) -> None:
-    """Start or end what is due; of one that should be over by now, only the end is told. Another may have done it."""
+async def turn(tx: Tx, sale_id: str) -> Sale | None:
+    """
+    Start or end what is due; of one that should be over by now, only the end is told.
+
+    Returns:
+        The sale as it is now; None where another has done it.
+    """
     row = await tx.row(f"{SELECT} WHERE sale_id = %s AND status <> 'ENDED' FOR UPDATE OF f SKIP LOCKED", (sale_id,))
     if row is None:
-        return
+        return None
     sale = _sale(row)
     if sale.ends_at <= tx.now:
-        await end(tx, sale)
-    elif sale.status == "SCHEDULED" and sale.starts_at <= tx.now:
+        return await end(tx, sale)
+    if sale.status == "SCHEDULED" and sale.starts_at <= tx.now:
         started = await _numbered(tx, replace(sale, status="STARTED"))
         tx.emit(FlashSaleStarted(**_about(started)), key=sale_id, sequence=started.version)
-        await _write(tx, started)
+        return await _write(tx, started)
+    return sale
 
 
 async def take_to_warm(tx: Tx) -> list[str]:
@@ -171,6 +196,10 @@ def sale_document(sale: Sale) -> dict[str, Any]:
         "status": sale.status,
         "version": sale.version,
     }
+
+
+def _planned(sale: Sale) -> tuple[Any, ...]:
+    return sale.sale_id, sale.product_id, sale.price_minor, sale.starts_at, sale.ends_at
 
 
 def _about(sale: Sale) -> dict[str, Any]:

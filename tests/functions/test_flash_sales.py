@@ -8,9 +8,11 @@ import psycopg
 import pytest
 
 from shop.db import sales
+from shop.db.audit import read, snapshot
 from shop.event import rfc3339
 from shop.gate import Gate
 from tests.client import Answered, Client
+from tests.races.books import Books
 
 SALES = "/api/v1/flash-sales"
 CHANGED = "ecommerce.pricing.flash_sale.changed.v1"
@@ -31,6 +33,12 @@ async def change(client: Client, sale: str = "flash-1", if_match: str = "", **me
     """As whoever has just read it, unless the test says what was read."""
     read = await client.ask("GET", f"{SALES}/{sale}")
     return await client.ask("PUT", f"{SALES}/{sale}", members, if_match=if_match or read.headers.get("etag", "*"))
+
+
+def over_the_limit(client: Client) -> list[str]:
+    """What the audit finds of buyers and limits."""
+    with snapshot(client.deps.settings.database_url) as connection:
+        return [found.check for found in read(connection, grace_s=60).findings if found.check.startswith("buyer-")]
 
 
 def kind(answered: Answered) -> str:
@@ -283,6 +291,59 @@ async def test_of_many_who_read_the_same_version_one_changes_it(client: Client) 
     statuses = [answer.status for answer in await asyncio.gather(*asked)]
     assert statuses.count(200) == 1
     assert set(statuses) <= {200, 412, 503}
+
+
+@pytest.mark.parametrize("how", ["ended early", "withdrawn"])
+async def test_a_sale_s_limit_goes_with_it_and_the_product_s_own_comes_back(client: Client, how: str) -> None:
+    times = {"startsAt": at(client, minutes=5)} if how == "withdrawn" else {}
+    sale = (await schedule(client, buyerLimit=2, **times)).body["saleId"]
+    if how == "ended early":
+        assert (await client.buy(product=2, qty=2)).status == 200
+        assert kind(await client.buy(product=2)) == "limit-reached"
+    assert (await change(client, sale, endsAt=at(client))).body["status"] == "ENDED"
+    assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (0,)
+    assert (await client.buy(product=2, qty=3)).status == 200
+    assert over_the_limit(client) == []
+
+
+async def test_a_limit_that_is_lowered_asks_for_nothing_back_and_one_that_is_broken_is_found(client: Client) -> None:
+    assert (await client.buy(product=2, qty=3)).status == 200
+    assert (await schedule(client, buyerLimit=1)).status == 201
+    assert (await client.buy(product=2, user=8)).status == 200
+    assert over_the_limit(client) == []
+    await client.rows("UPDATE order_items SET qty = 2 WHERE qty = 1 RETURNING 1")
+    assert over_the_limit(client) == ["buyer-limit", "buyer-units"]
+
+
+async def test_a_sale_without_a_limit_leaves_the_product_s_own(client: Client) -> None:
+    await client.rows("UPDATE stock SET buyer_limit = 3 WHERE product_id = '2' RETURNING 1")
+    sale = (await schedule(client)).body["saleId"]
+    await change(client, sale, endsAt=at(client))
+    assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (3,)
+
+
+async def test_what_was_bought_counts_in_the_next_sale_too(client: Client) -> None:
+    first = (await schedule(client, buyerLimit=2)).body["saleId"]
+    assert (await client.buy(product=2, qty=2)).status == 200
+    await change(client, first, endsAt=at(client))
+    await schedule(client, buyerLimit=2)
+    assert kind(await client.buy(product=2)) == "limit-reached"
+    assert (await client.buy(product=2, user=8, qty=2)).status == 200
+
+
+async def test_while_a_sale_ends_nobody_has_more_than_the_limit_that_held(client: Client) -> None:
+    sale = (await schedule(client, units=200, buyerLimit=2)).body["saleId"]
+    buying = [client.buy(product=2, user=n % 10) for n in range(100)]
+    ending = change(client, sale, endsAt=at(client))
+    answers = await asyncio.gather(*buying[:50], ending, *buying[50:])
+    assert {answer.status for answer in answers} <= {200, 409, 503}
+    books = Books(client)
+    await books.balance()
+    shelf = await books.gate.look("2")
+    level = await client.row("SELECT epoch FROM stock WHERE product_id = '2'")
+    assert shelf
+    assert (shelf.epoch,) == level
+    assert (await client.buy(product=2, user=1, qty=5)).status == 200
 
 
 async def test_an_unknown_sale_is_404(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from runtime.demo import GOODS, SALE
 from runtime.deps import Deps, close_deps
 from runtime.settings import Settings
+from runtime.settlement import Settlement
 from shop.copies import Copies
 from shop.db.catalogue import load_catalogue
 from shop.event import CloudEvent, rfc3339
 from shop.gate import Gate
-from tests.client import Client
+from tests.client import Client, until
 from tests.turned_clock import START, TurnedClock, turned_deps
 
 PING = CloudEvent(id="p1", source="/apis/v1/pingsources/open-sales-sweep", type="dev.knative.sources.ping", data=b"{}")
@@ -103,8 +105,6 @@ async def test_before_the_first_second_gate_and_copies_are_warm(client: Client, 
 async def test_a_sale_starts_at_its_second_though_redis_is_away(
     client: Client, clock: TurnedClock, settings: Settings
 ) -> None:
-    from dataclasses import replace
-
     sale = await schedule(client, 2, 100, 10_000)
     opened = turned_deps(replace(settings, redis_url="redis://127.0.0.1:1/0"), clock)
     try:
@@ -161,6 +161,30 @@ async def test_a_sale_that_cannot_begin_holds_back_no_other_and_is_logged(
     assert [message for message in said if "neither begin nor end" in message] == [
         f"sale {broken} could neither begin nor end"
     ]
+
+
+@pytest.mark.parametrize("redis", ["there", "away"])
+async def test_at_a_sale_s_end_the_product_s_own_limit_is_back(
+    client: Client, clock: TurnedClock, settings: Settings, redis: str
+) -> None:
+    sale = await schedule(client, 2, 0, 50, buyerLimit=1)
+    assert [(await client.buy(product=2)).status for _ in range(2)] == [200, 409]
+    url = settings.redis_url if redis == "there" else "redis://127.0.0.1:1/0"
+    opened = turned_deps(replace(settings, redis_url=url), clock)
+    try:
+        await stay(Client(opened))
+    finally:
+        await close_deps(opened)
+    assert await told(client, ENDED, sale) == [START + timedelta(seconds=50)]
+    assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (0,)
+    settlement = Settlement(client.deps)
+
+    async def bought() -> bool:
+        if redis == "away":
+            await settlement.act()  # the gate is of a past epoch
+        return (await client.buy(product=2, qty=3)).status == 200
+
+    await until(bought)
 
 
 async def test_an_end_moved_forward_is_kept_by_who_stays(client: Client, clock: TurnedClock) -> None:
