@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from shop.moment import YEARS, is_kept
 from shop.money import decimal_amount, minor_amount
 from shop.problem import Malformed
 
@@ -49,7 +50,7 @@ Name = Annotated[
 ]
 Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 Category = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Moment = Annotated[datetime, Meta(tz=True)]
+Moment = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with its zone, {YEARS}.")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 
 
@@ -77,12 +78,28 @@ class SaleBody(Struct, frozen=True):
     units: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
     buyerLimit: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
 
+    def __post_init__(self) -> None:
+        _check_moments(startsAt=self.startsAt, endsAt=self.endsAt)
+
 
 class SaleChangeBody(Struct, frozen=True):
     """``endsAt`` now or past ends it."""
 
     price: Price | None = None
     endsAt: Moment | None = None
+
+    def __post_init__(self) -> None:
+        _check_moments(endsAt=self.endsAt)
+
+
+def _check_moments(**given: datetime | None) -> None:
+    """
+    Raises:
+        Malformed: one is of a year that not all who read it can keep.
+    """
+    for name, at in given.items():
+        if at is not None and not is_kept(at):
+            raise Malformed("moment-malformed", f"{name} is {YEARS}.")
 
 
 def exact_minor(amount: float, currency: str, what: str = "price") -> int:

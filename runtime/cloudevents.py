@@ -4,7 +4,7 @@ import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -156,8 +156,8 @@ def _time(text: str) -> datetime | None:
         return None
     try:
         if _RFC3339.fullmatch(text):
-            return datetime.fromisoformat(text.upper())
-    except ValueError:
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
         pass
     raise Malformed("bad-time", f"time {text[:40]!r} is not RFC 3339 with an offset, like 2026-01-31T09:30:00.000Z.")
 

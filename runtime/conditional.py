@@ -3,9 +3,11 @@
 from shop.problem import Changed, Unconditional
 
 
-def etag_of(version: int, sale_version: int | None = None) -> str:
-    """``"7"``; ``"7-12"`` while a sale stands beside it, since that shows in what is sent."""
-    return f'"{version}"' if sale_version is None else f'"{version}-{sale_version}"'
+def etag_of(version: int, sale_version: int | None = None, *, opens: bool = False) -> str:
+    """``"7"``; ``"7-12"`` while a sale stands beside it, ``"7-12-next"`` before it ``opens``: so it shows."""
+    if sale_version is None:
+        return f'"{version}"'
+    return f'"{version}-{sale_version}-next"' if opens else f'"{version}-{sale_version}"'
 
 
 def is_current(if_none_match: str | None, etag: str) -> bool:

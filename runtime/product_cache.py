@@ -24,7 +24,7 @@ from runtime.watch import metrics
 from shop.copies import UNKNOWN, Copies, Copy
 from shop.db import products
 from shop.problem import Gone, NotFound, Unavailable
-from shop.product import OpenSale, Product, product_document, sale_document
+from shop.product import OpenSale, Product, product_document, sale_document, sale_member
 
 log = logging.getLogger(__name__)
 CONNECTIONS = 2
@@ -32,7 +32,16 @@ LOOK_AGAIN_S = 0.01
 WAIT_S = 1.0  # for another process's read; after that we read ourselves
 PATIENCE_S = 0.3  # with a new copy, where there is an old one; AWAY_S long after that there is none
 AWAY_S = 1.0
+
+
+class Begins(msgspec.Struct):
+    """Of a sale's document."""
+
+    startsAt: datetime | None = None
+
+
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Begins).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ class ProductCache:
         except (Unavailable, TimeoutError):
             self._away_until = loop.time() + AWAY_S
             metrics.PRODUCT_CACHE.of("stale").add()
-            return shown(product_id, held, self._deps.clock.now())
+            return shown(product_id, held, self._deps.clock.now(), old=True)
 
     async def warm(self, product_ids: Iterable[str]) -> None:
         """Have copies before anybody asks; nothing is said of products that cannot be read."""
@@ -112,7 +121,7 @@ class ProductCache:
             found[product_id] = held
             if held is not None and held.is_fresh(now):
                 try:
-                    found[product_id] = shown(product_id, held, None)
+                    found[product_id] = shown(product_id, held, now)
                 except (Gone, NotFound) as none:
                     found[product_id] = none
         return [found[product_id] for product_id in product_ids]
@@ -154,8 +163,9 @@ class ProductCache:
             await self._get_turn(product_id, word)
             try:
                 (held,) = await self._ask(lambda: self._copies.look([product_id]))  # by whose turn it was meanwhile
-                if held is not None and held.is_fresh(self._deps.clock.now()):
-                    return shown(product_id, held, None)
+                now = self._deps.clock.now()
+                if held is not None and held.is_fresh(now):
+                    return shown(product_id, held, now)
                 return await self._fill_from_database(product_id)
             finally:
                 await self._ask(lambda: self._copies.free(product_id, word))
@@ -188,7 +198,7 @@ class ProductCache:
     async def _read(self, product_ids: list[str]) -> Sequence[Read | None]:
         async with self._db.transaction(pipelined=True) as tx:
             found = await products.by_ids(tx, product_ids)
-            sales = await products.open_sales(tx, product_ids)
+            sales = await products.sales(tx, product_ids)
         metrics.PRODUCT_READS.of().add()
         return [(found[id], sales.get(id), tx.now) if id in found else None for id in product_ids]
 
@@ -205,26 +215,28 @@ def shown_now(product_id: str, read: Read | None) -> Shown:
     product, sale, read_at = read
     at = read_at.timestamp()
     told = (_encode(sale_document(sale)), sale.version) if sale else (b"", 0)
-    return shown(product_id, Copy(product.version, 0, at, document_of(product), *told), None)
+    return shown(product_id, Copy(product.version, 0, at, document_of(product), *told), read_at)
 
 
-def shown(product_id: str, held: Copy, stale_at: datetime | None) -> Shown:
+def shown(product_id: str, held: Copy, now: datetime, *, old: bool = False) -> Shown:
     """
     Args:
-        stale_at: the time now, where the copy may be old and nobody can be asked: its age is said.
+        old: the copy may be, and nobody can be asked: its age is said.
     """
     if held.version == UNKNOWN:
         raise _unknown(product_id)
     if not held.document:
         raise Gone("product-deleted", f"Product {product_id} is not in the catalogue any more.")
     if held.sale:
-        body, etag = held.document[:-1] + b',"sale":' + held.sale + b"}", etag_of(held.version, held.sale_version)
+        name = sale_member(_decode(held.sale).startsAt, now)
+        body = held.document[:-1] + f',"{name}":'.encode() + held.sale + b"}"
+        etag = etag_of(held.version, held.sale_version, opens=name == "nextSale")
     else:
         body, etag = held.document, etag_of(held.version)
     headers = (("etag", etag), ("cache-control", "no-cache"))
-    if stale_at is None:
+    if not old:
         return Shown(held.version, body, etag, headers)
-    age_s = max(int(stale_at.timestamp() - held.read_at), 0)
+    age_s = max(int(now.timestamp() - held.read_at), 0)
     return Shown(held.version, body, etag, (*headers, ("age", str(age_s)), ("warning", '110 - "Response is Stale"')))
 
 

@@ -1,12 +1,14 @@
 """What a page of the catalogue is asked for: the query's parameters, and the cursor that goes on with it."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
 from urllib.parse import parse_qs
 
 import msgspec
 
 from runtime.bodies import exact_minor
-from shop.db.listing import KEYS, Listed, Wanted
+from shop.db.listing import KEYS, Listed, Place, Wanted
+from shop.moment import is_kept
 from shop.problem import Malformed
 
 LIMIT, LIMIT_MAX = 20, 100
@@ -41,7 +43,7 @@ def wanted_of(query: str) -> Wanted:
         available=_yes_or_no(given, "available"),
         sort=sort,
         descending=descending,
-        after=_after(given.get("cursor"), given.get("sort", "")),
+        after=_after(given.get("cursor"), given.get("sort", ""), KEYS[sort][1]),
         limit=_limit(given.get("limit")),
     )
 
@@ -53,17 +55,47 @@ def cursor_of(last: Listed, query: str) -> str:
     return urlsafe_b64encode(place).decode().rstrip("=")
 
 
-def _after(cursor: str | None, sort: str) -> tuple[str, str] | None:
+def _after(cursor: str | None, sort: str, kind: str) -> tuple[Place, str] | None:
     if not cursor:
         return None
     try:
         padded = cursor[:CURSOR_MAX] + "=" * (-len(cursor[:CURSOR_MAX]) % 4)
         of_sort, key, product_id = msgspec.json.decode(urlsafe_b64decode(padded), type=tuple[str, str, str])
+        place = _place(key, product_id, kind)
     except (ValueError, msgspec.DecodeError):
         raise Malformed("cursor-malformed", "cursor= is what the page before gave as its next.") from None
     if of_sort != sort:
         raise Malformed("cursor-malformed", "This cursor goes on with another sort=; begin again without it.")
-    return key, product_id
+    return place, product_id
+
+
+def _place(key: str, product_id: str, kind: str) -> Place:
+    """
+    The key of a cursor, as PostgreSQL is asked to compare it.
+
+    Args:
+        kind: PostgreSQL's name of its type, of KEYS.
+
+    Raises:
+        ValueError: no row has this key, or this id.
+    """
+    place: Place = key
+    if kind == "bigint":
+        place = int(key)
+    elif kind == "float8":
+        place = float(key)
+    elif kind == "timestamptz":
+        place = datetime.fromisoformat(key)
+    if "\0" in key + product_id or not _is_held(place):
+        raise ValueError(key)
+    return place
+
+
+def _is_held(place: Place) -> bool:
+    """Whether a column has room for it."""
+    if isinstance(place, datetime):
+        return is_kept(place)
+    return isinstance(place, str) or abs(place) < 2**63  # NaN is not
 
 
 def _sort(given: str) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shop.decision import CartRow, StockRow, unit_price
+from shop.decision import CartRow, SaleRow, StockRow, is_open, unit_price
 from shop.event import rfc3339
 from shop.money import decimal_amount
 from shop.order import Line, wire_id
@@ -104,13 +104,15 @@ def order_lines(cart: Cart, accepted: Mapping[str, int]) -> tuple[Line, ...]:
 
 
 def differences(lines: Sequence[Line], shelves: Shelves, now: datetime) -> list[dict[str, Any]]:
-    """What stands against ordering these lines: each with its reason (UNKNOWN_PRODUCT, PRICE_CHANGED, SHORT_STOCK)."""
+    """What stands against ordering these lines: each with its reason, a line's problem."""
     found: list[dict[str, Any]] = []
     for line in lines:
         shelf, named = shelves.get(line.product_id), {"productId": wire_id(line.product_id)}
         if shelf is None:
             found.append({**named, "reason": "UNKNOWN_PRODUCT"})
             continue
+        if begins := _begins(shelf.stock.sale, now):
+            found.append({**named, "reason": "SALE_NOT_OPEN", **begins})
         price = unit_price(shelf.stock, now)
         if line.accepted_minor not in (None, price):
             seen, currency = line.accepted_minor or 0, shelf.stock.currency
@@ -125,6 +127,9 @@ def differences(lines: Sequence[Line], shelves: Shelves, now: datetime) -> list[
 def refuse_differences(found: Sequence[dict[str, Any]]) -> Refused:
     """The answer to a cart that is not as it was seen; it names the lines."""
     reasons = {line["reason"] for line in found}
+    if "SALE_NOT_OPEN" in reasons:
+        detail = "The sale of these lines has not begun; nothing was ordered. Wait for saleStartsAt, or take them out."
+        return Refused("sale-not-open", detail, lines=list(found))
     if "PRICE_CHANGED" in reasons:
         detail = "Prices changed since they were seen; nothing was ordered. Accept them in accept, or take those out."
         return Refused("price-changed", detail, lines=list(found))
@@ -161,16 +166,24 @@ def _total(cart: Cart, shelves: Shelves, now: datetime) -> int:
     return sum(item.qty * unit_price(shelf.stock, now) for item, shelf in sold)
 
 
+def _begins(sale: SaleRow | None, now: datetime) -> dict[str, Any]:
+    """When the sale begins before which nothing is sold; empty where it has, or there is none."""
+    return {} if sale is None or is_open(sale, now) else {"saleStartsAt": rfc3339(sale.starts_at)}
+
+
 def _line(item: Item, shelf: Shelf | None, now: datetime) -> dict[str, Any]:
     line: dict[str, Any] = {"productId": wire_id(item.product_id), "qty": item.qty}
     line["seenPrice"] = decimal_amount(item.seen_minor, item.currency)
     if shelf is None:
         return {**line, "available": 0, "problems": ["UNKNOWN_PRODUCT"]}
     price, limit = unit_price(shelf.stock, now), shelf.stock.buyer_limit
-    problems = ["PRICE_CHANGED"] if price != item.seen_minor else []
+    begins = _begins(shelf.stock.sale, now)
+    problems = ["SALE_NOT_OPEN"] if begins else []
+    if price != item.seen_minor:
+        problems.append("PRICE_CHANGED")
     if shelf.stock.available < item.qty:
         problems.append("SHORT_STOCK")
     if limit and item.qty > limit:
         problems.append("LIMIT_REACHED")
     offered = {"name": shelf.name, "price": decimal_amount(price, item.currency), "available": shelf.stock.available}
-    return {**line, **offered, "problems": problems}
+    return {**line, **offered, **begins, "problems": problems}

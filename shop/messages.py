@@ -110,6 +110,18 @@ class PaymentRefunded(Message, frozen=True, kw_only=True):
     currency: str
 
 
+class FlashSaleScheduled(Message, frozen=True, kw_only=True):
+    """A sale to come, as it is planned now; said again where that changes before it begins."""
+
+    TYPE = "ecommerce.pricing.flash_sale.scheduled.v1"
+    saleId: Id
+    productId: Id
+    price: float
+    currency: str
+    startsAt: str
+    endsAt: str
+
+
 class FlashSaleStarted(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.pricing.flash_sale.started.v1"
     saleId: Id
@@ -160,6 +172,7 @@ MESSAGES: tuple[type[Message], ...] = (
     PaymentFailed,
     RefundRequested,
     PaymentRefunded,
+    FlashSaleScheduled,
     FlashSaleStarted,
     FlashSaleChanged,
     FlashSaleEnded,

@@ -34,12 +34,13 @@ class Product(Struct, frozen=True, kw_only=True):
 
 
 class OpenSale(Struct, frozen=True, kw_only=True):
-    """The price that holds just now; ``version`` is the sequence of the sale's newest event, 0 before there is one."""
+    """A sale that is open, or to come; ``version`` is the sequence of its newest event."""
 
     sale_id: str
     product_id: str
     price_minor: int
     currency: str
+    starts_at: datetime
     ends_at: datetime
     version: int
 
@@ -61,13 +62,19 @@ def product_document(product: Product) -> dict[str, Any]:
 
 
 def sale_document(sale: OpenSale) -> dict[str, Any]:
-    """What stands beside the list price while a sale is open."""
+    """What stands beside the list price: as ``sale`` while it holds, as ``nextSale`` before."""
     return {
         "saleId": sale.sale_id,
         "price": decimal_amount(sale.price_minor, sale.currency),
         "currency": sale.currency,
+        "startsAt": sale.starts_at,
         "endsAt": sale.ends_at,
     }
+
+
+def sale_member(starts_at: datetime | None, now: datetime) -> str:
+    """Where it stands in a product's document: the clock decides, so that a copy is right without another event."""
+    return "nextSale" if starts_at and starts_at > now else "sale"
 
 
 def updated(product: Product) -> ProductUpdated:

@@ -13,7 +13,9 @@ def refusal(reason: str, product_id: str = "") -> Problem:
         case "LIMIT" | "LIMIT_REACHED":
             return Refused("limit-reached", "You have as many of this product as one buyer may have.")
         case "SALE_NOT_OPEN":
-            return Refused("sale-not-open", "The sale of this product has not started; its start is in /api/v1/sales.")
+            return Refused(
+                "sale-not-open", "The sale of this product has not started; the product's nextSale says when."
+            )
         case "UNKNOWN_PRODUCT":
             return NotFound("unknown-product", f"There is no product {product_id} with stock; see /api/v1/sales.")
         case "KEY_REUSED":

@@ -10,6 +10,7 @@ from shop.event import CloudEvent, rfc3339
 from shop.messages import (
     FlashSaleChanged,
     FlashSaleEnded,
+    FlashSaleScheduled,
     FlashSaleStarted,
     OrderCanceled,
     OrderConfirmed,
@@ -66,13 +67,21 @@ async def stock_adjusted(event: Received[StockAdjusted], deps: Deps) -> None:
     await _tell(event, deps, stock_topic(data.productId).key, "stock", news)
 
 
+async def sale_scheduled(event: Received[FlashSaleScheduled], deps: Deps) -> None:
+    await _tell_sale(event, deps, "SCHEDULED")
+
+
 async def sale_started(event: Received[FlashSaleStarted] | Received[FlashSaleChanged], deps: Deps) -> None:
     """A sale that changed is told as it is now, all of it."""
+    await _tell_sale(event, deps, "STARTED")
+
+
+async def _tell_sale(event: Received[Any], deps: Deps, status: str) -> None:
     data = event.data
     news = {
         "saleId": data.saleId,
         "productId": data.productId,
-        "status": "STARTED",
+        "status": status,
         "price": data.price,
         "currency": data.currency,
         "startsAt": data.startsAt,
@@ -137,6 +146,7 @@ notify = operation(
         on(RefundRequested, refund_requested),
         on(PaymentRefunded, payment_refunded),
         on(StockAdjusted, stock_adjusted),
+        on(FlashSaleScheduled, sale_scheduled),
         on(FlashSaleStarted, sale_started),
         on(FlashSaleChanged, sale_started),
         on(FlashSaleEnded, sale_ended),

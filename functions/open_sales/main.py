@@ -7,6 +7,7 @@ from datetime import datetime
 from runtime.deps import Deps
 from runtime.serve import operation
 from shop.db import sales
+from shop.db.pool import Busy
 from shop.messages import FlashSaleEnded, FlashSaleStarted
 from shop.problem import Unavailable
 
@@ -20,21 +21,56 @@ async def stay(deps: Deps) -> None:
     async with deps.db.transaction() as tx:
         first = await sales.first_asked(tx, WARM_MAX)
     await _warm(deps, first, gates=False)
-    await deps.pokes.stay("open_sales", lambda: _next_due(deps), lambda: _act(deps), quiet_s=QUIET_S)
+    failed: set[str] = set()  # left to the next poke or sweep
+    await deps.pokes.stay("open_sales", lambda: _next_due(deps, failed), lambda: _act(deps, failed), quiet_s=QUIET_S)
 
 
-async def _next_due(deps: Deps) -> datetime | None:
+async def _next_due(deps: Deps, failed: set[str]) -> datetime | None:
     async with deps.db.transaction() as tx:
-        return await sales.next_due(tx)
+        return await sales.next_due(tx, failed)
 
 
-async def _act(deps: Deps) -> None:
+async def _act(deps: Deps, failed: set[str]) -> None:
     async with deps.db.transaction() as tx:
-        await sales.start_due(tx)
-        await sales.end_due(tx)
+        due = await sales.due(tx)
+    for sale_id in due:
+        await _turn(deps, sale_id, failed)
     async with deps.db.transaction() as tx:
         ready = await sales.take_to_warm(tx)
     await _warm(deps, ready, gates=True)
+
+
+async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
+    """Each in a transaction of its own: one that cannot begin or end holds back no other."""
+    if sale_id in failed:
+        return
+    try:
+        async with deps.db.transaction() as tx:
+            sale = await sales.turn(tx, sale_id)
+    except Busy:
+        return  # it stays due
+    except Unavailable:
+        raise  # it is not the sale's fault
+    except Exception:
+        failed.add(sale_id)
+        log.exception("sale %s could neither begin nor end", sale_id)
+        return
+    if sale is not None and sale.status == "ENDED" and sale.limit_before is not None:
+        await _make_gates(deps, [sale.product_id])
+
+
+async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
+    """Those that are of a past epoch; what fails here is found by ``settle``, or by whoever buys."""
+    from runtime.rebuild import rebuild
+    from runtime.redis_client import RedisError
+    from shop.gate import Gate
+
+    try:
+        gate = Gate(deps.redis, deps.settings.lease_s)
+        for product_id in product_ids:
+            await rebuild(deps.db, gate, product_id)
+    except (RedisError, Unavailable) as error:
+        log.warning("gates not made: %s", error)
 
 
 async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
@@ -42,18 +78,16 @@ async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
     if not product_ids:
         return
     from runtime.product_cache import ProductCache
-    from runtime.rebuild import rebuild
     from runtime.redis_client import RedisError
-    from shop.gate import Gate
 
+    if gates:
+        await _make_gates(deps, product_ids)
     try:
-        if gates:
-            gate = Gate(deps.redis, deps.settings.lease_s)
-            for product_id in product_ids:
-                await rebuild(deps.db, gate, product_id)
         await deps.one(ProductCache).warm(product_ids)
     except (RedisError, Unavailable) as error:
         log.warning("not warmed: %s", error)
+    except Exception:
+        log.exception("not warmed")
 
 
 open_sales = operation("open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay, connections=1)

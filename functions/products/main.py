@@ -21,10 +21,11 @@ from shop.db import listing
 from shop.db import products as rows
 from shop.db.pool import Tx
 from shop.messages import Cause, ProductUpdated
+from shop.moment import YEARS, is_kept
 from shop.money import decimal_amount
 from shop.order import wire_id
 from shop.problem import Gone, Malformed, NotFound, Unprocessable
-from shop.product import Product, product_document, sale_document
+from shop.product import Product, product_document, sale_document, sale_member
 from shop.refusal import refusal
 
 WHERE = "/api/v1/products/"
@@ -32,7 +33,7 @@ MOMENT_MAX = 40
 
 
 async def show(request: Request, deps: Deps) -> Reply:
-    """One product and its open sale, from the cache; a copy that may be old says so (Warning, Age)."""
+    """One product and its sale, open or to come, from the cache; a copy that may be old says so (Warning, Age)."""
     shown = await deps.one(ProductCache).read(request.params["id"])
     if is_current(request.headers.get("if-none-match"), shown.etag):
         return Reply(304, headers=shown.headers)
@@ -44,7 +45,7 @@ async def page(request: Request, deps: Deps) -> Reply:
     wanted = wanted_of(request.query)
     async with deps.db.transaction() as tx:
         found, more = await listing.page(tx, wanted)
-    document: dict[str, Any] = {"products": [_listed(one) for one in found]}
+    document: dict[str, Any] = {"products": [_listed(one, tx.now) for one in found]}
     if more:
         document["next"] = cursor_of(found[-1], request.query)
     return Reply(200, msgspec.json.encode(document))
@@ -135,10 +136,10 @@ def _created(product: Product) -> tuple[int, str, str]:
     return 201, msgspec.json.encode(product_document(product)).decode(), WHERE + product.product_id
 
 
-def _listed(one: listing.Listed) -> dict[str, Any]:
+def _listed(one: listing.Listed, now: datetime) -> dict[str, Any]:
     document = product_document(one.product) | {"available": one.units or 0}
     if one.sale:
-        document["sale"] = sale_document(one.sale)
+        document[sale_member(one.sale.starts_at, now)] = sale_document(one.sale)
     return document
 
 
@@ -150,7 +151,10 @@ def _moment(query: str) -> datetime | None:
         at = msgspec.convert(given[:MOMENT_MAX], datetime)
     except msgspec.ValidationError:
         raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2026-11-27T08:00:00Z.") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if not is_kept(at):
+        raise Malformed("moment-malformed", f"at= is {YEARS}.")
+    return at
 
 
 def _cause(request: Request) -> Cause:

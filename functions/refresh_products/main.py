@@ -11,7 +11,15 @@ from runtime.serve import Received, on, operation
 from shop.copies import ENDED_S, Copies, stock_document
 from shop.db import search
 from shop.event import rfc3339
-from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleStarted, ProductUpdated, StockAdjusted
+from shop.messages import (
+    FlashSaleChanged,
+    FlashSaleEnded,
+    FlashSaleScheduled,
+    FlashSaleStarted,
+    ProductUpdated,
+    StockAdjusted,
+)
+from shop.moment import is_kept
 from shop.problem import Malformed
 
 
@@ -42,14 +50,17 @@ async def updated(event: Received[ProductUpdated], deps: Deps) -> None:
     await deps.one(copies).demand(data.productId, sequence)
 
 
-async def priced(event: Received[FlashSaleStarted] | Received[FlashSaleChanged], deps: Deps) -> None:
-    """The sale's price holds until its end, which needs no event."""
+Priced = Received[FlashSaleScheduled] | Received[FlashSaleStarted] | Received[FlashSaleChanged]
+
+
+async def priced(event: Priced, deps: Deps) -> None:
+    """The sale's price holds from its beginning to its end, neither of which needs an event."""
     data = event.data
-    try:
-        ends_at = msgspec.convert(data.endsAt, datetime)
-    except msgspec.ValidationError:
-        raise Malformed("contract-broken", f"endsAt of sale {data.saleId[:64]} is no time.") from None
-    document = {"saleId": data.saleId, "price": data.price, "currency": data.currency, "endsAt": rfc3339(ends_at)}
+    starts_at, ends_at = _time(data.startsAt), _time(data.endsAt)
+    if starts_at is None or ends_at is None:
+        raise Malformed("contract-broken", f"startsAt or endsAt of sale {data.saleId[:64]} is no time that is kept.")
+    times = {"startsAt": rfc3339(starts_at), "endsAt": rfc3339(ends_at)}
+    document = {"saleId": data.saleId, "price": data.price, "currency": data.currency, **times}
     lasts_s = (ends_at - deps.clock.now()).total_seconds()
     await deps.one(copies).put_sale(data.productId, event.envelope.sequence, msgspec.json.encode(document), lasts_s)
 
@@ -66,10 +77,19 @@ async def counted(event: Received[StockAdjusted], deps: Deps) -> None:
     await deps.one(copies).put_stock(data.productId, sequence, document)
 
 
+def _time(text: str) -> datetime | None:
+    try:
+        at = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return None
+    return at if is_kept(at) else None
+
+
 refresh_products = operation(
     "refresh_products",
     events=[
         on(ProductUpdated, updated),
+        on(FlashSaleScheduled, priced),
         on(FlashSaleStarted, priced),
         on(FlashSaleChanged, priced),
         on(FlashSaleEnded, ended),

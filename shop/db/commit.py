@@ -30,9 +30,10 @@ CLOSE_CARTS = """
     FROM json_array_elements(%s::json) WHERE cart_id = (value ->> 0)::uuid AND status = 'OPEN'
 """
 COUNT_UNITS = """
-    INSERT INTO buyer_units (product_id, buyer_id, units)
-    SELECT value ->> 0, value ->> 1, (value ->> 2)::int FROM json_array_elements(%s::json)
-    ON CONFLICT (product_id, buyer_id) DO UPDATE SET units = buyer_units.units + excluded.units
+    INSERT INTO buyer_units (product_id, buyer_id, units, limit_then)
+    SELECT value ->> 0, value ->> 1, (value ->> 2)::int, (value ->> 3)::int FROM json_array_elements(%s::json)
+    ON CONFLICT (product_id, buyer_id)
+    DO UPDATE SET units = buyer_units.units + excluded.units, limit_then = excluded.limit_then
 """
 
 
@@ -81,7 +82,7 @@ async def _write(
     pay_by: datetime,
 ) -> None:
     tx.causes = {intent.order.order_id: intent.caused_by for intent in intents if intent.caused_by}
-    await _write_held(tx, [outcome for outcome in outcomes if isinstance(outcome, Held)], pay_by)
+    await _write_held(tx, [outcome for outcome in outcomes if isinstance(outcome, Held)], before, pay_by)
     dropped = [outcome.order for outcome in outcomes if isinstance(outcome, Dropped)]
     await orders.move(tx, dropped, actor=RESERVES)
     for order in dropped:
@@ -90,7 +91,7 @@ async def _write(
     _take(tx, before, after, RESERVE if waited else None)
 
 
-async def _write_held(tx: Tx, held: Sequence[Held], pay_by: datetime) -> None:
+async def _write_held(tx: Tx, held: Sequence[Held], stock: Mapping[str, StockRow], pay_by: datetime) -> None:
     if not held:
         return
     claims = sorted(str(outcome.order.claim_id) for outcome in held)
@@ -105,7 +106,7 @@ async def _write_held(tx: Tx, held: Sequence[Held], pay_by: datetime) -> None:
     await orders.move(tx, waited, pay_by, actor=RESERVES)
     for order in waited:
         _tell(tx, order, announce.confirmed(order, pay_by))
-    _count_units(tx, [outcome.order for outcome in held])
+    _count_units(tx, [outcome.order for outcome in held], stock)
 
 
 def _tell(tx: Tx, order: Order, message: Any) -> None:
@@ -122,10 +123,10 @@ def _take(tx: Tx, before: Mapping[str, StockRow], after: Mapping[str, StockRow],
     tx.later(TAKE, (as_json(taken),), exactly=len(taken))
 
 
-def _count_units(tx: Tx, held: Sequence[Order]) -> None:
+def _count_units(tx: Tx, held: Sequence[Order], stock: Mapping[str, StockRow]) -> None:
     counted: dict[tuple[str, str], int] = {}
     for order in held:
         for line in order.lines:
             at = (line.product_id, order.buyer_id)
             counted[at] = counted.get(at, 0) + line.qty
-    tx.later(COUNT_UNITS, (as_json([(*at, units) for at, units in counted.items()]),))
+    tx.later(COUNT_UNITS, (as_json([(*at, units, stock[at[0]].buyer_limit) for at, units in counted.items()]),))

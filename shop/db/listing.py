@@ -4,11 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from psycopg import DataError
 
 from shop.db.pool import Tx
-from shop.db.products import COLUMNS, OPEN, product_of
-from shop.problem import Malformed
+from shop.db.products import COLUMNS, NOT_OVER, product_of
 from shop.product import OpenSale, Product
 
 # What is sorted by, and its type. Ids break ties, so that every product has one place.
@@ -19,7 +17,10 @@ KEYS = {
     "relevance": ("ts_rank(s.words, websearch_to_tsquery('english', %(words)s))::float8", "float8"),
 }
 CATEGORIES_MAX = 1000
-SALE = "f.sale_id, f.price_minor, f.ends_at, f.version"
+SALE = "f.sale_id, f.price_minor, f.starts_at, f.ends_at, f.version"
+
+
+Place = str | int | float | datetime
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -29,9 +30,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
     Args:
         words: full-text, as one types into a search box; empty for all.
         currency: of the prices; needed where prices are compared.
-        available: whether units can be sold now; None for both.
+        available: whether units are left, also for a sale to come; None for both.
         sort: of KEYS.
-        after: (sort key as text, product id) of the last one seen.
+        after: (sort key, of its type, and product id) of the last one seen.
     """
 
     words: str = ""
@@ -42,12 +43,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
     available: bool | None = None
     sort: str = "created"
     descending: bool = False
-    after: tuple[str, str] | None = None
+    after: tuple[Place, str] | None = None
     limit: int = 20
 
 
 class Listed(Struct, frozen=True):
-    """``units``: None where there never was stock; ``key``: where the page after this product begins."""
+    """``units``: None where there never was stock; ``sale``: open or to come; ``key``: where the next page begins."""
 
     product: Product
     units: int | None
@@ -57,16 +58,11 @@ class Listed(Struct, frozen=True):
 
 async def page(tx: Tx, wanted: Wanted) -> tuple[list[Listed], bool]:
     """
-    One page, and whether there is more.
-
-    Raises:
-        Malformed: ``after``, or a word, is nothing that PostgreSQL can read.
+    One page, and whether there is more. What was asked for was read before: a row that cannot be is nobody's fault who
+    asks.
     """
     sql, params = _query(wanted, tx.now)
-    try:
-        rows = await tx.rows(sql, params)
-    except DataError:
-        raise Malformed("query-malformed", "The cursor, or the text that is searched for, cannot be read.") from None
+    rows = await tx.rows(sql, params)
     found = [_listed(row) for row in rows[: wanted.limit]]
     return found, len(rows) > wanted.limit
 
@@ -107,7 +103,7 @@ def _query(wanted: Wanted, now: datetime) -> tuple[str, dict[str, Any]]:
     sql = f"""
         SELECT {COLUMNS}, k.available, {SALE}, ({key})::text
         FROM products p LEFT JOIN stock k ON k.product_id = p.product_id
-        LEFT JOIN flash_sales f ON f.product_id = p.product_id AND {OPEN} {joins}
+        LEFT JOIN flash_sales f ON f.product_id = p.product_id AND {NOT_OVER} {joins}
         WHERE {" AND ".join(conditions)} ORDER BY {key} {direction}, p.product_id {direction} LIMIT %(most)s
     """
     return sql, params
@@ -115,7 +111,7 @@ def _query(wanted: Wanted, now: datetime) -> tuple[str, dict[str, Any]]:
 
 def _listed(row: Any) -> Listed:
     product = product_of(row)
-    units, sale_id, price_minor, ends_at, version, key = row[-6:]
+    units, sale_id, price_minor, starts_at, ends_at, version, key = row[-7:]
     sale = None
     if sale_id is not None:
         sale = OpenSale(
@@ -123,6 +119,7 @@ def _listed(row: Any) -> Listed:
             product_id=product.product_id,
             price_minor=price_minor,
             currency=product.currency,
+            starts_at=starts_at,
             ends_at=ends_at,
             version=version,
         )

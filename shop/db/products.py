@@ -18,7 +18,7 @@ from shop.product import OpenSale, Product, updated
 LOCK_WAIT = "100ms"  # whoever changes a price is told at once that somebody else does
 COLUMNS = """p.product_id, p.sku, p.name, p.description, p.category, p.price_minor, p.currency, p.version, p.created_at,
     p.updated_at, p.deleted_at IS NOT NULL"""
-OPEN = "f.status <> 'ENDED' AND f.starts_at <= %(now)s AND f.ends_at > %(now)s"
+NOT_OVER = "f.status <> 'ENDED' AND f.ends_at > %(now)s"
 
 
 class Price(Struct, frozen=True):
@@ -36,12 +36,12 @@ async def by_ids(tx: Tx, product_ids: Sequence[str]) -> dict[str, Product]:
     return {row[0]: product_of(row) for row in rows}
 
 
-async def open_sales(tx: Tx, product_ids: Sequence[str]) -> dict[str, OpenSale]:
-    """The sale that is open now, by product."""
+async def sales(tx: Tx, product_ids: Sequence[str]) -> dict[str, OpenSale]:
+    """The sale that is open now or to come, by product, which has one at most."""
     rows = await tx.rows(
         f"""
-        SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.ends_at, f.version
-        FROM flash_sales f JOIN products p USING (product_id) WHERE f.product_id = ANY(%(ids)s) AND {OPEN}
+        SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.version
+        FROM flash_sales f JOIN products p USING (product_id) WHERE f.product_id = ANY(%(ids)s) AND {NOT_OVER}
         """,
         {"ids": list(product_ids), "now": tx.now},
     )

@@ -1,6 +1,6 @@
 """Flash sales in PostgreSQL: scheduled, started and ended, each step told with the calendar's next number."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,23 +8,30 @@ from msgspec import Struct
 from msgspec.structs import replace
 from psycopg.errors import UniqueViolation
 
+from shop.db import stock
 from shop.db.pool import Tx
 from shop.event import rfc3339
-from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleStarted
+from shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
 from shop.money import decimal_amount
 from shop.problem import Refused
 
 LOCK_WAIT = "100ms"  # whoever changes a price is told at once that somebody else does
+SHELF_WAIT = "2s"  # in the midst of a sale everybody waits for that row
 WARM_BEFORE = timedelta(seconds=30)
 PAGE = 100
 SELECT = """
-    SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version
+    SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version,
+           f.limit_before
     FROM flash_sales f JOIN products p USING (product_id)
 """
 
 
 class Sale(Struct, frozen=True, kw_only=True):
-    """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, 0 before there is one."""
+    """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, one for each change.
+
+    Args:
+        limit_before: the product's buyer limit, which comes back when the sale is over; None where it brought none.
+    """
 
     sale_id: str
     product_id: str
@@ -34,6 +41,7 @@ class Sale(Struct, frozen=True, kw_only=True):
     ends_at: datetime
     status: str = "SCHEDULED"
     version: int = 0
+    limit_before: int | None = None
 
 
 async def find(tx: Tx, sale_id: str) -> Sale | None:
@@ -58,77 +66,99 @@ async def lock(tx: Tx, sale_id: str) -> Sale | None:
     return _sale(row) if row else None
 
 
-async def schedule(tx: Tx, sale: Sale) -> None:
+async def schedule(tx: Tx, planned: Sale) -> Sale:
     """
+    A new sale, its first version.
+
     Raises:
         Refused: the product has another sale that is not over.
     """
+    sale = await _numbered(tx, planned)
     try:
         await tx.execute(
-            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at)"
-            " VALUES (%s, %s, %s, %s, %s)",
-            (sale.sale_id, sale.product_id, sale.price_minor, sale.starts_at, sale.ends_at),
+            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, version, limit_before)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (*_planned(sale), sale.version, sale.limit_before),
         )
     except UniqueViolation:
         raise Refused("sale-exists", "A sale of this product is open or to come; end or change that one.") from None
+    tx.emit(FlashSaleScheduled(**_about(sale)), key=sale.sale_id, sequence=sale.version)
+    return sale
 
 
 async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> Sale:
-    """Another price or end for a locked sale; one under way tells of it."""
-    after = replace(before, price_minor=price_minor, ends_at=ends_at)
-    if before.status == "STARTED":
-        after = await _numbered(tx, after)
-        tx.emit(FlashSaleChanged(**_about(after)), key=after.sale_id, sequence=after.version)
+    """Another price or end for a locked sale: its next version."""
+    after = await _numbered(tx, replace(before, price_minor=price_minor, ends_at=ends_at))
+    message = FlashSaleChanged if before.status == "STARTED" else FlashSaleScheduled
+    tx.emit(message(**_about(after)), key=after.sale_id, sequence=after.version)
     return await _write(tx, after)
 
 
 async def end(tx: Tx, before: Sale) -> Sale:
-    """The locked sale is over now, whether it began or not."""
+    """
+    The locked sale is over now, whether it began or not. Where it brought a buyer limit the product's own one is back,
+    and its gate is of a past epoch: whoever calls makes it anew after the commit.
+
+    Raises:
+        Busy: the product's stock row stayed locked.
+    """
+    if before.limit_before is not None:  # before the sale's row is written: who schedules holds the stock row first
+        await tx.execute(f"SET LOCAL lock_timeout = '{SHELF_WAIT}'")
+        shelf = await stock.level(tx, before.product_id, lock=True)
+        if shelf is not None:
+            await stock.raise_epoch(tx, await stock.limit(tx, shelf, before.limit_before))
     at = max(min(tx.now, before.ends_at), before.starts_at + timedelta(microseconds=1))
     after = await _numbered(tx, replace(before, status="ENDED", ends_at=at))
     tx.emit(FlashSaleEnded(saleId=after.sale_id, productId=after.product_id), key=after.sale_id, sequence=after.version)
     return await _write(tx, after)
 
 
-async def next_due(tx: Tx) -> datetime | None:
-    """When the next sale is to be made ready, started or ended; None where there is none."""
+async def next_due(tx: Tx, without: Collection[str] = ()) -> datetime | None:
+    """When the next sale is to be made ready, started or ended, ``without`` these; None where there is none."""
     row = await tx.row(
         """
         SELECT min(due) FROM (
-            SELECT CASE WHEN warmed_at IS NULL THEN starts_at - %s ELSE starts_at END AS due
+            SELECT sale_id, CASE WHEN warmed_at IS NULL THEN starts_at - %s ELSE starts_at END AS due
             FROM flash_sales WHERE status = 'SCHEDULED'
-            UNION ALL SELECT ends_at FROM flash_sales WHERE status = 'STARTED'
-        ) AS all_due
+            UNION ALL SELECT sale_id, ends_at FROM flash_sales WHERE status = 'STARTED'
+        ) AS all_due WHERE sale_id <> ALL(%s)
         """,
-        (WARM_BEFORE,),
+        (WARM_BEFORE, list(without)),
     )
     return row[0] if row else None
 
 
-async def start_due(tx: Tx) -> list[str]:
-    """Start what is to begin; of one that should be over by now, only the end is told. Returns the products."""
+async def due(tx: Tx) -> list[str]:
+    """The sales that begin or end now, or should have: those that begin first, each kind in the order of its times."""
     rows = await tx.rows(
-        f"{SELECT} WHERE status = 'SCHEDULED' AND starts_at <= %s ORDER BY sale_id FOR UPDATE OF f SKIP LOCKED",
-        (tx.now,),
+        """
+        SELECT sale_id FROM flash_sales
+        WHERE status = 'SCHEDULED' AND starts_at <= %(now)s OR status = 'STARTED' AND ends_at <= %(now)s
+        ORDER BY status, CASE status WHEN 'SCHEDULED' THEN starts_at ELSE ends_at END, sale_id
+        """,
+        {"now": tx.now},
     )
-    due = [_sale(row) for row in rows]
-    for sale in due:
-        if sale.ends_at <= tx.now:
-            await end(tx, sale)
-            continue
+    return [row[0] for row in rows]
+
+
+async def turn(tx: Tx, sale_id: str) -> Sale | None:
+    """
+    Start or end what is due; of one that should be over by now, only the end is told.
+
+    Returns:
+        The sale as it is now; None where another has done it.
+    """
+    row = await tx.row(f"{SELECT} WHERE sale_id = %s AND status <> 'ENDED' FOR UPDATE OF f SKIP LOCKED", (sale_id,))
+    if row is None:
+        return None
+    sale = _sale(row)
+    if sale.ends_at <= tx.now:
+        return await end(tx, sale)
+    if sale.status == "SCHEDULED" and sale.starts_at <= tx.now:
         started = await _numbered(tx, replace(sale, status="STARTED"))
-        tx.emit(FlashSaleStarted(**_about(started)), key=sale.sale_id, sequence=started.version)
-        await _write(tx, started)
-    return [sale.product_id for sale in due]
-
-
-async def end_due(tx: Tx) -> None:
-    """End what is over."""
-    rows = await tx.rows(
-        f"{SELECT} WHERE status = 'STARTED' AND ends_at <= %s ORDER BY sale_id FOR UPDATE OF f SKIP LOCKED", (tx.now,)
-    )
-    for row in rows:
-        await end(tx, _sale(row))
+        tx.emit(FlashSaleStarted(**_about(started)), key=sale_id, sequence=started.version)
+        return await _write(tx, started)
+    return sale
 
 
 async def take_to_warm(tx: Tx) -> list[str]:
@@ -164,11 +194,16 @@ def sale_document(sale: Sale) -> dict[str, Any]:
         "startsAt": rfc3339(sale.starts_at),
         "endsAt": rfc3339(sale.ends_at),
         "status": sale.status,
+        "version": sale.version,
     }
 
 
+def _planned(sale: Sale) -> tuple[Any, ...]:
+    return sale.sale_id, sale.product_id, sale.price_minor, sale.starts_at, sale.ends_at
+
+
 def _about(sale: Sale) -> dict[str, Any]:
-    return {name: value for name, value in sale_document(sale).items() if name != "status"}
+    return {name: value for name, value in sale_document(sale).items() if name not in ("status", "version")}
 
 
 async def _numbered(tx: Tx, sale: Sale) -> Sale:

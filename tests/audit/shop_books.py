@@ -110,9 +110,9 @@ class ShopBooks:
 
     def _count(self, product_id: str, buyer: str, qty: int) -> None:
         self.connection.execute(
-            "INSERT INTO buyer_units VALUES (%s, %s, %s)"
+            "INSERT INTO buyer_units SELECT product_id, %s, %s, buyer_limit FROM stock WHERE product_id = %s"
             " ON CONFLICT (product_id, buyer_id) DO UPDATE SET units = buyer_units.units + excluded.units",
-            (product_id, buyer, qty),
+            (buyer, qty, product_id),
         )
 
     def _pay(self, order_id: str, status: str, amount_minor: int) -> None:

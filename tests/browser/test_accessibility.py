@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, Visitor, pending_order, restock, shelf_held
+from tests.browser.conftest import PHONE, Visitor, admin, ask, pending_order, restock, shelf_held
 from tests.stack.running_shop import RunningShop
 
 pytestmark = pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -46,6 +46,18 @@ def test_a_product(shop: RunningShop, visit: Visitor, scheme: str) -> None:
     assert_accessible(page)
     page.goto(shop.url + "/products/28")
     expect(page.locator("#add")).to_have_text("Sold out")
+    assert_accessible(page)
+
+
+def test_a_product_whose_sale_is_to_come(shop: RunningShop, visit: Visitor, scheme: str) -> None:
+    goods = {"sku": f"TO-COME-{scheme}", "name": "Something to come", "price": 5}
+    product = ask(shop, "POST", "/api/v1/products", goods, admin(shop))["productId"]
+    times = {"startsAt": "2100-01-01T00:00:00Z", "endsAt": "2100-01-02T00:00:00Z"}
+    ask(shop, "POST", "/api/v1/flash-sales", {"productId": product, "price": 4, "units": 5, **times}, admin(shop))
+    page = visit(PHONE, scheme).page
+    page.goto(f"{shop.url}/products/{product}")
+    expect(page.locator("#begins")).to_contain_text("The sale begins at")
+    expect(page.locator("#left")).to_have_text("5")
     assert_accessible(page)
 
 

@@ -1,9 +1,11 @@
 """The storefront, as a visitor walks through it: list, product, cart, order."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from tests.client import connect
 from tests.stack.running_shop import RunningShop, eventually
 
 LAMP, LAMP_PRICE = 3, 34.5
+ANY = {"if-match": "*"}
 FULFILLED = ".order li[data-status=FULFILLED]"
 
 
@@ -148,7 +151,7 @@ def test_the_sale_sells_only_at_the_price_beside_its_button(shop: RunningShop, v
     expect(page.locator("#buy")).to_have_text("Buy now — $49.90")
     page.route("**/api/v1/sales", lambda route: route.abort())  # it hears of the change too late
     (sale,) = ask(shop, "GET", "/api/v1/flash-sales")["sales"]
-    ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 59.9}, admin(shop))
+    ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 59.9}, admin(shop) | ANY)
     try:
         page.click("#buy")
         expect(page.locator("#message")).to_contain_text("The price is now $59.90")
@@ -158,7 +161,7 @@ def test_the_sale_sells_only_at_the_price_beside_its_button(shop: RunningShop, v
         reaches_its_end(page)
         expect(page.locator(".order .amount")).to_have_text("$59.90")
     finally:
-        ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 49.9}, admin(shop))
+        ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 49.9}, admin(shop) | ANY)
 
 
 def test_a_line_that_is_short_says_so_and_takes_what_is_left(shop: RunningShop, visit: Visitor) -> None:
@@ -212,6 +215,40 @@ def test_the_product_shows_its_stock_live_and_sold_out_at_once(shop: RunningShop
     expect(page.locator("#add")).to_be_disabled()
     restock(shop, 1000)
     expect(page.locator("#add")).to_be_enabled()
+
+
+def test_a_sale_to_come_is_said_wherever_its_product_is_and_sells_when_it_begins(
+    shop: RunningShop, visit: Visitor
+) -> None:
+    goods = {"sku": "TENT-1", "name": "Tent for two", "price": 80}
+    product = ask(shop, "POST", "/api/v1/products", goods, admin(shop))["productId"]
+    product_page, cart = visit().page, visit().page
+    begins = datetime.now(UTC) + timedelta(hours=1)
+    times = {"startsAt": begins.isoformat(), "endsAt": "2100-01-01T00:00:00Z"}
+    sale = {"productId": product, "price": 60, "units": 5, **times}
+    sale_id = ask(shop, "POST", "/api/v1/flash-sales", sale, admin(shop))["saleId"]
+    product_page.goto(f"{shop.url}/products/{product}")
+    expect(product_page.locator("#begins")).to_contain_text("The sale begins at")
+    expect(product_page.locator("#begins")).to_contain_text("at $60.00.")
+    expect(product_page.locator("#add")).to_have_text("Not open yet")
+    for button in ("#add", "#buy"):
+        expect(product_page.locator(button)).to_be_disabled()
+        expect(product_page.locator(button)).to_have_accessible_description(re.compile("The sale begins at"))
+    cart.goto(shop.url + "/?sort=-created")
+    expect(cart.locator("#products > li", has_text="Tent for two")).to_contain_text("Sale begins at")
+    put_in_cart(cart, LAMP)
+    held = f"/api/v1/carts/mine/items/{product}"
+    put = "(path) => fetch(path, {method: 'PUT', body: JSON.stringify({qty: 1})})"
+    cart.evaluate(put, held)
+    cart.goto(shop.url + "/cart")
+    expect(cart.locator(".problem")).to_contain_text("It is not sold before its sale begins at")
+    with connect(shop.database_url) as connection:  # an hour later
+        connection.execute("UPDATE flash_sales SET starts_at = now() WHERE sale_id = %s", (sale_id,))
+    ask(shop, "PUT", f"/api/v1/flash-sales/{sale_id}", {"price": 55}, admin(shop) | ANY)
+    expect(product_page.locator("#add")).to_have_text("Add to cart")
+    expect(product_page.locator("#price")).to_have_text("$55.00")
+    expect(product_page.locator("#begins")).to_be_hidden()
+    expect(product_page.locator("#buy")).to_have_accessible_description("")
 
 
 def test_the_list_is_searched_filtered_sorted_and_gone_on_with_and_its_address_says_how(

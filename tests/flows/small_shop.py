@@ -50,7 +50,7 @@ class SmallShop:
             assert (await self.client.ask("PUT", "/api/v1/products/2", body, if_match="*")).status == 200
         assert (await self.client.ask("DELETE", "/api/v1/products/28", if_match="*")).status == 204
         for price in (39.9, 49.9):
-            changed = await self.client.ask("PUT", "/api/v1/flash-sales/flash-1", {"price": price})
+            changed = await self.client.ask("PUT", "/api/v1/flash-sales/flash-1", {"price": price}, if_match="*")
             assert changed.status == 200
 
     async def bought(self) -> None:

@@ -7,13 +7,17 @@ from typing import Any
 import psycopg
 import pytest
 
+from shop.db import sales
+from shop.db.audit import read, snapshot
 from shop.event import rfc3339
 from shop.gate import Gate
 from tests.client import Answered, Client
+from tests.races.books import Books
 
 SALES = "/api/v1/flash-sales"
 CHANGED = "ecommerce.pricing.flash_sale.changed.v1"
 ENDED = "ecommerce.pricing.flash_sale.ended.v1"
+SCHEDULED = "ecommerce.pricing.flash_sale.scheduled.v1"
 
 
 def at(client: Client, **after: float) -> str:
@@ -25,8 +29,16 @@ async def schedule(client: Client, product: int = 2, key: str = "", **members: A
     return await client.ask("POST", SALES, body, **({"idempotency_key": key} if key else {}))
 
 
-async def change(client: Client, sale: str = "flash-1", **members: Any) -> Answered:
-    return await client.ask("PUT", f"{SALES}/{sale}", members)
+async def change(client: Client, sale: str = "flash-1", if_match: str = "", **members: Any) -> Answered:
+    """As whoever has just read it, unless the test says what was read."""
+    read = await client.ask("GET", f"{SALES}/{sale}")
+    return await client.ask("PUT", f"{SALES}/{sale}", members, if_match=if_match or read.headers.get("etag", "*"))
+
+
+def over_the_limit(client: Client) -> list[str]:
+    """What the audit finds of buyers and limits."""
+    with snapshot(client.deps.settings.database_url) as connection:
+        return [found.check for found in read(connection, grace_s=60).findings if found.check.startswith("buyer-")]
 
 
 def kind(answered: Answered) -> str:
@@ -86,6 +98,10 @@ async def test_the_same_key_schedules_one_sale_and_gets_one_reply(client: Client
         ({"endsAt": "2020-01-01T00:00:00"}, 400),
         ({"endsAt": "tomorrow"}, 400),
         ({"startsAt": "2999-01-01T00:00:00Z"}, 422),
+        ({"endsAt": "9999-12-31T23:59:59-12:00"}, 400),
+        ({"endsAt": "3000-01-01T00:00:00Z"}, 400),
+        ({"startsAt": "0001-01-01T00:00:00+14:00"}, 400),
+        ({"startsAt": "1999-12-31T23:59:59Z"}, 400),
         ({"price": -1}, 400),
         ({"price": 0.001}, 400),
         ({"units": -1}, 400),
@@ -216,10 +232,118 @@ async def test_a_sale_that_was_only_scheduled_can_be_withdrawn(client: Client) -
     sale = (await schedule(client, startsAt=at(client, minutes=5))).body["saleId"]
     assert kind(await change(client, sale, endsAt=at(client, minutes=4))) == "sale-too-short"
     assert (await change(client, sale, price=15)).body["price"] == 15
-    assert await client.log(CHANGED) == [], "nobody was told of it yet"
+    assert await client.log(CHANGED) == [], "it is not under way"
+    assert [event.sequence for event in await client.log(SCHEDULED)] == [2, 3]
     assert (await change(client, sale, endsAt=at(client))).body["status"] == "ENDED"
     assert (await client.buy(product=2)).body["totalAmount"] == 59
     assert len(await client.log(ENDED)) == 1
+
+
+@pytest.mark.parametrize(
+    "ends", ["9999-12-31T23:59:59-12:00", "2999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+14:00"]
+)
+async def test_an_end_that_nobody_could_read_is_refused_and_the_sale_goes_on(client: Client, ends: str) -> None:
+    assert kind(await change(client, endsAt=ends)) == "moment-malformed"
+    assert (await client.ask("GET", f"{SALES}/flash-1")).status == 200
+    assert (await client.buy()).body["totalAmount"] == 49.9
+
+
+async def test_an_end_in_the_last_year_that_can_be_kept_is_read_everywhere(client: Client) -> None:
+    assert (await change(client, endsAt="2999-12-31T23:59:59-00:00")).status == 200
+    for path in (SALES, f"{SALES}/flash-1", "/api/v1/products", "/api/v1/products/1", "/api/v1/sales"):
+        assert (await client.ask("GET", path)).status == 200, path
+    assert (await client.buy()).status == 200
+
+
+async def test_a_change_needs_the_version_that_was_read_and_one_of_two_is_told_to_read_again(client: Client) -> None:
+    for sale in ("flash-1", (await schedule(client, startsAt=at(client, minutes=5))).body["saleId"]):
+        path = f"{SALES}/{sale}"
+        assert kind(await client.ask("PUT", path, {"price": 9})) == "if-match-missing"
+        read = (await client.ask("GET", path)).headers["etag"]
+        first, late = [await change(client, sale, if_match=read, price=price) for price in (15, 16)]
+        assert (first.status, first.body["price"], kind(late), late.status) == (200, 15, "changed-meanwhile", 412)
+        assert (await client.ask("GET", path)).body["price"] == 15
+        again = await change(client, sale, if_match=first.headers["etag"], price=16)
+        assert (again.status, again.body["version"]) == (200, first.body["version"] + 1)
+
+
+async def test_a_sale_s_etag_is_of_its_version_wherever_it_is_told(client: Client) -> None:
+    made = await schedule(client, startsAt=at(client, minutes=5))
+    read = await client.ask("GET", made.headers["location"])
+    assert made.headers["etag"] == read.headers["etag"] == f'"{read.body["version"]}"'
+    assert (await client.ask("GET", made.headers["location"], if_none_match=read.headers["etag"])).status == 304
+    changed = await change(client, made.body["saleId"], price=15)
+    assert (await client.ask("GET", made.headers["location"])).headers["etag"] == changed.headers["etag"]
+    assert (await client.ask("GET", made.headers["location"], if_none_match=read.headers["etag"])).status == 200
+
+
+async def test_a_sale_that_began_since_it_was_read_is_read_again_first(client: Client) -> None:
+    sale = (await schedule(client)).body["saleId"]
+    read = (await client.ask("GET", f"{SALES}/{sale}")).headers["etag"]
+    async with client.deps.db.transaction() as tx:
+        await sales.turn(tx, sale)
+    assert (await change(client, sale, if_match=read, price=9)).status == 412
+
+
+async def test_of_many_who_read_the_same_version_one_changes_it(client: Client) -> None:
+    read = (await client.ask("GET", f"{SALES}/flash-1")).headers["etag"]
+    asked = [client.ask("PUT", f"{SALES}/flash-1", {"price": 10 + n}, if_match=read) for n in range(8)]
+    statuses = [answer.status for answer in await asyncio.gather(*asked)]
+    assert statuses.count(200) == 1
+    assert set(statuses) <= {200, 412, 503}
+
+
+@pytest.mark.parametrize("how", ["ended early", "withdrawn"])
+async def test_a_sale_s_limit_goes_with_it_and_the_product_s_own_comes_back(client: Client, how: str) -> None:
+    times = {"startsAt": at(client, minutes=5)} if how == "withdrawn" else {}
+    sale = (await schedule(client, buyerLimit=2, **times)).body["saleId"]
+    if how == "ended early":
+        assert (await client.buy(product=2, qty=2)).status == 200
+        assert kind(await client.buy(product=2)) == "limit-reached"
+    assert (await change(client, sale, endsAt=at(client))).body["status"] == "ENDED"
+    assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (0,)
+    assert (await client.buy(product=2, qty=3)).status == 200
+    assert over_the_limit(client) == []
+
+
+async def test_a_limit_that_is_lowered_asks_for_nothing_back_and_one_that_is_broken_is_found(client: Client) -> None:
+    assert (await client.buy(product=2, qty=3)).status == 200
+    assert (await schedule(client, buyerLimit=1)).status == 201
+    assert (await client.buy(product=2, user=8)).status == 200
+    assert over_the_limit(client) == []
+    await client.rows("UPDATE order_items SET qty = 2 WHERE qty = 1 RETURNING 1")
+    assert over_the_limit(client) == ["buyer-limit", "buyer-units"]
+
+
+async def test_a_sale_without_a_limit_leaves_the_product_s_own(client: Client) -> None:
+    await client.rows("UPDATE stock SET buyer_limit = 3 WHERE product_id = '2' RETURNING 1")
+    sale = (await schedule(client)).body["saleId"]
+    await change(client, sale, endsAt=at(client))
+    assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (3,)
+
+
+async def test_what_was_bought_counts_in_the_next_sale_too(client: Client) -> None:
+    first = (await schedule(client, buyerLimit=2)).body["saleId"]
+    assert (await client.buy(product=2, qty=2)).status == 200
+    await change(client, first, endsAt=at(client))
+    await schedule(client, buyerLimit=2)
+    assert kind(await client.buy(product=2)) == "limit-reached"
+    assert (await client.buy(product=2, user=8, qty=2)).status == 200
+
+
+async def test_while_a_sale_ends_nobody_has_more_than_the_limit_that_held(client: Client) -> None:
+    sale = (await schedule(client, units=200, buyerLimit=2)).body["saleId"]
+    buying = [client.buy(product=2, user=n % 10) for n in range(100)]
+    ending = change(client, sale, endsAt=at(client))
+    answers = await asyncio.gather(*buying[:50], ending, *buying[50:])
+    assert {answer.status for answer in answers} <= {200, 409, 503}
+    books = Books(client)
+    await books.balance()
+    shelf = await books.gate.look("2")
+    level = await client.row("SELECT epoch FROM stock WHERE product_id = '2'")
+    assert shelf
+    assert (shelf.epoch,) == level
+    assert (await client.buy(product=2, user=1, qty=5)).status == 200
 
 
 async def test_an_unknown_sale_is_404(client: Client) -> None:

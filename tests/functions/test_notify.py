@@ -19,6 +19,7 @@ from shop.messages import (
     MESSAGES,
     Cause,
     FlashSaleEnded,
+    FlashSaleScheduled,
     Message,
     OrderCanceled,
     OrderConfirmed,
@@ -143,9 +144,12 @@ async def test_money_has_its_place_among_its_orders_steps(deps: Deps) -> None:
 
 
 async def test_sales_share_one_stream(deps: Deps) -> None:
-    await hear(deps, said(FlashSaleEnded(saleId="s1", productId="1"), "s1", 4))
+    times = {"startsAt": "2026-11-27T08:00:00Z", "endsAt": "2026-11-27T08:05:00Z"}
+    planned = FlashSaleScheduled(saleId="s2", productId="2", price=5, currency="USD", **times)
+    await hear(deps, said(planned, "s2", 3), said(FlashSaleEnded(saleId="s1", productId="1"), "s1", 4))
     assert [(id, data["saleId"], data["status"]) for id, data in await stream(deps, "news:flash-sales")] == [
-        ("4-0", "s1", "ENDED")
+        ("3-0", "s2", "SCHEDULED"),
+        ("4-0", "s1", "ENDED"),
     ]
 
 

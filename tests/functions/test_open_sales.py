@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from runtime.demo import GOODS, SALE
 from runtime.deps import Deps, close_deps
 from runtime.settings import Settings
+from runtime.settlement import Settlement
 from shop.copies import Copies
 from shop.db.catalogue import load_catalogue
 from shop.event import CloudEvent, rfc3339
 from shop.gate import Gate
-from tests.client import Client
+from tests.client import Client, until
 from tests.turned_clock import START, TurnedClock, turned_deps
 
 PING = CloudEvent(id="p1", source="/apis/v1/pingsources/open-sales-sweep", type="dev.knative.sources.ping", data=b"{}")
@@ -71,10 +73,10 @@ async def test_what_is_told_is_numbered_in_the_order_it_happened(client: Client)
     await stay(client)
     events = [e for e in await client.log(STARTED, ENDED) if e.subject in (one, two)]
     assert [(e.type, e.subject) for e in events] == [(STARTED, one), (STARTED, two), (ENDED, two), (ENDED, one)]
-    assert [event.sequence for event in events] == [2, 3, 4, 5]
+    assert [event.sequence for event in events] == [4, 5, 6, 7]
     assert dict(await client.rows("SELECT sale_id, version FROM flash_sales WHERE sale_id <> 'flash-1'")) == {
-        one: 5,
-        two: 4,
+        one: 7,
+        two: 6,
     }
 
 
@@ -103,8 +105,6 @@ async def test_before_the_first_second_gate_and_copies_are_warm(client: Client, 
 async def test_a_sale_starts_at_its_second_though_redis_is_away(
     client: Client, clock: TurnedClock, settings: Settings
 ) -> None:
-    from dataclasses import replace
-
     sale = await schedule(client, 2, 100, 10_000)
     opened = turned_deps(replace(settings, redis_url="redis://127.0.0.1:1/0"), clock)
     try:
@@ -147,11 +147,51 @@ async def test_a_sale_that_nobody_opened_in_its_time_only_ends(client: Client, c
     assert (await told(client, STARTED, sale), len(await told(client, ENDED, sale))) == ([], 1)
 
 
+async def test_a_sale_that_cannot_begin_holds_back_no_other_and_is_logged(
+    client: Client, clock: TurnedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, healthy = await schedule(client, 2, 10, 3600), await schedule(client, 3, 20, 40)
+    async with client.deps.db.transaction() as tx:
+        await tx.execute("ALTER TABLE flash_sales DROP CONSTRAINT flash_sales_years")
+    await client.rows("UPDATE flash_sales SET ends_at = '10000-01-01Z' WHERE sale_id = %s RETURNING 1", broken)
+    await stay(client)
+    assert await told(client, STARTED, healthy) == [START + timedelta(seconds=20)]
+    assert await told(client, ENDED, healthy) == [START + timedelta(seconds=40)]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [message for message in said if "neither begin nor end" in message] == [
+        f"sale {broken} could neither begin nor end"
+    ]
+
+
+@pytest.mark.parametrize("redis", ["there", "away"])
+async def test_at_a_sale_s_end_the_product_s_own_limit_is_back(
+    client: Client, clock: TurnedClock, settings: Settings, redis: str
+) -> None:
+    sale = await schedule(client, 2, 0, 50, buyerLimit=1)
+    assert [(await client.buy(product=2)).status for _ in range(2)] == [200, 409]
+    url = settings.redis_url if redis == "there" else "redis://127.0.0.1:1/0"
+    opened = turned_deps(replace(settings, redis_url=url), clock)
+    try:
+        await stay(Client(opened))
+    finally:
+        await close_deps(opened)
+    assert await told(client, ENDED, sale) == [START + timedelta(seconds=50)]
+    assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (0,)
+    settlement = Settlement(client.deps)
+
+    async def bought() -> bool:
+        if redis == "away":
+            await settlement.act()  # the gate is of a past epoch
+        return (await client.buy(product=2, qty=3)).status == 200
+
+    await until(bought)
+
+
 async def test_an_end_moved_forward_is_kept_by_who_stays(client: Client, clock: TurnedClock) -> None:
     sale = await schedule(client, 2, 0, 3000)
     await stay(client)
     answered = await client.ask(
-        "PUT", f"/api/v1/flash-sales/{sale}", {"endsAt": rfc3339(START + timedelta(seconds=77))}
+        "PUT", f"/api/v1/flash-sales/{sale}", {"endsAt": rfc3339(START + timedelta(seconds=77))}, if_match="*"
     )
     assert answered.status == 200
     await stay(client)

@@ -1,5 +1,7 @@
 """products, listed: each once, in the order and of the kind that was asked for, and found by words."""
 
+import json
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -7,6 +9,14 @@ import pytest
 from runtime.demo import GOODS
 from tests.client import Client
 from tests.functions.test_products import change, made
+
+NUL = "1\0"
+EXTREMES = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "10000-01-01 00:00:00+00", "2026-01-01T00:00:00")
+
+
+def place(sort: str, key: str, product_id: str = "1") -> str:
+    """A cursor that nobody was given."""
+    return urlsafe_b64encode(json.dumps((sort, key, product_id)).encode()).decode().rstrip("=")
 
 
 async def names(client: Client, query: str = "") -> list[str]:
@@ -154,7 +164,26 @@ async def test_a_search_finds_the_newest_version_alone(client: Client) -> None:
         "sort=created&cursor=WyJjcmVhdGVkIiwiOTk5OTk5LTEtMSIsIjEiXQ",
         "sort=name&cursor=WyJwcmljZSIsIjEiLCIxIl0",
         "q=" + "x" * 201,
+        *(f"sort={sort}&cursor={place(sort, key)}" for sort in ("price", "created") for key in ("", "x", "1e9", "NaN")),
+        *(f"sort=price&cursor={place('price', key)}" for key in (str(2**63), str(-(2**63) - 1), "9" * 400, "1\0")),
+        *(f"sort=created&cursor={place('created', key)}" for key in EXTREMES),
+        f"q=lamp&sort=relevance&cursor={place('relevance', 'inf')}",
+        f"sort=name&cursor={place('name', NUL)}",
+        f"sort=name&cursor={place('name', 'a', NUL)}",
     ],
 )
 async def test_a_question_that_cannot_be_answered_is_400(client: Client, query: str) -> None:
     assert (await client.ask("GET", f"/api/v1/products?{query}")).status == 400
+
+
+async def test_a_row_that_cannot_be_read_is_not_the_fault_of_who_asks(client: Client) -> None:
+    async with client.deps.db.transaction() as tx:
+        await tx.execute("ALTER TABLE flash_sales DROP CONSTRAINT flash_sales_years")
+        await tx.execute("UPDATE flash_sales SET ends_at = '10000-01-01Z'")
+    assert (await client.ask("GET", "/api/v1/products")).status == 500
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00%2b14:00", "1999-12-31", "3000-01-01"])
+async def test_a_price_of_a_year_that_is_not_kept_is_400(client: Client, at: str) -> None:
+    answered = await client.ask("GET", f"/api/v1/products/1/price?at={at}")
+    assert (answered.status, answered.body["type"].rpartition("/")[2]) == (400, "moment-malformed")

@@ -39,8 +39,9 @@ async def test_a_sale_that_is_over_when_its_event_comes_leaves_no_price(client: 
     data = json.loads(started.data or b"") | {"productId": "3", "endsAt": "2020-01-01T00:00:00Z"}
     assert await client.hear("refresh_products", structs.replace(started, data=json.dumps(data).encode())) == 204
     assert await client.deps.redis.exists("flash_price:3") == 0
-    data["endsAt"] = "soon"
-    assert await client.hear("refresh_products", structs.replace(started, data=json.dumps(data).encode())) == 400
+    for never in ("soon", "2026-11-27T08:00:00", "9999-12-31T23:59:59-12:00"):
+        data["endsAt"] = never
+        assert await client.hear("refresh_products", structs.replace(started, data=json.dumps(data).encode())) == 400
 
 
 async def test_the_stock_s_copy_keeps_the_newest_number(client: Client, copies: Copies) -> None:

@@ -83,6 +83,8 @@ def json(**members: str) -> bytes:
         ({**BINARY, "ce-time": "yesterday"}, b"", "RFC 3339"),
         ({**BINARY, "ce-time": "2026-02-31T00:00:00Z"}, b"", "RFC 3339"),
         ({**BINARY, "ce-time": "2026-01-31T00:00:00"}, b"", "RFC 3339"),
+        ({**BINARY, "ce-time": "9999-12-31T23:59:59-12:00"}, b"", "RFC 3339"),
+        ({**BINARY, "ce-time": "0001-01-01T00:00:00+14:00"}, b"", "RFC 3339"),
         ({**BINARY, "ce-under_score": "x"}, b"", "1 to 20 of a-z"),
         ({**BINARY, "ce-" + "x" * 21: "x"}, b"", "1 to 20 of a-z"),
         ({**BINARY, "ce-subject": "%00"}, b"", "control character"),

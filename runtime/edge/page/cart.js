@@ -4,7 +4,7 @@ import { newKey } from "./ask.js";
 import { load, order, put } from "./basket.js";
 import { Buyer, remember } from "./buy.js";
 import { CartLine } from "./cart_line.js";
-import { $, money, set } from "./elements.js";
+import { $, at, money, set } from "./elements.js";
 import { follow, whenBack } from "./live.js";
 import { sentence, showConnection, showMessage } from "./notices.js";
 import { showBuyer } from "./signed_in.js";
@@ -16,6 +16,7 @@ let lines = [];
 let turn = Promise.resolve(); // one thing at a time: what is changed first is ordered so
 let drawn = "";
 let changes = 0;
+let begins = null; // the timer of the first sale to come
 
 export async function show() {
   showBuyer(buyer);
@@ -45,6 +46,9 @@ function draw({ items, totalAmount, currency }) {
   if (shown === drawn) return; // nobody's typing is disturbed for nothing
   drawn = shown;
   const focused = document.activeElement?.id;
+  clearTimeout(begins);
+  const first = items.map((item) => item.saleStartsAt).filter(Boolean).sort()[0];
+  if (first) begins = at(first, () => next(reload));
   lines = items.map((item) => new CartLine(item, currency, accepted, change));
   $("lines").replaceChildren(...lines.map((line) => line.element));
   $("empty").hidden = lines.length > 0;

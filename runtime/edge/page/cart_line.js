@@ -1,6 +1,6 @@
 // One line of the cart: what is in it, what changed since, and what its buyer can do about that.
 
-import { made, money, unseen } from "./elements.js";
+import { made, moment, money, unseen } from "./elements.js";
 
 const QTY_MAX = 1000;
 
@@ -59,6 +59,9 @@ export class CartLine {
     } else if (problem === "SHORT_STOCK" && available > 0) {
       box.append(made("p", {}, `You want ${qty}, and only ${available} are left.`));
       box.append(this._remedy("take", `Take ${available}`, available));
+    } else if (problem === "SALE_NOT_OPEN") {
+      box.append(made("p", {}, "It is not sold before its sale begins at ", moment(this.item.saleStartsAt), "."));
+      box.append(this._remedy("remove-all", "Take it out", 0));
     } else if (problem === "LIMIT_REACHED") {
       box.append(made("p", {}, "One buyer may not have so many."), this._remedy("remove-all", "Take it out", 0));
     } else {

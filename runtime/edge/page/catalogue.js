@@ -1,7 +1,7 @@
 // The catalogue: searched, filtered and sorted by the page's own address, and gone on with by cursor.
 
 import { ask } from "./ask.js";
-import { $, made, money, set, unseen } from "./elements.js";
+import { $, made, moment, money, set, unseen } from "./elements.js";
 import { sentence } from "./notices.js";
 
 const PAGE = "12";
@@ -43,15 +43,20 @@ function draw({ products, next: cursor }) {
   set($("found"), shown ? `${shown} products${next ? ", and more" : ""}` : "Nothing like that. Try other words, or all categories.");
 }
 
-function card({ productId, name, category, price, currency, available, sale }) {
+function card({ productId, name, category, price, currency, available, sale, nextSale }) {
   const amount = made("p", { className: "amount" }, unseen("Price "), money(sale?.price ?? price, currency));
   if (sale) amount.append(" ", made("span", { className: "badge" }, "Flash sale"));
   return made("li", { className: "card product" },
     made("h3", {}, made("a", { href: `/products/${encodeURIComponent(productId)}` }, name)),
     made("p", { className: "none" }, category),
     amount,
-    made("p", { className: "none" }, available ? `${available.toLocaleString()} left` : "Sold out"),
+    made("p", { className: "none" }, ...offered(available, nextSale)),
   );
+}
+
+function offered(available, nextSale) {
+  if (nextSale) return ["Sale begins at ", moment(nextSale.startsAt)];
+  return [available ? `${available.toLocaleString()} left` : "Sold out"];
 }
 
 /** A category that can be chosen, once. */

@@ -1,5 +1,8 @@
 // What is on the screen is made of elements and text, never of markup.
 
+const FAR_MS = 86_400_000;
+const SOON_MS = 1000;
+
 export const $ = (id) => document.getElementById(id);
 
 /** @param {Object<string, unknown>} properties of the element; `data-…` and `aria-…` are attributes */
@@ -28,6 +31,12 @@ export function money(amount, currency) {
 export function moment(at) {
   const words = new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
   return made("time", { dateTime: at }, words);
+}
+
+/** Calls `then` at that moment, or late rather than early: a timer has at most some 24 days, and clocks differ. */
+export function at(moment_, then) {
+  const left = Date.parse(moment_) - Date.now();
+  return setTimeout(() => (left > FAR_MS ? at(moment_, then) : then()), Math.min(Math.max(left, SOON_MS), FAR_MS));
 }
 
 /** A page's own part of the shell; the shell's title and main hold it from then on. */

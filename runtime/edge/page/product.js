@@ -3,7 +3,7 @@
 import { ask } from "./ask.js";
 import { add } from "./basket.js";
 import { Buyer, purchase, remember } from "./buy.js";
-import { $, money, set } from "./elements.js";
+import { $, at, moment, money, set } from "./elements.js";
 import { follow, whenBack } from "./live.js";
 import { problemType, sentence, showConnection, showMessage } from "./notices.js";
 
@@ -13,6 +13,7 @@ let path = "";
 let product = null;
 let left = null;
 let busy = false;
+let begins = null; // the timer of a sale to come
 
 export async function show(id) {
   path = `/api/v1/products/${encodeURIComponent(id)}`;
@@ -25,7 +26,7 @@ export async function show(id) {
   if (!product) return;
   const tell = whenBack(showConnection, load);
   follow(`/sse/stock/${encodeURIComponent(id)}`, { snapshot: takeStock, stock: takeStock, problem: noStock }, tell);
-  follow("/sse/flash-sales", { sale: load });
+  follow("/sse/flash-sales", { sale: takeSale });
 }
 
 async function load() {
@@ -40,7 +41,7 @@ async function load() {
 
 function draw(document_) {
   product = document_;
-  const { name, description, category, price, currency, sale } = product;
+  const { name, description, category, price, currency, sale, nextSale } = product;
   document.title = `PulseCart — ${name}`;
   set($("product"), name);
   set($("description"), description);
@@ -50,7 +51,27 @@ function draw(document_) {
   $("badge").hidden = !sale;
   set($("price"), money(sale?.price ?? price, currency));
   set($("instead"), sale ? `instead of ${money(price, currency)}` : "");
+  announce(nextSale);
   enable();
+}
+
+/** The sale to come; it begins by the clock, also where no news of it comes. */
+function announce(nextSale) {
+  clearTimeout(begins);
+  $("begins").hidden = !nextSale;
+  if (!nextSale) return $("begins").replaceChildren();
+  const { startsAt, price, currency } = nextSale;
+  const words = `The sale begins at ${moment(startsAt).textContent}, at ${money(price, currency)}.`;
+  set($("begins"), words);
+  begins = at(startsAt, load);
+}
+
+/** The news is the newest there is; a copy of the product may be older. */
+function takeSale({ productId, status, sequence, at: told, ...news }) {
+  if (String(productId) !== String(product.productId)) return;
+  const { sale, nextSale, ...rest } = product;
+  const early = status === "SCHEDULED" && Date.parse(news.startsAt) > Date.now();
+  draw(status === "ENDED" ? rest : { ...rest, [early ? "nextSale" : "sale"]: news });
 }
 
 function takeStock({ available }) {
@@ -66,8 +87,9 @@ function noStock() {
 
 function enable() {
   const none = left === 0;
-  set($("add"), none ? "Sold out" : "Add to cart");
-  $("add").disabled = $("buy").disabled = !product || none || busy;
+  const early = Boolean(product?.nextSale);
+  set($("add"), none ? "Sold out" : early ? "Not open yet" : "Add to cart");
+  $("add").disabled = $("buy").disabled = !product || none || early || busy;
 }
 
 async function act(how) {

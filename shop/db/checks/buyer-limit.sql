@@ -1,4 +1,4 @@
--- no buyer has more units than the product's limit
-SELECT product_id, buyer_id, units, buyer_limit
-FROM live JOIN stock USING (product_id)
-WHERE buyer_limit > 0 AND units > buyer_limit
+-- no buyer has more units than the limit that held when they bought last
+SELECT product_id, buyer_id, live.units, coalesce(limit_then, buyer_limit) AS buyer_limit
+FROM live JOIN stock USING (product_id) LEFT JOIN buyer_units USING (product_id, buyer_id)
+WHERE coalesce(limit_then, buyer_limit) BETWEEN 1 AND live.units - 1
