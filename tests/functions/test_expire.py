@@ -1,36 +1,23 @@
 """expire: cancels an order that was not paid in time, at its very second."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
 from msgspec import structs
 
 from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps
+from runtime.deps import close_deps
 from runtime.settings import Settings
 from shop.db import due
 from shop.db.catalogue import load_catalogue
 from shop.event import CloudEvent
 from tests.client import Client
+from tests.functions.turned import clock, deps
 from tests.turned_clock import START, TurnedClock, turned_deps
 
+__all__ = ["clock", "deps"]
 PING = CloudEvent(id="p1", source="/apis/v1/pingsources/expire-sweep", type="dev.knative.sources.ping", data=b"{}")
-
-
-@pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def deps(settings: Settings, clock: TurnedClock) -> AsyncIterator[Deps]:
-    await load_catalogue(settings.database_url, GOODS, SALE, START - timedelta(minutes=1))
-    opened = turned_deps(replace(settings, pay_within_s=30), clock)
-    yield opened
-    await close_deps(opened)
 
 
 async def stay(client: Client) -> None:

@@ -1,38 +1,21 @@
 """expire: an Idempotency-Key answers for a day (seed 002 §9); then its rows are gone, and it is a new one."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps
-from runtime.settings import Settings
 from shop.db import keys
-from shop.db.catalogue import load_catalogue
 from tests.client import Answered, Client, connect
 from tests.functions.test_expire import PING
-from tests.turned_clock import START, TurnedClock, turned_deps
+from tests.functions.turned import clock, deps
+from tests.turned_clock import START, TurnedClock
 
+__all__ = ["clock", "deps"]
 DAY_S = 24 * 3600
 AGES = "SELECT payload_hash FROM idempotency_keys ORDER BY payload_hash"
 LINES = {"userId": 7, "items": [{"productId": 2, "qty": 1}]}
-
-
-@pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def deps(settings: Settings, clock: TurnedClock) -> AsyncIterator[Deps]:
-    await load_catalogue(settings.database_url, GOODS, SALE, START - timedelta(minutes=1))
-    opened = turned_deps(replace(settings, pay_within_s=30), clock)
-    yield opened
-    await close_deps(opened)
 
 
 async def purchase(client: Client) -> Answered:

@@ -1,35 +1,21 @@
 """A sale to come is said wherever its product is shown, and begins there by the clock alone."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps
+from runtime.deps import close_deps
 from runtime.settings import Settings
-from shop.db.catalogue import load_catalogue
 from shop.event import rfc3339
 from tests.client import Client
+from tests.functions.turned import clock, deps
 from tests.turned_clock import START, TurnedClock, turned_deps
 
+__all__ = ["clock", "deps"]
 PRICING = tuple(f"ecommerce.pricing.flash_sale.{name}.v1" for name in ("scheduled", "started", "changed", "ended"))
 BEGINS, ENDS = START + timedelta(seconds=600), START + timedelta(seconds=1200)
-
-
-@pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def deps(settings: Settings, clock: TurnedClock) -> AsyncIterator[Deps]:
-    await load_catalogue(settings.database_url, GOODS, SALE, START - timedelta(minutes=1))
-    opened = turned_deps(settings, clock)
-    yield opened
-    await close_deps(opened)
 
 
 async def schedule(client: Client, **members: Any) -> str:

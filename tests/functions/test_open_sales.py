@@ -1,39 +1,26 @@
 """open_sales: a sale is made ready before its first second, told of at it, and ended at its last."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps
+from runtime.demo import GOODS
+from runtime.deps import close_deps
 from runtime.settings import Settings
 from runtime.settlement import Settlement
 from shop.copies import Copies
-from shop.db.catalogue import load_catalogue
 from shop.event import CloudEvent, rfc3339
 from shop.gate import Gate
 from tests.client import Client, until
+from tests.functions.turned import clock, deps
 from tests.turned_clock import START, TurnedClock, turned_deps
 
+__all__ = ["clock", "deps"]
 PING = CloudEvent(id="p1", source="/apis/v1/pingsources/open-sales-sweep", type="dev.knative.sources.ping", data=b"{}")
 STARTED, ENDED = (f"ecommerce.pricing.flash_sale.{name}.v1" for name in ("started", "ended"))
-
-
-@pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def deps(settings: Settings, clock: TurnedClock) -> AsyncIterator[Deps]:
-    await load_catalogue(settings.database_url, GOODS, SALE, START - timedelta(minutes=1))
-    opened = turned_deps(settings, clock)
-    yield opened
-    await close_deps(opened)
 
 
 async def stay(client: Client) -> None:

@@ -1,0 +1,25 @@
+"""The shop at a time that the test turns: import both fixtures."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from runtime.demo import GOODS, SALE
+from runtime.deps import Deps, close_deps
+from runtime.settings import Settings
+from shop.db.catalogue import load_catalogue
+from tests.turned_clock import START, TurnedClock, turned_deps
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture
+async def deps(settings: Settings, clock: TurnedClock) -> AsyncIterator[Deps]:
+    await load_catalogue(settings.database_url, GOODS, SALE, START - timedelta(minutes=1))
+    opened = turned_deps(settings, clock)
+    yield opened
+    await close_deps(opened)
