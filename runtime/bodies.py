@@ -12,9 +12,10 @@ from shop.moment import YEARS, is_kept
 from shop.money import decimal_amount, minor_amount
 from shop.problem import Malformed
 
+# Patterns end in $(?!\n): in Python a $ alone also matches before a last newline.
 ID_MAX = 64
 Id = (
-    Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=r"^[\x21-\x7e]+$")]
+    Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=r"^[\x21-\x7e]+$(?!\n)")]
     | Annotated[int, Meta(ge=0, lt=10**15)]
 )
 Quantity = Annotated[int, Meta(ge=1, le=1000)]
@@ -44,14 +45,14 @@ class OrderBody(Struct, frozen=True):
     items: Annotated[list[LineBody], Meta(min_length=1, max_length=LINES_MAX)]
 
 
-Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$(?!\n)")]
 Name = Annotated[
-    str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")
+    str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$(?!\n)")
 ]
 Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
-Category = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Category = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
 Moment = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with its zone, {YEARS}.")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
 
 
 class ProductBody(Struct, frozen=True):

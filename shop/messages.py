@@ -11,8 +11,9 @@ from msgspec import Meta, Struct
 
 from shop.event import CloudEvent, new_id, padded, schema_of
 
-# Checked when an event is read, so that one bad event cannot fail others that share its transaction.
-Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# Checked when an event is read, so that one bad event cannot fail others that share its transaction. A $ alone
+# also matches before a last newline, in Python.
+Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 
 _encode = msgspec.json.Encoder().encode
 _schema_of = cache(schema_of)

@@ -200,6 +200,7 @@ def _bodies(described: Mapping[str, Mapping[str, Document]]) -> tuple[dict[str, 
     }
     structs = [getattr(import_module(f"functions.{operation}.main"), name) for name, operation in asked.items()]
     references, schemas = msgspec.json.schema_components(structs, ref_template=REFERENCE.format("schemas", "{name}"))
+    schemas = msgspec.json.decode(msgspec.json.encode(schemas).replace(rb"$(?!\\n)", b"$"))  # whose $ is strict
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = " ".join(schema["description"].replace("``", "`").split())

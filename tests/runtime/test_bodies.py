@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime.bodies import DEPTH_MAX, VALUES_MAX, PurchaseBody, check_extent, decoded
+from runtime.bodies import DEPTH_MAX, VALUES_MAX, ProductBody, PurchaseBody, check_extent, decoded
 from shop.problem import Malformed
 
 GOOD = {"productId": 1, "userId": 7}
@@ -28,6 +28,22 @@ def test_a_body_that_is_nested_too_deep_is_400(opening: bytes, levels: int) -> N
     closing = b"]" if opening == b"[" else b"}"
     deep = opening * levels + b"1" + closing * levels
     assert refused(b'{"productId":1,"userId":7,"more":' + deep + b"}") == "body-too-deep"
+
+
+@pytest.mark.parametrize("id", ["", "a b", "a\n", "\n", "a\x00", "é", "x" * 65, 10**15, -1, 1.5, None])
+@pytest.mark.parametrize("member", sorted(GOOD))
+def test_an_id_is_printable_ascii_to_its_last_character(member: str, id: Any) -> None:
+    assert refused(json.dumps(GOOD | {member: id}).encode()) == "body-invalid"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sku": "A-1\n"}, {"name": "Lamp\n"}, {"name": " "}, {"category": "Home\n"}, {"currency": "USD\n"}]
+)
+def test_a_product_s_words_have_no_newline_at_their_end(wrong: dict[str, str]) -> None:
+    lamp = {"sku": "A-1", "name": "Lamp", "price": 1, "currency": "USD", "category": "Home", "description": "a\nb\n"}
+    assert decoded(json.dumps(lamp).encode(), ProductBody).description == "a\nb\n"
+    with pytest.raises(Malformed):
+        decoded(json.dumps(lamp | wrong).encode(), ProductBody)
 
 
 def test_a_body_of_too_many_values_is_400() -> None:
