@@ -115,8 +115,9 @@ async def flash_sales(served: Served, client: Client) -> None:
     ]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].content == answers[1].content
+    shown = {"If-Match": answers[0].headers["etag"], **admin}
     ended = await served.http.put(
-        answers[0].headers["location"], json={"endsAt": "2020-01-01T00:00:00Z"}, headers=admin
+        answers[0].headers["location"], json={"endsAt": "2020-01-01T00:00:00Z"}, headers=shown
     )
     assert ended.json()["status"] == "ENDED"
 
