@@ -1,6 +1,5 @@
 """POST orders → 201 PENDING · sync/purchase → 200 the order, or 409 · async/purchase → 202 + tracking id"""
 
-import asyncio
 import time
 
 import msgspec
@@ -9,6 +8,7 @@ from runtime.access import CUSTOMER
 from runtime.auth import require_buyer
 from runtime.batch import Batcher
 from runtime.bodies import OrderBody, PurchaseBody, decoded
+from runtime.deadline import Deadline
 from runtime.deps import Deps
 from runtime.http import PROBLEM, Reply, Request
 from runtime.idempotency import correlation_of, key_of
@@ -32,6 +32,11 @@ DEADLINE_S = 30.0
 SOLD_OUT = reply_of(sold_out()).body  # what most buyers are told: encoded once
 
 
+def patience(_deps: Deps) -> Deadline:
+    """The process's own, for ``deps.one``."""
+    return Deadline(DEADLINE_S)
+
+
 async def purchase_now(request: Request, deps: Deps) -> Reply:
     """Take the stock and the order in one transaction, or say at once why not."""
     began = time.perf_counter()
@@ -44,11 +49,10 @@ async def purchase_now(request: Request, deps: Deps) -> Reply:
     key = key_of(request, buyer)
     with span("checkout.purchase", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, "sync", (Line(product, body.quantity),), trace.traceparent)
-        with bind(orderId=order.order_id, userId=buyer):
-            async with asyncio.timeout(request.within(DEADLINE_S)):
-                outcome = await till.ring_up(
-                    Intent(order=order, key=key, expected=(body.expectedPrice,)), key.scope.hex() if key else ""
-                )
+        with bind(orderId=order.order_id, userId=buyer), deps.one(patience).turn(request.within(DEADLINE_S)):
+            outcome = await till.ring_up(
+                Intent(order=order, key=key, expected=(body.expectedPrice,)), key.scope.hex() if key else ""
+            )
     if isinstance(outcome, Held):
         metrics.order_created("sync", began)
     return await _answer(outcome, product, key, till)
@@ -134,9 +138,8 @@ async def _take_down(
     reply_to = _accepted if path == "async" else _created
     with span(f"checkout.{path}", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, path, lines, trace.traceparent)
-        with bind(orderId=order.order_id, userId=buyer):
-            async with asyncio.timeout(request.within(DEADLINE_S)):
-                outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to, expected))
+        with bind(orderId=order.order_id, userId=buyer), deps.one(patience).turn(request.within(DEADLINE_S)):
+            outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to, expected))
     match outcome:
         case Held(written):
             metrics.order_created(path, began)
