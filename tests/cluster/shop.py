@@ -158,6 +158,7 @@ class Cluster:
     async def cookie_of(self, user: int) -> dict[str, str]:
         session = await self.http.post("/api/v1/session", json={"userId": user})
         assert session.status_code == 204, session.text
+        self.http.cookies.clear()  # only who is given it is signed in
         return {"cookie": session.headers["set-cookie"].partition(";")[0]}
 
     async def row(self, sql: str, *params: Any) -> Any:
