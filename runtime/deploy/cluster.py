@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Object = Mapping[str, Any]
@@ -32,6 +32,19 @@ def kubectl(*arguments: str, given: str | None = None) -> str:
     if done.returncode:
         raise CannotDeploy(done.stderr.strip() or f"kubectl {' '.join(arguments)} failed")
     return done.stdout
+
+
+def references(node: object, *kinds: str) -> Iterator[Object]:
+    """Wherever ``node`` names another object by one of these members, ``secretRef``: that member's value."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in kinds:
+                yield value
+            else:
+                yield from references(value, *kinds)
+    elif isinstance(node, list | tuple):
+        for one in node:
+            yield from references(one, *kinds)
 
 
 def listed(kinds: str, namespace: str, *more: str) -> list[Object]:

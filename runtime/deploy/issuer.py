@@ -1,10 +1,10 @@
 """A development cluster's token issuer: the one on this machine, where the overlay leaves room for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import dev_issuer
-from runtime.deploy.cluster import Object
+from runtime.deploy.cluster import Object, references
 
 NAME = "pulsecart-issuer"
 
@@ -16,7 +16,8 @@ def published(documents: Sequence[Object], namespace: str, jwks: Path) -> list[d
     Raises:
         NoIssuer: the newest key of ``jwks``' directory is none of its own.
     """
-    if NAME not in _referred(documents) or any(_is(document) for document in documents):
+    referred = {one["name"] for one in references(documents, "configMapRef")}
+    if NAME not in referred or any(_is(document) for document in documents):
         return []
     settings = {"JWT_PUBLIC_KEY": dev_issuer.public_key(jwks), "JWT_ISSUER": dev_issuer.ISSUER}
     about = {"name": NAME, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "pulsecart"}}
@@ -25,15 +26,3 @@ def published(documents: Sequence[Object], namespace: str, jwks: Path) -> list[d
 
 def _is(document: Object) -> bool:
     return (document["kind"], document["metadata"]["name"]) == ("ConfigMap", NAME)
-
-
-def _referred(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "configMapRef":
-                yield value["name"]
-            else:
-                yield from _referred(value)
-    elif isinstance(node, list | tuple):
-        for one in node:
-            yield from _referred(one)

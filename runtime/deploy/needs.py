@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from runtime.deploy.cluster import CannotDeploy, Object, found, kubectl, named
+from runtime.deploy.cluster import CannotDeploy, Object, found, kubectl, named, references
 
 # 1.14 of both: the oldest whose Trigger filters are on by default, with everything that eventing/ uses.
 LEAST = (0, 41)
@@ -59,8 +59,10 @@ def secrets(documents: Sequence[Object], namespace: str) -> None:
         CannotDeploy: a Secret that is referred to is neither in the overlay nor in the cluster, or lacks its key.
     """
     brought = {one["metadata"]["name"] for one in documents if one["kind"] == "Secret"}
+    referred = references(documents, "secretRef", "secretKeyRef")
+    needed = {one["name"] for one in referred if not one.get("optional")}
     missing = []
-    for name in sorted(set(_referred(documents)) - brought):
+    for name in sorted(needed - brought):
         there = found("secret", name, namespace)
         key = SECRET_KEYS.get(name, "")
         if there is None or (key and key not in (there.get("data") or {})):
@@ -70,18 +72,6 @@ def secrets(documents: Sequence[Object], namespace: str) -> None:
             )
     if missing:
         raise CannotDeploy("\n".join(missing))
-
-
-def _referred(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key in ("secretRef", "secretKeyRef") and not value.get("optional"):
-                yield value["name"]
-            else:
-                yield from _referred(value)
-    elif isinstance(node, list | tuple):
-        for one in node:
-            yield from _referred(one)
 
 
 def same_brokers(documents: Sequence[Object], namespace: str) -> None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from runtime import dev_issuer
 from tests.stack.running_shop import RunningShop
+from tests.tokens import bearer
 
 
 @dataclass(frozen=True)
@@ -24,9 +23,7 @@ class Asked:
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     shop = RunningShop(tmp_path_factory.mktemp("api") / "shop", environ={"RATE_LIMIT": "0"}).wait_ready()
-    jwks, ttl = dev_issuer.jwks_of(shop.data), timedelta(hours=1)
-    token = dev_issuer.token(jwks, "an-admin", ["admin"], ttl, dev_issuer.AUDIENCE, datetime.now(UTC))
-    admin = {"authorization": f"Bearer {token}"}
+    admin = bearer(shop.data, "an-admin", "admin")
     try:
         with httpx.Client(base_url=shop.url, timeout=30) as http:
             yield Asked(shop, _something_of_everything(http, admin), admin)

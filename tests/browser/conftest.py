@@ -6,15 +6,14 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from runtime import dev_issuer
 from tests.client import connect
 from tests.stack.running_shop import RunningShop
+from tests.tokens import bearer
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -114,9 +113,7 @@ def tab_to(page: Page, selector: str) -> None:
 
 def admin(shop: RunningShop) -> dict[str, str]:
     """Headers of whoever keeps the catalogue and its prices."""
-    jwks, ttl = dev_issuer.jwks_of(shop.data), timedelta(hours=1)
-    made = dev_issuer.token(jwks, "an-admin", ["admin"], ttl, dev_issuer.AUDIENCE, datetime.now(UTC))
-    return {"authorization": f"Bearer {made}"}
+    return bearer(shop.data, "an-admin", "admin")
 
 
 @contextmanager

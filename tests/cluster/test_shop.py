@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime import dev_issuer
 from runtime.stack.running import DATA
 from tests.cluster.shop import Cluster, until
+from tests.tokens import bearer
 
 pytestmark = pytest.mark.timeout(300)
 Ask = Callable[..., Awaitable[httpx.Response]]
@@ -19,10 +19,7 @@ Ask = Callable[..., Awaitable[httpx.Response]]
 
 def token(user: int, *roles: str) -> dict[str, str]:
     """As scripts/token prints it, of the issuer that scripts/deploy told the cluster of."""
-    made = dev_issuer.token(
-        dev_issuer.jwks_of(DATA), str(user), roles, timedelta(hours=1), dev_issuer.AUDIENCE, datetime.now(UTC)
-    )
-    return {"authorization": f"Bearer {made}"}
+    return bearer(DATA, str(user), *roles)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Whose tokens a development cluster trusts: those of this machine's scripts/token, and production's never."""
 
-import os
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,14 @@ from runtime.catalogue import ROOT
 from runtime.deploy import issuer, overlay
 from runtime.settings import Settings
 from runtime.tokens import Verifier
+from tests.kubectl import need_kubectl
 
 OVERLAYS = ROOT / "k8s" / "overlays"
 
 
 @pytest.fixture(autouse=True)
 def kubectl_is_there() -> None:
-    if shutil.which("kubectl") is None:
-        if os.environ.get("PULSECART_CI"):
-            pytest.fail("kubectl is not installed, and CI leaves nothing out")
-        pytest.skip("kubectl is not installed: overlays are not built")
+    need_kubectl("overlays are not built")
 
 
 @pytest.fixture

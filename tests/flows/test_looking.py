@@ -1,13 +1,12 @@
 """A sale's visitors look before they buy, most of them from copies, while the shop changes what they look at."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from runtime import dev_issuer
 from tests.client import until
 from tests.stack.running_shop import RunningShop
+from tests.tokens import bearer
 
 VISITORS, AT_ONCE = 800, 40
 CHANGES = 2
@@ -27,9 +26,7 @@ async def cache_lookups(http: httpx.AsyncClient) -> dict[str, float]:
 
 
 async def test_in_a_sale_more_than_four_of_five_look_at_a_copy(shop: RunningShop) -> None:
-    jwks, now = dev_issuer.jwks_of(shop.data), datetime.now(UTC)
-    token = dev_issuer.token(jwks, "1", ["admin"], timedelta(hours=1), dev_issuer.AUDIENCE, now)
-    keeper = {"authorization": f"Bearer {token}", "if-match": "*"}
+    keeper = {**bearer(shop.data, "1", "admin"), "if-match": "*"}
     looked = 0
     async with httpx.AsyncClient(base_url=shop.url, timeout=30) as http:
         await http.put("/api/v1/sync/stock/1/reset?stock=100")

@@ -1,7 +1,6 @@
 """k8s/ says what functions/ and the migrations say, within what PostgreSQL can bear."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -14,6 +13,7 @@ import yaml
 from runtime import registry
 from runtime.catalogue import ROOT, read
 from shop.db.migrate import needed
+from tests.kubectl import need_kubectl
 
 OPERATIONS = ROOT / "k8s" / "base" / "operations"
 MAX_SCALE = "autoscaling.knative.dev/max-scale"
@@ -59,10 +59,7 @@ def pool(name: str) -> int:
 
 @cache
 def built(overlay: str) -> list[Document]:
-    if shutil.which("kubectl") is None:
-        if os.environ.get("PULSECART_CI"):
-            pytest.fail("kubectl is not installed, and CI leaves nothing out")
-        pytest.skip("kubectl is not installed: overlays are not built")
+    need_kubectl("overlays are not built")
     done = subprocess.run(["kubectl", "kustomize", str(ROOT / overlay)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]

@@ -4,8 +4,6 @@ have the parameters of Tilt 0.37's documentation, and no others.
 """
 
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +15,7 @@ import yaml
 from runtime import registry
 from runtime.catalogue import ROOT
 from runtime.reload import ROOMS
+from tests.kubectl import need_kubectl
 
 TILTFILE = (ROOT / "Tiltfile").read_text()
 CONFIG = """
@@ -151,10 +150,7 @@ class Tilt:
 
 @pytest.fixture(autouse=True)
 def kustomize_is_there() -> None:
-    if shutil.which("kubectl") is None:
-        if os.environ.get("PULSECART_CI"):
-            pytest.fail("kubectl is not installed, and CI leaves nothing out")
-        pytest.skip("kubectl is not installed: the Tiltfile's overlay cannot be built")
+    need_kubectl("the Tiltfile's overlay cannot be built")
 
 
 def test_every_operation_is_a_resource_that_tilt_finds_the_pods_and_the_image_of() -> None:
