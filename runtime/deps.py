@@ -12,6 +12,7 @@ from runtime.neighbours import Neighbours
 from runtime.poke import Pokes
 from runtime.settings import Settings, read
 from shop.db.pool import Database, Pool, new_pool
+from shop.db.shares import Shares
 from shop.event import new_id
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Deps:
     """
     Args:
         db: this operation's share of the connection pool.
+        shares: how operations share the pool.
         pokes: who is awake in this process because something is due.
         neighbours: the other operations, where each is served alone.
         committed: tells who reads the log that there is something new.
@@ -47,6 +49,7 @@ class Deps:
     db: Database
     clock: Clock
     pool: Pool
+    shares: Shares
     pokes: Pokes
     neighbours: Neighbours | None = None
     committed: Callable[[], None] = lambda: None
@@ -77,12 +80,12 @@ class Deps:
         return made
 
     def share(self, operation: str, connections: int = DEFAULT_SHARE) -> "Deps":
-        """The same, with a share of the pool of its own: a slow operation cannot take another's connections."""
+        """The same, with ``connections`` of the pool at most: a slow operation cannot take another's."""
         db = Database(
             self.pool,
             operation=operation,
             now=self.clock.now,
-            share=connections,
+            share=self.shares.of(connections),
             committed=lambda: self.committed(),
         )
         return replace(self, db=db)
@@ -106,10 +109,11 @@ def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
     """Deps of this process; nothing connects before its first use."""
     clock = clock or Clock()
     pool = new_pool(settings.database_url, settings.pool_max, settings.lock_wait_s)
-    db = Database(pool, operation="host", now=clock.now, share=settings.pool_max)
+    shares = Shares(settings.pool_max)
+    db = Database(pool, operation="host", now=clock.now, share=shares.of(settings.pool_max))
     neighbours = Neighbours(settings.function_url) if settings.function_url else None
     pokes = Pokes(clock, elsewhere=neighbours.poke if neighbours else None)
-    deps = Deps(settings=settings, db=db, clock=clock, pool=pool, pokes=pokes, neighbours=neighbours)
+    deps = Deps(settings=settings, db=db, clock=clock, pool=pool, shares=shares, pokes=pokes, neighbours=neighbours)
     if neighbours:
         deps.committed = lambda: pokes.poke("relay")
     return deps

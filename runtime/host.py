@@ -29,9 +29,9 @@ from runtime.serve import Operation
 from runtime.settings import Settings, read
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
+from shop.db.shares import pool_size
 
 EVENTING = Path(__file__).parent.parent / "eventing"
-DATABASE_CONNECTIONS = 28  # of PostgreSQL's 40, shared by all workers
 EVENTS_MAX = 2048  # being taken down at once
 
 
@@ -90,7 +90,7 @@ def own(knative: LocalKnative) -> Operation:
 
 async def run(settings: Settings, listening: socket.socket, worker: int, workers: int) -> None:
     """Serve until SIGINT or SIGTERM; then end live streams, finish what was begun, and stop dispatching."""
-    deps = open_deps(replace(settings, pool_max=DATABASE_CONNECTIONS // workers))
+    deps = open_deps(replace(settings, pool_max=await pool_size(settings.database_url, workers)))
     operations = registry.load_all()
     knative = LocalKnative(operations, EVENTING, deps, worker, workers)
     deps.committed = knative.wake

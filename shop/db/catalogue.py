@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from shop.db import products, search
 from shop.db.pool import Database, Tx, new_pool
+from shop.db.shares import Shares
 from shop.event import rfc3339
 from shop.messages import FlashSaleStarted, StockAdjusted
 from shop.money import decimal_amount
@@ -40,7 +41,7 @@ async def load_catalogue(database_url: str, goods: Sequence[DemoProduct], sale: 
     """Write all of it in one transaction, events included; False where the catalogue is not empty."""
     pool = new_pool(database_url, 1)
     try:
-        async with Database(pool, operation="catalogue", now=lambda: now, share=1).transaction() as tx:
+        async with Database(pool, operation="catalogue", now=lambda: now, share=Shares(1).of(1)).transaction() as tx:
             if await tx.row("SELECT 1 FROM products LIMIT 1"):
                 return False
             for product in goods:

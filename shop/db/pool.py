@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from shop.db import history, outbox
+from shop.db.shares import Share
 from shop.event import CloudEvent
 from shop.messages import Cause, Message, enveloped
 from shop.problem import Unavailable
@@ -136,7 +137,8 @@ class Database:
 
     Args:
         url: of PostgreSQL; nothing connects before the first use.
-        source: CloudEvents ``source`` of what is emitted, ``/pulsecart/<operation>``.
+        operation: its name; what it emits has the CloudEvents ``source`` ``/pulsecart/<operation>``.
+        share: of the pool's connections.
         now: the clock.
         committed: called after each commit that emitted events, to wake who reads the log.
     """
@@ -147,14 +149,14 @@ class Database:
         *,
         operation: str,
         now: Callable[[], datetime],
-        share: int,
+        share: Share,
         committed: Callable[[], None] = lambda: None,
     ) -> None:
         self.pool = pool
         self.operation = operation
         self.now = now
         self.committed = committed
-        self._share = asyncio.Semaphore(share)
+        self._share = share
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
