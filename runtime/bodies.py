@@ -68,8 +68,8 @@ class ProductBody(Struct, frozen=True):
 
 class SaleBody(Struct, frozen=True):
     """
-    ``startsAt`` absent or past: at once. ``units``: what is on the shelf then; ``buyerLimit``: units per buyer, 0 for
-    no limit. Either absent: as it is.
+    ``startsAt`` absent or past: at once. ``units``: what is on the shelf then; absent: as it is. ``buyerLimit``: units
+    that one buyer may have in this sale; 0 or absent: no limit but the product's own.
     """
 
     productId: Id

@@ -20,7 +20,7 @@ from shop.gate import Answer
 from shop.money import minor_amount
 from shop.order import Line, Order, wire_id
 from shop.problem import Problem, Refused
-from shop.refusal import refusal
+from shop.refusal import public_reason, refusal
 
 if TYPE_CHECKING:
     from runtime.till import Till
@@ -108,7 +108,7 @@ def _no_order(outcome: Outcome | Answer) -> Problem:
     if reason == "CART_CHANGED":
         return Refused("cart-changed", "The cart was changed meanwhile; look at it, and order again.")
     problem = refusal(reason, product_id)
-    reason = "LIMIT_REACHED" if reason == "LIMIT" else reason  # the gate's word for it
+    reason = public_reason(reason)
     if reason in ("SOLD_OUT", "LIMIT_REACHED", "SALE_NOT_OPEN"):
         metrics.RESERVATION_FAILURES.of(reason).add()
         problem.extra["lines"] = [{"productId": wire_id(product_id), "reason": reason}]

@@ -50,6 +50,7 @@ async def _load(tx: Tx, gate: Gate, level: Level) -> None:
         limit=level.buyer_limit,
         buyers=await stock.buyers(tx, level.product_id),
         claims=await stock.releasable(tx, level.product_id),
+        sale=await stock.sale_limit(tx, level.product_id),
     )
     if not loaded:  # the gate is ahead: this database is older than the Redis it was given
         shelf = await gate.look(level.product_id)

@@ -24,9 +24,10 @@ from runtime.watch import metrics
 from runtime.watch.tracing import shared
 from shop.db import facts
 from shop.db.commit import commit
-from shop.decision import Denied, Held, Intent, Outcome, StockRow, Stored
+from shop.decision import Denied, Held, Intent, Outcome, Stored
 from shop.event import new_id
 from shop.gate import Answer, Gate, Wish
+from shop.pricing import StockRow
 from shop.problem import Unavailable
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,10 @@ COMMITS = 2  # while one waits for PostgreSQL, Python works on the other: a fift
 CONFIRM_AFTER_S = 0.02
 AGAIN = frozenset({"STALE", "VOID", "SOLD_OUT", "LIMIT_REACHED"})
 # Another price, a deleted product, a cart that changed: the claim goes back.
-GATES_WERE_RIGHT = frozenset({"PRICE_CHANGED", "UNKNOWN_PRODUCT", "CART_CHANGED", "MIXED_CURRENCIES"})
+# A sale's limit: around its last second the gate's clock may differ.
+GATES_WERE_RIGHT = frozenset(
+    {"PRICE_CHANGED", "UNKNOWN_PRODUCT", "CART_CHANGED", "MIXED_CURRENCIES", "SALE_LIMIT_REACHED"}
+)
 
 
 def _start(row: StockRow | None) -> datetime | LookupError | None:
@@ -102,9 +106,10 @@ class Till:
             for product_id, _ in lines:
                 if await self.openings.is_closed(product_id, intent.order.created_at):
                     return Denied("SALE_NOT_OPEN", product_id)
+        sales = tuple(line.sale_id or "" for line in intent.order.lines) if intent.waiting else ()
         claim_id = intent.order.claim_id or new_id()
         for _ in range(TRIES):
-            answer = await self.claims.submit(Wish(claim_id, intent.order.buyer_id, wish_key, lines))
+            answer = await self.claims.submit(Wish(claim_id, intent.order.buyer_id, wish_key, lines, sales))
             if answer.verdict == "MISSING":
                 if not await self.rebuilt(answer.detail):
                     return Denied("UNKNOWN_PRODUCT", answer.detail)

@@ -7,10 +7,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shop.decision import CartRow, SaleRow, StockRow, is_open, unit_price
+from shop.decision import CartRow
 from shop.event import rfc3339
 from shop.money import decimal_amount
 from shop.order import Line, wire_id
+from shop.pricing import SaleRow, StockRow, is_open, limit_per_order, unit_price
 from shop.problem import Refused, Unprocessable
 
 QTY_MAX = 1000
@@ -176,7 +177,7 @@ def _line(item: Item, shelf: Shelf | None, now: datetime) -> dict[str, Any]:
     line["seenPrice"] = decimal_amount(item.seen_minor, item.currency)
     if shelf is None:
         return {**line, "available": 0, "problems": ["UNKNOWN_PRODUCT"]}
-    price, limit = unit_price(shelf.stock, now), shelf.stock.buyer_limit
+    price, limit = unit_price(shelf.stock, now), limit_per_order(shelf.stock, now)
     begins = _begins(shelf.stock.sale, now)
     problems = ["SALE_NOT_OPEN"] if begins else []
     if price != item.seen_minor:

@@ -10,7 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shop.money import decimal_amount
-from shop.order import Order, order_document, purchase_document
+from shop.order import Line, Order, order_document, purchase_document
+from shop.pricing import StockRow, in_sale, is_open, unit_price
 
 _encode = msgspec.json.Encoder().encode
 
@@ -55,24 +56,6 @@ class CartRow(Struct, frozen=True):
     is_open: bool = True
 
 
-class StockRow(Struct, frozen=True):
-    """One product under lock; ``sale`` is its flash sale that has not ended, if any."""
-
-    available: int
-    epoch: int
-    version: int
-    buyer_limit: int
-    price_minor: int
-    currency: str
-    sale: "SaleRow | None" = None
-
-
-class SaleRow(Struct, frozen=True):
-    price_minor: int
-    starts_at: datetime
-    ends_at: datetime
-
-
 class Stored(Struct, frozen=True):
     """The first reply to an Idempotency-Key."""
 
@@ -84,10 +67,18 @@ class Stored(Struct, frozen=True):
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """``units``: (product, buyer) → units counted against the limit; ``waiting``: order → its row, PENDING or not."""
+    """
+    Args:
+        units: (product, buyer) → units counted against the product's limit.
+        sale_units: (sale, buyer) → units counted against the sale's limit.
+        sale_limits: sale → its limit, of sales that orders still wait for.
+        waiting: order → its row, PENDING or not.
+    """
 
     stock: dict[str, StockRow] = field(default_factory=dict)
     units: dict[tuple[str, str], int] = field(default_factory=dict)
+    sale_units: dict[tuple[str, str], int] = field(default_factory=dict)
+    sale_limits: dict[str, int] = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
     keys: dict[bytes, Stored] = field(default_factory=dict)
     waiting: dict[str, Order] = field(default_factory=dict)
@@ -122,7 +113,7 @@ class Denied(Struct, frozen=True):
     Args:
         reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN; VOID (settled by another), STALE (a newer gate),
             NOT_WAITING, WON_BEFORE, CART_CHANGED (or ordered meanwhile), PRICE_CHANGED (not as accepted),
-            MIXED_CURRENCIES; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
+            MIXED_CURRENCIES, SALE_LIMIT_REACHED; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
         product_id: whose gate was wrong and is to be rebuilt, for the last two.
         price: what one unit costs now, a decimal, and its currency, for PRICE_CHANGED.
     """
@@ -207,9 +198,22 @@ def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
         counted = facts.units.get((line.product_id, intent.order.buyer_id), 0)
         if row.buyer_limit and counted + line.qty > row.buyer_limit:
             return Denied("LIMIT_REACHED", line.product_id)
+        sale_id, sale_limit = _sale_limit(line, intent.waiting, facts, now)
+        if sale_limit and facts.sale_units.get((sale_id, intent.order.buyer_id), 0) + line.qty > sale_limit:
+            return Denied("SALE_LIMIT_REACHED", line.product_id)
         if row.available < line.qty:
             return Denied("SOLD_OUT", line.product_id)
     return None if intent.waiting else price_changed(intent.order, intent.expected, facts.stock, now)
+
+
+def _sale_limit(line: Line, waiting: bool, facts: Facts, now: datetime) -> tuple[str, int]:
+    """The sale of a line, and its limit; 0 for none. A waiting line belongs to the sale that priced it."""
+    sale = facts.stock[line.product_id].sale
+    if not waiting:
+        return (sale.sale_id, sale.buyer_limit) if sale is not None and in_sale(sale, now) else ("", 0)
+    if sale is not None and sale.sale_id == line.sale_id:
+        return sale.sale_id, sale.buyer_limit
+    return line.sale_id or "", facts.sale_limits.get(line.sale_id or "", 0)
 
 
 def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
@@ -224,23 +228,16 @@ def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
         facts.stock[line.product_id] = replace(row, available=row.available - line.qty)
         at = (line.product_id, order.buyer_id)
         facts.units[at] = facts.units.get(at, 0) + line.qty
+        sale_id, sale_limit = _sale_limit(line, intent.waiting, facts, now)
+        if sale_limit:
+            facts.sale_limits[sale_id] = sale_limit
+            at = (sale_id, order.buyer_id)
+            facts.sale_units[at] = facts.sale_units.get(at, 0) + line.qty
     if intent.waiting:
         return Held(order)
     if intent.cart is not None:
         return Held(order, intent.key, _encode(order_document(order)), intent.cart.cart_id)
     return Held(order, intent.key, _encode(purchase_document(order)))
-
-
-def is_open(sale: SaleRow | None, now: datetime) -> bool:
-    """A product without a sale sells always; one with a sale from its first second on. After its end: list price."""
-    return sale is None or sale.starts_at <= now
-
-
-def unit_price(row: StockRow, now: datetime) -> int:
-    """Minor units: the sale's price while it is open, else the list price."""
-    if row.sale is not None and row.sale.starts_at <= now < row.sale.ends_at:
-        return row.sale.price_minor
-    return row.price_minor
 
 
 def price_changed(
@@ -260,8 +257,9 @@ def priced(order: Order, stock: Mapping[str, StockRow], now: datetime, expected:
     """The order with its lines' prices as they are now; where its buyer named one, that was this one."""
     lines = []
     for line, accepted in zip_longest(order.lines, expected):
-        minor = unit_price(stock[line.product_id], now)
-        lines.append(
-            replace(line, price_minor=minor, accepted_minor=line.accepted_minor if accepted is None else minor)
-        )
+        row = stock[line.product_id]
+        minor, named = unit_price(row, now), line.accepted_minor
+        sale_id = row.sale.sale_id if row.sale is not None and in_sale(row.sale, now) else None
+        accepted_minor = named if accepted is None else minor
+        lines.append(replace(line, price_minor=minor, accepted_minor=accepted_minor, sale_id=sale_id))
     return replace(order, lines=tuple(lines), currency=stock[lines[0].product_id].currency)

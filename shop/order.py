@@ -23,12 +23,16 @@ HOLDS_STOCK = frozenset({"CONFIRMED", "PAID", "FULFILLED"})
 
 
 class Line(Struct, frozen=True):
-    """``price_minor`` is per unit, in the order's currency; ``accepted_minor`` is the one its buyer named, if any."""
+    """
+    ``price_minor`` is per unit, in the order's currency; ``accepted_minor`` is the one its buyer named, if any.
+    ``sale_id`` is the flash sale at whose price it is ordered; None for the list price.
+    """
 
     product_id: str
     qty: int
     price_minor: int = 0
     accepted_minor: int | None = None
+    sale_id: str | None = None
 
 
 class Order(Struct, frozen=True, kw_only=True):

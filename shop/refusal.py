@@ -10,7 +10,7 @@ def refusal(reason: str, product_id: str = "") -> Problem:
     match reason:
         case "SOLD_OUT":
             return sold_out()
-        case "LIMIT" | "LIMIT_REACHED":
+        case "LIMIT" | "LIMIT_REACHED" | "SALE_LIMIT_REACHED":
             return Refused("limit-reached", "You have as many of this product as one buyer may have.")
         case "SALE_NOT_OPEN":
             return Refused(
@@ -30,6 +30,11 @@ def refusal(reason: str, product_id: str = "") -> Problem:
             )
         case _:
             return Unavailable("busy", "The order could not be taken just now; try again in a second.")
+
+
+def public_reason(reason: str) -> str:
+    """A reason as metrics and replies name it: whichever limit it is, and whoever found that out, is one reason."""
+    return "LIMIT_REACHED" if reason in ("LIMIT", "SALE_LIMIT_REACHED") else reason
 
 
 def sold_out() -> Refused:

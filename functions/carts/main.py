@@ -19,9 +19,9 @@ from shop.cart import QTY_MAX, Cart, Item, cart_document, merged
 from shop.cart import put as put_item
 from shop.db import carts as rows
 from shop.db.pool import Tx
-from shop.decision import unit_price
 from shop.event import is_id
 from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
+from shop.pricing import limit_per_order, unit_price
 from shop.problem import Forbidden, NotFound, Refused, Unavailable
 from shop.refusal import refusal
 
@@ -86,7 +86,8 @@ async def set_item(request: Request, deps: Deps) -> Reply:
             raise refusal("UNKNOWN_PRODUCT", product_id[:64])
         price, currency, limit = 0, "", 0
         if shelf is not None:
-            price, currency, limit = unit_price(shelf.stock, tx.now), shelf.stock.currency, shelf.stock.buyer_limit
+            price, currency = unit_price(shelf.stock, tx.now), shelf.stock.currency
+            limit = limit_per_order(shelf.stock, tx.now)
         if limit and body.qty > limit:
             raise Refused("limit-reached", f"One buyer may have {limit} of this product.", limit=limit)
         items = put_item(cart.items, Item(product_id, body.qty, price, currency, tx.now))
@@ -123,7 +124,7 @@ async def merge(request: Request, deps: Deps) -> Reply:
 
 async def _merge(tx: Tx, mine: Cart, brought: Cart) -> Cart:
     shelves = await rows.shelves(tx, [item.product_id for item in brought.items])
-    limits = {product_id: shelf.stock.buyer_limit for product_id, shelf in shelves.items()}
+    limits = {product_id: limit_per_order(shelf.stock, tx.now) for product_id, shelf in shelves.items()}
     together = await rows.save(tx, mine, merged(mine.items, brought.items, limits))
     await rows.save(tx, brought, (), "MERGED")
     return together

@@ -25,7 +25,7 @@ from shop.gate import Answer
 from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
 from shop.order import Line, Order, Path, order_document
 from shop.problem import Malformed, Problem
-from shop.refusal import denial, refusal, sold_out
+from shop.refusal import denial, public_reason, refusal, sold_out
 
 INTAKE_CONNECTIONS = 4
 DEADLINE_S = 30.0
@@ -81,7 +81,7 @@ async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till
 
 def _no_stock(reason: str, product: str) -> Problem:
     if reason not in ("SEEN", "KEY_REUSED"):  # those say nothing of stock
-        metrics.RESERVATION_FAILURES.of("LIMIT_REACHED" if reason == "LIMIT" else reason).add()
+        metrics.RESERVATION_FAILURES.of(public_reason(reason)).add()
     return refusal(reason, product)
 
 

@@ -4,7 +4,6 @@ import logging
 from datetime import datetime
 
 import msgspec
-from msgspec.structs import replace
 
 from runtime.access import ADMIN, ANYBODY
 from runtime.auth import subject_of
@@ -70,9 +69,6 @@ async def _schedule(request: Request, deps: Deps, body: SaleBody, key: Key | Non
     async def change(tx: Tx) -> Level:
         sale = await _sale(tx, body, sale_id)
         level = await _stocked(tx, product_id, body.units)
-        if body.buyerLimit is not None:
-            sale = replace(sale, limit_before=level.buyer_limit)
-            level = await stock.limit(tx, level, body.buyerLimit)
         document = _document(await sales.schedule(tx, sale))
         kept.append(await keep(tx, key, 201, msgspec.json.encode(document).decode(), WHERE + sale_id))
         return level
@@ -98,6 +94,7 @@ async def _sale(tx: Tx, body: SaleBody, sale_id: str) -> Sale:
         currency=product.currency,
         starts_at=starts_at,
         ends_at=body.endsAt,
+        buyer_limit=body.buyerLimit or 0,
     )
 
 
@@ -147,14 +144,13 @@ async def change(request: Request, deps: Deps) -> Reply:
         sale = await _changed(tx, sale, body)
         shown = msgspec.json.encode(_document(sale))  # what cannot be shown is not kept
     deps.poke("open_sales")
-    if sale.status == "ENDED":
-        await _rebuilt(sale, deps)
+    await _rebuilt(sale, deps)
     return Reply(200, shown, headers=(("etag", etag_of(sale.version)),))
 
 
 async def _rebuilt(sale: Sale, deps: Deps) -> None:
-    """The gate with the product's own limit; where Redis is away ``settle`` finds that it is of a past epoch."""
-    if sale.limit_before is None:
+    """Rebuild the gate if the change ended it; where Redis is away ``settle`` finds that it is of a past epoch."""
+    if not sale.buyer_limit:
         return
     from runtime.redis_client import RedisError  # of no use to those who only read
 

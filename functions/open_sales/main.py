@@ -55,7 +55,7 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
         failed.add(sale_id)
         log.exception("sale %s could neither begin nor end", sale_id)
         return
-    if sale is not None and sale.status == "ENDED" and sale.limit_before is not None:
+    if sale is not None and sale.status == "ENDED" and sale.buyer_limit:
         await _make_gates(deps, [sale.product_id])
 
 

@@ -15,7 +15,7 @@ from shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, StockAdju
 from shop.order import Order
 from shop.problem import Malformed, Unavailable
 
-CANCELS = {"SOLD_OUT": "SOLD_OUT", "LIMIT": "LIMIT_REACHED"}
+CANCELS = {"SOLD_OUT": "SOLD_OUT", "LIMIT": "LIMIT_REACHED", "SALE_LIMIT_REACHED": "LIMIT_REACHED"}
 
 
 async def hold(event: Received[OrderCreated], deps: Deps) -> None:
@@ -32,7 +32,7 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
     intent = Intent(order=order, waiting=True, caused_by=event.envelope.id)
     outcome = await till.ring_up(intent, f"order:{order.order_id}")
     match outcome:
-        case Answer("SOLD_OUT" | "LIMIT" as verdict):
+        case Answer("SOLD_OUT" | "LIMIT" as verdict) | Denied("SALE_LIMIT_REACHED" as verdict):
             metrics.RESERVATION_FAILURES.of(CANCELS[verdict]).add()
             await till.refuse(replace(intent, refused=CANCELS[verdict]))
         case Answer("SEEN"):

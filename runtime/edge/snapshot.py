@@ -135,5 +135,7 @@ def _sale(sale: SaleNow) -> dict[str, Any]:
         "status": sale.status,
         "stock": sale.available,
         "initial": sale.initial,
-        "buyerLimit": sale.buyer_limit,
+        "buyerLimit": min(filter(None, (sale.buyer_limit, sale.product_limit)), default=0),
+        "saleLimit": sale.buyer_limit,
+        "productLimit": sale.product_limit,
     }

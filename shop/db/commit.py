@@ -10,9 +10,10 @@ from shop import announce
 from shop.db import facts as reading
 from shop.db import orders
 from shop.db.pool import Busy, Database, Tx, as_json
-from shop.decision import Dropped, Held, Intent, Outcome, StockRow, decide
+from shop.decision import Dropped, Facts, Held, Intent, Outcome, decide
 from shop.messages import StockAdjusted
 from shop.order import Order
+from shop.pricing import StockRow
 from shop.problem import Unavailable
 
 REPEATS = 4
@@ -34,6 +35,11 @@ COUNT_UNITS = """
     SELECT value ->> 0, value ->> 1, (value ->> 2)::int, (value ->> 3)::int FROM json_array_elements(%s::json)
     ON CONFLICT (product_id, buyer_id)
     DO UPDATE SET units = buyer_units.units + excluded.units, limit_then = excluded.limit_then
+"""
+COUNT_SALE_UNITS = """
+    INSERT INTO sale_units (product_id, buyer_id, sale_id, units)
+    SELECT value ->> 0, value ->> 1, value ->> 2, (value ->> 3)::int FROM json_array_elements(%s::json)
+    ON CONFLICT (product_id, buyer_id, sale_id) DO UPDATE SET units = sale_units.units + excluded.units
 """
 
 
@@ -65,7 +71,7 @@ async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: time
             before = dict(facts.stock)
             outcomes = decide(intents, facts, tx.now)
             writing = True
-            await _write(tx, intents, outcomes, before, facts.stock, tx.now + pay_within)
+            await _write(tx, intents, outcomes, before, facts, tx.now + pay_within)
         return outcomes
     except Unavailable as error:
         if writing and not isinstance(error, Busy):
@@ -78,20 +84,20 @@ async def _write(
     intents: Sequence[Intent],
     outcomes: Sequence[Outcome],
     before: Mapping[str, StockRow],
-    after: Mapping[str, StockRow],
+    facts: Facts,
     pay_by: datetime,
 ) -> None:
     tx.causes = {intent.order.order_id: intent.caused_by for intent in intents if intent.caused_by}
-    await _write_held(tx, [outcome for outcome in outcomes if isinstance(outcome, Held)], before, pay_by)
+    await _write_held(tx, [outcome for outcome in outcomes if isinstance(outcome, Held)], facts, pay_by)
     dropped = [outcome.order for outcome in outcomes if isinstance(outcome, Dropped)]
     await orders.move(tx, dropped, actor=RESERVES)
     for order in dropped:
         orders.tell_canceled(tx, order, "PENDING", RESERVE)
     waited = all(intent.waiting for intent in intents)
-    _take(tx, before, after, RESERVE if waited else None)
+    _take(tx, before, facts.stock, RESERVE if waited else None)
 
 
-async def _write_held(tx: Tx, held: Sequence[Held], stock: Mapping[str, StockRow], pay_by: datetime) -> None:
+async def _write_held(tx: Tx, held: Sequence[Held], facts: Facts, pay_by: datetime) -> None:
     if not held:
         return
     claims = sorted(str(outcome.order.claim_id) for outcome in held)
@@ -106,7 +112,7 @@ async def _write_held(tx: Tx, held: Sequence[Held], stock: Mapping[str, StockRow
     await orders.move(tx, waited, pay_by, actor=RESERVES)
     for order in waited:
         _tell(tx, order, announce.confirmed(order, pay_by))
-    _count_units(tx, [outcome.order for outcome in held], stock)
+    _count_units(tx, [outcome.order for outcome in held], facts)
 
 
 def _tell(tx: Tx, order: Order, message: Any) -> None:
@@ -123,10 +129,17 @@ def _take(tx: Tx, before: Mapping[str, StockRow], after: Mapping[str, StockRow],
     tx.later(TAKE, (as_json(taken),), exactly=len(taken))
 
 
-def _count_units(tx: Tx, held: Sequence[Order], stock: Mapping[str, StockRow]) -> None:
+def _count_units(tx: Tx, held: Sequence[Order], facts: Facts) -> None:
     counted: dict[tuple[str, str], int] = {}
+    in_sales: dict[tuple[str, str, str], int] = {}
     for order in held:
         for line in order.lines:
             at = (line.product_id, order.buyer_id)
             counted[at] = counted.get(at, 0) + line.qty
-    tx.later(COUNT_UNITS, (as_json([(*at, units, stock[at[0]].buyer_limit) for at, units in counted.items()]),))
+            if line.sale_id and facts.sale_limits.get(line.sale_id):
+                of_sale = (*at, line.sale_id)
+                in_sales[of_sale] = in_sales.get(of_sale, 0) + line.qty
+    rows = [(*at, units, facts.stock[at[0]].buyer_limit) for at, units in counted.items()]
+    tx.later(COUNT_UNITS, (as_json(rows),))
+    if in_sales:
+        tx.later(COUNT_SALE_UNITS, (as_json([(*of_sale, units) for of_sale, units in in_sales.items()]),))

@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from msgspec.structs import replace
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from shop.db import orders
 from shop.db.pool import as_json
-from shop.decision import CartRow, Facts, Intent, SaleRow, StockRow, Stored
+from shop.decision import CartRow, Facts, Intent, Stored
+from shop.pricing import SaleRow, StockRow
 
 STOCK = """
     SELECT s.product_id, s.available, s.epoch, s.version, s.buyer_limit, p.price_minor, p.currency,
-           f.price_minor, f.starts_at, f.ends_at
+           f.price_minor, f.starts_at, f.ends_at, f.sale_id, f.buyer_limit
     FROM stock s JOIN products p USING (product_id)
     LEFT JOIN flash_sales f ON f.product_id = s.product_id AND f.status <> 'ENDED'
     WHERE s.product_id = ANY(%s) AND p.deleted_at IS NULL ORDER BY s.product_id COLLATE "C"
@@ -37,6 +37,12 @@ KNOWN = f"""
                 SELECT product_id, buyer_id, units FROM buyer_units
                 WHERE product_id = asked ->> 0 AND buyer_id = asked ->> 1 OFFSET 0
             ) AS known),
+           (SELECT json_agg(json_build_array(sale_id, buyer_id, units))
+            FROM json_array_elements(%s::json) AS asked, LATERAL (
+                SELECT sale_id, buyer_id, units FROM sale_units
+                WHERE product_id = asked ->> 0 AND buyer_id = asked ->> 1 OFFSET 0
+            ) AS in_sales),
+           (SELECT json_agg(json_build_array(sale_id, buyer_limit)) FROM flash_sales WHERE sale_id = ANY(%s)),
            ({KEYS})
 """
 
@@ -56,14 +62,17 @@ async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[In
     if waiting:
         rows = await connection.execute(f"{orders.SELECT} FOR UPDATE OF o", (waiting,))
     stock = await connection.execute(f"{STOCK} FOR UPDATE OF s", (products,))
-    known = await connection.execute(KNOWN, (as_json(claims), as_json(lines), as_json(scopes)))
+    buyers = as_json(lines)
+    known = await connection.execute(KNOWN, (as_json(claims), buyers, buyers, _sales(asking), as_json(scopes)))
     if waiting:
         facts.waiting = orders.by_id(await rows.fetchall())
     if carts:
         facts.carts = {row[0]: CartRow(*row) for row in await opened.fetchall()}
     facts.stock = _stock(await stock.fetchall())
-    won, units, keys = (part or () for part in await known.fetchone() or ())
+    won, units, in_sales, limits, keys = (part or () for part in await known.fetchone() or ())
     facts.claims = dict(won)
+    facts.sale_units = {(sale_id, buyer_id): count for sale_id, buyer_id, count in in_sales}
+    facts.sale_limits = dict(limits)
     facts.units = {(product_id, buyer_id): count for product_id, buyer_id, count in units}
     facts.keys = _keys(keys)
     return facts
@@ -97,11 +106,17 @@ async def ended_keys(connection: AsyncConnection[TupleRow], asked: Sequence[tupl
     return [claim in won and scope not in stored for scope, claim in asked]
 
 
+def _sales(asking: Iterable[Intent]) -> list[str]:
+    """The sales that waiting orders belong to: they may be over."""
+    return list({line.sale_id for intent in asking if intent.waiting for line in intent.order.lines if line.sale_id})
+
+
 def _stock(rows: Iterable[Any]) -> dict[str, StockRow]:
     found = {}
-    for product_id, *row, sale_price, starts_at, ends_at in rows:
-        sale = SaleRow(sale_price, starts_at, ends_at) if starts_at else None
-        found[product_id] = replace(StockRow(*row), sale=sale)
+    for product_id, available, epoch, version, buyer_limit, price_minor, currency, *sale_row in rows:
+        row = (available, epoch, version, buyer_limit, price_minor, currency)
+        sale = SaleRow(*sale_row) if sale_row[0] is not None else None
+        found[product_id] = StockRow(*row, sale)
     return found
 
 

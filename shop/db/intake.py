@@ -9,8 +9,9 @@ from psycopg.errors import UniqueViolation
 from shop.db import facts, orders
 from shop.db.commit import REPEATS
 from shop.db.pool import Busy, Database
-from shop.decision import Denied, Held, Key, Outcome, Repeated, StockRow, Stored, is_open, price_changed, priced
+from shop.decision import Denied, Held, Key, Outcome, Repeated, Stored, price_changed, priced
 from shop.order import Order
+from shop.pricing import StockRow, is_open
 from shop.problem import Unavailable
 
 

@@ -15,7 +15,7 @@ from shop.order import HOLDS_STOCK, Line, Order, stepped
 SELECT = """
     SELECT o.order_id::text, o.buyer_id, o.status, o.currency, o.path, o.version, o.created_at, o.claim_id::text,
            o.cancel_reason, o.correlation_id, o.traceparent,
-           (SELECT json_agg(json_build_array(i.product_id, i.qty, i.price_minor) ORDER BY i.line)
+           (SELECT json_agg(json_build_array(i.product_id, i.qty, i.price_minor, NULL, i.sale_id) ORDER BY i.line)
             FROM order_items i WHERE i.order_id = o.order_id)
     FROM orders o WHERE o.order_id = ANY(%s::uuid[]) ORDER BY o.order_id
 """
@@ -29,10 +29,10 @@ INSERT = """
                                            traceparent text, created_at timestamptz)
 """
 INSERT_ITEMS = """
-    INSERT INTO order_items (order_id, line, product_id, qty, price_minor, accepted_minor)
-    SELECT order_id, line, product_id, qty, price_minor, accepted_minor
+    INSERT INTO order_items (order_id, line, product_id, qty, price_minor, accepted_minor, sale_id)
+    SELECT order_id, line, product_id, qty, price_minor, accepted_minor, sale_id
     FROM json_to_recordset(%s::json) AS t (order_id uuid, line int, product_id text, qty int, price_minor bigint,
-                                           accepted_minor bigint)
+                                           accepted_minor bigint, sale_id text)
 """
 MOVE = """
     UPDATE orders SET status = t.status, version = t.version, claim_id = t.claim_id, cancel_reason = t.cancel_reason,
@@ -123,7 +123,11 @@ def _item(order: Order, at: int) -> dict[str, Any]:
     line = order.lines[at]
     row = {"order_id": order.order_id, "line": at + 1, "product_id": line.product_id, "qty": line.qty}
     row["price_minor"] = line.price_minor
-    return row if line.accepted_minor is None else {**row, "accepted_minor": line.accepted_minor}
+    if line.accepted_minor is not None:
+        row["accepted_minor"] = line.accepted_minor
+    if line.sale_id is not None:
+        row["sale_id"] = line.sale_id
+    return row
 
 
 def _tell_created(tx: Tx, order: Order, pay_by: datetime | None) -> None:
@@ -224,6 +228,11 @@ async def _give_back(tx: Tx, order: Order) -> None:
             "UPDATE buyer_units SET units = units - %s WHERE product_id = %s AND buyer_id = %s",
             (line.qty, line.product_id, order.buyer_id),
         )
+        if line.sale_id is not None:
+            await tx.execute(
+                "UPDATE sale_units SET units = units - %s WHERE product_id = %s AND buyer_id = %s AND sale_id = %s",
+                (line.qty, line.product_id, order.buyer_id, line.sale_id),
+            )
         available, version = row or (0, 0)
         adjusted = StockAdjusted(
             productId=line.product_id,

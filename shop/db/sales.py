@@ -21,7 +21,7 @@ WARM_BEFORE = timedelta(seconds=30)
 PAGE = 100
 SELECT = """
     SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version,
-           f.limit_before
+           f.buyer_limit
     FROM flash_sales f JOIN products p USING (product_id)
 """
 
@@ -30,7 +30,7 @@ class Sale(Struct, frozen=True, kw_only=True):
     """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, one for each change.
 
     Args:
-        limit_before: the product's buyer limit, which comes back when the sale is over; None where it brought none.
+        buyer_limit: units that one buyer may have in this sale, beside the product's own limit; 0 for no limit.
     """
 
     sale_id: str
@@ -41,7 +41,7 @@ class Sale(Struct, frozen=True, kw_only=True):
     ends_at: datetime
     status: str = "SCHEDULED"
     version: int = 0
-    limit_before: int | None = None
+    buyer_limit: int = 0
 
 
 async def find(tx: Tx, sale_id: str) -> Sale | None:
@@ -76,9 +76,9 @@ async def schedule(tx: Tx, planned: Sale) -> Sale:
     sale = await _numbered(tx, planned)
     try:
         await tx.execute(
-            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, version, limit_before)"
+            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, version, buyer_limit)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            (*_planned(sale), sale.version, sale.limit_before),
+            (*_planned(sale), sale.version, sale.buyer_limit),
         )
     except UniqueViolation:
         raise Refused("sale-exists", "A sale of this product is open or to come; end or change that one.") from None
@@ -87,7 +87,15 @@ async def schedule(tx: Tx, planned: Sale) -> Sale:
 
 
 async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> Sale:
-    """Another price or end for a locked sale: its next version."""
+    """
+    Another price or end for a locked sale: its next version. Where it has a limit, the gate knows its end and is of a
+    past epoch now: the caller rebuilds it after the commit.
+
+    Raises:
+        Busy: the product's stock row stayed locked.
+    """
+    if ends_at != before.ends_at:
+        await _end_gate(tx, before)
     after = await _numbered(tx, replace(before, price_minor=price_minor, ends_at=ends_at))
     message = FlashSaleChanged if before.status == "STARTED" else FlashSaleScheduled
     tx.emit(message(**_about(after)), key=after.sale_id, sequence=after.version)
@@ -96,17 +104,13 @@ async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> S
 
 async def end(tx: Tx, before: Sale) -> Sale:
     """
-    The locked sale is over now, whether it began or not. Where it brought a buyer limit the product's own one is back,
-    and its gate is of a past epoch: whoever calls makes it anew after the commit.
+    The locked sale is over now, whether it began or not. Where it has a limit the gate, which counts against it, is of
+    a past epoch now: the caller rebuilds it after the commit.
 
     Raises:
         Busy: the product's stock row stayed locked.
     """
-    if before.limit_before is not None:  # before the sale's row is written: who schedules holds the stock row first
-        await tx.execute(f"SET LOCAL lock_timeout = '{SHELF_WAIT}'")
-        shelf = await stock.level(tx, before.product_id, lock=True)
-        if shelf is not None:
-            await stock.raise_epoch(tx, await stock.limit(tx, shelf, before.limit_before))
+    await _end_gate(tx, before)
     at = max(min(tx.now, before.ends_at), before.starts_at + timedelta(microseconds=1))
     after = await _numbered(tx, replace(before, status="ENDED", ends_at=at))
     tx.emit(FlashSaleEnded(saleId=after.sale_id, productId=after.product_id), key=after.sale_id, sequence=after.version)
@@ -193,9 +197,20 @@ def sale_document(sale: Sale) -> dict[str, Any]:
         "currency": sale.currency,
         "startsAt": rfc3339(sale.starts_at),
         "endsAt": rfc3339(sale.ends_at),
+        "buyerLimit": sale.buyer_limit,
         "status": sale.status,
         "version": sale.version,
     }
+
+
+async def _end_gate(tx: Tx, sale: Sale) -> None:
+    """Before the sale's row is written: a transaction that schedules a sale holds the stock row first."""
+    if not sale.buyer_limit:
+        return
+    await tx.execute(f"SET LOCAL lock_timeout = '{SHELF_WAIT}'")
+    shelf = await stock.level(tx, sale.product_id, lock=True)
+    if shelf is not None:
+        await stock.raise_epoch(tx, shelf)
 
 
 def _planned(sale: Sale) -> tuple[Any, ...]:
@@ -203,7 +218,9 @@ def _planned(sale: Sale) -> tuple[Any, ...]:
 
 
 def _about(sale: Sale) -> dict[str, Any]:
-    return {name: value for name, value in sale_document(sale).items() if name not in ("status", "version")}
+    return {
+        name: value for name, value in sale_document(sale).items() if name not in ("buyerLimit", "status", "version")
+    }
 
 
 async def _numbered(tx: Tx, sale: Sale) -> Sale:

@@ -42,7 +42,12 @@ class OrderNow:
 
 @dataclass(frozen=True, slots=True)
 class SaleNow:
-    """``initial``: all units that were ever put on the shelf; ``buyer_limit`` 0: none."""
+    """
+    Args:
+        initial: all units that were ever put on the shelf.
+        buyer_limit: units that one buyer may have in this sale; 0 for no limit.
+        product_limit: units of the product that one buyer may have, bought at any time; 0 for no limit.
+    """
 
     sale_id: str
     product_id: str
@@ -56,6 +61,7 @@ class SaleNow:
     stock_version: int
     initial: int
     buyer_limit: int
+    product_limit: int
 
 
 async def stock(tx: Tx, product_ids: Collection[str]) -> dict[str, StockNow]:
@@ -92,7 +98,7 @@ async def sales(tx: Tx) -> tuple[int, Sequence[SaleNow]]:
                     WHEN s.starts_at > %(now)s THEN 'SCHEDULED' ELSE 'STARTED' END AS status,
                k.available, k.version,
                (SELECT coalesce(sum(a.delta), 0) FROM inventory_adjustment a WHERE a.product_id = s.product_id),
-               k.buyer_limit
+               s.buyer_limit, k.buyer_limit
         FROM flash_sales s JOIN products p USING (product_id) JOIN stock k USING (product_id)
         WHERE s.ends_at > %(now)s - interval '1 day'
         ORDER BY (s.status = 'ENDED' OR s.ends_at <= %(now)s), s.starts_at > %(now)s, s.ends_at, s.sale_id

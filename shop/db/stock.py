@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from shop.db.pool import Tx
 from shop.messages import StockAdjusted
+from shop.pricing import SaleLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,6 @@ async def reset(tx: Tx, before: Level, units: int) -> Level:
     return after
 
 
-async def limit(tx: Tx, before: Level, buyer_limit: int) -> Level:
-    """Set how many units one buyer may have of a locked product; 0: no limit."""
-    await tx.execute("UPDATE stock SET buyer_limit = %s WHERE product_id = %s", (buyer_limit, before.product_id))
-    return Level(before.product_id, before.available, buyer_limit, before.epoch, before.version)
-
-
 async def _record(tx: Tx, after: Level, delta: int, reason: str) -> None:
     await tx.execute(
         "INSERT INTO inventory_adjustment (product_id, delta, reason, adjusted_at) VALUES (%s, %s, %s, %s)",
@@ -96,16 +91,33 @@ async def buyers(tx: Tx, product_id: str) -> list[tuple[str, int]]:
     return [(buyer_id, units) for buyer_id, units in rows]
 
 
-async def releasable(tx: Tx, product_id: str) -> list[tuple[str, int, str]]:
-    """(claim, units, buyer) of orders whose units may still come back."""
+async def sale_limit(tx: Tx, product_id: str) -> SaleLimit | None:
+    """The limit of the locked product's sale that is open or to come; None where it has no such sale, or no limit."""
+    row = await tx.row(
+        "SELECT sale_id, buyer_limit, ends_at FROM flash_sales"
+        " WHERE product_id = %s AND status <> 'ENDED' AND ends_at > %s AND buyer_limit > 0",
+        (product_id, tx.now),
+    )
+    if row is None:
+        return None
+    rows = await tx.rows(
+        "SELECT buyer_id, units FROM sale_units WHERE product_id = %s AND sale_id = %s", (product_id, row[0])
+    )
+    sale_id, units, ends_at = row
+    return SaleLimit(sale_id, units, ends_at, tuple((buyer_id, count) for buyer_id, count in rows))
+
+
+async def releasable(tx: Tx, product_id: str) -> list[tuple[str, int, str, str]]:
+    """(claim, units, buyer, sale or an empty text) of orders whose units may still come back."""
     rows = await tx.rows(
         """
-        SELECT o.claim_id::text, i.qty, o.buyer_id FROM orders o JOIN order_items i USING (order_id)
+        SELECT o.claim_id::text, i.qty, o.buyer_id, coalesce(i.sale_id, '')
+        FROM orders o JOIN order_items i USING (order_id)
         WHERE i.product_id = %s AND o.status IN ('CONFIRMED', 'PAID')
         """,
         (product_id,),
     )
-    return [(claim_id, qty, buyer_id) for claim_id, qty, buyer_id in rows]
+    return [(claim_id, qty, buyer_id, sale_id) for claim_id, qty, buyer_id, sale_id in rows]
 
 
 async def void_claims(tx: Tx, claim_ids: Sequence[str]) -> dict[str, str]:

@@ -2,8 +2,9 @@
 The stock gate: Redis admits at most as many claims as there are units, each with a lease.
 
 It is fast and may be wrong; PostgreSQL decides (``shop.db.commit``). Keys, all in one slot: ``{gate}:p:<product>``
-(hash: epoch, left, limit, version), ``b:`` (buyer → units, 0 once given back), ``c:`` (claim → qty, buyer, key), ``k:``
-(key → claim), ``z:`` (claim → lease's end, ms), ``{gate}:products``.
+(hash: epoch, left, limit, version; sale, sale_limit, sale_until), ``b:`` (buyer → units, 0 once given back), ``s:``
+(buyer → units in that sale), ``c:`` (claim → qty, buyer, key, sale), ``k:`` (key → claim), ``z:`` (claim → lease's end,
+ms), ``{gate}:products``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,11 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from shop.pricing import SaleLimit
+
+
+NOW = "*"  # of a line: ordered at this moment, in the sale that is open
+
 
 class Wish(Struct, frozen=True):
     """
@@ -26,12 +32,14 @@ class Wish(Struct, frozen=True):
         claim_id: new for each attempt; the same again answers the same.
         key: names the request, so that its repetition is seen; empty for none.
         lines: (product, units > 0), a product at most once.
+        sales: per line the flash sale that it was ordered in, empty for none; left out where it is ordered now.
     """
 
     claim_id: str
     buyer_id: str
     key: str
     lines: tuple[tuple[str, int], ...]
+    sales: tuple[str, ...] = ()
 
 
 class Answer(Struct, frozen=True):
@@ -74,8 +82,8 @@ class Gate:
             arguments += pair
         for wish in wishes:
             arguments += (wish.claim_id, wish.buyer_id, wish.key, len(wish.lines))
-            for line in wish.lines:
-                arguments += line
+            for at, line in enumerate(wish.lines):
+                arguments += (*line, wish.sales[at] if wish.sales else NOW)
         told = iter(await self._claim(args=arguments))
         return [_answer(verdict.decode(), detail.decode()) for verdict, detail in zip(told, told, strict=True)]
 
@@ -106,11 +114,19 @@ class Gate:
         left: int,
         limit: int,
         buyers: Sequence[tuple[str, int]],
-        claims: Sequence[tuple[str, int, str]],
+        claims: Sequence[tuple[str, int, str, str]],
+        sale: "SaleLimit | None" = None,
     ) -> bool:
-        """Make the product's gate anew; False where the gate is of this epoch or a newer one already."""
-        rows = [msgspec.json.encode(part) for part in (buyers, claims)]
-        return bool(await self._load(args=[product_id, epoch, left, limit, *rows]))
+        """
+        Replace the product's gate; False where the gate is of this epoch or a newer one already.
+
+        Args:
+            buyers: (buyer, units counted against ``limit``).
+            claims: (claim, units, buyer, sale or an empty text).
+        """
+        rows = [msgspec.json.encode(part) for part in (buyers, claims, sale.buyers if sale else ())]
+        limited = (sale.sale_id, sale.units, int(sale.ends_at.timestamp() * 1000)) if sale else ("", 0, 0)
+        return bool(await self._load(args=[product_id, epoch, left, limit, *rows, *limited]))
 
     async def look(self, product_id: str) -> Shelf | None:
         """The product as it stands, one moment; None where the gate does not know it."""

@@ -1,9 +1,11 @@
 -- Claims for many wishes, each whole or not at all. A line that this claim holds already is taken no second time.
--- ARGV: lease_ms, number of committed claims, each as product, claim (their leases end); then per wish: claim, buyer, key ('' for none), lines, and per line: product, qty.
+-- ARGV: lease_ms, number of committed claims, each as product, claim (their leases end); then per wish: claim, buyer, key ('' for none), lines, and per line:
+-- product, qty, sale ('*': the one that is open now, '': none).
 -- Returns per wish two strings: WON and its lines' epochs | SEEN and the claim that has this key |
 -- MISSING, LIMIT or SOLD_OUT and the product.
 local time = redis.call('TIME')
-local deadline = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local deadline = now + tonumber(ARGV[1])
 local answers = {}
 local at = 3
 for _ = 1, tonumber(ARGV[2]) do
@@ -16,16 +18,28 @@ local shelves = {}
 local function shelf_of(product)
   local shelf = shelves[product]
   if shelf == nil then
-    local found = redis.call('HMGET', '{gate}:p:' .. product, 'left', 'limit', 'epoch')
-    shelf = found[1] and {left = tonumber(found[1]), limit = tonumber(found[2]), epoch = found[3], taken = 0}
+    local found = redis.call('HMGET', '{gate}:p:' .. product, 'left', 'limit', 'epoch', 'sale', 'sale_limit', 'sale_until')
+    shelf = found[1] and {left = tonumber(found[1]), limit = tonumber(found[2]), epoch = found[3], taken = 0,
+      sale = found[4] or '', sale_limit = tonumber(found[5] or 0), sale_until = tonumber(found[6] or 0)}
     shelves[product] = shelf or false
   end
   return shelf
 end
 
+-- The sale whose limit a line counts against, '' for none.
+local function sale_of(shelf, asked)
+  if shelf.sale_limit == 0 then return '' end
+  if asked == '*' then return now < shelf.sale_until and shelf.sale or '' end
+  return asked == shelf.sale and asked or ''
+end
+
+local function units(hash, product, buyer)
+  return tonumber(redis.call('HGET', hash .. product, buyer) or 0)
+end
+
 local function refusal(claim, buyer, key, first, count)
   for line = 0, count - 1 do
-    local product, qty = ARGV[first + 2 * line], tonumber(ARGV[first + 2 * line + 1])
+    local product, qty, asked = ARGV[first + 3 * line], tonumber(ARGV[first + 3 * line + 1]), ARGV[first + 3 * line + 2]
     local shelf = shelf_of(product)
     if not shelf then return 'MISSING', product end
     if redis.call('HEXISTS', '{gate}:c:' .. product, claim) == 0 then
@@ -33,7 +47,8 @@ local function refusal(claim, buyer, key, first, count)
         local other = redis.call('HGET', '{gate}:k:' .. product, key)
         if other and other ~= claim then return 'SEEN', other end
       end
-      if shelf.limit > 0 and tonumber(redis.call('HGET', '{gate}:b:' .. product, buyer) or 0) + qty > shelf.limit then
+      if shelf.limit > 0 and units('{gate}:b:', product, buyer) + qty > shelf.limit then return 'LIMIT', product end
+      if sale_of(shelf, asked) ~= '' and units('{gate}:s:', product, buyer) + qty > shelf.sale_limit then
         return 'LIMIT', product
       end
       if shelf.left < qty then return 'SOLD_OUT', product end
@@ -44,11 +59,13 @@ end
 local function take(claim, buyer, key, first, count)
   local epochs = {}
   for line = 0, count - 1 do
-    local product, qty = ARGV[first + 2 * line], tonumber(ARGV[first + 2 * line + 1])
+    local product, qty, asked = ARGV[first + 3 * line], tonumber(ARGV[first + 3 * line + 1]), ARGV[first + 3 * line + 2]
     local shelf = shelves[product]
-    if redis.call('HSETNX', '{gate}:c:' .. product, claim, cjson.encode({qty, buyer, key})) == 1 then
+    local sale = sale_of(shelf, asked)
+    if redis.call('HSETNX', '{gate}:c:' .. product, claim, cjson.encode({qty, buyer, key, sale})) == 1 then
       shelf.left, shelf.taken = shelf.left - qty, shelf.taken + 1
       redis.call('HINCRBY', '{gate}:b:' .. product, buyer, qty)
+      if sale ~= '' then redis.call('HINCRBY', '{gate}:s:' .. product, buyer, qty) end
       if key ~= '' then redis.call('HSET', '{gate}:k:' .. product, key, claim) end
       redis.call('ZADD', '{gate}:z:' .. product, deadline, claim)
     end
@@ -64,7 +81,7 @@ while at <= #ARGV do
   if not answer then answer, detail = 'WON', take(claim, buyer, key, first, count) end
   answers[#answers + 1] = answer
   answers[#answers + 1] = detail
-  at = first + 2 * count
+  at = first + 3 * count
 end
 for product, shelf in pairs(shelves) do
   if shelf and shelf.taken > 0 then

@@ -6,12 +6,15 @@ for at = 1, #ARGV, 2 do
   local product, claim = ARGV[at], ARGV[at + 1]
   local held = redis.call('HGET', '{gate}:c:' .. product, claim)
   if held then
-    local qty, buyer, key = unpack(cjson.decode(held))
+    local qty, buyer, key, sale = unpack(cjson.decode(held))
     redis.call('HDEL', '{gate}:c:' .. product, claim)
     redis.call('ZREM', '{gate}:z:' .. product, claim)
     redis.call('HINCRBY', '{gate}:p:' .. product, 'left', qty)
     redis.call('HINCRBY', '{gate}:p:' .. product, 'version', 1)
     redis.call('HINCRBY', '{gate}:b:' .. product, buyer, -qty)
+    if sale and sale ~= '' and sale == redis.call('HGET', '{gate}:p:' .. product, 'sale') then
+      redis.call('HINCRBY', '{gate}:s:' .. product, buyer, -qty)
+    end
     if key ~= '' then redis.call('HDEL', '{gate}:k:' .. product, key) end
     released = released + 1
   end

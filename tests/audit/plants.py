@@ -3,6 +3,11 @@
 CREATED, PAID = "ecommerce.order.order.created.v1", "ecommerce.order.order.paid.v1"
 STOCK = "ecommerce.inventory.stock.adjusted.v1"
 
+SALE_OF_ONE = (
+    "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, status, buyer_limit)"
+    " VALUES ('s', '1', 4990, now() - interval '1 day', now(), 'ENDED', 1); "
+)
+
 # check, what goes wrong, the SQL that does it; {NAME} is the order that ended so.
 PLANTS: list[tuple[str, str, str]] = [
     ("units", "a unit is lost", "UPDATE stock SET available = available - 1 WHERE product_id = '1'"),
@@ -15,6 +20,11 @@ PLANTS: list[tuple[str, str, str]] = [
     ("buyer-units", "a counter is too low", "UPDATE buyer_units SET units = 0 WHERE buyer_id = 'buyer-1'"),
     ("buyer-units", "a counter is too high", "UPDATE buyer_units SET units = 2 WHERE buyer_id = 'buyer-5'"),
     ("buyer-units", "a counter is missing", "DELETE FROM buyer_units WHERE buyer_id = 'buyer-1'"),
+    ("sale-limit", "a buyer has too many of a sale", SALE_OF_ONE + "UPDATE order_items SET qty = 2, sale_id = 's'"
+     " WHERE order_id = '{CONFIRMED}'"),
+    ("sale-units", "a sale's counter is missing", SALE_OF_ONE + "UPDATE order_items SET sale_id = 's'"
+     " WHERE order_id = '{CONFIRMED}'"),
+    ("sale-units", "a sale's counter is too high", SALE_OF_ONE + "INSERT INTO sale_units VALUES ('1', 'x', 's', 1)"),
     ("order-total", "a total is wrong", "UPDATE orders SET total_minor = 1 WHERE order_id = '{PAID}'"),
     ("order-total", "an order has no line", "DELETE FROM order_items WHERE order_id = '{SOLD_OUT}'"),
     ("order-history", "a step was not said", "DELETE FROM outbox WHERE type = '{paid}' AND subject = '{FULFILLED}'"),

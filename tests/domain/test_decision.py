@@ -5,23 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from shop.decision import (
-    Denied,
-    Dropped,
-    Facts,
-    Held,
-    Intent,
-    Key,
-    Outcome,
-    Repeated,
-    SaleRow,
-    StockRow,
-    Stored,
-    decide,
-    unit_price,
-)
+from shop.decision import Denied, Dropped, Facts, Held, Intent, Key, Outcome, Repeated, Stored, decide
 from shop.order import Line, Order
+from shop.pricing import SaleRow, StockRow, unit_price
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PRODUCTS = ("p1", "p2", "p3")
@@ -30,9 +18,12 @@ SCOPES = (b"s1", b"s2")
 WAITING = ("w1", "w2", "w3")
 
 sales = st.none() | st.builds(
-    lambda starts, lasts: SaleRow(70, NOW + timedelta(seconds=starts), NOW + timedelta(seconds=starts + lasts)),
+    lambda starts, lasts, limit: SaleRow(
+        70, NOW + timedelta(seconds=starts), NOW + timedelta(seconds=starts + lasts), "sale", limit
+    ),
     st.integers(-3, 3),
     st.integers(1, 4),
+    st.integers(0, 2),
 )
 rows = st.builds(
     StockRow,
@@ -46,6 +37,14 @@ rows = st.builds(
 )
 lines = st.lists(st.sampled_from(PRODUCTS), min_size=1, max_size=3, unique=True).flatmap(
     lambda chosen: st.tuples(*(st.builds(Line, st.just(product), st.integers(1, 3)) for product in chosen))
+)
+lines_of_a_sale = lines.flatmap(
+    lambda found: st.tuples(
+        *(
+            st.sampled_from([None, "sale", "over"]).map(lambda sale, line=line: replace(line, sale_id=sale))
+            for line in found
+        )
+    )
 )
 keys = st.none() | st.builds(Key, st.sampled_from(SCOPES), st.sampled_from([b"h1", b"h2"]))
 
@@ -70,7 +69,7 @@ waiting_orders = st.fixed_dictionaries(
             order,
             st.just(order_id),
             st.sampled_from(BUYERS),
-            lines,
+            lines_of_a_sale,
             st.just("orders"),
             st.sampled_from(["PENDING", "PENDING", "CONFIRMED", "CANCELED"]),
         )
@@ -84,6 +83,8 @@ def situations(draw: st.DrawFn) -> tuple[list[Intent], Facts]:
     facts = Facts(
         stock=draw(st.fixed_dictionaries({"p1": rows}, optional={"p2": rows, "p3": rows})),
         units=draw(st.dictionaries(st.tuples(st.sampled_from(PRODUCTS), st.sampled_from(BUYERS)), st.integers(0, 2))),
+        sale_units=draw(st.dictionaries(st.tuples(st.just("over"), st.sampled_from(BUYERS)), st.integers(0, 2))),
+        sale_limits=draw(st.dictionaries(st.just("over"), st.integers(0, 2))),
         claims=draw(st.dictionaries(st.sampled_from([f"c{n}" for n in range(8)]), st.just("void"), max_size=2)),
         keys=draw(
             st.dictionaries(
@@ -137,6 +138,28 @@ def test_no_more_is_taken_than_there_is_and_the_counters_say_what_was_taken(give
             counted = before.units.get((product, buyer), 0)
             assert facts.units.get((product, buyer), 0) == counted + his
             assert not (his and row.buyer_limit) or counted + his <= row.buyer_limit
+
+
+@given(situations())
+def test_in_a_sale_a_buyer_has_no_more_than_its_limit_and_lines_outside_of_it_do_not_count(
+    given: tuple[list[Intent], Facts],
+) -> None:
+    wishes, facts = given
+    before = deepcopy(facts)
+    outcomes = decide(wishes, facts, NOW)
+    limits = before.sale_limits | {"over": before.sale_limits.get("over", 0)}
+    limit_of = {product: row.sale.buyer_limit for product, row in before.stock.items() if row.sale}
+    for product in PRODUCTS:
+        for buyer in BUYERS:
+            taken: dict[str | None, int] = {}
+            for o in held(outcomes):
+                for line in o.order.lines:
+                    if (line.product_id, o.order.buyer_id) == (product, buyer):
+                        taken[line.sale_id] = taken.get(line.sale_id, 0) + line.qty
+            if taken.get("sale") and limit_of.get(product):
+                assert taken["sale"] <= limit_of[product]
+            if taken.get("over") and limits["over"]:
+                assert before.sale_units.get(("over", buyer), 0) + taken["over"] <= limits["over"]
 
 
 @given(situations())

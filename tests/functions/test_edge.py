@@ -133,6 +133,8 @@ async def test_sales_are_listed_as_they_are_now_and_read_once_a_second(deps: Dep
             "stock": 7,
             "initial": 10,
             "buyerLimit": 2,
+            "saleLimit": 0,
+            "productLimit": 2,
         }
     ]
     assert body["now"] == "2026-01-01T12:00:00.000000Z"

@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from shop.db import sales
+from shop.db import orders, sales
 from shop.db.audit import read, snapshot
 from shop.event import rfc3339
-from shop.gate import Gate
+from shop.gate import Gate, Wish
 from tests.client import Answered, Client
 from tests.races.books import Books
 
@@ -38,7 +38,11 @@ async def change(client: Client, sale: str = "flash-1", if_match: str = "", **me
 def over_the_limit(client: Client) -> list[str]:
     """What the audit finds of buyers and limits."""
     with snapshot(client.deps.settings.database_url) as connection:
-        return [found.check for found in read(connection, grace_s=60).findings if found.check.startswith("buyer-")]
+        return [
+            found.check
+            for found in read(connection, grace_s=60).findings
+            if found.check.startswith(("buyer-", "sale-"))
+        ]
 
 
 def kind(answered: Answered) -> str:
@@ -67,8 +71,8 @@ async def test_units_and_limit_are_in_table_and_gate_when_the_sale_is_answered(c
     shelf = await Gate(client.deps.redis, 1).look("2")
     assert shelf
     assert shelf.left == 3
-    statuses = [(await client.buy(product=2, user=user)).status for user in (1, 2, 2, 3, 4, 5)]
-    assert statuses == [409, 200, 409, 200, 200, 409]
+    statuses = [(await client.buy(product=2, user=user)).status for user in (1, 1, 2, 2, 3, 4)]
+    assert statuses == [200, 409, 200, 409, 200, 409]
     (adjusted,) = await client.rows(
         "SELECT delta FROM inventory_adjustment WHERE product_id = '2' AND reason = 'RESET'"
     )
@@ -294,41 +298,101 @@ async def test_of_many_who_read_the_same_version_one_changes_it(client: Client) 
 
 
 @pytest.mark.parametrize("how", ["ended early", "withdrawn"])
-async def test_a_sale_s_limit_goes_with_it_and_the_product_s_own_comes_back(client: Client, how: str) -> None:
+async def test_a_sale_s_limit_ends_with_it(client: Client, how: str) -> None:
     times = {"startsAt": at(client, minutes=5)} if how == "withdrawn" else {}
     sale = (await schedule(client, buyerLimit=2, **times)).body["saleId"]
     if how == "ended early":
         assert (await client.buy(product=2, qty=2)).status == 200
         assert kind(await client.buy(product=2)) == "limit-reached"
     assert (await change(client, sale, endsAt=at(client))).body["status"] == "ENDED"
-    assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (0,)
     assert (await client.buy(product=2, qty=3)).status == 200
     assert over_the_limit(client) == []
 
 
-async def test_a_limit_that_is_lowered_asks_for_nothing_back_and_one_that_is_broken_is_found(client: Client) -> None:
+async def test_a_sale_s_limit_that_is_broken_is_found(client: Client) -> None:
     assert (await client.buy(product=2, qty=3)).status == 200
     assert (await schedule(client, buyerLimit=1)).status == 201
     assert (await client.buy(product=2, user=8)).status == 200
     assert over_the_limit(client) == []
     await client.rows("UPDATE order_items SET qty = 2 WHERE qty = 1 RETURNING 1")
-    assert over_the_limit(client) == ["buyer-limit", "buyer-units"]
+    assert over_the_limit(client) == ["buyer-units", "sale-limit", "sale-units"]
 
 
-async def test_a_sale_without_a_limit_leaves_the_product_s_own(client: Client) -> None:
-    await client.rows("UPDATE stock SET buyer_limit = 3 WHERE product_id = '2' RETURNING 1")
-    sale = (await schedule(client)).body["saleId"]
+async def test_the_product_s_own_limit_stays_beside_the_sale_s_and_counts_everything(client: Client) -> None:
+    await client.rows("UPDATE stock SET buyer_limit = 3, epoch = epoch + 1 WHERE product_id = '2' RETURNING 1")
+    assert (await client.buy(product=2)).status == 200
+    sale = (await schedule(client, buyerLimit=5)).body["saleId"]
+    assert (await client.buy(product=2, qty=2)).status == 200
+    assert kind(await client.buy(product=2)) == "limit-reached"
     await change(client, sale, endsAt=at(client))
     assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (3,)
+    assert kind(await client.buy(product=2)) == "limit-reached"
+    assert over_the_limit(client) == []
 
 
-async def test_what_was_bought_counts_in_the_next_sale_too(client: Client) -> None:
+async def test_only_what_was_bought_in_a_sale_counts_against_its_limit(client: Client) -> None:
+    assert (await client.buy(product=2, qty=3)).status == 200
     first = (await schedule(client, buyerLimit=2)).body["saleId"]
     assert (await client.buy(product=2, qty=2)).status == 200
+    assert kind(await client.buy(product=2)) == "limit-reached"
     await change(client, first, endsAt=at(client))
+    assert (await client.buy(product=2, qty=4)).status == 200
     await schedule(client, buyerLimit=2)
+    assert (await client.buy(product=2, qty=2)).status == 200
     assert kind(await client.buy(product=2)) == "limit-reached"
     assert (await client.buy(product=2, user=8, qty=2)).status == 200
+    assert over_the_limit(client) == []
+
+
+async def test_a_canceled_order_gives_its_units_of_the_sale_back(client: Client) -> None:
+    sale = (await schedule(client, buyerLimit=2)).body["saleId"]
+    order = (await client.buy(product=2, qty=2)).body["orderId"]
+    async with client.deps.db.transaction() as tx:
+        await orders.cancel(tx, (await orders.locked(tx, [order]))[order], "BUYER")
+    assert await client.row("SELECT units FROM sale_units WHERE sale_id = %s", sale) == (0,)
+    claim = await client.row("SELECT claim_id::text FROM orders WHERE order_id = %s", order)
+    assert claim
+    await Books(client).gate.release([("2", claim[0])])
+    assert (await client.buy(product=2, qty=2)).status == 200
+    assert kind(await client.buy(product=2)) == "limit-reached"
+
+
+async def test_a_rebuilt_gate_knows_what_was_bought_in_the_sale(client: Client) -> None:
+    await schedule(client, buyerLimit=2)
+    assert (await client.buy(product=2, qty=2)).status == 200
+    await client.deps.redis.flushall()
+    wish = Wish("another", "7", "", (("2", 1),))
+    assert (await client.buy(product=2, user=8)).status == 200
+    assert [answer.verdict for answer in await Books(client).gate.claim([wish])] == ["LIMIT"]
+
+
+async def test_a_gate_that_forgot_the_sale_is_corrected_by_postgresql_and_loses_no_unit(client: Client) -> None:
+    await schedule(client, units=5, buyerLimit=2)
+    assert (await client.buy(product=2, qty=2)).status == 200
+    await client.deps.redis.delete("{gate}:s:2")
+    for _ in range(3):
+        assert kind(await client.buy(product=2, qty=2)) == "limit-reached"
+    shelf = await Books(client).gate.look("2")
+    assert shelf
+    assert (shelf.left, shelf.leases) == (3, 0)
+    assert (await client.buy(product=2, user=8, qty=2)).status == 200
+
+
+async def test_a_sale_that_is_made_longer_keeps_its_limit_to_the_new_end(client: Client) -> None:
+    sale = (await schedule(client, endsAt=at(client, minutes=1), buyerLimit=1)).body["saleId"]
+    assert (await client.buy(product=2)).status == 200
+    assert (await change(client, sale, endsAt=at(client, minutes=9))).body["buyerLimit"] == 1
+    level = await client.row("SELECT epoch FROM stock WHERE product_id = '2'")
+    shelf = await Books(client).gate.look("2")
+    assert shelf
+    assert (shelf.epoch,) == level
+    assert kind(await client.buy(product=2)) == "limit-reached"
+
+
+async def test_a_sale_shows_its_limit(client: Client) -> None:
+    made = await schedule(client, buyerLimit=3)
+    assert made.body["buyerLimit"] == 3
+    assert (await client.ask("GET", made.headers["location"])).body["buyerLimit"] == 3
 
 
 async def test_while_a_sale_ends_nobody_has_more_than_the_limit_that_held(client: Client) -> None:

@@ -151,7 +151,7 @@ async def test_a_sale_that_cannot_begin_holds_back_no_other_and_is_logged(
 
 
 @pytest.mark.parametrize("redis", ["there", "away"])
-async def test_at_a_sale_s_end_the_product_s_own_limit_is_back(
+async def test_at_a_sale_s_end_its_limit_ends(
     client: Client, clock: TurnedClock, settings: Settings, redis: str
 ) -> None:
     sale = await schedule(client, 2, 0, 50, buyerLimit=1)
