@@ -40,11 +40,13 @@ CONSUMED = "INSERT INTO consumed (operation, source, event_id) VALUES ('t', %s, 
 async def test_a_value_that_cannot_be_kept_is_never_the_database_being_unavailable(
     deps: Deps, sql: str, value: tuple[str, ...], pipelined: bool
 ) -> None:
-    with pytest.raises(Unstorable) as refused:
+    async def use() -> None:
         async with deps.db.transaction(pipelined=pipelined) as tx:
             await tx.execute(sql, value)
-            found = await tx.execute("SELECT 1")
-            await found.fetchall()
+            await (await tx.execute("SELECT 1")).fetchall()
+
+    with pytest.raises(Unstorable) as refused:
+        await use()
     assert refused.value.status == 400
     assert "consumed" not in refused.value.detail, "nothing of how the shop is built"
 
