@@ -92,7 +92,7 @@ class Till:
         """
         try:
             return await self._ring_up(intent, wish_key)
-        except (Unavailable, RedisError, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError):
             self._leave_to_settle()
             raise
 

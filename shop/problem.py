@@ -107,7 +107,7 @@ class Unavailable(Problem):
 
 
 class Exhausted(Unavailable):
-    """Not now, but less at once may pass: one call needed more than there is."""
+    """Not now, but less at once may pass: what it needed may have been one caller's alone."""
 
 
 class TooMany(Problem):
