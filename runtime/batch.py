@@ -1,15 +1,19 @@
 """Calls that arrive together share one run: the heart of group commit, and of every batched write."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
 
-from shop.problem import Unavailable
+from runtime.away import is_away
+from shop.problem import Problem, Unavailable
 
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Members = list[tuple[Item, asyncio.Future[Result]]]
 
 
 class Batcher(Generic[Item, Result]):
@@ -18,7 +22,11 @@ class Batcher(Generic[Item, Result]):
 
     Args:
         run: gets up to ``size_max`` items and answers as many results, in order; an exception in a result's
-            place is raised to its caller alone, an exception raised by ``run`` to all of that run.
+            place is raised to its caller alone. Where ``run`` raises, nothing of it was done, or doing it again is
+            harmless: its items are then run in halves, and these in halves, until the ones that fail do so alone,
+            2n - 1 runs of n items at most. Only where the error says that something they all need is away
+            (``is_away``: Unavailable, such as an unknown outcome of a commit, a lost connection, a timeout) is it
+            raised to all of them at once.
         size_max: items per run.
         queue_max: items waiting; one more is refused with ``Unavailable``.
         parallel: runs under way at once.
@@ -79,23 +87,54 @@ class Batcher(Generic[Item, Result]):
         finally:
             self._idle_runs += 1
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+    def _take(self) -> Members[Item, Result]:
+        batch: Members[Item, Result] = []
         while self._waiting and len(batch) < self._size_max:
             submitted = self._waiting.popleft()
             if not (self._drop_abandoned and submitted[1].cancelled()):
                 batch.append(submitted)
         return batch
 
-    async def _finish(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        try:
-            results = await self._run([item for item, _ in batch])
-        except Exception as error:
-            results = [error] * len(batch)
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
+    async def _finish(self, batch: Members[Item, Result]) -> None:
+        parts = [batch]  # to be run, the next one last
+        while parts:
+            part = parts.pop()
+            results = await self._outcome(part)
+            if not isinstance(results, Exception):
+                _settle(part, results)
+            elif is_away(results):
+                rest = part + [member for later in reversed(parts) for member in later]
+                _settle(rest, [results] * len(rest))
+                return
+            elif len(part) == 1:
+                _settle(part, [results])
             else:
-                future.set_result(result)
+                if part is batch:
+                    log.warning("%d calls failed together (%s); they are tried apart", len(part), _named(results))
+                middle = len(part) // 2
+                parts += [half for half in map(self._wanted, (part[middle:], part[:middle])) if half]
+
+    async def _outcome(self, part: Members[Item, Result]) -> Sequence[Result | Exception] | Exception:
+        try:
+            results = await self._run([item for item, _ in part])
+        except Exception as error:
+            return error
+        return results if len(results) == len(part) else RuntimeError(f"{len(results)} results of {len(part)} items")
+
+    def _wanted(self, part: Members[Item, Result]) -> Members[Item, Result]:
+        return [member for member in part if not (self._drop_abandoned and member[1].cancelled())]
+
+
+def _settle(part: Members[Item, Result], results: Sequence[Result | Exception]) -> None:
+    for (_, future), result in zip(part, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+def _named(error: Exception) -> str:
+    """Without what it says: that may be what somebody sent."""
+    return error.type if isinstance(error, Problem) else type(error).__name__

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from shop.bounds import check_json
 from shop.moment import YEARS, is_kept
 from shop.money import decimal_amount, minor_amount
 from shop.problem import Malformed
@@ -46,11 +47,10 @@ class OrderBody(Struct, frozen=True):
 
 
 Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$(?!\n)")]
-Name = Annotated[
-    str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$(?!\n)")
-]
-Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
-Category = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+_LINE = r"[^\x00-\x1f\x7f-\x9f]*"
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=rf"^{_LINE}[^\x00-\x20\x7f-\x9f]{_LINE}$(?!\n)")]
+Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
+Category = Annotated[str, Meta(max_length=64, pattern=rf"^{_LINE}$(?!\n)")]
 Moment = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with its zone, {YEARS}.")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
 
@@ -127,6 +127,7 @@ def decoded(body: bytes, kind: type[Body]) -> Body:
     """
     Raises:
         Malformed: not JSON, too deep, of too many values, or not of this shape.
+        Unstorable: it holds U+0000, in whatever member.
     """
     check_extent(body)
     decoder = _decoders.get(kind)
@@ -138,6 +139,7 @@ def decoded(body: bytes, kind: type[Body]) -> Body:
         raise Malformed("body-invalid", f"The body does not fit: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("body-not-json", f"The body is not JSON: {error}.") from None
+    check_json(body)
     return result
 
 

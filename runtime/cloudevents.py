@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from runtime.http import Reply
+from shop.bounds import is_clean
 from shop.event import CloudEvent
 from shop.problem import Malformed
 
@@ -19,7 +20,6 @@ BATCH = "application/cloudevents-batch+json"
 UNREADABLE = ("bad-json", "unknown-format")  # types of Malformed: no event at all, good or bad
 _ANY_CLOUDEVENT = "application/cloudevents"
 _NAME = re.compile(r"[a-z0-9]{1,20}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _HEADER_SAFE = re.compile(r"[!#$&-~]*")  # all of U+0021 to U+007E but the double quote and the percent sign
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 _KNOWN = frozenset(("specversion", "id", "source", "type", "time", "subject", "dataschema", "datacontenttype"))
@@ -146,7 +146,7 @@ def _name(name: str) -> str:
 
 
 def _clean(name: str, value: str) -> str:
-    if value.isprintable() or not _CONTROL.search(value):
+    if is_clean(value):
         return value
     raise Malformed("bad-attribute", f"{name} holds a control character; take it out.")
 

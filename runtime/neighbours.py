@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from runtime.jitter import jittered
 from runtime.knock import knock
 from runtime.poke import POKE
 
@@ -114,5 +115,5 @@ class Poker:
                     return
                 reason = f"it answered {status}"
             log.info("%s was not poked, try %d of %d: %s", self._operation, again + 1, TRIES, reason)
-            await asyncio.sleep(PAUSE_S * 2**again)
+            await asyncio.sleep(jittered(PAUSE_S * 2**again))
         log.warning("%s was not poked; its sweep finds what is due", self._operation)

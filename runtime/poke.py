@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from runtime.jitter import jittered
+
 log = logging.getLogger(__name__)
 POKE = "/poke"  # where an operation that is served alone is poked, by POST
 QUIET_S = 60.0
@@ -128,7 +130,7 @@ class Pokes:
                 await act()
             else:  # it stayed due
                 acted_on = None
-                await self._wait(poked, again_s)
+                await self._wait(poked, jittered(again_s))
                 again_s = min(again_s * 2, AGAIN_MAX_S)
 
     async def _run(self, operation: str) -> None:
@@ -141,7 +143,7 @@ class Pokes:
                     again_s = AGAIN_S
                 except Exception:
                     log.warning("%s failed while awake; again in %.0f s", operation, again_s, exc_info=True)
-                    await self._wait(poked, again_s)
+                    await self._wait(poked, jittered(again_s))
                     poked.set()
                     again_s = min(again_s * 2, AGAIN_MAX_S)
         finally:

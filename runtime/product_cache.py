@@ -19,6 +19,7 @@ from runtime.batch import Batcher
 from runtime.breaker import Breaker
 from runtime.conditional import etag_of
 from runtime.deps import Deps
+from runtime.jitter import jittered
 from runtime.redis_client import RedisError
 from runtime.watch import metrics
 from shop.copies import UNKNOWN, Copies, Copy
@@ -178,7 +179,7 @@ class ProductCache:
         for _ in range(int(WAIT_S / LOOK_AGAIN_S)):
             if await self._ask(lambda: self._copies.lock(product_id, word)):
                 return
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(jittered(LOOK_AGAIN_S))
 
     async def _fill_from_database(self, product_id: str) -> Shown:
         read = await self._reads.submit(product_id)

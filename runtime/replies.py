@@ -1,10 +1,10 @@
 """Errors as answers: problem+json to who asks over HTTP, and a status that Knative understands to its broker."""
 
 import logging
-import sys
 
 import msgspec
 
+from runtime.away import is_redis_away
 from runtime.http import PROBLEM, Reply
 from shop.problem import Problem, TooMany, Unauthorized, Unavailable
 
@@ -16,7 +16,7 @@ def reply_of(error: Exception) -> Reply:
     """Any error as problem+json; what nobody expected is logged and says nothing of our inside."""
     if isinstance(error, TimeoutError):
         error = Unavailable("too-slow", "This took longer than it may; what was begun may still happen, ask again.")
-    if _of_redis(error):
+    if is_redis_away(error):
         error = Unavailable("redis-unavailable", "The stock gate cannot be reached; try again shortly.")
     if not isinstance(error, Problem):
         log.error("unexpected error", exc_info=error)
@@ -45,11 +45,6 @@ def failed_delivery(error: Exception, retry_refused: bool) -> Reply:
 def _challenge(error: Unauthorized) -> str:
     """RFC 6750: what was wrong with the token is said only to whoever sent one."""
     return 'Bearer error="invalid_token"' if error.type == "bad-token" else "Bearer"
-
-
-def _of_redis(error: Exception) -> bool:
-    known = sys.modules.get("redis.exceptions")  # what nobody imported, nobody raised
-    return known is not None and isinstance(error, known.RedisError)
 
 
 def _bounded(reply: Reply) -> Reply:

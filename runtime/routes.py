@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from runtime.access import Allow
 from runtime.deps import Deps
 from runtime.http import Reply, Request
+from shop.bounds import PARAMETER_CHARACTERS
 
 Handler = Callable[[Request, Deps], Awaitable[Reply]]
 
@@ -37,13 +38,13 @@ def delete(path: str, handler: Handler, *, allow: Allow) -> Route:
 
 
 def matched(pattern: str, path: str) -> dict[str, str] | None:
-    """The placeholders' values, printable, where ``path`` fits ``pattern``, else None."""
+    """The placeholders' values, printable and within bounds, where ``path`` fits ``pattern``, else None."""
     wanted, given = pattern.split("/"), path.split("/")
     if len(wanted) != len(given):
         return None
     params = {}
     for want, value in zip(wanted, given, strict=True):
-        if want.startswith("{") and value and value.isprintable():
+        if want.startswith("{") and value.isprintable() and 0 < len(value) <= PARAMETER_CHARACTERS:
             params[want[1:-1]] = value
         elif want != value:
             return None

@@ -23,6 +23,7 @@ from runtime.watch import metrics, tracing
 from runtime.watch.logs import bind_event
 from runtime.watch.stall import running
 from runtime.watch.tracing import span
+from shop.bounds import check_event, check_query
 from shop.event import CloudEvent
 from shop.messages import Message
 from shop.problem import Malformed, NotFound, Problem, Unavailable
@@ -121,6 +122,8 @@ class Operation:
         """What the route answers, to whom it may, in this operation's bounds, with the Correlation-Id or a new one."""
         correlation_id = correlation_of(request)
         request.headers["correlation-id"] = correlation_id
+        if "traceparent" in request.headers and tracing.parsed(request.headers["traceparent"]) is None:
+            del request.headers["traceparent"]  # W3C Trace Context: a bad one is as good as none
         if self._running >= self.concurrency:
             reply = reply_of(Unavailable("busy", f"{self.concurrency} requests are under way here; try again."))
         else:
@@ -140,6 +143,8 @@ class Operation:
         return reply
 
     async def _admitted(self, route: Route, request: Request, deps: Deps) -> Reply:
+        if request.query:
+            check_query(request.query)
         if route.allow is not ANYBODY:
             request.route = id(route)
             await admit(request, route.allow, deps)
@@ -161,6 +166,8 @@ class Operation:
     async def _heard(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
         try:
             heard = self._listener(event.type)
+            if heard.message is not None:  # a dead letter is kept whatever it holds
+                check_event(event)
             received = Received(event, _decoded(event, heard.message), path)
             reply = await heard.handler(received, self._own(deps))
         except Exception as error:
@@ -247,7 +254,7 @@ def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
         return event.data or b""
     try:
         return msgspec.json.decode(event.data or b"", type=message)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("contract-broken", f"The data is no {message.TYPE}: {error}.") from error
 
 

@@ -1,10 +1,12 @@
 """What ``settle`` does: claims whose lease ended, and gates that differ from their table."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from runtime.away import is_away
 from runtime.deps import Deps
 from runtime.rebuild import rebuild
 from runtime.watch import metrics
@@ -45,9 +47,9 @@ class Settlement:
         for product_id, claims in (await self._leases()).items():
             ended = [claim_id for claim_id, left in claims if left <= 0]
             if ended:
-                await self._settle(product_id, ended)
+                await _apart(product_id, self._settle(product_id, ended))
         for product_id in await self.gate.products():
-            await self._compare(product_id)
+            await _apart(product_id, self._compare(product_id))
 
     async def _leases(self) -> Mapping[str, list[tuple[str, float]]]:
         return {product_id: await self.gate.leases(product_id) for product_id in await self.gate.products()}
@@ -77,3 +79,13 @@ class Settlement:
             await rebuild(self._deps.db, self.gate, product_id, shelf.epoch)
         elif shelf.left != level.available:
             self._differences[product_id] = difference
+
+
+async def _apart(product_id: str, work: Coroutine[Any, Any, None]) -> None:
+    """What goes wrong with one product holds back no other."""
+    try:
+        await work
+    except Exception as error:
+        if is_away(error):
+            raise
+        log.exception("product %s could not be settled", product_id)

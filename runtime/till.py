@@ -96,7 +96,7 @@ class Till:
         """
         try:
             return await self._ring_up(intent, wish_key)
-        except (Unavailable, RedisError, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError):
             self._leave_to_settle()
             raise
 
@@ -177,8 +177,12 @@ class Till:
             outcomes = await commit(self._deps.db, intents, self._pay_within)
         metrics.GROUP_COMMIT_MS.of().add((time.perf_counter() - began) * 1000)
         metrics.GROUP_COMMIT_ORDERS.of().add(len(intents))
-        for intent, outcome in zip(intents, outcomes, strict=True):
-            self._note(intent, outcome)
+        try:
+            for intent, outcome in zip(intents, outcomes, strict=True):
+                self._note(intent, outcome)
+        except Exception:  # they stand: raised from here, they would be tried again
+            log.exception("what follows these orders is left to settle")
+            self._leave_to_settle()
         return outcomes
 
     def _note(self, intent: Intent, outcome: Outcome) -> None:

@@ -69,7 +69,7 @@ def _json(event: CloudEvent) -> Any:
         raise _broken(event, "", f"datacontenttype is {event.datacontenttype}, not application/json")
     try:
         return msgspec.json.decode(event.data or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _broken(event, "", f"the data is not JSON: {error}") from None
 
 

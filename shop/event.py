@@ -8,6 +8,8 @@ from functools import lru_cache
 from msgspec import Struct
 from uuid_utils import uuid7
 
+from shop.bounds import is_sequence
+
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SCHEMA_ROOT = "https://pulsecart.dev/contracts"
 
@@ -44,9 +46,9 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
 
     @property
     def sequence(self) -> int:
-        """The aggregate's version, 0 where the event carries none."""
+        """The aggregate's version, 0 where the event carries none, or what is none."""
         digits = self.extensions.get("sequence", "")
-        return int(digits) if digits.isdigit() else 0
+        return int(digits) if is_sequence(digits) else 0
 
     def attributes(self) -> dict[str, str]:
         """Every context attribute a Trigger may filter on, as strings."""

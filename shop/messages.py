@@ -9,11 +9,17 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta, Struct
 
+from shop.bounds import AMOUNT_MAX
 from shop.event import CloudEvent, new_id, padded, schema_of
 
-# Checked when an event is read, so that one bad event cannot fail others that share its transaction. A $ alone
-# also matches before a last newline, in Python.
-Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
+# Checked when an event is read, so that one bad event cannot fail others that share its transaction. The schemas have
+# the same bounds (shop.bounds says why). A $ alone also matches before a last newline, in Python.
+Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
+Word = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+Title = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
+Amount = Annotated[float, Meta(ge=0, le=AMOUNT_MAX)]
+Units = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 
 _encode = msgspec.json.Encoder().encode
 _schema_of = cache(schema_of)
@@ -29,36 +35,36 @@ class Line(Struct, frozen=True, kw_only=True):
     """One product of an order; ``price`` is per unit, a decimal in the order's currency."""
 
     productId: Id
-    qty: int
-    price: float
+    qty: Annotated[int, Meta(ge=1, le=1_000_000)]
+    price: Amount
 
 
 class OrderCreated(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.created.v1"
     orderId: Id
     userId: Id
-    totalAmount: float
-    currency: str
+    totalAmount: Amount
+    currency: Word
     items: list[Line]
-    status: str
-    path: str
+    status: Word
+    path: Word
 
 
 class OrderConfirmed(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.confirmed.v1"
     orderId: Id
     userId: Id
-    totalAmount: float
-    currency: str
-    payBy: str
+    totalAmount: Amount
+    currency: Word
+    payBy: Word
 
 
 class OrderPaid(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.paid.v1"
     orderId: Id
     userId: Id
-    totalAmount: float
-    currency: str
+    totalAmount: Amount
+    currency: Word
     paymentId: Id
 
 
@@ -72,8 +78,8 @@ class OrderCanceled(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.order.order.canceled.v1"
     orderId: Id
     userId: Id
-    reason: str
-    previousStatus: str
+    reason: Word
+    previousStatus: Word
 
 
 class StockAdjusted(Message, frozen=True, kw_only=True):
@@ -81,9 +87,9 @@ class StockAdjusted(Message, frozen=True, kw_only=True):
 
     TYPE = "ecommerce.inventory.stock.adjusted.v1"
     productId: Id
-    delta: int
-    available: int
-    reason: str
+    delta: Units
+    available: Annotated[int, Meta(ge=0, lt=2**31)]
+    reason: Word
     reservations: list[Id] = []
 
 
@@ -91,24 +97,24 @@ class PaymentFailed(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.payment.payment.failed.v1"
     orderId: Id
     paymentId: Id
-    reason: str
+    reason: Word
 
 
 class RefundRequested(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.payment.refund.requested.v1"
     orderId: Id
     paymentId: Id
-    amount: float
-    currency: str
-    reason: str
+    amount: Amount
+    currency: Word
+    reason: Word
 
 
 class PaymentRefunded(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.payment.payment.refunded.v1"
     orderId: Id
     paymentId: Id
-    amount: float
-    currency: str
+    amount: Amount
+    currency: Word
 
 
 class FlashSaleScheduled(Message, frozen=True, kw_only=True):
@@ -117,30 +123,30 @@ class FlashSaleScheduled(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.pricing.flash_sale.scheduled.v1"
     saleId: Id
     productId: Id
-    price: float
-    currency: str
-    startsAt: str
-    endsAt: str
+    price: Amount
+    currency: Word
+    startsAt: Word
+    endsAt: Word
 
 
 class FlashSaleStarted(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.pricing.flash_sale.started.v1"
     saleId: Id
     productId: Id
-    price: float
-    currency: str
-    startsAt: str
-    endsAt: str
+    price: Amount
+    currency: Word
+    startsAt: Word
+    endsAt: Word
 
 
 class FlashSaleChanged(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.pricing.flash_sale.changed.v1"
     saleId: Id
     productId: Id
-    price: float
-    currency: str
-    startsAt: str
-    endsAt: str
+    price: Amount
+    currency: Word
+    startsAt: Word
+    endsAt: Word
 
 
 class FlashSaleEnded(Message, frozen=True, kw_only=True):
@@ -154,13 +160,13 @@ class ProductUpdated(Message, frozen=True, kw_only=True):
 
     TYPE = "ecommerce.product.product.updated.v1"
     productId: Id
-    sku: str
-    name: str
-    description: str
-    category: str
-    price: float
-    currency: str
-    status: str
+    sku: Word
+    name: Title
+    description: Text
+    category: Word
+    price: Amount
+    currency: Word
+    status: Word
 
 
 MESSAGES: tuple[type[Message], ...] = (

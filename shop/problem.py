@@ -43,6 +43,10 @@ class Malformed(Problem):
     title = "Malformed request"
 
 
+class Unstorable(Malformed):
+    """A value that no column keeps or compares: of the wrong characters, too long or too large."""
+
+
 class Unauthorized(Problem):
     status = 401
     title = "Not signed in"
@@ -100,6 +104,10 @@ class Unavailable(Problem):
     def __init__(self, type: str, detail: str, retry_after_s: int = 1, **extra: Any) -> None:
         super().__init__(type, detail, **extra)
         self.retry_after_s = retry_after_s
+
+
+class Exhausted(Unavailable):
+    """Not now, but less at once may pass: what it needed may have been one caller's alone."""
 
 
 class TooMany(Problem):

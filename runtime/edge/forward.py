@@ -10,6 +10,7 @@ from runtime.asgi import Receive, Scope, Send, send_reply
 from runtime.deps import Deps
 from runtime.edge.routes import load
 from runtime.http import TIMEOUT, Reply, seconds_of
+from runtime.jitter import jittered
 from runtime.neighbours import Neighbours
 from runtime.replies import reply_of
 from runtime.watch.metrics import Requests
@@ -123,7 +124,7 @@ class Forward:
                     response.release()
                     if not repeatable:
                         raise OSError(f"status {response.status} on the way")
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(jittered(PAUSE_S))
 
 
 def no_route(method: str, path: str, methods: list[str]) -> Reply:

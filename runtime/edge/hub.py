@@ -123,6 +123,9 @@ class Hub:
             snapshot = await self._snapshots.of(topic)
         except Problem:
             snapshot = None
+        except Exception:  # of this topic: the others' listeners go on
+            log.exception("no snapshot of %s", topic.key)
+            snapshot = None
         for listener in tuple(self._topics.get(topic.key, ())):
             if snapshot is None:
                 listener.outlet.end()

@@ -11,6 +11,7 @@ from runtime.edge.news import SALES, START, Id, News, Topic, id_of, order_topic,
 from runtime.edge.session import spend_ticket
 from runtime.edge.snapshot import Snapshots, order_news
 from runtime.http import Request
+from shop.bounds import PARAMETER_CHARACTERS
 from shop.problem import Forbidden, NotFound, Unauthorized
 
 
@@ -33,11 +34,16 @@ def topic_of(path: str) -> Topic:
     match path.split("/")[2:]:
         case ["flash-sales"]:
             return SALES
-        case ["stock", product_id] if product_id:
+        case ["stock", product_id] if _names_something(product_id):
             return stock_topic(product_id)
-        case ["orders", order_id] if order_id:
+        case ["orders", order_id] if _names_something(order_id):
             return order_topic(order_id)
-    raise NotFound("no-such-stream", f"{path} is no live stream.")
+    raise NotFound("no-such-stream", f"{path[:200]} is no live stream.")
+
+
+def _names_something(id: str) -> bool:
+    """As in every other path (``runtime.routes.matched``)."""
+    return 0 < len(id) <= PARAMETER_CHARACTERS and id.isprintable()
 
 
 def asked(request: Request, name: str) -> str | None:

@@ -14,6 +14,7 @@ from runtime.edge.outlet import DirectOutlet, Outlet, Send
 from runtime.http import Reply, Request
 from runtime.redis_client import RedisError
 from runtime.replies import reply_of
+from shop.bounds import check_query
 from shop.problem import Problem, Unavailable
 
 EVENTS = "text/event-stream"
@@ -79,6 +80,7 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
         return Reply(204)
     hub = deps.one(Hub)
     try:
+        check_query(request.query)
         topic = topic_of(request.path)
         if hub.closed or hub.listeners >= STREAMS_MAX:
             return _later()

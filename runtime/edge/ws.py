@@ -8,7 +8,7 @@ same news as an EventSource. Protocol pings are the server's: uvicorn sends them
 import asyncio
 import random
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -21,6 +21,7 @@ from runtime.edge.outlet import Outlet
 from runtime.http import Request
 from runtime.origin import check_origin
 from runtime.redis_client import RedisError
+from shop.bounds import check_json, check_query
 from shop.problem import Forbidden, Malformed, Problem, Unauthorized, Unavailable
 
 MESSAGE_MAX = 4_096
@@ -29,10 +30,13 @@ SEND_S = 10.0
 GOING_AWAY, POLICY, TOO_BIG, TRY_LATER = 1001, 1008, 1009, 1013
 
 
+Word = Annotated[str, msgspec.Meta(max_length=64)]
+
+
 class Asked(msgspec.Struct):
-    type: str = "subscribe"
-    orderId: str | None = None
-    lastEventId: str | None = None
+    type: Word = "subscribe"
+    orderId: Word | None = None
+    lastEventId: Word | None = None
 
 
 class Socket:
@@ -73,8 +77,9 @@ class Socket:
             if len(text) > MESSAGE_MAX:
                 return TOO_BIG
             try:
+                check_json(text.encode())
                 await self._obey(msgspec.json.decode(text, type=Asked))
-            except (msgspec.DecodeError, RecursionError) as error:
+            except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                 self._say("problem", Malformed("no-command", f"This is not understood: {error}.").document())
             except Problem as problem:
                 self._say("problem", problem.document())
@@ -138,6 +143,7 @@ async def orders(websocket: WebSocket, deps: Deps) -> None:
 
 async def _served(websocket: WebSocket, request: Request, deps: Deps) -> int:
     try:
+        check_query(request.query)
         buyer_id = await asking_buyer(request, deps)
         if buyer_id is None:
             raise Unauthorized("no-session", "Orders' news need their buyer's session, or a fresh ticket.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from runtime.jitter import jittered
 from runtime.redis_client import RedisError
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Bell:
                             self._heard()
             except (RedisError, OSError) as error:
                 log.debug("the bell is silent: %r", error)
-                await asyncio.sleep(RECONNECT_S)
+                await asyncio.sleep(jittered(RECONNECT_S))
 
 
 # FIX

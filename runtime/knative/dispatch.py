@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from runtime.jitter import jittered
 from runtime.knative import store
 from runtime.knative.config import Trigger
 from runtime.knative.lanes import Row
@@ -96,7 +97,7 @@ class Dispatcher:
                 log.exception("dispatch broke and begins again")
             if not self._stopping.is_set():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(pause_s):
+                    async with asyncio.timeout(jittered(pause_s)):
                         await self._stopping.wait()
             pause_s = min(pause_s * 2, RECONNECT_MAX_S)
 

@@ -1,5 +1,6 @@
 """The broker's front door: ``POST /broker/<namespace>/<broker>``, 202 once the event is durable."""
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,9 @@ from runtime.batch import Batcher
 from runtime.http import Reply, Request
 from runtime.knative.status import Pressure
 from runtime.replies import reply_of
+from shop.bounds import check_event
 from shop.event import CloudEvent
-from shop.problem import NotFound, Problem, Unavailable
+from shop.problem import NotFound, Unavailable
 
 if TYPE_CHECKING:
     from shop.db.pool import Database
@@ -61,32 +63,15 @@ class Ingress:
         Returns when the event is durable; those that come together share a transaction.
 
         Raises:
-            Malformed: it breaks its contract.
+            Malformed: it breaks its contract, or holds what cannot be stored.
             Unavailable: PostgreSQL is away; whether the event was kept is not known.
         """
+        check_event(event)
         self._validate(event)
         await self._commits.submit(event)
 
-    async def _commit(self, events: list[CloudEvent]) -> Sequence[Exception | None]:
-        try:
-            await self._write(events)
-        except Problem:
-            raise
-        except Exception:
-            if len(events) == 1:
-                raise
-            return [await self._alone(event) for event in events]
-        return [None] * len(events)
-
-    async def _alone(self, event: CloudEvent) -> Exception | None:
-        """One that PostgreSQL refuses fails alone."""
-        try:
-            await self._write([event])
-        except Exception as error:
-            return error
-        return None
-
-    async def _write(self, events: list[CloudEvent]) -> None:
+    async def _commit(self, events: list[CloudEvent]) -> Sequence[None]:
         async with self._db.transaction() as tx:
             tx.events.extend(events)
-        self._committed()
+        asyncio.get_running_loop().call_soon(self._committed)  # outside: a commit that is done cannot fail any more
+        return [None] * len(events)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from runtime.jitter import jittered
 from runtime.knative.config import PingSource
 from runtime.knative.delivery import Outcome
 from shop.event import CloudEvent, new_id
@@ -80,7 +81,7 @@ class Pings:
         for attempt in range(RETRIES):
             if outcome.verdict != "again":
                 break
-            await self._sleep(RETRY_S * 2**attempt)
+            await self._sleep(jittered(RETRY_S * 2**attempt))
             outcome = await self._send(source, event)
         if outcome.verdict != "done":
             log.error("%s: the tick of %s failed with %d: %r", source.name, tick, outcome.code, outcome.data[:200])

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.jitter import jittered
 from runtime.knative.config import Trigger
 from runtime.knative.delivery import NO_ANSWER, Outcome, dead_letter
 from runtime.knative.lanes import KEPT_EVENTS, Entry, Lanes, Row
@@ -217,7 +218,7 @@ class TriggerRun:
         entry.code, entry.data = outcome.code, outcome.data[:ERROR_KEPT]
         delivery = self.trigger.delivery
         if outcome.verdict == "again" and entry.attempts <= delivery.retry:
-            self._come_back(entry, delivery.backoff_s(entry.attempts))
+            self._come_back(entry, jittered(delivery.backoff_s(entry.attempts)))
         else:
             entry.attempts = delivery.retry + 1
             await self._give_up(entry)
@@ -234,7 +235,7 @@ class TriggerRun:
             return
         tries = entry.attempts - trigger.delivery.retry
         entry.attempts += 1
-        self._come_back(entry, min(BURY_AGAIN_S * 2 ** min(tries - 1, 8), BURY_AGAIN_MAX_S))
+        self._come_back(entry, jittered(min(BURY_AGAIN_S * 2 ** min(tries - 1, 8), BURY_AGAIN_MAX_S)))
 
     def _come_back(self, entry: Entry, delay_s: float) -> None:
         self.lanes.park(entry, time.time() + delay_s)

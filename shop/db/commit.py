@@ -14,7 +14,7 @@ from shop.decision import Dropped, Facts, Held, Intent, Outcome, decide
 from shop.messages import StockAdjusted
 from shop.order import Order
 from shop.pricing import StockRow
-from shop.problem import Unavailable
+from shop.problem import Exhausted, Unavailable
 
 REPEATS = 4
 RESERVE = "/pulsecart/reserve"  # whose work it is to take the stock of orders that waited
@@ -55,12 +55,14 @@ async def commit(db: Database, intents: Sequence[Intent], pay_within: timedelta)
         CommitUnknown: whether it committed cannot be known from here; the claims are left to ``settle``.
         Unavailable: nothing was committed.
     """
+    last: Exception | None = None
     for _ in range(REPEATS):
         try:
             return await _commit_once(db, intents, pay_within)
-        except (UniqueViolation, Busy):
-            continue  # a claim was voided, or a key used, between reading and writing: now it can be read
-    raise Unavailable("busy", "The same orders are being written elsewhere; try again in a second.")
+        except (UniqueViolation, Busy) as error:
+            last = error  # a claim was voided, or a key used, between reading and writing: now it can be read
+    refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # the first may be one order's fault
+    raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
 
 
 async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: timedelta) -> list[Outcome]:

@@ -12,7 +12,7 @@ from shop.db.pool import Busy, Database
 from shop.decision import Denied, Held, Key, Outcome, Repeated, Stored, price_changed, priced
 from shop.order import Order
 from shop.pricing import StockRow, is_open
-from shop.problem import Unavailable
+from shop.problem import Exhausted, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,14 @@ async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     Raises:
         Unavailable: PostgreSQL is away; a request with a key may be repeated, its first reply is found.
     """
+    last: Exception | None = None
     for _ in range(REPEATS):
         try:
             return await _take_down_once(db, requests)
-        except (UniqueViolation, Busy):
-            continue  # a key was used by another process between reading and writing: now it can be read
-    raise Unavailable("busy", "The same orders are being written elsewhere; try again in a second.")
+        except (UniqueViolation, Busy) as error:
+            last = error  # a key was used by another process between reading and writing: now it can be read
+    refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # the first may be one order's fault
+    raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
 
 
 async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:

@@ -1,6 +1,7 @@
 """Connections and transactions: what an operation writes and what it says about it commit together."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,17 +9,19 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from psycopg import AsyncConnection, AsyncCursor, OperationalError
-from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
+from psycopg import AsyncConnection, AsyncCursor, Error
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from shop.db import history, outbox
+from shop.db.errors import Busy as Busy
+from shop.db.errors import problem_of
 from shop.db.shares import Share
 from shop.event import CloudEvent
 from shop.messages import Cause, Message, enveloped
 from shop.problem import Unavailable
 
+log = logging.getLogger(__name__)
 Params = Sequence[Any] | Mapping[str, Any]
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 CONNECT_WAIT_S = 5.0
@@ -33,10 +36,6 @@ _encode = msgspec.json.Encoder().encode
 def as_json(rows: Sequence[Any]) -> str:
     """Many rows as one parameter: half the time of arrays through the driver."""
     return _encode(rows).decode()
-
-
-class Busy(Unavailable):
-    """Rows stayed locked, or two transactions waited for each other: rolled back, so it can be repeated."""
 
 
 @dataclass(slots=True)
@@ -163,6 +162,8 @@ class Database:
         """
         Raises:
             Unavailable: no connection within CONNECT_WAIT_S, or it was lost.
+            Busy: what is needed stayed locked.
+            Unstorable: PostgreSQL refused a value.
         """
         try:
             async with asyncio.timeout(CONNECT_WAIT_S):
@@ -173,10 +174,11 @@ class Database:
             await self.pool.open()
             async with self.pool.connection() as connection:
                 yield connection
-        except (DeadlockDetected, LockNotAvailable, SerializationFailure) as error:
-            raise Busy("busy", "The same rows are being written elsewhere; try again in a second.") from error
-        except (OperationalError, PoolTimeout, PoolClosed) as error:
-            raise Unavailable("database-unavailable", "The database cannot be reached; try again shortly.") from error
+        except (Error, UnicodeEncodeError) as error:
+            problem = problem_of(error)
+            if problem is None:
+                raise
+            raise problem from error
         finally:
             self._share.release()
 
@@ -200,7 +202,14 @@ class Database:
             yield tx
             await tx.finish()
         if tx.told:
+            self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        """It is committed: what goes wrong from here on must not look as if it were not."""
+        try:
             self.committed()
+        except Exception:
+            log.exception("%s: committed; who reads the log was not told, and looks by itself", self.operation)
 
     @asynccontextmanager
     async def once(self, event: CloudEvent) -> AsyncIterator[Tx]:

@@ -20,7 +20,7 @@ class Asked:
     admin: dict[str, str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     shop = RunningShop(tmp_path_factory.mktemp("api") / "shop", environ={"RATE_LIMIT": "0"}).wait_ready()
     admin = bearer(shop.data, "an-admin", "admin")

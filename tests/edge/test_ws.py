@@ -208,3 +208,34 @@ async def test_a_command_nested_deeper_than_anybody_reads_is_refused_in_words(ed
         assert (await heard(opened))["data"]["status"] == 400
         await say(opened, type="ping")
         assert (await heard(opened))["event"] == "pong"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "",
+        "[" * 3000,
+        "{}" * 10,
+        '{"orderId":"\\u0000"}',
+        '{"\\u0000":1}',
+        '{"orderId":"\\ud800"}',
+        '{"orderId":"' + "x" * 3000 + '"}',
+        '{"orderId":"' + "\u0663" * 32 + '","lastEventId":"\u0663-\u0663"}',
+        '{"lastEventId":"' + "9" * 400 + '"}',
+        '{"type":"\x85"}',
+        '{"type":1e999}',
+        b"\x00\xff",
+    ],
+)
+async def test_an_odd_message_is_answered_in_words_and_its_socket_and_every_other_goes_on(
+    edge: Edge, odd: str | bytes
+) -> None:
+    await edge.sign_in()
+    order_id = await edge.add_order()
+    async with socket(edge) as asking, socket(edge) as other:
+        await asking.send(odd)
+        await say(other, orderId=order_id)
+        assert (await heard(asking))["event"] == "problem"
+        assert (await heard(other))["event"] == "subscribed"
+        await say(asking, type="ping")
+        assert (await heard(asking))["event"] == "pong"

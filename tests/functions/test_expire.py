@@ -103,6 +103,18 @@ async def test_hundreds_that_fall_due_together_are_all_canceled_once(client: Cli
     assert len(await client.log("ecommerce.order.order.canceled.v1")) == 130
 
 
+async def test_an_order_that_cannot_be_canceled_holds_back_no_other(client: Client, clock: TurnedClock) -> None:
+    sold = [(await client.buy(user=user, product=2)).body["orderId"] for user in range(20)]
+    odd = f"ALTER TABLE orders ADD CONSTRAINT odd CHECK (order_id <> '{sold[7]}' OR status <> 'CANCELED')"
+    async with client.deps.db.transaction() as tx:
+        await tx.execute(odd)
+    await stay(client)
+    assert (clock.now() - START).total_seconds() == 30, "nothing waits for the odd one"
+    states = dict(await client.rows("SELECT order_id::text, status FROM orders"))
+    assert states == dict.fromkeys(sold, "CANCELED") | {sold[7]: "CONFIRMED"}
+    assert len(await client.log("ecommerce.order.order.canceled.v1")) == 19
+
+
 async def test_a_late_confirmation_counts_from_when_the_stock_was_held(client: Client, clock: TurnedClock) -> None:
     await client.buy(path="async")
     clock.turn(300)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from msgspec import structs
@@ -196,3 +197,21 @@ async def test_data_that_breaks_the_contract_is_a_dead_letter_at_once(client: Cl
     for data in (b"", b"{", b"{}", b'{"productId": 1}'):
         assert await client.hear("settle", structs.replace(event, data=data)) == 400
     assert await client.hear("settle", structs.replace(event, type="ecommerce.inventory.stock.moved.v1")) == 400
+
+
+async def test_a_product_that_cannot_be_settled_holds_back_no_other(client: Client, gate: Gate) -> None:
+    for product in ("1", "2"):
+        assert (await client.buy(product=product, user=1)).status == 200
+        await until(partial(no_lease, gate, product))
+        await claim(gate, (product, 1))
+    settlement = client.deps.one(Settlement)
+    odd = await gate.leases("1")
+    await client.deps.redis.zadd("{gate}:z:1", {"no claim of ours": 1})
+    await until(lambda: _ended(gate, "2"))
+    await settlement.act()
+    assert await gate.leases("2") == []
+    assert len(await gate.leases("1")) == len(odd) + 1, "the odd one's product is left as it is"
+
+
+async def _ended(gate: Gate, product: str) -> bool:
+    return all(left <= 0 for _, left in await gate.leases(product))

@@ -124,6 +124,23 @@ async def test_a_function_that_answers_500_five_times_is_asked_a_sixth_time(star
     await log.until(WAITING, 0)
 
 
+async def test_what_failed_together_does_not_come_again_together(start: Start, log: Log) -> None:
+    at: dict[str, list[float]] = {}
+
+    async def behave(event: CloudEvent) -> Reply:
+        times = at.setdefault(event.partitionkey, [])
+        times.append(asyncio.get_running_loop().time())
+        return Reply(503) if len(times) == 1 else OK
+
+    listener = Listener("listener", behave)
+    await start(trigger("t", spec=delivery(retry=2, delay="PT0.2S")), to=[listener])
+    await log.write(*[event(f"k{n}") for n in range(40)])
+    await listener.until_done(40)
+    waits = [again - first for first, again in at.values()]
+    assert min(waits) >= 0.2
+    assert max(waits) - min(waits) > 0.02, "each has a wait of its own"
+
+
 async def test_after_the_last_retry_the_event_is_a_dead_letter_and_its_key_goes_on(start: Start, log: Log) -> None:
     async def behave(event: CloudEvent) -> Reply:
         return Reply(503, b"not now") if event.sequence == 1 else OK

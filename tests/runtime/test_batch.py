@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import ResponseError as RedisRefusal
 
 from runtime.batch import Batcher
-from shop.problem import Unavailable
+from shop.problem import Exhausted, Unavailable
 
 
 class Runs:
@@ -109,3 +111,90 @@ async def test_a_run_of_nothing_but_abandoned_items_does_not_happen(runs: Runs) 
     await asyncio.sleep(0)
     assert await batcher.submit(3) == 6
     assert runs.batches == [[3]]
+
+
+class Table:
+    """Refuses whole runs that hold an item of ``bad``, as a database does; a run that is refused has done nothing."""
+
+    def __init__(self, bad: set[int], error: Exception | None = None) -> None:
+        self.bad = bad
+        self.error = error or ValueError("cannot be stored")
+        self.runs: list[list[int]] = []
+        self.kept: list[int] = []
+
+    async def __call__(self, items: list[int]) -> Sequence[int]:
+        self.runs.append(items)
+        await asyncio.sleep(0)
+        if self.bad & set(items):
+            raise self.error
+        self.kept += items
+        return items
+
+
+async def outcomes(batcher: Batcher[int, int], items: Sequence[int]) -> list[int | BaseException]:
+    return await asyncio.gather(*map(batcher.submit, items), return_exceptions=True)
+
+
+@pytest.mark.parametrize("bad", [{0}, {251}, {100, 101}, set(range(0, 252, 21)), set(range(252)), set(range(1, 252))])
+async def test_whoever_spoils_a_run_fails_alone_and_every_other_is_done_once(bad: set[int]) -> None:
+    table = Table(bad)
+    found = await outcomes(Batcher(table), range(252))
+    assert {n for n, outcome in enumerate(found) if outcome is table.error} == bad
+    assert [outcome for outcome in found if isinstance(outcome, int)] == sorted(table.kept)
+    assert len(table.kept) == len(set(table.kept)) == 252 - len(bad)
+    assert len(table.runs) <= 2 * 252 - 1
+
+
+async def test_one_of_many_is_found_in_few_runs() -> None:
+    table = Table({77})
+    await outcomes(Batcher(table), range(256))
+    assert len(table.runs) <= 1 + 2 * 8
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Unavailable("outcome-unknown", "It may have committed."), ConnectionResetError(), TimeoutError(), RedisAway()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_says_that_something_is_away_is_told_to_all_and_nothing_is_done_again(error: Exception) -> None:
+    table = Table({7}, error)
+    assert set(await outcomes(Batcher(table), range(20))) == {error}
+    assert len(table.runs) == 1
+
+
+@pytest.mark.parametrize("error", [RedisRefusal("ERR Invalid stream ID"), Exhausted("database-exhausted", "Too much.")])
+async def test_a_command_that_was_refused_and_one_that_was_too_much_may_be_one_caller_s_fault(error: Exception) -> None:
+    table = Table({7}, error)
+    found = await outcomes(Batcher(table), range(20))
+    assert [n for n, outcome in enumerate(found) if outcome is error] == [7]
+
+
+async def test_when_the_database_goes_while_members_are_tried_apart_the_rest_is_told_at_once() -> None:
+    away = Unavailable("database-unavailable", "Try again shortly.")
+
+    async def run(items: list[int]) -> Sequence[int]:
+        if len(items) == 1:
+            raise away
+        raise ValueError("one of these")
+
+    assert (await outcomes(Batcher(run), range(64))) == [away] * 64
+
+
+async def test_who_left_while_members_are_tried_apart_is_left_out_where_that_is_asked() -> None:
+    table = Table({1})
+    batcher = Batcher(table, drop_abandoned=True)
+    waiting = [batcher.submit(n) for n in range(4)]
+    while not table.runs:  # noqa: ASYNC110  # the run that fails is under way
+        await asyncio.sleep(0)
+    waiting[3].cancel()
+    found = await asyncio.gather(*waiting[:3], return_exceptions=True)
+    assert (found[0], found[2]) == (0, 2)
+    assert table.kept == [0, 2]
+
+
+async def test_answers_that_do_not_fit_the_questions_are_an_error_and_nobody_waits_for_ever() -> None:
+    async def forgets(items: list[int]) -> Sequence[int]:
+        return items[1:]
+
+    found = await outcomes(Batcher(forgets), range(3))
+    assert all(isinstance(outcome, RuntimeError) for outcome in found)

@@ -4,8 +4,10 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from runtime import bodies, idempotency
 from runtime.catalogue import ROOT
 from runtime.settings import Settings
+from shop import bounds
 from shop.db.audit import checks
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -34,3 +36,18 @@ def test_every_script_that_a_document_names_exists() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for script in re.findall(r"\./(scripts/[a-z-]+)", document.read_text()):
             assert Path(ROOT / script).is_file(), f"{document.name}: {script}"
+
+
+def test_the_table_of_bounds_has_the_bounds_of_the_code() -> None:
+    table = (ROOT / "docs" / "input.md").read_text().partition("\n## One bad member")[0]
+    for said in (
+        f"{bounds.ATTRIBUTE_BYTES:,} bytes of UTF-8; no control",
+        f"{bounds.EXTENSION_BYTES:,} bytes of UTF-8; at most {bounds.EXTENSIONS_MAX} of them",
+        f"1 to {bounds.SEQUENCE_DIGITS} ASCII digits of a number up to {bounds.SEQUENCE_MAX}",
+        f"0 to 10^{len(str(bounds.AMOUNT_MAX)) - 1}",
+        f"1 to {bounds.PARAMETER_CHARACTERS} printable characters",
+        f"at most {bodies.DEPTH_MAX} levels and {bodies.VALUES_MAX:,} values",
+        f"1 to {bodies.ID_MAX} printable ASCII",
+        f"1 to {idempotency.KEY_MAX} printable ASCII",
+    ):
+        assert said in table, f"docs/input.md: {said}"
