@@ -77,7 +77,8 @@ class Function:
 
     async def _event(self, scope: Scope, receive: Receive) -> Reply:
         try:
-            request = await request_of(scope, receive, self._deps.settings.max_body_bytes)
+            most = self._operation.max_body_bytes or self._deps.settings.max_body_bytes
+            request = await request_of(scope, receive, most)
         except Problem as error:
             return reply_of(error)
         return await self._operation.answer(request, self._deps)
