@@ -184,7 +184,7 @@ async def test_whatever_the_cause_is_it_is_kept(
     trigger_name: str,
     code: int | None,
 ) -> None:
-    letter = event(**extensions)
+    letter = replace(event(), extensions=extensions)
     assert (await keeper.hear(letter, bare, "/pay")).status == 204
     found = await log.rows("SELECT trigger, error_code, length(error_data) <= 65536 FROM dead_letters")
     assert found == [(trigger_name, code, True)]

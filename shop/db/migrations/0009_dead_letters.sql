@@ -17,7 +17,7 @@ CREATE FUNCTION json_member(document json, name text) RETURNS text LANGUAGE sql 
 $$;
 
 CREATE FUNCTION to_numeric(digits text) RETURNS numeric LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN pg_input_is_valid(digits, 'numeric') THEN digits::numeric END
+    SELECT CASE WHEN digits ~ '^-?[0-9]{1,40}([.][0-9]{1,40})?$' THEN digits::numeric END
 $$;
 
 CREATE FUNCTION to_sequence(digits text) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS $$
