@@ -9,6 +9,7 @@ from msgspec import Struct
 from uuid_utils import uuid7
 
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SEQUENCE_DIGITS = 20  # as ``padded`` writes them
 SCHEMA_ROOT = "https://pulsecart.dev/contracts"
 
 
@@ -46,7 +47,7 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
     def sequence(self) -> int:
         """The aggregate's version, 0 where the event carries none."""
         digits = self.extensions.get("sequence", "")
-        return int(digits) if digits.isdigit() else 0
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= SEQUENCE_DIGITS else 0
 
     def attributes(self) -> dict[str, str]:
         """Every context attribute a Trigger may filter on, as strings."""
