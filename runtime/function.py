@@ -70,7 +70,7 @@ class Function:
             case "/startz":
                 return await health.started(self._deps)
             case "/readyz":
-                return await health.up(self._deps)
+                return await health.ready(self._deps)
             case "/metrics" if not _through_a_gateway(scope):
                 return metrics.exposition()
         return None
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     asked = parser.parse_args(arguments)
     settings = read(os.environ)
-    logs.start(settings.log_level)
+    logs.start(settings.log_level, file=settings.log_file)
     tracing.start(settings.otel_exporter_otlp_endpoint)
     with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
         uvloop.run(run(registry.load(asked.operation), settings, listening))

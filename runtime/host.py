@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args(arguments)
     settings = read(os.environ)
-    logs.start(settings.log_level)
+    logs.start(settings.log_level, file=settings.log_file)
     tracing.start(settings.otel_exporter_otlp_endpoint)
     with socket.socket(fileno=asked.fd) as listening:
         try:

@@ -55,6 +55,12 @@ async def keep(tx: Tx, event: CloudEvent, raw: bytes | str, at: str = "") -> Non
     await tx.execute(KEEP, row)
 
 
+async def open_ones(tx: Tx) -> int:
+    """How many wait for a person: neither replayed nor discarded."""
+    row = await tx.row("SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL AND discarded_at IS NULL")
+    return int(row[0]) if row else 0
+
+
 def key_of(text: str) -> str:
     """The text, where it is short and can be stored; else its beginning and its SHA-256."""
     whole = text.encode("utf-8", "surrogatepass")
