@@ -32,6 +32,7 @@ from runtime.watch.stall import StallWatch
 
 EVENTING = Path(__file__).parent.parent / "eventing"
 DATABASE_CONNECTIONS = 28  # of PostgreSQL's 40, shared by all workers
+STARTING_S = 30.0  # what is done for the first time takes longer
 EVENTS_MAX = 2048  # being taken down at once
 
 
@@ -98,7 +99,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
         _register_wake(operation, deps)
     edge: App = import_module("functions.edge.main").edge_app(deps)
     host = with_origins(Host(deps, list(operations.values()), knative, edge), settings)
-    stall = StallWatch(asyncio.get_running_loop())
+    stall = StallWatch(asyncio.get_running_loop(), starting_s=STARTING_S)
     stall.start()
     await knative.start()
     for operation in operations.values():
