@@ -1,12 +1,10 @@
 """What became of calls to the outside that are made for orders: counted, on the order's passport, and logged."""
 
 import logging
-import time
 from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from runtime.watch import metrics
 from shop.db import calls
 from shop.db.calls import Ended
 from shop.db.pool import Database
@@ -45,16 +43,6 @@ async def failed(db: Database, failures: Sequence[Failed]) -> None:
         level = logging.INFO if one.order_id in known else logging.WARNING
         known.add(one.order_id)
         _log(level, one)
-
-
-def counted(call: str, result: str, began: float) -> None:
-    """
-    One call was answered, or failed.
-
-    Args:
-        began: ``time.perf_counter()`` before it.
-    """
-    metrics.OUTSIDE_CALLS.of(call, result).add((time.perf_counter() - began) * 1000)
 
 
 def result_of(error: BaseException) -> str:

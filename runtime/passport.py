@@ -7,7 +7,6 @@ it; how often it was tried before is not kept. Every call to the outside that wa
 time, result and error, whichever delivery or request it was made in.
 """
 
-import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,14 +67,6 @@ async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict
         "steps": [_step(step) for step in steps],
         "events": [_event(one, triggers, known, stream, errors) for one in logged],
     }
-
-
-def encoded(document: dict[str, Any]) -> bytes:
-    """As JSON; halves of surrogate pairs, which no UTF-8 can say, stay escapes."""
-    try:
-        return msgspec.json.encode(document)
-    except UnicodeEncodeError:
-        return json.dumps(document).encode()
 
 
 @cache

@@ -86,7 +86,7 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
 
 async def show_passport(request: Request, deps: Deps) -> Reply:
     """What is known of an order: its request, steps, events, deliveries; to its owner. An admin reads errors too."""
-    from runtime.passport import encoded, passport_of  # it reads eventing/, which nothing else here pays for
+    from runtime.passport import passport_of  # it reads eventing/, which nothing else here pays for
 
     async with deps.db.transaction() as tx:
         order = await find(tx, request.params["id"])
@@ -95,7 +95,7 @@ async def show_passport(request: Request, deps: Deps) -> Reply:
     check(request, deps, "order", "inspect", owner=order.buyer_id, status=order.status)
     errors = request.caller is not None and "admin" in request.caller.roles
     document = await passport_of(order, deps, errors=errors)
-    return Reply(200, encoded(document), headers=(("cache-control", "no-store"),))
+    return Reply(200, msgspec.json.encode(document), headers=(("cache-control", "no-store"),))
 
 
 async def track(request: Request, deps: Deps) -> Reply:

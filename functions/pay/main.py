@@ -58,7 +58,7 @@ class Cashier:
             if isinstance(answer, Exception):
                 failures.append(Failed(one.order_id, one.call_id, "charge", answer))
             result = calls.result_of(answer) if isinstance(answer, Exception) else answer.status
-            calls.counted("charge", result, began)
+            metrics.outside_call("charge", result, began)
             metrics.PAYMENTS.of(result).add()
         await calls.failed(self._db, failures)
         return answers

@@ -4,9 +4,10 @@ import asyncio
 import time
 from dataclasses import replace
 
-from runtime.calls import Failed, counted, failed, result_of
+from runtime.calls import Failed, failed, result_of
 from runtime.deps import Deps
 from runtime.serve import Received, on, operation
+from runtime.watch import metrics
 from runtime.watch.tracing import span
 from shop.db import calls, orders, payments
 from shop.db.calls import Begun, Ended
@@ -66,10 +67,10 @@ async def _ask_gateway(payment: Payment, deps: Deps) -> Charge:
         with span("gateway.refund", attributes={"payment.id": payment.payment_id}):
             answer = await _answer(payment, deps)
     except (Exception, asyncio.CancelledError) as error:
-        counted(call, result_of(error), began)
+        metrics.outside_call(call, result_of(error), began)
         await failed(deps.db, [Failed(payment.order_id, payment.call_id, call, error)])
         raise
-    counted(call, answer.status, began)
+    metrics.outside_call(call, answer.status, began)
     return answer
 
 

@@ -84,6 +84,16 @@ def order_created(path: str, began: float) -> None:
     ORDER_CREATION_MS.of(path).add((time.perf_counter() - began) * 1000)
 
 
+def outside_call(call: str, outcome: str, began: float) -> None:
+    """
+    One call to the outside was answered, or failed.
+
+    Args:
+        began: ``time.perf_counter()`` before it.
+    """
+    OUTSIDE_CALLS.of(call, outcome).add((time.perf_counter() - began) * 1000)
+
+
 def delivery(operation: str, status: int) -> Measured:
     """The deliveries of ``operation`` answered with ``status``, named by what the broker then does."""
     retried = status >= 500 or status in (404, 408, 409, 429)

@@ -9,6 +9,7 @@ from shop.db.dead_letters import key_of
 from shop.db.pool import Tx
 from shop.event import CloudEvent
 from shop.order import Order
+from shop.printable import storable
 
 # What no datetime can hold, and what is no object of texts, is left out: a passport is shown of whatever is there.
 EVENT = """
@@ -144,7 +145,8 @@ def _texts(extensions: str) -> dict[str, str]:
         found = json.loads(extensions)
     except (ValueError, RecursionError):
         return {}
-    return {name: value for name, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+    members = found.items() if isinstance(found, dict) else ()
+    return {storable(name): storable(value) for name, value in members if isinstance(value, str)}
 
 
 async def first_reply(tx: Tx, scope: bytes) -> tuple[int, datetime] | None:
