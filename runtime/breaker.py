@@ -27,6 +27,7 @@ class Breaker:
 
     def __init__(self, _deps: Deps) -> None:
         self._silent_until = 0.0
+        self._warned = False
 
     async def ask(self, look: Callable[[], Awaitable[T]]) -> T:
         """
@@ -45,12 +46,19 @@ class Breaker:
             async with asyncio.timeout(LOOK_S):
                 answer = await look()
         except TimeoutError:
-            if not self._silent_until:
-                log.warning("Redis is silent: PostgreSQL is asked for what it has copies of")
+            self._log()
             self._silent_until = loop.time() + SILENT_S
             raise Silent("Redis is silent") from None
         except RedisError:
             self._silent_until = 0.0
             raise
-        self._silent_until = 0.0
+        self._silent_until, self._warned = 0.0, False
         return answer
+
+    def _log(self) -> None:
+        """A first silence may be this process's own, without a processor for a moment; a second in a row is Redis's."""
+        if not self._silent_until:
+            log.info("Redis gave no answer within %.2f s: PostgreSQL is asked for what it has copies of", LOOK_S)
+        elif not self._warned:
+            self._warned = True
+            log.warning("Redis is silent: PostgreSQL is asked for what it has copies of")

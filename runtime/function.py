@@ -70,14 +70,15 @@ class Function:
             case "/startz":
                 return await health.started(self._deps)
             case "/readyz":
-                return await health.up(self._deps)
+                return await health.ready(self._deps)
             case "/metrics" if not _through_a_gateway(scope):
                 return metrics.exposition()
         return None
 
     async def _event(self, scope: Scope, receive: Receive) -> Reply:
         try:
-            request = await request_of(scope, receive, self._deps.settings.max_body_bytes)
+            most = self._operation.max_body_bytes or self._deps.settings.max_body_bytes
+            request = await request_of(scope, receive, most)
         except Problem as error:
             return reply_of(error)
         return await self._operation.answer(request, self._deps)
@@ -183,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     asked = parser.parse_args(arguments)
     settings = read(os.environ)
-    logs.start(settings.log_level)
+    logs.start(settings.log_level, file=settings.log_file)
     tracing.start(settings.otel_exporter_otlp_endpoint)
     with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
         uvloop.run(run(registry.load(asked.operation), settings, listening))

@@ -8,7 +8,7 @@ import msgspec
 
 from runtime.deps import Deps
 from runtime.http import Reply
-from shop.db import schema
+from shop.db import dead_letters, schema
 from shop.problem import Unavailable
 
 log = logging.getLogger(__name__)
@@ -20,12 +20,29 @@ class Dispatching(Protocol):
     def running(self) -> bool: ...
 
 
-async def ready(deps: Deps, knative: Dispatching) -> Reply:
-    """200, or 503 with what is missing."""
+async def ready(deps: Deps, knative: Dispatching | None = None) -> Reply:
+    """
+    200, or 503 with what is missing. Open dead letters are counted beside it: they wait for a person, and purchases
+    succeed meanwhile.
+
+    Args:
+        knative: None where a cluster's broker dispatches.
+    """
     missing = await _missing(deps)
-    if not knative.running:
+    if knative is not None and not knative.running:
         missing["broker"] = "triggers are not being dispatched"
-    return _reply("READY" if not missing else "NOT READY", missing)
+    waiting = 0 if "database" in missing else await _dead_letters(deps)
+    if knative is None:
+        return _reply("UP" if not missing else "DOWN", missing, waiting)
+    return _reply("READY" if not missing else "NOT READY", missing, waiting)
+
+
+async def _dead_letters(deps: Deps) -> int:
+    try:
+        async with asyncio.timeout(ASK_S), deps.db.transaction() as tx:
+            return await dead_letters.open_ones(tx)
+    except (Unavailable, TimeoutError):
+        return 0
 
 
 async def started(deps: Deps) -> Reply:
@@ -81,6 +98,9 @@ async def _database(deps: Deps) -> dict[str, str]:
     return {}
 
 
-def _reply(status: str, missing: dict[str, str]) -> Reply:
-    body = msgspec.json.encode({"status": status, **({"missing": missing} if missing else {})})
+def _reply(status: str, missing: dict[str, str], waiting: int = 0) -> Reply:
+    told: dict[str, object] = {"status": status}
+    told |= {"missing": missing} if missing else {}
+    told |= {"deadLetters": waiting} if waiting else {}
+    body = msgspec.json.encode(told)
     return Reply(503 if missing else 200, body, headers=(("retry-after", "1"),) if missing else ())

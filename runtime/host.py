@@ -32,6 +32,7 @@ from runtime.watch.stall import StallWatch
 from shop.db.shares import pool_size
 
 EVENTING = Path(__file__).parent.parent / "eventing"
+STARTING_S = 30.0  # what is done for the first time takes longer
 EVENTS_MAX = 2048  # being taken down at once
 
 
@@ -98,7 +99,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
         _register_wake(operation, deps)
     edge: App = import_module("functions.edge.main").edge_app(deps)
     host = with_origins(Host(deps, list(operations.values()), knative, edge), settings)
-    stall = StallWatch(asyncio.get_running_loop())
+    stall = StallWatch(asyncio.get_running_loop(), starting_s=STARTING_S)
     stall.start()
     await knative.start()
     for operation in operations.values():
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args(arguments)
     settings = read(os.environ)
-    logs.start(settings.log_level)
+    logs.start(settings.log_level, file=settings.log_file)
     tracing.start(settings.otel_exporter_otlp_endpoint)
     with socket.socket(fileno=asked.fd) as listening:
         try:

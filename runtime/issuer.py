@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from runtime.settings import MissingSetting
+from runtime.watch import metrics
 from shop.problem import Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
@@ -111,10 +113,13 @@ class PublishedKeys:
             if now_s - self._tried_s < self._refetch_s:
                 return
             self._tried_s = now_s
+            began = time.perf_counter()
             try:
                 self._by_kid = await _published(self._url)
                 self._fetched_s = now_s
+                metrics.outside_call("jwks", "FETCHED", began)
             except Exception as error:  # whatever it answered, the keys we have stay good
+                metrics.outside_call("jwks", "ERROR", began)
                 log.warning("the issuer's keys cannot be fetched from %s: %s", self._url, type(error).__name__)
 
 

@@ -188,7 +188,10 @@ async def connect(database_url: str) -> AsyncConnection[Any]:
 
 def _logged(row: Any) -> Logged:
     position, logged_at, id, source, type, subject, time, dataschema, datacontenttype, key, extensions, data = row[:12]
-    attributes = _decode_extensions(extensions)
+    try:
+        attributes = _decode_extensions(extensions)
+    except msgspec.MsgspecError:  # whoever wrote the row: one that cannot be read would stop every reader
+        attributes = {}
     if key != id:
         attributes["partitionkey"] = key
     event = CloudEvent(

@@ -3,9 +3,11 @@ An order's passport: its request, its steps, its events, and every delivery of e
 
 Of a delivery that succeeded they know the time where the operation notes the event (pay, fulfil, refund) or took a step
 of the order because of it (reserve). Of the others (notify, project-orders) they know that the trigger's cursor is past
-it; how often it was tried before is not kept.
+it; how often it was tried before is not kept. Every call to the outside that was made for the order is there with its
+time, result and error, whichever delivery or request it was made in.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -21,7 +23,9 @@ from runtime.idempotency import scope_of
 from runtime.knative.config import Trigger, load
 from runtime.redis_client import RedisError
 from runtime.registry import names
-from shop.db import carts, history, passport, payments
+from shop.db import calls, carts, history, passport, payments
+from shop.db.calls import Call
+from shop.db.dead_letters import key_of
 from shop.db.history import Step
 from shop.db.passport import Deliveries, Logged
 from shop.db.pool import Tx
@@ -36,8 +40,9 @@ PATHS = {"sync": "/api/v1/sync/purchase", "async": "/api/v1/async/purchase", "or
 
 async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict[str, Any]:
     """
-    The passport as JSON members. A delivery's ``result`` is one of: finished (with the time), delivered, waiting
-    (failed so far, or behind one that did), given-up, to-come, with-the-broker. What was given up and replayed says so.
+    The passport as JSON members. A delivery's ``result`` is one of: finished (with the time), delivered, failed (over,
+    and no call to the outside that it made was answered), waiting (failed so far, or behind one that did), given-up,
+    to-come, with-the-broker. What was given up and replayed says so.
 
     Args:
         errors: show what failing operations said; it names what is inside, and is no customer's business.
@@ -48,14 +53,17 @@ async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict
         logged = await passport.events_of(tx, order, [step.xid for step in steps])
         called = sorted({_operation(trigger) for trigger in triggers})
         known = await passport.deliveries_of(tx, logged, [trigger.name for trigger in triggers], called)
-        known = replace(known, finished=_taken(steps) | known.finished)
+        known = replace(known, taken=_taken(steps))
         request = await _request(tx, order, steps)
         payment = await _payment(tx, order)
+        attempts = await calls.of_order(tx, order.order_id)
+        known = replace(known, unanswered=_unanswered(attempts))
     stream = await _stream(order, deps)
     return {
         "order": order_document(order),
         "request": request,
         "payment": payment,
+        "attempts": [_attempt(call, errors) for call in attempts],
         "steps": [_step(step) for step in steps],
         "events": [_event(one, triggers, known, stream, errors) for one in logged],
     }
@@ -64,6 +72,27 @@ async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict
 @cache
 def _triggers() -> tuple[Trigger, ...]:
     return load(EVENTING, [name.replace("_", "-") for name in names()]).triggers
+
+
+def _unanswered(attempts: Sequence[Call]) -> frozenset[tuple[str, str]]:
+    """(operation, event's id) where calls to the outside were made because of it, and not one was answered."""
+    made = {(call.operation, call.caused_by) for call in attempts if call.caused_by}
+    answered = {(call.operation, call.caused_by) for call in attempts if call.result and not call.error}
+    return frozenset((operation, id) for operation, id in made - answered if id)
+
+
+def _attempt(call: Call, errors: bool) -> dict[str, Any]:
+    """One try of a call to the outside; what is no sentence of ours is for an admin alone."""
+    error = call.error if errors or call.result != "ERROR" else "unexpected error"
+    return {
+        "call": call.call,
+        "operation": call.operation,
+        "causedBy": call.caused_by,
+        "at": rfc3339(call.began_at),
+        "endedAt": rfc3339(call.ended_at) if call.ended_at else None,
+        "result": call.result or "UNKNOWN",
+        "error": error,
+    }
 
 
 def _taken(steps: Sequence[Step]) -> dict[tuple[str, str], datetime]:
@@ -131,17 +160,26 @@ def _event(
         "causationId": event.extensions.get("causationid"),
         "streamId": stream_id,
         "inStream": None if stream is None else stream_id in stream,
-        "data": msgspec.json.decode(event.data or b"null"),
+        **_data(event.data),
         "deliveries": [_delivery(one, trigger, known, errors) for trigger in triggers if trigger.wants(event)],
     }
+
+
+def _data(data: bytes | None) -> dict[str, Any]:
+    """As JSON where it is some, else in base64."""
+    try:
+        return {"data": msgspec.json.decode(data or b"null")}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {"data": None, "dataBase64": b64encode(data or b"").decode()}
 
 
 def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) -> dict[str, Any]:
     operation = _operation(trigger)
     named: dict[str, Any] = {"trigger": trigger.name, "operation": operation}
-    finished = known.finished.get((operation, one.event.id))
+    finished = known.finished.get((operation, one.event.source, one.event.id))
+    finished = finished or known.taken.get((operation, one.event.id))
     waiting = known.waiting.get((trigger.name, one.position))
-    given_up = known.given_up.get((trigger.name, one.event.id))
+    given_up = known.given_up.get((trigger.name, key_of(one.event.source), key_of(one.event.id)))
     if waiting is not None:
         due = rfc3339(waiting.due_at) if waiting.due_at else None
         told: dict[str, Any] = {
@@ -156,8 +194,12 @@ def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) ->
         told = {"result": "given-up", "at": rfc3339(given_up.at), "errorCode": given_up.error_code}
         if errors:
             told["error"] = given_up.error_data
+        if given_up.discarded_at is not None:
+            told["discardedAt"] = rfc3339(given_up.discarded_at)
     else:
         told = {"result": _passed(one, trigger, known)}
+        if told["result"] == "delivered" and (operation, one.event.id) in known.unanswered:
+            told = {"result": "failed"}
     if given_up is not None and given_up.replayed_at is not None:
         told |= {"givenUpAt": rfc3339(given_up.at), "replayedAt": rfc3339(given_up.replayed_at)}
     return named | told

@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 
 from runtime.batch import Batcher
-from runtime.breaker import Breaker
+from runtime.breaker import Breaker, Silent
 from runtime.conditional import etag_of
 from runtime.deps import Deps
 from runtime.jitter import jittered
@@ -171,7 +171,8 @@ class ProductCache:
             finally:
                 await self._ask(lambda: self._copies.free(product_id, word))
         except RedisError as error:
-            log.warning("product %s is not kept: %s", product_id, error)
+            level = logging.DEBUG if isinstance(error, Silent) else logging.WARNING  # the breaker logs a silence once
+            log.log(level, "product %s is not kept: %s", product_id, error)
             return shown_now(product_id, await self._reads.submit(product_id))
 
     async def _get_turn(self, product_id: str, word: str) -> None:

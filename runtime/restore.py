@@ -10,9 +10,11 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from runtime import registry
 from runtime.deps import Deps, close_deps, open_deps
+from runtime.http import Reply
 from runtime.log import Cursor, LogReader, connect
 from runtime.rebuild import rebuild
 from runtime.serve import Operation
@@ -22,11 +24,25 @@ from shop.copies import Copies
 from shop.db import customers, history, search, stock
 from shop.event import CloudEvent
 from shop.gate import Gate
+from shop.printable import decoded, printable, shortened
 
+PAUSES_S = (0.0, 0.2, 1.0, 3.0)
+ID_SHOWN = 100
 FIRST = "1:1:"  # the snapshot that sees nothing
 AT_ONCE = 256
 
 Say = Callable[[str], None]
+
+
+class Incomplete(Exception):
+    """Something is missing from what was rebuilt; the message says what."""
+
+
+class Lost(NamedTuple):
+    """Events that an operation refused for good, and that it could not take now."""
+
+    refused: int
+    failed: int
 
 
 async def gate(deps: Deps, say: Say) -> int:
@@ -74,7 +90,7 @@ async def catalogue(deps: Deps, say: Say) -> int:
 
 
 async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
-    heard = 0
+    heard, refused, failed = 0, 0, 0
     connection = await connect(deps.settings.database_url)
     try:
         reader, cursor = LogReader(connection), Cursor.after(FIRST)
@@ -82,22 +98,43 @@ async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
         while (chunk := await reader.next(cursor, end)) is not None and chunk.end != cursor:
             wanted = [row.event for row in chunk.rows if row.event.type in operation.events]
             for at in range(0, len(wanted), AT_ONCE):
-                await _hand_over(deps, operation, wanted[at : at + AT_ONCE])
+                lost = await _hand_over(deps, operation, wanted[at : at + AT_ONCE], say)
+                refused, failed = refused + lost.refused, failed + lost.failed
             heard, cursor = heard + len(wanted), chunk.end
             say(f"{operation.dns_name}: {heard} events")
             if cursor.finished:
                 break
     finally:
         await connection.close()
+    if refused:
+        say(f"{operation.dns_name}: {refused} of them can never be taken, as when they came, and are left out")
+    if failed:
+        raise Incomplete(f"{operation.dns_name}: {failed} events could not be taken and are missing; try again.")
     return heard
 
 
-async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEvent]) -> None:
-    replies = await asyncio.gather(*(operation.hear(event, deps) for event in events))
-    failed = [(event, reply) for event, reply in zip(events, replies, strict=True) if reply.status >= 300]
-    if failed:
-        event, reply = failed[0]
-        raise RuntimeError(f"{operation.name} answered {reply.status} to {event.type} {event.id}: {reply.body!r}")
+async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEvent], say: Say) -> "Lost":
+    """One event that cannot be taken costs itself alone; each is named."""
+    left, lost = list(events), Lost(0, 0)
+    for pause_s in PAUSES_S:
+        await asyncio.sleep(pause_s)
+        replies = await asyncio.gather(*(operation.hear(event, deps) for event in left))
+        answered = [(event, reply) for event, reply in zip(left, replies, strict=True) if reply.status >= 300]
+        for event, reply in answered:
+            if reply.status < 500:
+                say(_named(operation, event, reply))
+        lost = lost._replace(refused=lost.refused + sum(reply.status < 500 for _, reply in answered))
+        left = [event for event, reply in answered if reply.status >= 500]
+        if not left:
+            return lost
+    for event, reply in answered:
+        say(_named(operation, event, reply))
+    return lost._replace(failed=len(left))
+
+
+def _named(operation: Operation, event: CloudEvent, reply: Reply) -> str:
+    about = f"{operation.dns_name} answered {reply.status} to {event.type} {shortened(event.id, ID_SHOWN)}"
+    return printable(f"{about}: {decoded(reply.body)}")
 
 
 PARTS: dict[str, Callable[[Deps, Say], Awaitable[int]]] = {
@@ -135,7 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     parts = list(PARTS) if asked.part == "all" else [asked.part]
     settings = Settings(database_url=shop.database_url, redis_url=shop.redis_url)
-    asyncio.run(restore(settings, parts, lambda done: print(done, flush=True)))  # noqa: T201  # a command's progress
+    try:
+        asyncio.run(restore(settings, parts, lambda done: print(done, flush=True)))  # noqa: T201  # a command's progress
+    except Incomplete as missing:
+        sys.stderr.write(f"{missing}\n")
+        return 1
     return 0
 
 

@@ -31,6 +31,7 @@ from shop.problem import Malformed, NotFound, Problem, Unavailable
 Data = TypeVar("Data")
 PING = "dev.knative.sources.ping"
 Wake = Callable[[Deps], Awaitable[None]]
+Unreadable = Callable[[Request, str, Deps], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -73,6 +74,8 @@ class Operation:
         connections: of PostgreSQL, at most, held by this operation in one process.
         concurrency: requests under way; one more is answered 503.
         deadline_s: for one request; None where the operation sets it itself, behind what it answers from memory.
+        unreadable: takes what was posted as an event and is no CloudEvent, with the reason; else that is refused.
+        max_body_bytes: of an event; None: as everywhere (MAX_BODY_BYTES).
     """
 
     name: str
@@ -83,6 +86,8 @@ class Operation:
     connections: int = 2
     concurrency: int = 256
     deadline_s: float | None = 30.0
+    unreadable: Unreadable | None = None
+    max_body_bytes: int | None = None
     _running: int = 0
     _exact: dict[tuple[str, str], Route] = field(default_factory=dict)
     _shared: dict[int, Deps] = field(default_factory=dict)
@@ -115,8 +120,17 @@ class Operation:
         try:
             event = cloudevents.decode(request.headers, request.body)
         except Problem as error:
-            return reply_of(error)
+            return await self._unread(request, error, deps)
         return await self.hear(event, deps, request.path)
+
+    async def _unread(self, request: Request, reason: Problem, deps: Deps) -> Reply:
+        if self.unreadable is None:
+            return reply_of(reason)
+        try:
+            await self.unreadable(request, reason.detail, self._own(deps))
+        except Exception as error:
+            return failed_delivery(error, deps.settings.retry_refused)
+        return Reply(204)
 
     async def respond(self, route: Route, request: Request, deps: Deps) -> Reply:
         """What the route answers, to whom it may, in this operation's bounds, with the Correlation-Id or a new one."""
@@ -234,9 +248,13 @@ def operation(
     connections: int = 2,
     concurrency: int = 256,
     deadline_s: float | None = 30.0,
+    unreadable: Unreadable | None = None,
+    max_body_bytes: int | None = None,
 ) -> OperationFunction:
     """An async function named ``name`` for functions-framework (Starlette request in, response out)."""
-    made = Operation(name, routes, events, emits, wake, connections, concurrency, deadline_s)
+    made = Operation(
+        name, routes, events, emits, wake, connections, concurrency, deadline_s, unreadable, max_body_bytes
+    )
 
     async def function(request: Any) -> Any:
         from runtime import starlette_door

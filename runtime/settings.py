@@ -17,6 +17,7 @@ class Settings:
         broker_url: where relay posts events; empty where the broker reads the log itself.
         function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
             empty where all are in this process.
+        log_file: where this process writes its log as well as to standard error; one for each process.
         pay_by_hand: charge nobody before they ask to pay; ``pay_within_s`` is then for people.
         retry_refused: answer 503 to an event that can never be taken, for a broker that drops it at a 4xx instead of
             keeping it as a dead letter: it becomes one after the last attempt.
@@ -44,6 +45,7 @@ class Settings:
     retry_refused: bool = False
     otel_exporter_otlp_endpoint: str = ""
     log_level: str = "INFO"
+    log_file: str = ""
     max_body_bytes: int = 65536
     rate_limit: int = 1200
     rate_limit_window_s: float = 60.0

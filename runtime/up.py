@@ -112,7 +112,10 @@ class Shop:
     def _start_workers(self) -> None:
         assert self._listening is not None  # noqa: S101  # run() has just made it
         environ = host_environ(os.environ, self.stack, self.data, self._url, self._count)
-        self._workers = [Worker(i, self._count, self._listening, environ) for i in range(self._count)]
+        self._workers = [
+            Worker(i, self._count, self._listening, environ | {"LOG_FILE": str(self.data / f"worker-{i}.log")})
+            for i in range(self._count)
+        ]
         for worker in self._workers:
             worker.spawn()
         self._publish()
@@ -160,6 +163,7 @@ Open for business after {time.monotonic() - STARTED_AT:.1f} s, with {self._count
   a token      ./scripts/token --user 12345 --role admin{at}
   a sale       ./scripts/sale --url {self._url}
   the proof    ./scripts/audit{at}
+  the log      {self.data}/worker-0.log{" and one for each worker" * (self._count > 1)}
 """)
         if os.environ.get("ACCEPT_UNSIGNED_BUYERS", "true").lower() in ("true", "1"):
             say("This demo listens on 127.0.0.1 only, and accepts unsigned buyers: they are who they say they are.")

@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import Any
 
 Row = dict[str, Any]
+GATE_HOLDS = "the gate has the units and the epoch that PostgreSQL has"
+PRODUCTS, UNDER_WAY, ORDERS, DEAD_LETTERS = "products", "under-way", "orders", "dead-letters"  # asked beside the rules
+NEEDED_BY_GATE = frozenset({PRODUCTS, UNDER_WAY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,15 @@ class Finding:
     holds: str
     total: int
     rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """One rule of which nobody knows whether it holds, and why it could not be asked."""
+
+    check: str
+    holds: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +83,7 @@ class Books:
     findings: Sequence[Finding]
     unsettled: Unsettled
     dead_letters: Sequence[Row]
+    unasked: Sequence[Unasked] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +94,12 @@ class Report:
     gate: Mapping[str, Shelf] | None
     findings: Sequence[Finding]
     unsettled: Unsettled
+    unasked: Sequence[Unasked] = ()
 
     @property
     def clean(self) -> bool:
-        return not self.findings
+        """Every rule was asked, and holds."""
+        return not self.findings and not self.unasked
 
     def document(self) -> Row:
         """The report as JSON members."""
@@ -97,6 +112,7 @@ class Report:
             "findings": [
                 {"check": f.check, "holds": f.holds, "total": f.total, "rows": list(f.rows)} for f in self.findings
             ],
+            "unasked": [{"check": u.check, "holds": u.holds, "reason": u.reason} for u in self.unasked],
             "unsettled": {
                 "events": dict(self.unsettled.events),
                 "pending": self.unsettled.pending,
@@ -121,21 +137,32 @@ class Report:
         }
 
 
-def judge(books: Books, gate: Mapping[str, Shelf] | None, *, must_be_settled: bool = False) -> Report:
+def judge(
+    books: Books,
+    gate: Mapping[str, Shelf] | None,
+    *,
+    gate_unasked: Sequence[str] = (),
+    must_be_settled: bool = False,
+) -> Report:
     """
     Args:
         gate: read within a moment of the books; its differences count only when nothing is under way.
+        gate_unasked: why the gate, or a part of it, could not be read.
         must_be_settled: what is still under way is itself a finding: it was waited for.
     """
     claims = {product: shelf.claims for product, shelf in (gate or {}).items() if shelf.claims}
     was = books.unsettled
     unsettled = Unsettled(events=was.events, pending=was.pending, overdue=was.overdue, claims=claims)
     findings = list(books.findings)
-    if gate is not None and not unsettled:
+    missing = [one.check for one in books.unasked if one.check in NEEDED_BY_GATE]
+    if gate is not None and missing:
+        gate_unasked = [*gate_unasked, f"it is compared with {' and '.join(missing)}, which could not be asked"]
+    elif gate is not None and not unsettled:
         findings += gate_findings(books.products, gate)
     if must_be_settled and unsettled:
         findings.append(_never_settled(unsettled))
-    return Report(books=books, gate=gate, findings=findings, unsettled=unsettled)
+    unasked = [*books.unasked, *(Unasked("gate", GATE_HOLDS, reason) for reason in gate_unasked)]
+    return Report(books=books, gate=gate, findings=findings, unsettled=unsettled, unasked=unasked)
 
 
 def gate_findings(products: Sequence[Product], gate: Mapping[str, Shelf]) -> list[Finding]:
@@ -148,9 +175,7 @@ def gate_findings(products: Sequence[Product], gate: Mapping[str, Shelf]) -> lis
             rows.append({**row, "epoch": product.epoch, "gate_epoch": shelf.epoch})
     known = {product.product_id for product in products}
     rows += [{"product_id": id, "left": None, "gate_left": gate[id].left} for id in sorted(gate.keys() - known)]
-    return (
-        [Finding("gate", "the gate has the units and the epoch that PostgreSQL has", len(rows), rows)] if rows else []
-    )
+    return [Finding("gate", GATE_HOLDS, len(rows), rows)] if rows else []
 
 
 def _never_settled(unsettled: Unsettled) -> Finding:

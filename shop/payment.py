@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from shop import announce
-from shop.db import consumed, history, orders, payments, stock
+from shop.db import calls, consumed, history, orders, payments, stock
+from shop.db.calls import Begun, Ended
 from shop.db.payments import Payment
 from shop.db.pool import Database, Tx
 from shop.event import CloudEvent
@@ -18,23 +20,38 @@ WHY = {"DECLINED": ("DECLINED", "PAYMENT_DECLINED"), "VOIDED": ("TIMEOUT", "PAYM
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the gateway said about the order of an event; ``event`` is None where its buyer pays by hand."""
+    """
+    What the gateway said about the order of an event; ``event`` is None where its buyer pays by hand, ``call_id`` names
+    the try that it answers.
+    """
 
     event: CloudEvent | None
     order_id: str
     charge: Charge
+    call_id: str = ""
 
 
-async def intend(db: Database, order_ids: Sequence[str], new_id: Callable[[], str]) -> list[Payment | Exception | None]:
+class Due(NamedTuple):
+    """An order that is to be paid; ``caused_by`` is the id of the event that says so."""
+
+    order_id: str
+    caused_by: str | None
+
+
+async def intend(db: Database, due: Sequence[Due], new_id: Callable[[], str]) -> list[Payment | Exception | None]:
     """
-    The payments to ask the gateway for, written before it is asked; None where nothing is to be paid, any more or
-    again; ``Unprocessable`` where there is no such order.
+    The payments to ask the gateway for, written with this try before it is asked; None where nothing is to be paid, any
+    more or again; ``Unprocessable`` where there is no such order.
     """
     async with db.transaction() as tx:
-        found = await orders.locked(tx, order_ids)
+        found = await orders.locked(tx, [one.order_id for one in due])
         waiting = [order for order in found.values() if order.status == "CONFIRMED"]
         written = await payments.intend(tx, waiting, {order.order_id: new_id() for order in waiting})
-    return [_to_ask_for(order_id, found, written) for order_id in order_ids]
+        owed = [_to_ask_for(one.order_id, found, written) for one in due]
+        owed = [replace(one, call_id=new_id()) if isinstance(one, Payment) else one for one in owed]
+        tries = [(one, cause) for one, (_, cause) in zip(owed, due, strict=True) if isinstance(one, Payment)]
+        calls.begin(tx, [Begun(one.order_id, one.call_id, "charge", cause) for one, cause in tries])
+    return owed
 
 
 def _to_ask_for(order_id: str, found: dict[str, Order], written: dict[str, Payment]) -> Payment | Exception | None:
@@ -51,6 +68,7 @@ async def record(db: Database, answers: Sequence[Answered]) -> list[None]:
     """
     by_id = {answer.event.id: answer for answer in answers if answer.event}
     async with db.transaction() as tx:
+        calls.end(tx, [Ended(one.order_id, one.call_id, one.charge.status) for one in answers if one.call_id])
         first = await consumed.first_time(tx, db.operation, [answer.event for answer in by_id.values() if answer.event])
         fresh = [by_id[event.id] for event in first] + [answer for answer in answers if answer.event is None]
         found = await orders.locked(tx, [answer.order_id for answer in fresh])

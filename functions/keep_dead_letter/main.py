@@ -1,9 +1,18 @@
-"""An event that a trigger gave up → dead_letters, with its cause, to be seen and replayed"""
+"""An event that a trigger gave up → dead_letters, with its cause, to be seen, replayed or discarded"""
 
-from runtime import cloudevents
+import logging
+
+from runtime import letters
 from runtime.deps import Deps
+from runtime.http import Request
 from runtime.serve import Received, on_anything, operation
 from shop.db import dead_letters
+from shop.event import CloudEvent
+from shop.printable import printable, shortened
+
+log = logging.getLogger(__name__)
+BODY_MAX = 8 * 1024 * 1024  # above what any broker carries; what is refused here is lost
+CAUSE_LOGGED = 500
 
 
 async def keep(event: Received[bytes], deps: Deps) -> None:
@@ -12,8 +21,27 @@ async def keep(event: Received[bytes], deps: Deps) -> None:
 
     Which trigger it was, the path says: after a timeout Knative's broker says nothing of it in the event.
     """
+    await _keep(event.envelope, letters.raw_of(event.envelope), event.path, deps)
+
+
+async def keep_unreadable(request: Request, reason: str, deps: Deps) -> None:
+    """Keep a message that is no CloudEvent as we read them: Knative's broker carries more than we accept."""
+    event, raw = letters.unreadable(request.headers, request.body, reason)
+    await _keep(event, raw, request.path, deps)
+
+
+async def _keep(event: CloudEvent, raw: bytes, path: str, deps: Deps) -> None:
     async with deps.db.transaction() as tx:
-        await dead_letters.keep(tx, event.envelope, cloudevents.structured(event.envelope).decode(), event.path)
+        await dead_letters.keep(tx, event, raw, path)
+    if deps.settings.broker_url:  # the local broker logs what it gives up itself
+        trigger = dead_letters.trigger_of(path, event.extensions.get("knativeerrordest", ""))
+        cause = printable(shortened(dead_letters.cause_of(event), CAUSE_LOGGED)) or "no cause was given"
+        code = event.extensions.get("knativeerrorcode", "unknown")
+        log.warning(
+            "%s: %s is a dead letter, status %s: %s", printable(trigger), printable(event.id[:100]), code, cause
+        )
 
 
-keep_dead_letter = operation("keep_dead_letter", events=[on_anything(keep)])
+keep_dead_letter = operation(
+    "keep_dead_letter", events=[on_anything(keep)], unreadable=keep_unreadable, max_body_bytes=BODY_MAX
+)

@@ -1,15 +1,18 @@
 """order.confirmed.v1, POST orders/{id}/pay → order.paid · declined: order.canceled · late: refund.requested"""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
+from runtime import calls
 from runtime.access import DEMO, OWNER
 from runtime.batch import Batcher
 from runtime.bodies import decoded
+from runtime.calls import Failed
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.policy import check
@@ -39,19 +42,36 @@ class Cashier:
         self._db = deps.share("pay", CONNECTIONS).db
         self._new_id = deps.new_id
         self._gateway = SimulatedGateway(self._db)
-        self.intents: Batcher[str, Payment | None] = Batcher(self._intend)
-        self.charges: Batcher[Ask, Charge] = Batcher(self._charge)
+        self.intents: Batcher[payment.Due, Payment | None] = Batcher(self._intend)
+        self.charges: Batcher[Payment, Charge] = Batcher(self._charge)
         self.answers: Batcher[payment.Answered, None] = Batcher(self._record)
 
-    async def _intend(self, order_ids: list[str]) -> Sequence[Payment | Exception | None]:
-        return await payment.intend(self._db, order_ids, self._new_id)
+    async def _intend(self, due: list[payment.Due]) -> Sequence[Payment | Exception | None]:
+        return await payment.intend(self._db, due, self._new_id)
 
-    async def _charge(self, asks: list[Ask]) -> Sequence[Charge | Exception]:
+    async def _charge(self, owed: list[Payment]) -> Sequence[Charge | Exception]:
+        """What fails is recorded here, whether or not its caller still waits."""
+        began = time.perf_counter()
+        answers = await self._answers([Ask(one.payment_id, one.amount_minor, one.currency) for one in owed])
+        failures = []
+        for one, answer in zip(owed, answers, strict=True):
+            if isinstance(answer, Exception):
+                failures.append(Failed(one.order_id, one.call_id, "charge", answer))
+            result = calls.result_of(answer) if isinstance(answer, Exception) else answer.status
+            metrics.outside_call("charge", result, began)
+            metrics.PAYMENTS.of(result).add()
+        await calls.failed(self._db, failures)
+        return answers
+
+    async def _answers(self, asks: list[Ask]) -> Sequence[Charge | Exception]:
         try:
             async with asyncio.timeout(GATEWAY_S):
                 return await self._gateway.charge_all(asks)
         except TimeoutError:
-            raise GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.") from None
+            late = GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.")
+            return [late] * len(asks)
+        except Exception as error:
+            return [error] * len(asks)
 
     async def _record(self, answers: list[payment.Answered]) -> Sequence[None]:
         return await payment.record(self._db, answers)
@@ -71,13 +91,12 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
     if deps.settings.pay_by_hand:
         return
     cashier = deps.one(Cashier)
-    owed = await cashier.intents.submit(order_id)
+    owed = await cashier.intents.submit(payment.Due(order_id, event.envelope.id))
     if owed is None:
         return
     with span("gateway.charge", attributes={"payment.id": owed.payment_id}):
-        answer = await cashier.charges.submit(Ask(owed.payment_id, owed.amount_minor, owed.currency))
-    await cashier.answers.submit(payment.Answered(event.envelope, order_id, answer))
-    metrics.PAYMENTS.of(answer.status).add()
+        answer = await cashier.charges.submit(owed)
+    await cashier.answers.submit(payment.Answered(event.envelope, order_id, answer, owed.call_id))
 
 
 async def pay_by_hand(request: Request, deps: Deps) -> Reply:
@@ -95,11 +114,10 @@ async def pay_by_hand(request: Request, deps: Deps) -> Reply:
         if not may_become(order.status, "PAID"):
             raise refuse_step(order.order_id, order.status, "PAID")
         cashier = deps.one(Cashier)
-        owed = await cashier.intents.submit(order_id)
+        owed = await cashier.intents.submit(payment.Due(order_id, None))
         if owed is not None:
-            answer = await cashier.charges.submit(Ask(owed.payment_id, owed.amount_minor, owed.currency))
-            await cashier.answers.submit(payment.Answered(None, order_id, answer))
-            metrics.PAYMENTS.of(answer.status).add()
+            answer = await cashier.charges.submit(owed)
+            await cashier.answers.submit(payment.Answered(None, order_id, answer, owed.call_id))
         order = await _found(deps, order_id)
     if order.cancel_reason in DECLINES:
         raise Refused("payment-declined", "The payment was declined, and the order canceled; order again.")

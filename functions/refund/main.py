@@ -1,12 +1,16 @@
 """order.canceled.v1, refund.requested.v1 → the money of a canceled order returned, payment.refunded"""
 
 import asyncio
+import time
 from dataclasses import replace
 
+from runtime.calls import Failed, failed, result_of
 from runtime.deps import Deps
 from runtime.serve import Received, on, operation
+from runtime.watch import metrics
 from runtime.watch.tracing import span
-from shop.db import orders, payments
+from shop.db import calls, orders, payments
+from shop.db.calls import Begun, Ended
 from shop.db.payments import Payment
 from shop.db.pool import Tx
 from shop.event import is_id
@@ -32,10 +36,14 @@ async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], 
         return  # never held stock, so nobody asked for its money
     async with deps.db.transaction() as tx:
         payment = await _to_return(tx, order_id)
+        if payment is not None:
+            payment = replace(payment, call_id=deps.new_id())
+            calls.begin(tx, [Begun(order_id, payment.call_id, _call(payment), event.envelope.id)])
     if payment is None:
         return
     answer = await _ask_gateway(payment, deps)
     async with deps.db.once(event.envelope) as tx:
+        calls.end(tx, [Ended(order_id, payment.call_id, answer.status)])
         if not tx.seen:
             await _record(tx, order_id, answer)
 
@@ -48,15 +56,32 @@ async def _to_return(tx: Tx, order_id: str) -> Payment | None:
     return payment
 
 
+def _call(payment: Payment) -> str:
+    return "refund" if payment.status == "CHARGED" else "void"
+
+
 async def _ask_gateway(payment: Payment, deps: Deps) -> Charge:
+    """What the gateway answers; a failed try is counted and recorded on the order's passport, and raised."""
+    call, began = _call(payment), time.perf_counter()
+    try:
+        with span("gateway.refund", attributes={"payment.id": payment.payment_id}):
+            answer = await _answer(payment, deps)
+    except (Exception, asyncio.CancelledError) as error:
+        metrics.outside_call(call, result_of(error), began)
+        await failed(deps.db, [Failed(payment.order_id, payment.call_id, call, error)])
+        raise
+    metrics.outside_call(call, answer.status, began)
+    return answer
+
+
+async def _answer(payment: Payment, deps: Deps) -> Charge:
     gateway = SimulatedGateway(deps.db)
     ask = gateway.refund if payment.status == "CHARGED" else gateway.void
-    with span("gateway.refund", attributes={"payment.id": payment.payment_id}):
-        try:
-            async with asyncio.timeout(GATEWAY_S):
-                return await ask(payment.payment_id)
-        except TimeoutError:
-            raise GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.") from None
+    try:
+        async with asyncio.timeout(GATEWAY_S):
+            return await ask(payment.payment_id)
+    except TimeoutError:
+        raise GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.") from None
 
 
 async def _record(tx: Tx, order_id: str, answer: Charge) -> None:

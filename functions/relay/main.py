@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runtime import cloudevents
+from runtime import letters
 from runtime.deps import Deps
 from runtime.knative.config import Trigger, load
 from runtime.knative.courier import Courier
@@ -96,7 +96,7 @@ class Relay:
 
     async def _keep(self, trigger: Trigger, letter: CloudEvent) -> bool:
         async with self._deps.db.transaction() as tx:
-            await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode())
+            await dead_letters.keep(tx, letter, letters.raw_of(letter))
         return True
 
 

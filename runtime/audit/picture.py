@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from shop.audit import Finding, Product, Report, Shelf
+from shop.audit import Finding, Product, Report, Shelf, Unasked
+from shop.printable import printable
 
 
 def show(report: Report, console: Console) -> None:
@@ -17,6 +18,11 @@ def show(report: Report, console: Console) -> None:
     console.print(f"Orders: {counts}")
     for finding in report.findings:
         _finding(finding, console)
+    for unasked in report.unasked:
+        console.print(
+            f"\n[bold yellow]? {escape(unasked.check)}[/]: could not be asked whether {escape(unasked.holds)}:"
+            f" {escape(printable(unasked.reason))}"
+        )
     _under_way(report, console)
     _dead_letters(report, console)
     console.print(_verdict(report))
@@ -31,7 +37,9 @@ def _units(products: Sequence[Product], gate: Mapping[str, Shelf] | None) -> Tab
         right = product.left + product.held + product.sold == product.initial
         cells = [f"{n:,}" for n in (product.initial, product.left, product.held, product.sold)]
         shelf = (gate or {}).get(product.product_id)
-        table.add_row(escape(product.product_id), *cells, "[green]✓[/]" if right else "[red]✗[/]", _shelf(shelf))
+        table.add_row(
+            escape(printable(product.product_id)), *cells, "[green]✓[/]" if right else "[red]✗[/]", _shelf(shelf)
+        )
     return table
 
 
@@ -54,13 +62,13 @@ def _finding(finding: Finding, console: Console) -> None:
 
 
 def _cell(value: Any) -> str:
-    return "–" if value is None else str(value)
+    return "–" if value is None else printable(str(value))
 
 
 def _under_way(report: Report, console: Console) -> None:
     now = report.unsettled
-    parts = [f"{n:,} events for {escape(trigger)}" for trigger, n in now.events.items()]
-    parts += [f"{n:,} claims on product {escape(product)}" for product, n in now.claims.items()]
+    parts = [f"{n:,} events for {escape(printable(trigger))}" for trigger, n in now.events.items()]
+    parts += [f"{n:,} claims on product {escape(printable(product))}" for product, n in now.claims.items()]
     parts += [f"{now.pending:,} orders PENDING"] if now.pending else []
     parts += [f"{now.overdue:,} orders past their pay_by"] if now.overdue else []
     if parts:
@@ -71,18 +79,26 @@ def _dead_letters(report: Report, console: Console) -> None:
     if not report.books.dead_letters:
         return
     table = Table(title="Dead letters", title_justify="left")
-    for column in ("Trigger", "Type", "Not replayed", "All", "Code"):
+    for column in ("Trigger", "Type", "Open", "Discarded", "All", "Code"):
         table.add_column(column)
     for row in report.books.dead_letters:
-        cells = (row["trigger"], row["type"], f"{row['waiting']:,}", f"{row['total']:,}", _cell(row["error_code"]))
-        table.add_row(*map(escape, cells))
+        named = (printable(row["trigger"]), printable(row["type"]))
+        counted = (f"{row['waiting']:,}", f"{row['discarded']:,}", f"{row['total']:,}")
+        table.add_row(*map(escape, (*named, *counted, _cell(row["error_code"]))))
     console.print(table)
+    console.print("./scripts/dead-letters lists the open ones; replay or discard them there.")
 
 
 def _verdict(report: Report) -> str:
-    if not report.clean:
-        names = ", ".join(finding.check for finding in report.findings)
-        return f"[bold red]Not clean:[/] {names}"
+    unasked = f"; could not be asked: {_names(report.unasked)}" if report.unasked else ""
+    if report.findings:
+        return f"[bold red]Not clean:[/] {_names(report.findings)}{unasked}"
+    if unasked:
+        return f"[bold yellow]Not known[/]: what was asked is right{unasked}"
     if report.unsettled:
         return "[bold green]Clean so far[/]; --settle-timeout S waits for the rest"
     return "[bold green]Clean[/]: nothing oversold, nothing lost, nothing hanging"
+
+
+def _names(judged: Sequence[Finding | Unasked]) -> str:
+    return ", ".join(dict.fromkeys(escape(one.check) for one in judged))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -37,25 +37,27 @@ class Courier:
         """One attempt, ended after ``timeout_s``; every way it can fail is an outcome."""
         if TTL in event.extensions:
             event = replace(event, extensions={name: v for name, v in event.extensions.items() if name != TTL})
-        try:
-            async with asyncio.timeout(timeout_s) as limit:
-                if destination.service is not None:
-                    hearer = self._operations[destination.service]
-                    return _judged(await hearer.hear(event, self._deps, destination.path))
-                return judge(await self._post(destination.url, event))
-        except TimeoutError as error:
-            if limit.expired():
-                return _dispatch_error(f"no answer within {timeout_s:g} s")
-            return _dispatch_error(repr(error))
-        except Exception as error:
-            log.exception("%s could not be reached", destination.url)
-            return _dispatch_error(repr(error))
 
-    async def _post(self, url: str, event: CloudEvent) -> Answer:
+        async def attempt() -> Outcome:
+            if destination.service is not None:
+                hearer = self._operations[destination.service]
+                return _judged(await hearer.hear(event, self._deps, destination.path))
+            return judge(await self._post(destination.url, *cloudevents.binary(event)))
+
+        return await _ended(attempt, destination.url, timeout_s)
+
+    async def send(self, at: Destination, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Outcome:
+        """The same for a message that may be no CloudEvent as we read them, to a server."""
+
+        async def attempt() -> Outcome:
+            return judge(await self._post(at.url, headers, body))
+
+        return await _ended(attempt, at.url, timeout_s)
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         from aiohttp import ClientError
         from yarl import URL
 
-        headers, body = cloudevents.binary(event)
         target = URL(url, encoded=True)
         try:
             async with self._deps.http.post(
@@ -65,6 +67,19 @@ class Courier:
                 return Answer(response.status, answered, await response.read())
         except ClientError as error:
             return Answer(NO_ANSWER, {}, f"dispatch error: {error!r}".encode())
+
+
+async def _ended(attempt: Callable[[], Awaitable[Outcome]], url: str, timeout_s: float) -> Outcome:
+    try:
+        async with asyncio.timeout(timeout_s) as limit:
+            return await attempt()
+    except TimeoutError as error:
+        if limit.expired():
+            return _dispatch_error(f"no answer within {timeout_s:g} s")
+        return _dispatch_error(repr(error))
+    except Exception as error:
+        log.exception("%s could not be reached", url)
+        return _dispatch_error(repr(error))
 
 
 def lived(reply: CloudEvent, cause: CloudEvent) -> CloudEvent | None:
@@ -84,4 +99,4 @@ def _judged(reply: Reply) -> Outcome:
 
 
 def _dispatch_error(reason: str) -> Outcome:
-    return Outcome("again", code=NO_ANSWER, data=f"dispatch error: {reason}".encode())
+    return Outcome("again", code=NO_ANSWER, data=f"dispatch error: {reason}".encode(errors="backslashreplace"))

@@ -1,5 +1,6 @@
 """What a delivery may cost, and what its answer means: the default broker's rules, as values."""
 
+import logging
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +9,15 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from runtime import cloudevents
+from runtime.watch.logs import bind_event
 from shop.event import CloudEvent
+from shop.printable import decoded, printable, shortened
 from shop.problem import Malformed
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_S = 30.0
+ID_LOGGED = 100  # characters
 ERROR_DATA_MAX = 1024  # characters of base64, as in Knative
 GARBAGE = 502
 NO_ANSWER = 500
@@ -119,3 +125,10 @@ def dead_letter(event: CloudEvent, subscriber: Destination, code: int, data: byt
     url = subscriber.url if subscriber.last_part else subscriber.url.rstrip("/") + "/"
     error = {"knativeerrordest": url, "knativeerrorcode": str(code), "knativeerrordata": text}
     return replace(event, extensions={**event.extensions, **{name: value for name, value in error.items() if value}})
+
+
+def log_dead_letter(trigger: str, event: CloudEvent, code: int, data: bytes) -> None:
+    """One line for each, with the reason: what the subscriber answered last."""
+    reason, id = printable(decoded(data)) or "no reason was given", printable(shortened(event.id, ID_LOGGED))
+    with bind_event(event):
+        log.warning("%s: %s is a dead letter, status %d: %s", trigger, id, code, reason)

@@ -10,10 +10,10 @@ from runtime.jitter import jittered
 from runtime.knative import store
 from runtime.knative.config import Trigger
 from runtime.knative.lanes import Row
-from runtime.knative.status import LAG_EVENTS_MAX, TriggerStatus, status_of
+from runtime.knative.status import LAG_EVENTS_MAX, Counts, TriggerStatus, status_of
 from runtime.knative.store import Store
 from runtime.knative.tail import Tail
-from runtime.knative.trigger import Bury, Counts, Deliver, TriggerRun
+from runtime.knative.trigger import Bury, Deliver, TriggerRun
 from runtime.log import Cursor
 
 log = logging.getLogger(__name__)

@@ -33,7 +33,10 @@ class Row(NamedTuple):
 
 
 class Entry:
-    """One event of one trigger. ``event`` is None where it has to be read again."""
+    """
+    One event of one trigger. ``event`` is None where it has to be read again; ``lane`` is its key until it is set
+    aside.
+    """
 
     __slots__ = (
         "attempts",
@@ -42,6 +45,7 @@ class Entry:
         "data",
         "event",
         "key",
+        "lane",
         "logged_at",
         "parked",
         "position",
@@ -53,7 +57,7 @@ class Entry:
     def __init__(
         self, key: str, position: int, event: CloudEvent | None, chunk: Chunk | None, logged_at: float
     ) -> None:
-        self.key = key
+        self.key = self.lane = key
         self.position = position
         self.event = event
         self.chunk = chunk
@@ -65,6 +69,11 @@ class Entry:
         self.settled = False
         self.slow = False
         self.started = 0.0
+
+
+def aside(entry: Entry) -> str:
+    """The lane of its own of an event that is only to become a dead letter: no event's key is like it."""
+    return f"\0{entry.position}"
 
 
 class Lanes:
@@ -115,9 +124,9 @@ class Lanes:
             return False
         entry.parked = entry.settled = True
         self.parked[entry.position] = entry
-        lane = self._lanes.get(entry.key)
+        lane = self._lanes.get(entry.lane)
         if lane is None:
-            self._lanes[entry.key] = deque((entry,))
+            self._lanes[entry.lane] = deque((entry,))
             return True
         later = next((at for at, other in enumerate(lane) if at and other.position > entry.position), len(lane))
         lane.insert(later, entry)
@@ -125,21 +134,32 @@ class Lanes:
 
     def finish(self, entry: Entry) -> None:
         """Done for good: the next of its key is ready."""
-        lane = self._lanes[entry.key]
-        lane.popleft()
+        self._leave(entry)
         if entry.parked:
             del self.parked[entry.position]
             self._changes[entry.position] = None
         else:
             self._settle(entry)
+
+    def set_aside(self, entry: Entry) -> None:
+        """Of the head of a lane only a dead letter is to be made: it gets a lane of its own, and the next is ready."""
+        alone = aside(entry)
+        if entry.lane != alone:
+            self._leave(entry)
+            entry.lane = alone
+            self._lanes[alone] = deque((entry,))
+
+    def _leave(self, entry: Entry) -> None:
+        lane = self._lanes[entry.lane]
+        lane.popleft()
         if lane:
             self.ready.append(lane[0])
         else:
-            del self._lanes[entry.key]
+            del self._lanes[entry.lane]
 
     def park(self, entry: Entry, due_at: float) -> None:
         """The head of a lane will take longer: it and all behind it get rows, and the cursor goes on."""
-        for waiting in self._lanes[entry.key]:
+        for waiting in self._lanes[entry.lane]:
             if waiting is entry or not waiting.parked:
                 self._park(waiting, due_at if waiting is entry else None)
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge
 
-from runtime.knative.status import TriggerStatus
-from runtime.knative.trigger import Counts
+from runtime.knative.status import Counts, TriggerStatus
 
 _LABEL = ("trigger",)
 # A trigger is dispatched by one worker at a time: the live ones' sum is its figure.

@@ -2,20 +2,14 @@
 
 from collections.abc import Mapping
 
-from msgspec import json
-from msgspec.structs import replace
-
-from runtime import cloudevents
+from runtime import letters
 from runtime.knative.courier import Courier
-from runtime.knative.delivery import Destination, Outcome, dead_letter
-from shop.db import dead_letters, replays
+from runtime.knative.delivery import Destination, Outcome
+from shop.db import replays
 from shop.db.pool import Database
-from shop.event import CloudEvent
 
 LEASE_S = 600.0
-NOWHERE = Destination(None, "")
 NO_TRIGGER = Outcome("never", data=b"There is no such Trigger any more, so nobody was asked.")
-ERRORS = ("knativeerrordest", "knativeerrorcode", "knativeerrordata")
 
 
 async def replay(db: Database, courier: Courier, subscribers: Mapping[str, Destination], timeout_s: float) -> None:
@@ -25,19 +19,18 @@ async def replay(db: Database, courier: Courier, subscribers: Mapping[str, Desti
     Args:
         subscribers: of every Trigger there is, by its name.
     """
+    while taken := await _taken(db):
+        for asked in taken:
+            subscriber = subscribers.get(asked.trigger)
+            message = letters.message(asked.raw)
+            outcome = NO_TRIGGER if subscriber is None else await courier.send(subscriber, *message, timeout_s)
+            async with db.transaction() as tx:
+                if outcome.verdict == "done":
+                    await replays.arrived(tx, asked)
+                else:
+                    await replays.failed(tx, asked, subscriber.url if subscriber else "", outcome.code, outcome.data)
+
+
+async def _taken(db: Database) -> list[replays.Replay]:
     async with db.transaction() as tx:
-        taken = await replays.take(tx, LEASE_S)
-    for asked in taken:
-        event = _as_it_was(asked)
-        subscriber = subscribers.get(asked.trigger, NOWHERE)
-        outcome = NO_TRIGGER if subscriber is NOWHERE else await courier(subscriber, event, timeout_s)
-        async with db.transaction() as tx:
-            if outcome.verdict != "done":
-                letter = dead_letter(event, subscriber, outcome.code, outcome.data)
-                await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode(), asked.trigger)
-            await replays.done(tx, [asked])
-
-
-def _as_it_was(asked: replays.Replay) -> CloudEvent:
-    kept = cloudevents.decode({"content-type": "application/cloudevents+json"}, json.encode(asked.event))
-    return replace(kept, extensions={name: v for name, v in kept.extensions.items() if name not in ERRORS})
+        return await replays.take(tx, LEASE_S)

@@ -10,6 +10,16 @@ LAG_S_MAX = 2.0
 LAG_EVENTS_MAX = 20_000
 
 
+@dataclass(slots=True)
+class Counts:
+    """Since the start of this process."""
+
+    delivered: int = 0
+    failed: int = 0
+    retries: int = 0
+    dead_letters: int = 0
+
+
 class TriggerStatus(NamedTuple):
     """
     Args:

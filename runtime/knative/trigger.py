@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from runtime.jitter import jittered
 from runtime.knative.config import Trigger
-from runtime.knative.delivery import NO_ANSWER, Outcome, dead_letter
-from runtime.knative.lanes import KEPT_EVENTS, Entry, Lanes, Row
+from runtime.knative.delivery import NO_ANSWER, Outcome, dead_letter, log_dead_letter
+from runtime.knative.lanes import KEPT_EVENTS, Entry, Lanes, Row, aside
+from runtime.knative.status import Counts
 from runtime.knative.tail import Tail
 from runtime.knative.waits import Waits
 from runtime.log import Cursor, LogReader
@@ -27,16 +27,6 @@ ERROR_KEPT = 768  # bytes of a failed answer: what fits into the dead letter
 Deliver = Callable[[Trigger, CloudEvent], Awaitable[Outcome]]
 Bury = Callable[[Trigger, CloudEvent], Awaitable[bool]]
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
-
-
-@dataclass(slots=True)
-class Counts:
-    """Since the start of this process."""
-
-    delivered: int = 0
-    failed: int = 0
-    retries: int = 0
-    dead_letters: int = 0
 
 
 class TriggerRun:
@@ -132,6 +122,8 @@ class TriggerRun:
         for row in rows:
             entry = Entry(row.key, row.position, None, None, 0.0)
             entry.attempts, entry.code, entry.data = min(row.attempts, retry + 1), row.code, row.data
+            if entry.attempts > retry:  # nothing is left but its dead letter, for which nothing waits
+                entry.lane = aside(entry)
             if self.lanes.restore(entry):
                 self._waits.add(entry, 0.0 if row.due_at is None else max(0.0, row.due_at - time.time()))
 
@@ -224,18 +216,29 @@ class TriggerRun:
             await self._give_up(entry)
 
     async def _give_up(self, entry: Entry) -> None:
-        """Deliver the dead letter, now or until it works: the backlog row keeps what it will say."""
+        """
+        Deliver the dead letter, now or until it works: the backlog row keeps what it will hold. Later events of its key
+        do not wait for that.
+        """
         assert entry.event is not None  # noqa: S101  # loaded by the caller
         trigger = self.trigger
         letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
-        if await self._bury(trigger, letter):
+        if await self._buried(trigger, letter):
             self.counts.dead_letters += 1
-            log.warning("%s: %s is a dead letter, status %d", trigger.name, entry.event.id, entry.code)
+            log_dead_letter(trigger.name, entry.event, entry.code, entry.data)
             self.lanes.finish(entry)
             return
+        self.lanes.set_aside(entry)
         tries = entry.attempts - trigger.delivery.retry
         entry.attempts += 1
         self._come_back(entry, jittered(min(BURY_AGAIN_S * 2 ** min(tries - 1, 8), BURY_AGAIN_MAX_S)))
+
+    async def _buried(self, trigger: Trigger, letter: CloudEvent) -> bool:
+        try:
+            return await self._bury(trigger, letter)
+        except Exception:  # it is tried again
+            log.exception("%s: a dead letter could not be stored", trigger.name)
+            return False
 
     def _come_back(self, entry: Entry, delay_s: float) -> None:
         self.lanes.park(entry, time.time() + delay_s)

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
 from typing import Any, Self, TextIO
 
 from pythonjsonlogger.msgspec import MsgspecFormatter
@@ -20,6 +23,7 @@ WITHHELD = frozenset(
         *("authorization", "cookie", "password", "secret", "session", "signature", "ticket", "token"),
     )
 )
+FILE_BYTES = 10 * 1024 * 1024
 AGGREGATES = {"order": "orderId", "payment": "orderId", "inventory": "productId", "pricing": "saleId"}
 _about: "ContextVar[Mapping[str, str | None]]" = ContextVar("about", default={})  # noqa: B039  # never written to
 
@@ -52,11 +56,19 @@ def bind_event(event: CloudEvent) -> bind:
     return bind(eventType=event.type, eventId=event.id, **named)
 
 
-def start(level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Every logger of this process, uvicorn's included, writes JSON lines to ``stream`` (standard error)."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+def start(level: str = "INFO", stream: TextIO | None = None, file: str = "") -> None:
+    """
+    Every logger of this process, uvicorn's included, writes JSON lines to ``stream`` (standard error).
+
+    Args:
+        file: that they are written to as well: FILE_BYTES, and as many before it in ``<file>.1``; empty for none.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(stream or sys.stderr)]
+    if file:
+        handlers.append(PrivateFile(file, maxBytes=FILE_BYTES, backupCount=1, encoding="utf-8", delay=True))
+    for handler in handlers:
+        handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -64,6 +76,19 @@ def start(level: str = "INFO", stream: TextIO | None = None) -> None:
         logger.setLevel(logging.NOTSET)  # whatever another server of this process wanted
     for name in ("httpx", "httpcore"):  # they tell every URL at INFO, queries included
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class PrivateFile(RotatingFileHandler):
+    """Readable by its owner alone. A full disk costs its lines, which are on standard error too, and nothing else."""
+
+    def _open(self) -> TextIOWrapper:
+        def privately(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)
+
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=privately)  # type: ignore[return-value]  # a text mode
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing: what is written for each line that is lost would fill the terminal."""
 
 
 class JsonLines(MsgspecFormatter):

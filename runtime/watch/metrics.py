@@ -56,7 +56,14 @@ DELIVERIES = Histograms(
     "outcome",
     counted=("event_deliveries_total", "Events handed to an operation: done, refused (for good) or retry"),
 )
-PAYMENTS = Counters("payments_total", "Answers of the payment gateway", "outcome")
+PAYMENTS = Counters("payments_total", "Charges by their outcome: the payment gateway's answer, or none", "outcome")
+OUTSIDE_CALLS = Histograms(
+    "outside_call_duration_ms",
+    "Time of one call to the outside, ms",
+    "call",
+    "outcome",
+    counted=("outside_calls_total", "Calls to the outside: the answer, or TIMEOUT, UNAVAILABLE, REFUSED, ERROR"),
+)
 GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders sharing one transaction", bounds=BATCH_SIZES)
 GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Transaction of one batch, ms")
 GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt from PostgreSQL", "reason")
@@ -75,6 +82,16 @@ def order_created(path: str, began: float) -> None:
     """
     ORDERS_CREATED.of(path).add()
     ORDER_CREATION_MS.of(path).add((time.perf_counter() - began) * 1000)
+
+
+def outside_call(call: str, outcome: str, began: float) -> None:
+    """
+    One call to the outside was answered, or failed.
+
+    Args:
+        began: ``time.perf_counter()`` before it.
+    """
+    OUTSIDE_CALLS.of(call, outcome).add((time.perf_counter() - began) * 1000)
 
 
 def delivery(operation: str, status: int) -> Measured:

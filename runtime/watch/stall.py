@@ -9,6 +9,7 @@ from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
@@ -70,12 +71,16 @@ class Stall:
         where: file, line and function.
         ms: that the loop stood still.
         cpu_ms: of these, that its thread computed; the rest it waited, for a blocking call or for a free processor.
+        queued_ms: of these, that its thread waited for a free processor, where the system tells (Linux).
+        expected: a module was being imported, the price of something's first use; or the process is starting.
     """
 
     operation: str
     where: str
     ms: float
     cpu_ms: float
+    queued_ms: float = 0.0
+    expected: bool = False
 
 
 class StallWatch:
@@ -85,13 +90,18 @@ class StallWatch:
     Args:
         loop: running; pinged every LOOK_EVERY_S while awake.
         tell: called once per stall, from the watching thread.
+        starting_s: from now on stalls are expected: everything is done for the first time.
     """
 
-    def __init__(self, loop: AbstractEventLoop, tell: "Callable[[Stall], None] | None" = None) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, tell: "Callable[[Stall], None] | None" = None, starting_s: float = 0.0
+    ) -> None:
+        self._started_at = time.monotonic() + starting_s
         self._loop = loop
         self._tell = tell or _log
         self._loop_thread = threading.get_ident()
         self._cpu_clock = time.pthread_getcpuclockid(self._loop_thread)
+        self._schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._answered = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._watch, name="stall-watch", daemon=True)
@@ -135,7 +145,7 @@ class StallWatch:
         _Seen.asleep = False
 
     def _look(self) -> None:
-        asked, computed = time.monotonic(), time.clock_gettime(self._cpu_clock)
+        asked, computed, queued = time.monotonic(), time.clock_gettime(self._cpu_clock), self._queued_ms()
         self._answered.clear()
         try:
             self._loop.call_soon_threadsafe(self._answered.set)
@@ -149,12 +159,20 @@ class StallWatch:
         if self._answered.wait(half):
             return
         task, operation, where = self._held_by()
+        expected = asked < self._started_at or _loads(sys._current_frames().get(self._loop_thread))
         while not self._answered.wait(LOOK_EVERY_S) and not self._stopped:
             pass
         if task is not first[0]:
             operation, where = "", "many short steps"  # busy rather than blocked: nobody's fault alone
         ms, cpu_ms = (time.monotonic() - asked) * 1000, (time.clock_gettime(self._cpu_clock) - computed) * 1000
-        self._tell(Stall(operation, where, ms, cpu_ms))
+        self._tell(Stall(operation, where, ms, cpu_ms, self._queued_ms() - queued, expected))
+
+    def _queued_ms(self) -> float:
+        """How long the loop's thread has waited for a free processor so far; 0 where nothing tells."""
+        try:
+            return int(self._schedule.read_bytes().split()[1]) / 1e6
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     def _held_by(self) -> "tuple[Task[Any] | None, str, str]":
         task = asyncio.current_task(self._loop)
@@ -166,7 +184,9 @@ def _log(stall: Stall) -> None:
     name = stall.operation or "unknown"
     metrics.LOOP_STALLS.of(name).add(stall.ms)
     extra = {"operation": name, "stalledMs": round(stall.ms), "cpuMs": round(stall.cpu_ms), "where": stall.where}
-    log.warning("the loop stood still for %.0f ms in %s", stall.ms, name, extra=extra)
+    extra["queuedMs"] = round(stall.queued_ms)
+    level = logging.INFO if stall.expected else logging.WARNING
+    log.log(level, "the loop stood still for %.0f ms in %s", stall.ms, name, extra=extra)
 
 
 def _named_in(frame: FrameType | None) -> str:
@@ -179,6 +199,14 @@ def _named_in(frame: FrameType | None) -> str:
                 return value.operation
         frame = frame.f_back
     return ""
+
+
+def _loads(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _place(frame: FrameType | None) -> str:

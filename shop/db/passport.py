@@ -1,16 +1,21 @@
 """What the shop's own tables know of an order's events: the log, who finished which, what waits, what was given up."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from shop.db.dead_letters import key_of
 from shop.db.pool import Tx
 from shop.event import CloudEvent
 from shop.order import Order
+from shop.printable import storable
 
+# What no datetime can hold, and what is no object of texts, is left out: a passport is shown of whatever is there.
 EVENT = """
-    SELECT position, logged_at, id, source, type, subject, time, dataschema, data, extensions FROM outbox
-    WHERE partitionkey = %s
+    SELECT position, logged_at, id, source, type, subject,
+        CASE WHEN time BETWEEN '0002-01-01Z' AND '9999-01-01Z' THEN time END, dataschema, data, extensions::text
+    FROM outbox WHERE partitionkey = %s
 """
 # Triggers' cursors, and the relay's where a cluster's broker has its own.
 PASSED = """
@@ -48,6 +53,7 @@ class GivenUp:
     error_code: int | None
     error_data: str | None
     replayed_at: datetime | None
+    discarded_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +62,20 @@ class Deliveries:
     Args:
         cursors: names of all readers of the log.
         passed: (trigger, position): its cursor is past this event.
-        finished: (operation, event's id) → when.
+        finished: (operation, event's source and id) → when.
         waiting: (trigger, position).
-        given_up: (trigger, event's id).
+        given_up: (trigger, event's source and id as its key has them).
+        taken: (operation, event's id) → when it took a step of the order because of it.
+        unanswered: (operation, event's id) whose calls to the outside were not answered.
     """
 
     cursors: frozenset[str]
     passed: frozenset[tuple[str, int]]
-    finished: dict[tuple[str, str], datetime]
+    finished: dict[tuple[str, str, str], datetime]
     waiting: dict[tuple[str, int], Waiting]
-    given_up: dict[tuple[str, str], GivenUp]
+    given_up: dict[tuple[str, str, str], GivenUp]
+    taken: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    unanswered: frozenset[tuple[str, str]] = frozenset()
 
 
 async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
@@ -91,7 +101,7 @@ async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
                 time=row[6],
                 dataschema=row[7],
                 data=row[8],
-                extensions=row[9],
+                extensions=_texts(row[9]),
             ),
         )
         for row in rows
@@ -107,7 +117,7 @@ async def deliveries_of(
     cursors = await tx.rows("SELECT trigger FROM trigger_cursors")
     passed = await tx.rows(PASSED, (positions,))
     finished = await tx.rows(
-        "SELECT operation, event_id, consumed_at FROM consumed"
+        "SELECT operation, source, event_id, consumed_at FROM consumed"
         " WHERE operation = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
         (list(operations), sources, ids),
     )
@@ -117,17 +127,26 @@ async def deliveries_of(
         (list(triggers), positions),
     )
     given_up = await tx.rows(
-        "SELECT trigger, event_id, received_at, error_code, error_data, replayed_at FROM dead_letters"
-        " WHERE trigger = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
-        (list(triggers), sources, ids),
+        "SELECT trigger, source, event_id, received_at, error_code, error_data, replayed_at, discarded_at"
+        " FROM dead_letters WHERE trigger = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
+        (list(triggers), [key_of(source) for source in sources], [key_of(id) for id in ids]),
     )
     return Deliveries(
         frozenset(name for (name,) in cursors),
         frozenset((trigger, position) for trigger, position in passed),
-        {(operation, id): at for operation, id, at in finished},
+        {(operation, source, id): at for operation, source, id, at in finished},
         {(row[0], row[1]): Waiting(*row[2:]) for row in waiting},
-        {(row[0], row[1]): GivenUp(*row[2:]) for row in given_up},
+        {(row[0], row[1], row[2]): GivenUp(*row[3:]) for row in given_up},
     )
+
+
+def _texts(extensions: str) -> dict[str, str]:
+    try:
+        found = json.loads(extensions)
+    except (ValueError, RecursionError):
+        return {}
+    members = found.items() if isinstance(found, dict) else ()
+    return {storable(name): storable(value) for name, value in members if isinstance(value, str)}
 
 
 async def first_reply(tx: Tx, scope: bytes) -> tuple[int, datetime] | None:

@@ -25,13 +25,17 @@ SETTLE = """
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """``status``: INTENDED (the gateway may know it or not), CHARGED, DECLINED, REFUNDED, VOIDED."""
+    """
+    ``status``: INTENDED (the gateway may know it or not), CHARGED, DECLINED, REFUNDED, VOIDED. ``call_id`` names the
+    try (``shop.db.calls``) in which the gateway is about to be asked for it.
+    """
 
     payment_id: str
     order_id: str
     status: str
     amount_minor: int
     currency: str
+    call_id: str = ""
 
     @property
     def amount(self) -> float:

@@ -26,7 +26,7 @@ async def queue(tx: Tx) -> Queue:
         SELECT (SELECT count(*) FROM orders WHERE status = 'PENDING'),
                (SELECT coalesce(extract(epoch FROM %(now)s - min(created_at)), 0) FROM orders
                 WHERE status = 'PENDING'),
-               (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL)
+               (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL AND discarded_at IS NULL)
         """,
         {"now": tx.now},
     )

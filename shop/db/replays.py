@@ -1,45 +1,49 @@
 """Dead letters on their way to the trigger that failed, where a cluster's broker has no replay of its own."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shop.db.pool import Tx
+from shop.printable import decoded
 
+AT_ONCE = 100
 # A relay that dies while it replays leaves the row to the next one, after this long.
 _TAKE = """
-WITH taken AS (
-    UPDATE trigger_backlog SET due_at = %s WHERE due_at <= %s AND trigger NOT LIKE '/%%' RETURNING trigger, position
-)
-SELECT taken.trigger, position, d.event
-FROM taken JOIN outbox USING (position)
-JOIN dead_letters d ON d.trigger = taken.trigger AND d.event_id = outbox.id AND d.source = outbox.source
-ORDER BY position
+    UPDATE dead_letters SET replay_due_at = %s WHERE dead_letter_id IN (
+        SELECT dead_letter_id FROM dead_letters WHERE replay_due_at <= %s
+        ORDER BY dead_letter_id LIMIT %s FOR UPDATE SKIP LOCKED
+    ) RETURNING dead_letter_id, trigger, coalesce(raw, convert_to(event::text, 'UTF8'))
+"""
+_FAILED = """
+    UPDATE dead_letters SET replay_due_at = NULL, replayed_at = NULL, error_dest = %s, error_code = %s,
+        error_data = %s, received_at = %s
+    WHERE dead_letter_id = %s
 """
 
 
 class Replay(NamedTuple):
-    """``event`` is the structured dead letter."""
+    """``raw`` holds the event, as ``runtime.letters`` reads it."""
 
+    id: int
     trigger: str
-    position: int
-    event: dict[str, Any]
+    raw: bytes
 
 
 async def take(tx: Tx, lease_s: float) -> list[Replay]:
-    """Those that are due; for ``lease_s`` they are nobody else's."""
-    rows = await tx.rows(_TAKE, (tx.now + timedelta(seconds=lease_s), tx.now))
-    return [Replay(*row) for row in rows]
+    """Some of those that are due, oldest first; for ``lease_s`` no other relay takes them."""
+    rows = await tx.rows(_TAKE, (tx.now + timedelta(seconds=lease_s), tx.now, AT_ONCE))
+    return sorted(Replay(id, trigger, bytes(raw or b"")) for id, trigger, raw in rows)
 
 
-async def done(tx: Tx, replays: Sequence[Replay]) -> None:
-    """They arrived, or are dead letters again."""
-    for replay in replays:
-        await tx.execute(
-            "DELETE FROM trigger_backlog WHERE trigger = %s AND position = %s", (replay.trigger, replay.position)
-        )
+async def arrived(tx: Tx, replay: Replay) -> None:
+    await tx.execute("UPDATE dead_letters SET replay_due_at = NULL WHERE dead_letter_id = %s", (replay.id,))
+
+
+async def failed(tx: Tx, replay: Replay, dest: str, code: int, cause: bytes) -> None:
+    """It is an open dead letter again, with its new cause."""
+    await tx.execute(_FAILED, (dest, code or None, decoded(cause), tx.now, replay.id))
 
 
 async def next_due(tx: Tx) -> datetime | None:
-    row = await tx.row("SELECT min(due_at) FROM trigger_backlog WHERE trigger NOT LIKE '/%%'")
+    row = await tx.row("SELECT min(replay_due_at) FROM dead_letters")
     return row[0] if row else None

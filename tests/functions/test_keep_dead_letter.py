@@ -1,15 +1,17 @@
 """keep-dead-letter: every event that was given up is kept with its cause, and can be sent again to who failed."""
 
 import json
+from dataclasses import replace as dataclass_replace
 
 import pytest
 from msgspec.structs import replace
 
 from functions.keep_dead_letter.main import keep_dead_letter
-from runtime import cloudevents, dead_letters
-from runtime.deps import Deps
+from runtime import cloudevents, dead_letters, letters
+from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Reply, Request
 from runtime.knative.delivery import Destination, dead_letter
+from runtime.settings import Settings
 from shop.event import CloudEvent
 from tests.knative.conftest import Start, bare, log, start  # noqa: F401  # fixtures
 from tests.knative.stage import OK, Listener, Log, event, trigger
@@ -102,3 +104,131 @@ async def test_what_cannot_be_replayed_is_named_and_stays(
     assert "1 stays" in said.err
     assert "77 stays" in said.err
     assert (await log.rows("SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL"))[0][0] == 1
+
+
+NAMED = {"ce-specversion": "1.0", "ce-id": "a", "ce-source": "/s", "ce-type": "t"}
+LONE = json.loads('"half a pair: \\udc80"')
+ODD = {
+    "an id of a megabyte": replace(event(), id="x" * 1_000_000),
+    "a source of a megabyte": replace(event(), source="/é" * 500_000),
+    "NUL in its id": replace(event(), id="a\0b"),
+    "NUL in its key": event("a\0b"),
+    "half a surrogate pair in its source": replace(event(), source=LONE),
+    "a type of control characters": replace(event(), type="\x1b[31m\x9b1m"),
+    "JSON that PostgreSQL cannot read": replace(event(), data=b'{"a":"\\u0000"}'),
+    "half a surrogate pair in its data": replace(event(), data=b'{"a":"\\ud800"}'),
+    "data that is not UTF-8": replace(event(), data=b'{"a":"\xff"}'),
+    "data that is not JSON": replace(event(), data=b"{"),
+    "data nested too deep": replace(event(), data=b"[" * 20_000 + b"]" * 20_000),
+    "a number without end": replace(event(), data=b"9" * 20_000),
+    "no data": replace(event(), data=None),
+}
+
+
+@pytest.mark.parametrize("sent", ODD.values(), ids=ODD.keys())
+async def test_whatever_the_event_is_it_is_kept_listed_shown_and_discarded(
+    bare: Deps,  # noqa: F811
+    log: Log,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    sent: CloudEvent,
+) -> None:
+    for _ in range(2):
+        assert (await keeper.hear(letter_of(sent), bare, "/pay")).status == 204
+    assert (await log.rows("SELECT count(*) FROM dead_letters"))[0][0] == 1
+    command = ["--database-url", log.database_url]
+    assert dead_letters.main([*command, "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "not now" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+    assert all(line.isprintable() for line in listed.splitlines())
+    assert dead_letters.main([*command, "show", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert json.loads(shown)["error"] == "not now"
+    assert dead_letters.main([*command, "discard", "1", "--why", "odd"]) == 0
+    assert dead_letters.main([*command, "list"]) == 0
+    assert "No dead letters are waiting." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sent", ODD.values(), ids=ODD.keys())
+def test_what_is_kept_of_an_event_is_the_event(sent: CloudEvent) -> None:
+    raw = letters.raw_of(letter_of(sent))
+    document = json.loads(raw) if len(raw) < 15_000 else None
+    if document:
+        assert (document["id"], document["source"]) == (sent.id, sent.source)
+    message = letters.message(raw)
+    if not any(char in sent.id + sent.source + sent.type + sent.partitionkey for char in "\0\x1b" + LONE[-1]):
+        assert message == letters.Message(*cloudevents.binary(sent))
+
+
+async def test_events_that_differ_only_behind_a_thousand_characters_are_two(bare: Deps, log: Log) -> None:  # noqa: F811
+    for end in "ab":
+        assert (await keeper.hear(letter_of(replace(event(), id="x" * 5000 + end)), bare)).status == 204
+    assert (await log.rows("SELECT count(*) FROM dead_letters"))[0][0] == 2
+
+
+@pytest.mark.parametrize(
+    ("extensions", "trigger_name", "code"),
+    [
+        ({"knativeerrordest": "http://[::1"}, "pay", None),
+        ({"knativeerrordest": "http://[/x", "knativeerrorcode": "9" * 40}, "pay", None),
+        ({"knativeerrorcode": "٥٠٠", "knativeerrordata": "no base64 \0"}, "pay", None),
+        ({"knativeerrorcode": "-1", "knativeerrordata": "/w=="}, "pay", None),
+        ({"knativeerrorcode": "503", "knativeerrordata": "A" * 4_000_000}, "pay", 503),
+    ],
+)
+async def test_whatever_the_cause_is_it_is_kept(
+    bare: Deps,  # noqa: F811
+    log: Log,  # noqa: F811
+    extensions: dict[str, str],
+    trigger_name: str,
+    code: int | None,
+) -> None:
+    letter = replace(event(), extensions=extensions)
+    assert (await keeper.hear(letter, bare, "/pay")).status == 204
+    found = await log.rows("SELECT trigger, error_code, length(error_data) <= 65536 FROM dead_letters")
+    assert found == [(trigger_name, code, True)]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"ce-id": "a", "ce-source": "/s", "ce-type": "t"}, b"{}"),  # no specversion
+        ({"ce-specversion": "0.3", "ce-id": "a", "ce-source": "/s", "ce-type": "t"}, b"{}"),
+        ({"ce-specversion": "1.0", "ce-id": "a%00", "ce-source": "/s", "ce-type": "t"}, b"\x00\xff"),
+        ({"ce-specversion": "1.0", "ce-id": "%ff", "ce-source": "/s", "ce-type": "t"}, b""),
+        (
+            {"ce-specversion": "1.0", "ce-id": "a", "ce-source": "/s", "ce-type": "t", "ce-averyveryverylongname": "1"},
+            b"",
+        ),
+        ({"content-type": "application/cloudevents+xml"}, b"<event/>"),
+        ({"content-type": cloudevents.STRUCTURED}, b"{" * 100),
+    ],
+)
+async def test_what_is_no_event_as_we_read_them_is_kept_too(
+    bare: Deps,  # noqa: F811
+    log: Log,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    headers: dict[str, str],
+    body: bytes,
+) -> None:
+    """Knative's broker carries more than our operations accept, and a sink that refuses loses it."""
+    for _ in range(2):
+        assert (await keeper.answer(Request("POST", "/pay", dict(headers), body), bare)).status == 204
+    assert dead_letters.main(["--database-url", log.database_url, "show", "1"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["trigger"], shown["event"][letters.UNREADABLE]["headers"]) == ("pay", headers)
+    (raw,) = (await log.rows("SELECT raw FROM dead_letters"))[0]
+    assert letters.message(raw) == (headers, body)
+
+
+async def test_on_a_cluster_the_log_says_which_trigger_gave_up_and_why(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = open_deps(dataclass_replace(settings, broker_url="http://broker.invalid"))
+    sent = event()
+    assert (await keeper.hear(letter_of(sent, data=b"no\nink\x1b"), opened)).status == 204
+    await close_deps(opened)
+    (record,) = [record for record in caplog.records if "dead letter" in record.getMessage()]
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == f"reserve-order: {sent.id} is a dead letter, status 503: no\\nink\\x1b"

@@ -201,3 +201,40 @@ async def test_it_is_its_owner_s_alone_in_the_demo_too(client: Client, strict: S
 async def test_an_order_that_is_not_there_has_no_passport(client: Client) -> None:
     for order_id in ("0192f000-0000-7000-8000-000000000000", "7", "é" * 36):
         assert (await client.ask("GET", f"/api/v1/orders/{order_id}/passport")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("data", "extensions"),
+    [
+        (b"{", '{"sequence": "2"}'),
+        (b"\xff\0", '{"sequence": "\\u0000"}'),
+        (b'{"a": "\\u0000"}', '{"sequence": "\\ud800", "causationid": "\\ud800"}'),
+        (b'{"a": "\\ud800"}', "[]"),
+        (b"[" * 5000 + b"]" * 5000, '{"sequence": 7, "causationid": {}}'),
+        (b"9" * 5000, '{"sequence": "\u00b2"}'),
+        (None, "null"),
+    ],
+)
+async def test_an_order_with_an_odd_event_has_a_passport_all_the_same(
+    client: Client, data: bytes | None, extensions: str
+) -> None:
+    order_id = (await client.buy()).body["orderId"]
+    await client.rows(
+        "UPDATE outbox SET data = %s, extensions = %s, time = 'infinity' WHERE type LIKE '%%confirmed.v1' RETURNING 1",
+        data,
+        extensions,
+    )
+    shown = await passport(client, order_id)
+    assert [event["type"].split(".")[3] for event in shown["events"]] == ["created", "confirmed"]
+    assert shown["events"][0]["data"]["orderId"] == order_id
+    await client.rows("DELETE FROM outbox RETURNING 1")  # no contract allows them
+
+
+async def test_what_was_discarded_says_so(client: Client) -> None:
+    order_id = (await client.buy()).body["orderId"]
+    await client.rows(
+        "INSERT INTO dead_letters (trigger, event_id, source, type, discarded_at)"
+        " SELECT 'notify', id, source, type, now() FROM outbox WHERE type LIKE '%%order.created.v1' RETURNING 1"
+    )
+    told = deliveries(await passport(client, order_id))[1, "notify"]
+    assert (told["result"], "discardedAt" in told) == ("given-up", True)

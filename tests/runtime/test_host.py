@@ -133,6 +133,16 @@ async def test_it_is_ready_when_a_purchase_can_succeed_and_triggers_are_dispatch
     assert (ready.status_code, ready.json()) == (200, {"status": "READY"})
 
 
+async def test_it_counts_open_dead_letters_and_is_ready_all_the_same(http: httpx.AsyncClient, deps: Deps) -> None:
+    async with deps.db.transaction() as tx:
+        for number in range(3):
+            columns = "trigger, event_id, source, type, discarded_at"
+            values = "'pay', %s, '/s', 't', CASE WHEN %s THEN now() END"
+            await tx.execute(f"INSERT INTO dead_letters ({columns}) VALUES ({values})", (str(number), number == 0))
+    ready = await http.get("/readyz")
+    assert (ready.status_code, ready.json()) == (200, {"status": "READY", "deadLetters": 2})
+
+
 async def test_without_its_database_it_lives_and_says_that_it_is_not_ready(
     deps: Deps, toys: Toys, tmp_path: Path
 ) -> None:

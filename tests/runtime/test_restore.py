@@ -2,8 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from runtime import registry, restore
 from runtime.demo import GOODS
+from runtime.http import Reply
+from runtime.serve import Operation
+from shop.event import CloudEvent, new_id, padded
+from shop.messages import OrderPaid
 from tests.client import Client
 
 SILENT = [].append
@@ -64,3 +70,66 @@ async def test_a_redis_without_data_gets_the_same_streams_and_the_same_gate(clie
     (left,) = await client.deps.redis.hmget("{gate}:p:1", ["left"])
     assert int(left) == 990
     assert (await client.buy(user=0)).body["type"].endswith("limit-reached")
+
+
+def odd(data: bytes, **attributes: str) -> CloudEvent:
+    """An order.paid as some other system could have written it."""
+    about = {"partitionkey": new_id(), "sequence": padded(3), **attributes}
+    return CloudEvent(id=new_id(), source="/elsewhere", type=OrderPaid.TYPE, data=data, extensions=about)
+
+
+async def test_a_log_that_holds_odd_events_is_replayed_without_them_and_each_is_named(client: Client) -> None:
+    await _shop_with_a_past(client)
+    projected = "SELECT * FROM orders_by_customer ORDER BY customer_id, order_id"
+    grown = await client.rows(projected)
+    strangers = [odd(b"{"), odd(b"\xff"), odd(b'{"orderId": "\\u0000"}'), odd(b"[]"), odd(b"{}", sequence="x" * 3000)]
+    async with client.deps.db.transaction() as tx:
+        tx.events.extend(strangers)
+    told: list[str] = []
+    assert await restore.orders_by_customer(client.deps, told.append) >= 20
+    assert await client.rows(projected) == grown
+    assert [sum(event.id in line for line in told) for event in strangers] == [1] * len(strangers)
+    assert any(f"{len(strangers)} of them can never be taken" in line for line in told)
+    assert all(line.isprintable() for line in told)
+    for part in ("order-history", "streams", "catalogue"):
+        await restore.PARTS[part](client.deps, told.append)
+
+
+async def test_one_event_that_cannot_be_taken_now_is_tried_again_and_costs_itself_alone(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _shop_with_a_past(client)
+    projected = "SELECT * FROM orders_by_customer ORDER BY customer_id, order_id"
+    grown = await client.rows(projected)
+    (broken, later, *_) = await client.log("ecommerce.order.order.created.v1")
+    hear, tried = Operation.hear, []
+
+    async def sometimes(self: Operation, event: CloudEvent, *rest: Any) -> Reply:
+        tried.append(event.id)
+        if event.id == broken.id or (event.id == later.id and tried.count(later.id) == 1):
+            return Reply(500, b"no ink")
+        return await hear(self, event, *rest)
+
+    monkeypatch.setattr(restore, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(Operation, "hear", sometimes)
+    told: list[str] = []
+    with pytest.raises(restore.Incomplete, match="1 events could not be taken"):
+        await restore.orders_by_customer(client.deps, told.append)
+    assert any(broken.id in line and "no ink" in line for line in told)
+    found = await client.rows("SELECT order_id FROM orders_by_customer WHERE ordered_at IS NOT NULL")
+    assert len(found) == len(grown) - 1
+
+
+async def test_a_history_is_completed_over_a_log_that_holds_odd_events(client: Client) -> None:
+    await _shop_with_a_past(client)
+    steps = await client.row("SELECT count(*) FROM order_status_history")
+    (order_id,) = await client.row("SELECT order_id::text FROM orders LIMIT 1")
+    for extensions in ('{"sequence": "\\u0000"}', '{"sequence": "99999999999999999999", "orderstatus": "odd"}', "[]"):
+        await client.rows(
+            "INSERT INTO outbox (id, source, type, partitionkey, extensions) VALUES"
+            " (gen_random_uuid(), '/pulsecart/odd', 'ecommerce.order.order.created.v1', %s, %s) RETURNING 1",
+            order_id,
+            extensions,
+        )
+    await client.rows("DELETE FROM order_status_history RETURNING 1")
+    assert await restore.order_history(client.deps, SILENT) == steps[0]

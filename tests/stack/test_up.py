@@ -1,5 +1,6 @@
 """./scripts/up as its user meets it: a process, its sentences, and what it does when something dies."""
 
+import json
 import os
 import signal
 import socket
@@ -25,6 +26,21 @@ def test_two_shops_run_side_by_side(start_shop: StartShop) -> None:
     assert first.url != second.url
     assert len(second.run["workers"]) == 2
     assert not {*first.pids.values()} & {*second.pids.values()}
+
+
+def test_a_first_start_has_no_warning_and_its_log_is_in_the_data_directory_too(start_shop: StartShop) -> None:
+    shop = start_shop(workers=2)
+    for path in ("/", "/metrics", "/api/v1/products", "/api/v1/sales", "/readyz"):
+        assert shop.get(path) == 200
+    said = shop.said
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert [line for line in lines if line["level"] not in ("INFO", "DEBUG")] == []
+    assert "warning" not in said.lower()
+    assert f"{shop.data}/worker-0.log" in said
+    for worker in (0, 1):
+        kept = (shop.data / f"worker-{worker}.log").read_text().splitlines()
+        assert kept
+        assert all(said.count(line) == 1 for line in kept)
 
 
 def test_ctrl_c_stops_everything_and_says_no_more_than_that(shop: RunningShop) -> None:

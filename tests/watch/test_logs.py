@@ -4,7 +4,8 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,3 +133,50 @@ async def test_a_batch_that_many_share_does_not_log_as_the_first_of_them(stream:
     (line,) = lines(stream)
     assert line["message"] == "wrote 2"
     assert "orderId" not in line
+
+
+Started = Callable[[Path], io.StringIO]
+
+
+@pytest.fixture
+def started() -> Iterator[Started]:
+    """Starts logs that go to a file too, and ends them."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+
+    def start(file: Path) -> io.StringIO:
+        written = io.StringIO()
+        logs.start("INFO", written, str(file))
+        return written
+
+    yield start
+    for handler in root.handlers:
+        handler.close()
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def test_the_log_goes_to_a_file_too_each_line_once_readable_by_its_owner_and_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: Started
+) -> None:
+    monkeypatch.setattr(logs, "FILE_BYTES", 2000)
+    file = tmp_path / "worker-0.log"
+    stream = started(file)
+    for number in range(100):
+        log.warning("line %d %s", number, "half a pair: \udc80")
+    written = [line for part in (tmp_path / "worker-0.log.1", file) for line in part.read_text().splitlines()]
+    said = stream.getvalue().splitlines()
+    assert said[-len(written) :] == written
+    assert len(said) == 100
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4000
+
+
+def test_a_log_file_that_cannot_be_written_costs_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], started: Started
+) -> None:
+    stream = started(tmp_path / "nowhere" / "worker-0.log")
+    log.warning("it goes on")
+    assert "it goes on" in stream.getvalue()
+    assert capsys.readouterr().err == ""

@@ -1,7 +1,9 @@
 """Who held the loop is named, and watching costs nothing while nobody asks for anything."""
 
 import asyncio
+import importlib
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -126,6 +128,26 @@ async def test_a_stall_is_logged_with_the_operation(caplog: pytest.LogCaptureFix
     (record,) = caplog.records
     assert vars(record)["operation"] == "pay"
     assert "stood still" in record.getMessage()
+
+
+@pytest.mark.parametrize("starting_s", [60.0, 0.0])
+async def test_what_is_loaded_for_its_first_use_or_while_starting_is_no_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, starting_s: float
+) -> None:
+    (tmp_path / "heavy_to_import.py").write_text("import time; time.sleep(0.4)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    watch = StallWatch(asyncio.get_running_loop(), starting_s=starting_s)
+    watch.start()
+    with caplog.at_level(logging.INFO, "runtime.watch.stall"), running("pay") as _here:
+        while not caplog.records:  # a busy machine may not let the watching thread look in time
+            if starting_s:
+                block(0.4)
+            else:
+                sys.modules.pop("heavy_to_import", None)
+                importlib.import_module("heavy_to_import")
+            await asyncio.sleep(0.05)
+    watch.stop()
+    assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
 async def test_the_operation_is_known_to_what_it_calls_and_forgotten_after() -> None:

@@ -3,6 +3,7 @@
 const RESULTS = {
   finished: "finished",
   delivered: "delivered",
+  failed: "failed: nothing outside answered",
   waiting: "tried again",
   "given-up": "given up",
   "to-come": "to come",
@@ -27,7 +28,7 @@ async function show() {
   draw(await answer.json());
 }
 
-function draw({ order, request, payment, steps, events }) {
+function draw({ order, request, payment, attempts, steps, events }) {
   $("state").textContent = `Order ${order.orderId} is ${order.status}.`;
   facts($("request"), {
     Request: request.request,
@@ -43,6 +44,11 @@ function draw({ order, request, payment, steps, events }) {
     event.sequence, name(event), moment(event.time), event.source, code(event.id),
     event.inStream === false ? `${event.streamId} (forgotten)` : event.streamId,
   ]);
+  $("attempts-part").hidden = !attempts.length;
+  rows("attempts", attempts, (attempt) => [
+    attempt.call, moment(attempt.at), attempted(attempt), attempt.error ?? "–", moment(attempt.endedAt),
+    code(attempt.causedBy),
+  ]);
   const deliveries = events.flatMap((event) => event.deliveries.map((delivery) => ({ event, delivery })));
   rows("deliveries", deliveries, ({ event, delivery }) => [
     `${event.sequence} ${name(event)}`, delivery.trigger, delivery.operation, result(delivery),
@@ -56,9 +62,16 @@ function result(delivery) {
   const words = [RESULTS[delivery.result] ?? delivery.result];
   if (delivery.attempts !== undefined) words.push(`after ${delivery.attempts}`);
   if (delivery.errorCode) words.push(`(${delivery.errorCode})`);
+  if (delivery.discardedAt) words.push("and discarded");
   if (delivery.replayedAt) words.push("(given up once, and replayed)");
   const element = made("span", words.join(" "));
   element.dataset.result = delivery.result;
+  return element;
+}
+
+function attempted({ result, error, endedAt }) {
+  const element = made("span", endedAt ? result : "no result is known");
+  element.dataset.result = error || !endedAt ? "failed" : "finished";
   return element;
 }
 

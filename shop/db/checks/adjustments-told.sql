@@ -3,6 +3,6 @@ SELECT product_id, recorded, said
 FROM (
     SELECT product_id, sum(delta)::bigint AS recorded FROM inventory_adjustment GROUP BY product_id
 ) AS a FULL JOIN (
-    SELECT product_id, sum(delta)::bigint AS said FROM adjusted WHERE reason IN ('INITIAL', 'RESET') GROUP BY product_id
+    SELECT product_id, sum(delta) AS said FROM adjusted WHERE reason IN ('INITIAL', 'RESET') GROUP BY product_id
 ) AS s USING (product_id)
 WHERE coalesce(recorded, 0) <> coalesce(said, 0)

@@ -2,7 +2,7 @@
 SELECT order_id, status, updated_at, pay_by, (
     SELECT string_agg(DISTINCT d.trigger, ', ')
     FROM dead_letters d
-    WHERE d.event ->> 'partitionkey' = o.order_id::text AND d.replayed_at IS NULL
+    WHERE coalesce(d.partitionkey, json_member(d.event, 'partitionkey')) = o.order_id::text AND d.replayed_at IS NULL
 ) AS dead_letter_of
 FROM orders o
 WHERE (

@@ -12,21 +12,22 @@ FROM (
     ) AS c ON c.idempotency_key = p.payment_id::text
     LEFT JOIN (
         SELECT partitionkey, count(*) FILTER (WHERE name = 'paid') AS times_paid,
-            sum(minor) FILTER (WHERE name = 'paid')::bigint AS paid,
-            sum(minor) FILTER (WHERE name = 'refunded')::bigint AS refunded
+            sum(minor) FILTER (WHERE name = 'paid') AS paid,
+            sum(minor) FILTER (WHERE name = 'refunded') AS refunded
         FROM (
             SELECT partitionkey, split_part(type, '.', 4) AS name, round(
-                coalesce(body ->> 'totalAmount', body ->> 'amount')::numeric * CASE
+                to_numeric(coalesce(body ->> 'totalAmount', body ->> 'amount')) * CASE
                     WHEN body ->> 'currency' IN ('JPY', 'KRW') THEN 1
                     WHEN body ->> 'currency' IN ('BHD', 'KWD') THEN 1000
                     ELSE 100
                 END
             ) AS minor
             FROM (
-                SELECT partitionkey, type, convert_from(data, 'UTF8')::json AS body
+                SELECT partitionkey, type, json_body(data) AS body
                 FROM outbox
                 WHERE type IN ('ecommerce.order.order.paid.v1', 'ecommerce.payment.payment.refunded.v1')
                     AND source LIKE '/pulsecart/%%'
+                OFFSET 0  -- each body is read once
             ) AS events
         ) AS amounts
         GROUP BY partitionkey

@@ -2,7 +2,7 @@
 SELECT order_id, status, version, events, created, confirmed, paid, fulfilled, canceled
 FROM told FULL JOIN (SELECT order_id::text, status, version FROM orders) AS o USING (order_id)
 WHERE (
-    events = version AND version < 62 AND numbers = (1::bigint << (version + 1)::int) - 2
+    events = version AND version < 62 AND numbers = (1::bigint << least(version + 1, 62)::int) - 2
     AND steps = num_nonnulls(created, confirmed, paid, fulfilled, canceled)
     AND created = 1
     AND coalesce(confirmed, 2) > created

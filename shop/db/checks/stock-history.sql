@@ -2,7 +2,7 @@
 SELECT product_id, version, available, events, first, last, deltas
 FROM stock FULL JOIN (
     SELECT product_id, count(*) AS events, count(DISTINCT seq) AS places, min(seq) AS first, max(seq) AS last,
-        sum(delta)::bigint AS deltas
+        sum(delta) AS deltas
     FROM adjusted GROUP BY product_id
 ) AS said USING (product_id)
 WHERE (

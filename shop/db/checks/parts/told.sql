@@ -8,9 +8,9 @@ SELECT partitionkey AS order_id, count(*) AS events, count(step) AS steps,
     max(seq) FILTER (WHERE step = 'fulfilled') AS fulfilled,
     max(seq) FILTER (WHERE step = 'canceled') AS canceled
 FROM (
-    SELECT partitionkey, step, CASE WHEN digits ~ '^0*[0-9]{1,18}$' THEN digits::bigint END AS seq
+    SELECT partitionkey, step, to_sequence(digits) AS seq
     FROM (
-        SELECT partitionkey, extensions ->> 'sequence' AS digits,
+        SELECT partitionkey, json_member(extensions, 'sequence') AS digits,
             CASE WHEN type LIKE 'ecommerce.order.order.%%' THEN split_part(type, '.', 4) END AS step
         FROM outbox
         WHERE (type LIKE 'ecommerce.order.order.%%' OR type LIKE 'ecommerce.payment.%%') AND source LIKE '/pulsecart/%%'
