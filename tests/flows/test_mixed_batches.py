@@ -16,8 +16,9 @@ from functions.project_orders.main import Projection
 from functions.refresh_products.main import Index
 from runtime import cloudevents, serve
 from runtime.deps import Deps
-from runtime.edge.news import News, stock_topic
+from runtime.edge.news import SALES, News, buyer_topic, stock_topic
 from runtime.edge.publish import Publisher
+from runtime.edge.snapshot import Snapshots
 from runtime.http import Request
 from shop.db import search
 from shop.db.customers import Row
@@ -173,3 +174,10 @@ async def test_an_event_whose_claim_cannot_be_stored_is_refused_for_good_and_tho
         *(shipping.submit(serve.Received(envelope, data)) for envelope in envelopes), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [Unstorable] + [type(None)] * 3
+
+
+async def test_a_snapshot_of_an_odd_stream_fails_alone_and_the_sales_beside_it_are_read(deps: Deps) -> None:
+    snapshots = deps.one(Snapshots)
+    topics = [stock_topic("1"), stock_topic("a\0b"), SALES, stock_topic("2"), buyer_topic("a\0b")]
+    told = await asyncio.gather(*map(snapshots.of, topics), return_exceptions=True)
+    assert [type(outcome) for outcome in told] == [News, Unstorable, News, News, Unstorable]
