@@ -1,6 +1,6 @@
 """Who may call a route: every route says it in one word, and the serving layer asks before its handler is called."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 CUSTOMER_ROLE: Final = "customer"
@@ -9,10 +9,17 @@ ROLES: Final = frozenset({CUSTOMER_ROLE, "partner", "admin"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, by their token or session. ``roles`` are some of ROLES, or none."""
+    """
+    Who asks, by their token or session.
+
+    Args:
+        roles: some of ROLES, or none.
+        expires_s: when the token or session ends, in seconds since 1970.
+    """
 
     subject: str
     roles: frozenset[str]
+    expires_s: float = field(default=float("inf"), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ NOT_SIGNED_IN = "Send your token: Authorization: Bearer <token>."
 COOKIES = "pulsecart_"  # how the names of ours begin: the session's, and an anonymous cart's
 COOKIE = COOKIES + "session"
 SAFE = frozenset({"GET", "HEAD"})
-SESSION_ROLES = frozenset({CUSTOMER_ROLE})  # whatever else its owner may do: a cookie goes along unasked
 
 
 async def admit(request: Request, allow: Allow, deps: Deps) -> None:
@@ -78,7 +77,7 @@ async def _shown(request: Request, deps: Deps, *, by_session: bool) -> Caller | 
         return None
     from runtime.tokens import read_session
 
-    return Caller(read_session(session, deps.settings, deps.clock.now()), SESSION_ROLES)
+    return read_session(session, deps.settings, deps.clock.now())
 
 
 async def buyer_of(request: Request, deps: Deps) -> str | None:

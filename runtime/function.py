@@ -5,6 +5,7 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from runtime import health, registry
+from runtime import health, registry, startup
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.origins import safe_headers, with_origins
@@ -20,7 +21,7 @@ from runtime.http import Reply
 from runtime.replies import reply_of
 from runtime.router import Router, serve
 from runtime.serve import Operation
-from runtime.settings import Settings, read
+from runtime.settings import MissingSetting, Settings, read
 from runtime.watch import logs, metrics, tracing
 from shop.problem import Problem
 
@@ -182,11 +183,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in a container of its own
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     asked = parser.parse_args(arguments)
-    settings = read(os.environ)
-    logs.start(settings.log_level)
-    tracing.start(settings.otel_exporter_otlp_endpoint)
-    with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
-        uvloop.run(run(registry.load(asked.operation), settings, listening))
+    operation = registry.load(asked.operation)
+    try:
+        settings = read(os.environ)
+        logs.start(settings.log_level)
+        known = any(route.allow.roles for route in operation.routes)
+        startup.check(settings, asked.host, os.environ, reads_tokens=known, sells=False)
+        tracing.start(settings.otel_exporter_otlp_endpoint)
+        with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
+            uvloop.run(run(operation, settings, listening))
+    except MissingSetting as error:
+        sys.exit(str(error))
     tracing.stop()
 
 

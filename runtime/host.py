@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from runtime import health, registry, router
+from runtime import health, registry, router, startup
 from runtime.access import ADMIN_OR_DEMO, ANYBODY
 from runtime.asgi import App, Receive, Scope, Send, send_reply
 from runtime.deps import Deps, close_deps, open_deps
@@ -26,7 +26,7 @@ from runtime.knative.manifest import Misconfigured
 from runtime.router import Router
 from runtime.routes import get, post
 from runtime.serve import Operation
-from runtime.settings import Settings, read
+from runtime.settings import MissingSetting, Settings, read
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
 
@@ -126,13 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args(arguments)
-    settings = read(os.environ)
-    logs.start(settings.log_level)
-    tracing.start(settings.otel_exporter_otlp_endpoint)
     with socket.socket(fileno=asked.fd) as listening:
         try:
+            settings = read(os.environ)
+            logs.start(settings.log_level)
+            startup.check(settings, startup.host_of(listening), os.environ, reads_tokens=True, sells=True)
+            tracing.start(settings.otel_exporter_otlp_endpoint)
             uvloop.run(run(settings, listening, asked.worker, asked.workers))
-        except Misconfigured as error:
+        except (Misconfigured, MissingSetting) as error:
             sys.exit(str(error))
     tracing.stop()
 
