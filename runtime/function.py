@@ -14,9 +14,12 @@ import uvicorn
 import uvloop
 
 from runtime import health, registry, startup
+from runtime.access import METRICS
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
+from runtime.auth import admit
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.origins import safe_headers, with_origins
+from runtime.hosts import Hosts, refuse
 from runtime.http import Reply
 from runtime.replies import reply_of
 from runtime.router import Router, serve
@@ -46,8 +49,12 @@ class Function:
         self._deps = deps
         self._live = live
         self._router = Router([operation])
+        self._hosts = Hosts(deps.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._hosts.knows(scope):
+            await refuse(scope, receive, send)
+            return
         if self._live is not None and scope["path"].startswith(LIVE):
             await self._live(scope, receive, send)
             return
@@ -58,13 +65,13 @@ class Function:
             entry, params = found
             await serve(entry, params, self._deps, scope, receive, send)
             return
-        reply = await self._about_itself(scope)
+        reply = await self._about_itself(scope, receive)
         if reply is None and self._live is not None:
             await self._live(scope, receive, send)
         else:
             await send_reply(send, reply or await self._event(scope, receive))
 
-    async def _about_itself(self, scope: Scope) -> Reply | None:
+    async def _about_itself(self, scope: Scope, receive: Receive) -> Reply | None:
         match scope["path"]:
             case "/healthz":
                 return Reply(200, b'{"status":"UP"}')
@@ -73,8 +80,15 @@ class Function:
             case "/readyz":
                 return await health.up(self._deps)
             case "/metrics" if not _through_a_gateway(scope):
-                return metrics.exposition()
+                return await self._measured(scope, receive)
         return None
+
+    async def _measured(self, scope: Scope, receive: Receive) -> Reply:
+        try:
+            await admit(await request_of(scope, receive, self._deps.settings.max_body_bytes), METRICS, self._deps)
+        except Problem as error:
+            return reply_of(error)
+        return metrics.exposition()
 
     async def _event(self, scope: Scope, receive: Receive) -> Reply:
         try:

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from runtime.deps import Deps
+from runtime.fresh import Fresh
 from runtime.http import Reply
 from shop.db import schema
 from shop.problem import Unavailable
@@ -22,7 +23,7 @@ class Dispatching(Protocol):
 
 async def ready(deps: Deps, knative: Dispatching) -> Reply:
     """200, or 503 with what is missing."""
-    missing = await _missing(deps)
+    missing = dict(await deps.one(Asking).missing.get())
     if not knative.running:
         missing["broker"] = "triggers are not being dispatched"
     return _reply("READY" if not missing else "NOT READY", missing)
@@ -53,8 +54,15 @@ class Start:
 
 async def up(deps: Deps) -> Reply:
     """The seed's health: whether a purchase can succeed now."""
-    missing = await _missing(deps)
+    missing = await deps.one(Asking).missing.get()
     return _reply("UP" if not missing else "DOWN", missing)
+
+
+class Asking:
+    """One question to PostgreSQL and Redis for all who ask at the same time; one per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.missing = Fresh(lambda: _missing(deps), keep_s=0)
 
 
 async def _missing(deps: Deps) -> dict[str, str]:

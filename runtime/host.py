@@ -14,12 +14,13 @@ from pathlib import Path
 import uvloop
 
 from runtime import health, registry, router, startup
-from runtime.access import ADMIN_OR_DEMO, ANYBODY
+from runtime.access import ADMIN_OR_DEMO, ANYBODY, METRICS
 from runtime.asgi import App, Receive, Scope, Send, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.forward import no_route
 from runtime.edge.origins import safe_headers, with_origins
 from runtime.function import accepting, server
+from runtime.hosts import Hosts, refuse
 from runtime.http import Reply, Request
 from runtime.knative.local import LocalKnative
 from runtime.knative.manifest import Misconfigured
@@ -44,8 +45,12 @@ class Host:
         self._deps = deps
         self.router = Router([*(one for one in operations if one.name != "edge"), own(knative)])
         self._edge = edge
+        self._hosts = Hosts(deps.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._hosts.knows(scope):
+            await refuse(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._edge(scope, receive, send)
             return
@@ -82,7 +87,7 @@ def own(knative: LocalKnative) -> Operation:
     routes = [
         get("/healthz", alive, allow=ANYBODY),
         get("/readyz", ready, allow=ANYBODY),
-        get("/metrics", measured, allow=ANYBODY),
+        get("/metrics", measured, allow=METRICS),
         post("/broker/{namespace}/{name}", take, allow=ADMIN_OR_DEMO),
     ]
     return Operation("host", routes, concurrency=EVENTS_MAX)

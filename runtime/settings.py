@@ -15,6 +15,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 MAY_BE_0 = frozenset({"RATE_LIMIT"})  # every other number is above 0
 
 
+Origin = tuple[str, str, int]
+
+
 class MissingSetting(Exception):
     """A variable without which nothing can start, or one whose value cannot be read or cannot work; it is named."""
 
@@ -36,13 +39,13 @@ class Settings:
             keeping it as a dead letter: it becomes one after the last attempt.
     """
 
-    database_url: str
-    redis_url: str
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
     accept_unsigned_buyers: bool = False
     unsigned_on_cluster: bool = field(default=False, metadata={"derived": True})
     allowed_hosts: str = ""
-    metrics_token: str = ""
-    session_secret: str = ""
+    metrics_token: str = field(default="", repr=False)
+    session_secret: str = field(default="", repr=False)
     jwt_jwks_url: str = ""
     jwt_public_key: str = ""
     jwt_algorithms: str = "RS256,ES256"
@@ -91,7 +94,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def origin_of(url: str) -> tuple[str, str, int | None] | None:
+def origin_of(url: str) -> Origin | None:
     """Scheme, host in lower case and port (the scheme's own where none is given); None: it is no http or https URL."""
     try:
         parts = urlsplit(url)
@@ -125,6 +128,9 @@ def _check_others(settings: Settings) -> None:
         raise MissingSetting(f"PUBLIC_URL={settings.public_url!r} is no URL like https://shop.example")
     if settings.metrics_token and not re.fullmatch(rf"[\x21-\x7e]{{{METRICS_TOKEN_MIN},}}", settings.metrics_token):
         raise MissingSetting(f"METRICS_TOKEN must have {METRICS_TOKEN_MIN} printable ASCII characters or more")
+    for host in filter(None, map(str.strip, settings.allowed_hosts.split(","))):
+        if not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9a-fA-F:]+", host):
+            raise MissingSetting(f"ALLOWED_HOSTS={host!r} is no name like shop.example, without scheme and port")
     if settings.log_level.upper() not in LOG_LEVELS:
         raise MissingSetting(f"LOG_LEVEL={settings.log_level!r} is none of {', '.join(LOG_LEVELS)}")
 

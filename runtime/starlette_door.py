@@ -26,6 +26,7 @@ async def answer(operation: Operation, request: StarletteRequest, deps: Deps) ->
         headers=dict(request.headers),
         body=await request.body(),
         query=request.url.query,
+        client=request.client.host if request.client else "",
     )
     return response_of(await operation.answer(ours, deps))
 

@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from runtime.auth import COOKIE
+from runtime.cookies import set_cookie
 from runtime.deps import Deps
 from runtime.settings import MissingSetting
 from shop.problem import Unavailable
@@ -26,12 +26,12 @@ def cookie_for(buyer_id: str, deps: Deps) -> str:
         session = issue_session(buyer_id, deps.settings, deps.clock.now())
     except MissingSetting as error:
         raise Unavailable("no-sessions-here", f"{error}.", retry_after_s=60) from None
-    return _cookie(session, SESSION_S, deps)
+    return set_cookie("session", session, SESSION_S, deps.settings)
 
 
 def no_cookie(deps: Deps) -> str:
     """A ``Set-Cookie`` value that takes the session's away."""
-    return _cookie("", 0, deps)
+    return set_cookie("session", "", 0, deps.settings)
 
 
 async def issue_ticket(buyer_id: str, deps: Deps) -> str:
@@ -47,8 +47,3 @@ async def spend_ticket(ticket: str, deps: Deps) -> str | None:
         return None
     buyer_id: Any = await deps.redis.getdel(TICKET_KEY + ticket)
     return buyer_id.decode() if buyer_id else None
-
-
-def _cookie(value: str, max_age_s: int, deps: Deps) -> str:
-    secure = "; Secure" if deps.settings.public_url.startswith("https:") else ""
-    return f"{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
