@@ -101,9 +101,9 @@ async def _shown(request: Request, deps: Deps, *, by_session: bool) -> Caller | 
     return read_session(session, deps.settings, deps.clock.now())
 
 
-async def buyer_of(request: Request, deps: Deps) -> str | None:
+async def customer_of(request: Request, deps: Deps) -> Caller | None:
     """
-    The customer who asks; None for nobody known.
+    The customer who asks, and until when that is known; None for nobody known.
 
     Raises:
         Unauthorized, Unavailable: as ``caller_of``.
@@ -114,7 +114,13 @@ async def buyer_of(request: Request, deps: Deps) -> str | None:
         return None
     if CUSTOMER_ROLE not in caller.roles:
         raise Forbidden("role-missing", "This is for customers; what you are signed in with has not got that role.")
-    return caller.subject
+    return caller
+
+
+async def buyer_of(request: Request, deps: Deps) -> str | None:
+    """The id of the customer who asks; None for nobody known. Raises as ``customer_of``."""
+    caller = await customer_of(request, deps)
+    return caller.subject if caller else None
 
 
 async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) -> str:
