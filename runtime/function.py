@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import socket
 import sys
@@ -117,10 +118,21 @@ class Server(uvicorn.Server):
 
 
 def websocket(**given: Any) -> asyncio.Protocol:
-    """What speaks WebSocket is imported for the first one that comes."""
+    """
+    What speaks WebSocket is imported for the first one that comes. It writes who connects and the whole query, a ticket
+    included, as INFO; here it says what went wrong, and no more.
+    """
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-    return WebSocketsSansIOProtocol(**given)
+    protocol = WebSocketsSansIOProtocol(**given)
+    protocol.logger = protocol.conn.logger = _warnings_of_sockets()
+    return protocol
+
+
+def _warnings_of_sockets() -> logging.Logger:
+    logger = logging.getLogger("uvicorn.error.websocket")
+    logger.setLevel(logging.WARNING)
+    return logger
 
 
 def server(
