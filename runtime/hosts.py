@@ -35,14 +35,15 @@ class Hosts:
         """Whether the request is for a name of this shop's; a program of HTTP/1.0 may name none."""
         if self._any:
             return True
-        return all(self._good(value) for name, value in scope["headers"] if name == b"host")
+        for name, value in scope["headers"]:
+            if name == b"host" and not self._known.get(value) and not self._learn(value):
+                return False
+        return True
 
-    def _good(self, value: bytes) -> bool:
-        good = self._known.get(value)
-        if good is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            good = self._known[value] = self._is_named(value.decode("latin-1"))
+    def _learn(self, value: bytes) -> bool:
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        good = self._known[value] = self._is_named(value.decode("latin-1"))
         return good
 
     def _is_named(self, host: str) -> bool:

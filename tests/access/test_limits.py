@@ -13,7 +13,7 @@ from runtime.deps import Clock, Deps, close_deps, open_deps
 from runtime.fresh import Fresh
 from runtime.http import Request
 from shop.db.pool import Tx
-from shop.db.queue import Queue
+from shop.db.queue import Queue, queue
 from tests.client import Answered, Client
 
 QUOTA = 3
@@ -132,22 +132,19 @@ async def test_a_crowd_is_forgotten_before_it_fills_the_memory(demo: Client, mon
 async def test_how_the_queue_stands_is_read_once_a_second_for_all_and_counted_by_address(
     strict: Client, deps: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from functions.orders import main
-
     read = 0
-    queue = main.queue
 
     async def counting(tx: Tx) -> Queue:
         nonlocal read
         read += 1
         return await queue(tx)
 
-    monkeypatch.setattr(main, "queue", counting)
+    monkeypatch.setattr("functions.orders.main.queue", counting)
     told = await asyncio.gather(*(strict.ask("GET", QUEUE) for _ in range(QUOTA + 1)))
     assert sorted(answer.status for answer in told) == [200, 200, 200, 429]
     assert all("ratelimit" in answer.headers for answer in told)
     assert read == 1
-    monkeypatch.setattr(main, "QUEUE_FRESH_S", 0.0)
+    monkeypatch.setattr("functions.orders.main.QUEUE_FRESH_S", 0.0)
     opened = open_deps(replace(deps.settings, rate_limit=0))
     for _ in range(2):
         assert (await Client(opened).ask("GET", QUEUE)).status == 200
