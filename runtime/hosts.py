@@ -36,7 +36,9 @@ class Hosts:
         if self._any:
             return True
         for name, value in scope["headers"]:
-            if name == b"host" and not self._known.get(value) and not self._learn(value):
+            if name != b"host" or self._known.get(value) or self._learn(value):
+                continue
+            if not _is_its_own_address(value, scope):
                 return False
         return True
 
@@ -52,6 +54,12 @@ class Hosts:
             return not host
         name = asked[1]
         return is_loopback(name) or name.endswith(".localhost") or name in self._names
+
+
+def _is_its_own_address(value: bytes, scope: Scope) -> bool:
+    """The very address that was connected to is no name that could lead elsewhere."""
+    asked, server = origin_of(f"http://{value.decode('latin-1')}"), scope.get("server")
+    return bool(asked and server and asked[1] == server[0])
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:

@@ -33,6 +33,14 @@ def test_a_demo_answers_to_this_machine_s_names_alone(settings: Settings) -> Non
     assert not host(demo, "localhost", "evil.example")
 
 
+def test_the_address_that_was_connected_to_is_its_own(settings: Settings) -> None:
+    hosts = Hosts(replace(settings, accept_unsigned_buyers=True))
+    for named, good in ((b"10.0.0.4:8080", True), (b"10.0.0.5:8080", False), (b"evil.example", False)):
+        scope = {"type": "http", "headers": [(b"host", named)], "server": ("10.0.0.4", 8080)}
+        assert hosts.knows(scope) == good, named
+        assert not hosts.knows(scope | {"headers": [(b"host", named), (b"host", b"evil.example")]}), named
+
+
 def test_the_public_address_and_those_allowed_are_its_names_too(settings: Settings) -> None:
     demo = replace(
         settings,
