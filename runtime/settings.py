@@ -29,7 +29,7 @@ class Settings:
 
     Args:
         broker_url: where relay posts events; empty where the broker reads the log itself.
-        unsigned_on_cluster: ACCEPT_UNSIGNED_BUYERS=demo-on-this-cluster, the word for a demo that is not on loopback.
+        accept_unsigned_buyers: True on loopback; DEMO_ON_A_CLUSTER is the word for a demo that is not there.
         allowed_hosts: names by which a demo on this machine is reached beside localhost and PUBLIC_URL's.
         metrics_token: a Bearer token that reads ``/metrics``.
         function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
@@ -41,8 +41,7 @@ class Settings:
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
-    accept_unsigned_buyers: bool = False
-    unsigned_on_cluster: bool = field(default=False, metadata={"derived": True})
+    accept_unsigned_buyers: bool | str = False
     allowed_hosts: str = ""
     metrics_token: str = field(default="", repr=False)
     session_secret: str = field(default="", repr=False)
@@ -72,6 +71,11 @@ class Settings:
     public_url: str = field(default="http://127.0.0.1:8080")
     cors_origins: str = ""
 
+    @property
+    def unsigned_on_cluster(self) -> bool:
+        """Whether this is a demo on a cluster that is there for it alone."""
+        return self.accept_unsigned_buyers == DEMO_ON_A_CLUSTER
+
 
 def read(environ: Mapping[str, str]) -> Settings:
     """
@@ -81,14 +85,11 @@ def read(environ: Mapping[str, str]) -> Settings:
     values: dict[str, object] = {}
     for f in fields(Settings):
         name = f.name.upper()
-        if f.metadata.get("derived"):
-            continue
         if name in environ:
             values[f.name] = _parsed(name, environ[name], f.type)
         elif f.name in ("database_url", "redis_url"):
             raise MissingSetting(f"{name} is not set; scripts/up sets it, elsewhere give the server's URL")
-    on_cluster = environ.get("ACCEPT_UNSIGNED_BUYERS", "").lower() == DEMO_ON_A_CLUSTER
-    settings = Settings(**values, unsigned_on_cluster=on_cluster)  # type: ignore[arg-type]  # parsed by the field's type
+    settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type
     _check_tokens(settings)
     _check_others(settings)
     return settings
@@ -146,10 +147,10 @@ def _is_jwks_url(url: str) -> bool:
 
 
 def _parsed(name: str, text: str, kind: object) -> object:
-    if kind in (bool, "bool"):
-        words = {"true": True, "1": True, "false": False, "0": False, "": False}
+    if kind in (bool, "bool", bool | str, "bool | str"):
+        words: dict[str, bool | str] = {"true": True, "1": True, "false": False, "0": False, "": False}
         if name == "ACCEPT_UNSIGNED_BUYERS":
-            words[DEMO_ON_A_CLUSTER] = True
+            words[DEMO_ON_A_CLUSTER] = DEMO_ON_A_CLUSTER
         if text.lower() not in words:
             raise MissingSetting(f"{name}={text!r} is not a bool")
         return words[text.lower()]

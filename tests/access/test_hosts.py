@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from runtime.hosts import Hosts
-from runtime.settings import MissingSetting, Settings, read
+from runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
 from tests.access.conftest import Door
 
 OURS = ["127.0.0.1", "127.0.0.1:80", "localhost", "LOCALHOST:8080", "localhost.", "[::1]:8080", "shop.localhost", ""]
@@ -55,7 +55,7 @@ def test_the_public_address_and_those_allowed_are_its_names_too(settings: Settin
 
 
 def test_where_buyers_sign_in_and_on_a_cluster_s_demo_every_name_is_good(settings: Settings) -> None:
-    for one in (settings, replace(settings, accept_unsigned_buyers=True, unsigned_on_cluster=True)):
+    for one in (settings, replace(settings, accept_unsigned_buyers=DEMO_ON_A_CLUSTER)):
         assert all(host(one, name) for name in (*OURS, *OTHERS))
 
 
