@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from starlette.requests import Request as StarletteRequest
 
-from runtime import startup
+from functions.stock.main import stock
+from runtime import starlette_door, startup
+from runtime.deps import Deps
 from runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
 from runtime.stack.running import ROOT
 
@@ -183,3 +186,21 @@ def test_a_process_ends_with_the_setting_s_name_and_no_traceback(
     assert ended.returncode == 1
     assert named in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("server", "refused"), [(("10.0.0.4", 8080), True), (("127.0.0.1", 8080), False)])
+async def test_functions_framework_believes_nobody_who_comes_from_elsewhere(
+    deps: Deps, server: tuple[str, int], refused: bool
+) -> None:
+    """It has no start hook, so each request's own address is judged."""
+    scope = {"type": "http", "method": "GET", "path": "/api/v1/sync/stock/1", "query_string": b"", "headers": []}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    asked = starlette_door.answer(stock.operation, StarletteRequest({**scope, "server": server}, receive), deps)
+    if not refused:
+        assert (await asked).status_code == 200
+        return
+    with pytest.raises(MissingSetting, match="ACCEPT_UNSIGNED_BUYERS"):
+        await asked
