@@ -23,12 +23,14 @@ async def request_of(scope: Scope, receive: Receive, max_bytes: int) -> Request:
         TooLarge: the body has more than ``max_bytes``.
         ConnectionError: the client left before its end.
     """
+    client = scope.get("client")
     return Request(
         method=scope["method"],
         path=scope["path"],
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
         body=await _body(receive, max_bytes),
         query=scope["query_string"].decode("latin-1"),
+        client=client[0] if client else "",
     )
 
 

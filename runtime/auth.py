@@ -1,22 +1,23 @@
 """Who asks: a JWT as Bearer token, or our own session cookie. A token that came and is bad is never ignored."""
 
+import hmac
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from runtime.access import CUSTOMER_ROLE, DEMO, Allow, Caller
+from runtime.client_address import address_of
+from runtime.cookies import OURS, value_of
 from runtime.deps import Deps
 from runtime.http import Request
 from runtime.limits import Limits
-from runtime.origin import check_origin
+from runtime.origin import check_origin, check_page
 from shop.problem import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
     from runtime.tokens import Verifier
 
 NOT_SIGNED_IN = "Send your token: Authorization: Bearer <token>."
-COOKIES = "pulsecart_"  # how the names of ours begin: the session's, and an anonymous cart's
-COOKIE = COOKIES + "session"
 SAFE = frozenset({"GET", "HEAD"})
-SESSION_ROLES = frozenset({CUSTOMER_ROLE})  # whatever else its owner may do: a cookie goes along unasked
 
 
 async def admit(request: Request, allow: Allow, deps: Deps) -> None:
@@ -25,19 +26,25 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
 
     Raises:
         Unauthorized: nobody known asks, or what they show is not valid.
-        Forbidden: they are known, and none of their roles may do this; or our cookie was sent by another site's page.
+        Forbidden: they are known, and none of their roles may do this; or another site's page asks, with our cookie or
+            in the demo.
         TooMany: they asked too often.
         Unavailable: the issuer's keys cannot be fetched.
     """
     if allow.roles is None:
+        if allow.counted:
+            deps.one(Limits).count(request, address_of(request), deps.clock.now().timestamp())
         return
     headers = request.headers
     if "authorization" in headers:
+        if allow.by_metrics_token and _reads_metrics(headers["authorization"], deps.settings.metrics_token):
+            return
         request.caller = await _shown(request, deps, by_session=False)
-    elif "cookie" in headers:
-        if request.method not in SAFE and COOKIES in headers["cookie"]:
-            check_origin(headers, deps.settings)
-        request.caller = await _shown(request, deps, by_session=allow.by_session)
+    else:
+        if request.method not in SAFE:
+            _check_its_page(headers, deps)
+        if "cookie" in headers:
+            request.caller = await _shown(request, deps, by_session=allow.by_session)
     caller = request.caller
     if caller is None:
         if allow.anonymous or (allow.unsigned and deps.settings.accept_unsigned_buyers):
@@ -53,6 +60,19 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
         raise Forbidden("demo-only", "This is there in the demo only (ACCEPT_UNSIGNED_BUYERS).")
     needed = " or ".join(sorted(allow.roles))
     raise Forbidden("role-missing", f"This needs the role {needed}; what you are signed in with has not got it.")
+
+
+def _check_its_page(headers: Mapping[str, str], deps: Deps) -> None:
+    """A token is sent on purpose. Cookies go along with what any page asks, and a demo needs neither of them."""
+    if OURS in headers.get("cookie", ""):
+        check_origin(headers, deps.settings)
+    elif deps.settings.accept_unsigned_buyers:
+        check_page(headers, deps.settings)
+
+
+def _reads_metrics(authorization: str, token: str) -> bool:
+    scheme, _, shown = authorization.partition(" ")
+    return bool(token) and scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode())
 
 
 async def caller_of(request: Request, deps: Deps) -> Caller | None:
@@ -73,17 +93,17 @@ async def _shown(request: Request, deps: Deps, *, by_session: bool) -> Caller | 
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("bad-authorization", "Send your token as Authorization: Bearer <token>.")
         return await deps.one(verifier).caller(token.strip(), deps.clock.now())
-    session = session_in(request.headers.get("cookie", "")) if by_session else None
+    session = value_of("session", request.headers.get("cookie", ""), deps.settings) if by_session else None
     if session is None:
         return None
     from runtime.tokens import read_session
 
-    return Caller(read_session(session, deps.settings, deps.clock.now()), SESSION_ROLES)
+    return read_session(session, deps.settings, deps.clock.now())
 
 
-async def buyer_of(request: Request, deps: Deps) -> str | None:
+async def customer_of(request: Request, deps: Deps) -> Caller | None:
     """
-    The customer who asks; None for nobody known.
+    The customer who asks, and until when that is known; None for nobody known.
 
     Raises:
         Unauthorized, Unavailable: as ``caller_of``.
@@ -94,7 +114,13 @@ async def buyer_of(request: Request, deps: Deps) -> str | None:
         return None
     if CUSTOMER_ROLE not in caller.roles:
         raise Forbidden("role-missing", "This is for customers; what you are signed in with has not got that role.")
-    return caller.subject
+    return caller
+
+
+async def buyer_of(request: Request, deps: Deps) -> str | None:
+    """The id of the customer who asks; None for nobody known. Raises as ``customer_of``."""
+    caller = await customer_of(request, deps)
+    return caller.subject if caller else None
 
 
 async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) -> str:
@@ -146,12 +172,3 @@ def verifier(deps: Deps) -> "Verifier":
     from runtime.tokens import Verifier
 
     return Verifier(deps.settings)
-
-
-def session_in(cookies: str) -> str | None:
-    """The session in a Cookie header, the first where there are several."""
-    for pair in cookies.split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name == COOKIE and value:
-            return value
-    return None

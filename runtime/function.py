@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -12,15 +14,18 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from runtime import health, registry
+from runtime import health, registry, startup
+from runtime.access import METRICS
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
+from runtime.auth import admit
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.origins import safe_headers, with_origins
+from runtime.hosts import Hosts, refuse
 from runtime.http import Reply
 from runtime.replies import reply_of
 from runtime.router import Router, serve
 from runtime.serve import Operation
-from runtime.settings import Settings, read
+from runtime.settings import MissingSetting, Settings, read
 from runtime.watch import logs, metrics, tracing
 from shop.problem import Problem
 
@@ -45,8 +50,12 @@ class Function:
         self._deps = deps
         self._live = live
         self._router = Router([operation])
+        self._hosts = Hosts(deps.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._hosts.knows(scope):
+            await refuse(scope, receive, send)
+            return
         if self._live is not None and scope["path"].startswith(LIVE):
             await self._live(scope, receive, send)
             return
@@ -57,13 +66,13 @@ class Function:
             entry, params = found
             await serve(entry, params, self._deps, scope, receive, send)
             return
-        reply = await self._about_itself(scope)
+        reply = await self._about_itself(scope, receive)
         if reply is None and self._live is not None:
             await self._live(scope, receive, send)
         else:
             await send_reply(send, reply or await self._event(scope, receive))
 
-    async def _about_itself(self, scope: Scope) -> Reply | None:
+    async def _about_itself(self, scope: Scope, receive: Receive) -> Reply | None:
         match scope["path"]:
             case "/healthz":
                 return Reply(200, b'{"status":"UP"}')
@@ -72,8 +81,15 @@ class Function:
             case "/readyz":
                 return await health.ready(self._deps)
             case "/metrics" if not _through_a_gateway(scope):
-                return metrics.exposition()
+                return await self._measured(scope, receive)
         return None
+
+    async def _measured(self, scope: Scope, receive: Receive) -> Reply:
+        try:
+            await admit(await request_of(scope, receive, self._deps.settings.max_body_bytes), METRICS, self._deps)
+        except Problem as error:
+            return reply_of(error)
+        return metrics.exposition()
 
     async def _event(self, scope: Scope, receive: Receive) -> Reply:
         try:
@@ -103,10 +119,21 @@ class Server(uvicorn.Server):
 
 
 def websocket(**given: Any) -> asyncio.Protocol:
-    """What speaks WebSocket is imported for the first one that comes."""
+    """
+    What speaks WebSocket is imported for the first one that comes. It writes who connects and the whole query, a ticket
+    included, as INFO; here it says what went wrong, and no more.
+    """
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-    return WebSocketsSansIOProtocol(**given)
+    protocol = WebSocketsSansIOProtocol(**given)
+    protocol.logger = protocol.conn.logger = _warnings_of_sockets()
+    return protocol
+
+
+def _warnings_of_sockets() -> logging.Logger:
+    logger = logging.getLogger("uvicorn.error.websocket")
+    logger.setLevel(logging.WARNING)
+    return logger
 
 
 def server(
@@ -183,11 +210,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in a container of its own
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     asked = parser.parse_args(arguments)
-    settings = read(os.environ)
-    logs.start(settings.log_level, file=settings.log_file)
-    tracing.start(settings.otel_exporter_otlp_endpoint)
-    with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
-        uvloop.run(run(registry.load(asked.operation), settings, listening))
+    operation = registry.load(asked.operation)
+    try:
+        settings = read(os.environ)
+        logs.start(settings.log_level, file=settings.log_file)
+        known = any(route.allow.roles for route in operation.routes)
+        startup.check(settings, asked.host, os.environ, reads_tokens=known, sells=False)
+        tracing.start(settings.otel_exporter_otlp_endpoint)
+        with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
+            uvloop.run(run(operation, settings, listening))
+    except MissingSetting as error:
+        sys.exit(str(error))
     tracing.stop()
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from runtime.deps import Deps
+from runtime.fresh import Fresh
 from runtime.http import Reply
 from shop.db import dead_letters, schema
 from shop.problem import Unavailable
@@ -28,10 +29,10 @@ async def ready(deps: Deps, knative: Dispatching | None = None) -> Reply:
     Args:
         knative: None where a cluster's broker dispatches.
     """
-    missing = await _missing(deps)
+    missing = dict(await deps.one(Asking).missing.get())
     if knative is not None and not knative.running:
         missing["broker"] = "triggers are not being dispatched"
-    waiting = 0 if "database" in missing else await _dead_letters(deps)
+    waiting = 0 if "database" in missing else await deps.one(Asking).dead_letters.get()
     if knative is None:
         return _reply("UP" if not missing else "DOWN", missing, waiting)
     return _reply("READY" if not missing else "NOT READY", missing, waiting)
@@ -70,8 +71,16 @@ class Start:
 
 async def up(deps: Deps) -> Reply:
     """The seed's health: whether a purchase can succeed now."""
-    missing = await _missing(deps)
+    missing = await deps.one(Asking).missing.get()
     return _reply("UP" if not missing else "DOWN", missing)
+
+
+class Asking:
+    """One question to PostgreSQL and Redis for all who ask at the same time; one per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.missing = Fresh(lambda: _missing(deps), keep_s=0)
+        self.dead_letters = Fresh(lambda: _dead_letters(deps), keep_s=0)
 
 
 async def _missing(deps: Deps) -> dict[str, str]:

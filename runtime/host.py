@@ -13,20 +13,21 @@ from pathlib import Path
 
 import uvloop
 
-from runtime import health, registry, router
-from runtime.access import ADMIN_OR_DEMO, ANYBODY
+from runtime import health, registry, router, startup
+from runtime.access import ADMIN_OR_DEMO, ANYBODY, METRICS
 from runtime.asgi import App, Receive, Scope, Send, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.forward import no_route
 from runtime.edge.origins import safe_headers, with_origins
 from runtime.function import accepting, server
+from runtime.hosts import Hosts, refuse
 from runtime.http import Reply, Request
 from runtime.knative.local import LocalKnative
 from runtime.knative.manifest import Misconfigured
 from runtime.router import Router
 from runtime.routes import get, post
 from runtime.serve import Operation
-from runtime.settings import Settings, read
+from runtime.settings import MissingSetting, Settings, read
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
 from shop.db.shares import pool_size
@@ -45,8 +46,12 @@ class Host:
         self._deps = deps
         self.router = Router([*(one for one in operations if one.name != "edge"), own(knative)])
         self._edge = edge
+        self._hosts = Hosts(deps.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._hosts.knows(scope):
+            await refuse(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._edge(scope, receive, send)
             return
@@ -83,7 +88,7 @@ def own(knative: LocalKnative) -> Operation:
     routes = [
         get("/healthz", alive, allow=ANYBODY),
         get("/readyz", ready, allow=ANYBODY),
-        get("/metrics", measured, allow=ANYBODY),
+        get("/metrics", measured, allow=METRICS),
         post("/broker/{namespace}/{name}", take, allow=ADMIN_OR_DEMO),
     ]
     return Operation("host", routes, concurrency=EVENTS_MAX)
@@ -127,13 +132,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args(arguments)
-    settings = read(os.environ)
-    logs.start(settings.log_level, file=settings.log_file)
-    tracing.start(settings.otel_exporter_otlp_endpoint)
     with socket.socket(fileno=asked.fd) as listening:
         try:
+            settings = read(os.environ)
+            logs.start(settings.log_level, file=settings.log_file)
+            startup.check(settings, startup.host_of(listening), os.environ, reads_tokens=True, sells=True)
+            tracing.start(settings.otel_exporter_otlp_endpoint)
             uvloop.run(run(settings, listening, asked.worker, asked.workers))
-        except Misconfigured as error:
+        except (Misconfigured, MissingSetting) as error:
             sys.exit(str(error))
     tracing.stop()
 

@@ -37,6 +37,7 @@ class Request:
         params: the path's placeholders, e.g. ``{"id": "…"}``.
         caller: who asks, where the route wants to know; None for nobody known.
         route: a number that its route has in this process; 0 before it was asked who may call it.
+        client: the peer's address, empty where its server does not say.
         told: headers that its reply gets, whatever it says.
     """
 
@@ -48,6 +49,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
     route: int = 0
+    client: str = ""
     told: tuple[tuple[str, str], ...] = ()
 
     def within(self, longest_s: float) -> float:

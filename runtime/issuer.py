@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from runtime.algorithms import KINDS
 from runtime.settings import MissingSetting
 from runtime.watch import metrics
 from shop.problem import Unauthorized, Unavailable
@@ -25,14 +28,18 @@ log = logging.getLogger(__name__)
 FRESH_S = 600.0  # then they are fetched again, so that a withdrawn key ends
 REFETCH_S = 10.0  # at least, between two fetches, whatever tokens come
 FETCH_TIMEOUT_S = 5.0
+JWKS_MAX_BYTES = 262_144
 KEYS_MAX = 64
+RSA_BITS = range(2048, 16_385)
+CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 
-# Which kind of key may verify which algorithm: a public key can never be taken for an HMAC secret.
-KINDS = {
-    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
-    **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
-    "EdDSA": "OKP",
-}
+
+class UnusableKey(Exception):
+    """A private or weak key, or an answer that would have to be unpacked."""
+
+
+class TooManyKeys(Exception):
+    """The issuer's answer has more than JWKS_MAX_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,9 @@ class Key:
 
     def fits(self, algorithm: str) -> bool:
         """Whether a token of this algorithm may be verified by it."""
-        return KINDS.get(algorithm) == self.kind and self.algorithm in (None, algorithm)
+        if KINDS.get(algorithm) != self.kind or self.algorithm not in (None, algorithm):
+            return False
+        return self.kind != "EC" or self.public.curve.name == CURVES[algorithm]
 
 
 class ConfiguredKey:
@@ -57,11 +66,23 @@ class ConfiguredKey:
     def __init__(self, pem: str) -> None:
         try:
             public = load_pem_public_key(pem.replace("\\n", "\n").encode())
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise MissingSetting(f"JWT_PUBLIC_KEY is no public key in PEM: {error}") from None
         kinds = {RSAPublicKey: "RSA", EllipticCurvePublicKey: "EC", Ed25519PublicKey: "OKP"}
         kind = next((name for type_, name in kinds.items() if isinstance(public, type_)), "")
         self._key = Key(public, kind)
+        if not kind:
+            raise MissingSetting("JWT_PUBLIC_KEY is none of RSA, EC and Ed25519")
+        if (weak := weakness(public)) is not None:
+            raise MissingSetting(f"JWT_PUBLIC_KEY {weak}")
+
+    def check(self, algorithms: Sequence[str]) -> None:
+        """
+        Raises:
+            MissingSetting: it can verify none of them.
+        """
+        if not any(self._key.fits(algorithm) for algorithm in algorithms):
+            raise MissingSetting(f"JWT_ALGORITHMS={','.join(algorithms)} does not fit the key of JWT_PUBLIC_KEY")
 
     async def find(self, kid: str | None, now_s: float) -> Key | None:
         """The key, whatever id a token gives it."""
@@ -125,25 +146,64 @@ class PublishedKeys:
 
 async def _published(url: str) -> dict[str | None, Key]:
     keys: dict[str | None, Key] = {}
-    for document in json.loads(await _read(url))["keys"][:KEYS_MAX]:
+    documents = json.loads(await _read(url))["keys"]
+    if len(documents) > KEYS_MAX:
+        log.warning("the issuer publishes %d keys; the first %d are used", len(documents), KEYS_MAX)
+    for document in documents[:KEYS_MAX]:
         try:
             if document.get("kty") not in KINDS.values() or document.get("use", "sig") != "sig":
                 continue  # a secret, or a key for encryption
-            keys[document.get("kid")] = Key(jwt.PyJWK(document).key, document["kty"], document.get("alg"))
+            keys[document.get("kid")] = _key_of(document)
         except Exception as error:  # whatever it is, the others stay good
-            log.warning("the issuer publishes a key that cannot be read: %s", type(error).__name__)
+            log.warning("the issuer publishes a key that cannot be used: %s", type(error).__name__)
     return keys
+
+
+def _key_of(document: dict[str, Any]) -> Key:
+    public = jwt.PyJWK(document).key
+    if "d" in document or weakness(public) is not None:
+        raise UnusableKey
+    return Key(public, document["kty"], document.get("alg"))
+
+
+def weakness(public: Any) -> str | None:
+    """Why a key proves nothing, or would take seconds to verify with; None where it is good."""
+    if isinstance(public, RSAPublicKey) and public.key_size not in RSA_BITS:
+        return f"has {public.key_size} bits; {RSA_BITS[0]} to {RSA_BITS[-1]} are needed"
+    return None
 
 
 async def _read(url: str) -> bytes:
     if url.startswith("file:"):
-        return await asyncio.to_thread(Path(url2pathname(urlsplit(url).path)).read_bytes)
+        return await asyncio.to_thread(_read_file, Path(url2pathname(urlsplit(url).path)))
     import httpx
 
-    async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client:
-        answer = await client.get(url)
-        answer.raise_for_status()
-    return answer.content
+    said = bytearray()
+    asked = {"accept": "application/json", "accept-encoding": "identity"}  # what is unpacked could be of any size
+    async with (
+        asyncio.timeout(FETCH_TIMEOUT_S),
+        httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client,
+        client.stream("GET", url, headers=asked) as answer,
+    ):
+        answer.raise_for_status()  # a redirect, too: keys come from the address that was configured
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise UnusableKey
+        async for chunk in answer.aiter_raw():
+            said += chunk
+            _bound(said)
+    return bytes(said)
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        said = file.read(JWKS_MAX_BYTES + 1)
+    _bound(said)
+    return said
+
+
+def _bound(said: bytes | bytearray) -> None:
+    if len(said) > JWKS_MAX_BYTES:
+        raise TooManyKeys
 
 
 class NoKeys:

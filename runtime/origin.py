@@ -1,9 +1,9 @@
 """Whose page asks: a browser says it, and a cookie goes along only with what our own pages ask."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from functools import lru_cache
 
-from runtime.settings import Settings
+from runtime.settings import Origin, Settings, origin_of
 from shop.problem import Forbidden
 
 OTHER_SITES = frozenset({"cross-site", "same-site"})
@@ -13,23 +13,56 @@ def check_origin(headers: Mapping[str, str], settings: Settings) -> None:
     """
     A browser says which page asks; a program says nothing, and carries no cookie it was not given. Our pages are those
     of PUBLIC_URL, and of the host that was asked: a page cannot set ``X-Forwarded-Host``, which the edge passes on.
+    Pages are compared with their scheme: where PUBLIC_URL is https, no page that came over http is ours.
 
     Raises:
-        Forbidden: another site's page is asking with our visitor's cookie.
+        Forbidden: another site's page is asking.
     """
+    if _foreign(headers, settings):
+        raise Forbidden("foreign-origin", "Pages of other sites may not use this shop's sessions, carts and streams.")
+
+
+def check_page(headers: Mapping[str, str], settings: Settings) -> None:
+    """
+    For a shop that believes whoever asks: pages of CORS_ORIGINS may, too.
+
+    Raises:
+        Forbidden: the page of a site that nobody named is asking.
+    """
+    if _foreign(headers, settings) and headers.get("origin") not in named_origins(settings.cors_origins):
+        raise Forbidden(
+            "foreign-origin", "Pages of other sites may change nothing here; CORS_ORIGINS names those that may."
+        )
+
+
+@lru_cache(16)
+def named_origins(names: str) -> frozenset[str]:
+    """The origins of a comma-separated list, as they are written there."""
+    return frozenset(name.strip() for name in names.split(",") if name.strip())
+
+
+def _foreign(headers: Mapping[str, str], settings: Settings) -> bool:
     origin = headers.get("origin")
     if origin is None:
-        if headers.get("sec-fetch-site") not in OTHER_SITES:
-            return
-    elif _ours(origin, headers, settings.public_url):
-        return
-    raise Forbidden("foreign-origin", "Pages of other sites may not use this shop's sessions, carts and streams.")
+        return headers.get("sec-fetch-site") in OTHER_SITES
+    asking = _origin_of(origin)
+    return asking is None or asking not in _ours(headers, settings.public_url)
 
 
-def _ours(origin: str, headers: Mapping[str, str], public_url: str) -> bool:
-    try:
-        asking, ours = urlsplit(origin), urlsplit(public_url)
-    except ValueError:
-        return False
-    hosts = (headers.get("host"), headers.get("x-forwarded-host", "").partition(",")[0].strip())
-    return bool(asking.netloc) and (asking.netloc in hosts or asking[:2] == ours[:2])
+def _ours(headers: Mapping[str, str], public_url: str) -> set[Origin | None]:
+    """A proxy's ``X-Forwarded-Proto`` may say that a page came over https, never that one came over http instead."""
+    public, host = _origin_of(public_url), headers.get("host", "")
+    secure = public_url.startswith("https:") or _first(headers, "x-forwarded-proto") == "https"
+    ours = {public, _origin_of(f"https://{host}" if secure else f"http://{host}")}
+    if forwarded := _first(headers, "x-forwarded-host"):
+        ours.add(_origin_of(f"https://{forwarded}"))
+        if not secure:
+            ours.add(_origin_of(f"http://{forwarded}"))
+    return ours
+
+
+def _first(headers: Mapping[str, str], name: str) -> str:
+    return headers.get(name, "").partition(",")[0].strip().lower()
+
+
+_origin_of = lru_cache(1024)(origin_of)

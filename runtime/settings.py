@@ -1,11 +1,25 @@
 """Everything that may differ between two places PulseCart runs in: read once from the environment."""
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from urllib.parse import SplitResult, urlsplit
+
+from runtime.algorithms import KINDS, named
+
+DEMO_ON_A_CLUSTER = "demo-on-this-cluster"
+SECRET_MIN_BYTES = 32
+METRICS_TOKEN_MIN = 16
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+MAY_BE_0 = frozenset({"RATE_LIMIT"})  # every other number is above 0
+
+
+Origin = tuple[str, str, int]
 
 
 class MissingSetting(Exception):
-    """A variable without which nothing can start, or one whose value cannot be read; the message names it."""
+    """A variable without which nothing can start, or one whose value cannot be read or cannot work; it is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +29,9 @@ class Settings:
 
     Args:
         broker_url: where relay posts events; empty where the broker reads the log itself.
+        accept_unsigned_buyers: True on loopback; DEMO_ON_A_CLUSTER is the word for a demo that is not there.
+        allowed_hosts: names by which a demo on this machine is reached beside localhost and PUBLIC_URL's.
+        metrics_token: a Bearer token that reads ``/metrics``.
         function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
             empty where all are in this process.
         log_file: where this process writes its log as well as to standard error; one for each process.
@@ -23,10 +40,12 @@ class Settings:
             keeping it as a dead letter: it becomes one after the last attempt.
     """
 
-    database_url: str
-    redis_url: str
-    accept_unsigned_buyers: bool = False
-    session_secret: str = ""
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    accept_unsigned_buyers: bool | str = False
+    allowed_hosts: str = ""
+    metrics_token: str = field(default="", repr=False)
+    session_secret: str = field(default="", repr=False)
     jwt_jwks_url: str = ""
     jwt_public_key: str = ""
     jwt_algorithms: str = "RS256,ES256"
@@ -54,11 +73,16 @@ class Settings:
     public_url: str = field(default="http://127.0.0.1:8080")
     cors_origins: str = ""
 
+    @property
+    def unsigned_on_cluster(self) -> bool:
+        """Whether this is a demo on a cluster that is there for it alone."""
+        return self.accept_unsigned_buyers == DEMO_ON_A_CLUSTER
+
 
 def read(environ: Mapping[str, str]) -> Settings:
     """
     Raises:
-        MissingSetting: a variable without a default is absent, or a value is not of its type.
+        MissingSetting: a variable without a default is absent, or a value is not of its type or cannot work.
     """
     values: dict[str, object] = {}
     for f in fields(Settings):
@@ -67,17 +91,83 @@ def read(environ: Mapping[str, str]) -> Settings:
             values[f.name] = _parsed(name, environ[name], f.type)
         elif f.name in ("database_url", "redis_url"):
             raise MissingSetting(f"{name} is not set; scripts/up sets it, elsewhere give the server's URL")
-    return Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type
+    settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type
+    _check_tokens(settings)
+    _check_others(settings)
+    return settings
+
+
+def origin_of(url: str) -> Origin | None:
+    """Scheme, host in lower case and port (the scheme's own where none is given); None: it is no http or https URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        return None
+    return parts.scheme, parts.hostname.rstrip("."), port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _check_tokens(settings: Settings) -> None:
+    algorithms = named(settings.jwt_algorithms)
+    if not algorithms or not set(algorithms) <= set(KINDS):
+        raise MissingSetting(f"JWT_ALGORITHMS={settings.jwt_algorithms!r} must name some of {', '.join(KINDS)}")
+    if settings.jwt_jwks_url and settings.jwt_public_key:
+        raise MissingSetting("JWT_JWKS_URL and JWT_PUBLIC_KEY are both set: keep the one that your issuer signs with")
+    if settings.jwt_issuer and not (settings.jwt_jwks_url or settings.jwt_public_key):
+        raise MissingSetting("JWT_ISSUER is set without its keys: set JWT_JWKS_URL or JWT_PUBLIC_KEY, too")
+    if settings.jwt_jwks_url and not _is_jwks_url(settings.jwt_jwks_url):
+        raise MissingSetting(f"JWT_JWKS_URL={settings.jwt_jwks_url!r} is no http:, https: or file: URL")
+    for name, value in (("JWT_AUDIENCE", settings.jwt_audience), ("JWT_ROLES_CLAIM", settings.jwt_roles_claim)):
+        if not value.strip():
+            raise MissingSetting(f"{name} is empty: no token could be right; leave it out for the default")
+    if settings.session_secret and len(settings.session_secret.encode()) < SECRET_MIN_BYTES:
+        raise MissingSetting(f"SESSION_SECRET must have {SECRET_MIN_BYTES} bytes at least")
+
+
+def _check_others(settings: Settings) -> None:
+    if origin_of(settings.public_url) is None:
+        raise MissingSetting(f"PUBLIC_URL={settings.public_url!r} is no URL like https://shop.example")
+    if settings.metrics_token and not re.fullmatch(rf"[\x21-\x7e]{{{METRICS_TOKEN_MIN},}}", settings.metrics_token):
+        raise MissingSetting(f"METRICS_TOKEN must have {METRICS_TOKEN_MIN} printable ASCII characters or more")
+    for host in filter(None, map(str.strip, settings.allowed_hosts.split(","))):
+        if not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9a-fA-F:]+", host):
+            raise MissingSetting(f"ALLOWED_HOSTS={host!r} is no name like shop.example, without scheme and port")
+    if settings.log_level.upper() not in LOG_LEVELS:
+        raise MissingSetting(f"LOG_LEVEL={settings.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+
+
+def _is_jwks_url(url: str) -> bool:
+    try:
+        parts: SplitResult = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.scheme == "file":
+        return len(parts.path) > 1 and parts.netloc in ("", "localhost")
+    return origin_of(url) is not None and not re.search(r"\s", url)
 
 
 def _parsed(name: str, text: str, kind: object) -> object:
-    try:
-        if kind in (bool, "bool"):
-            return {"true": True, "1": True, "false": False, "0": False, "": False}[text.lower()]
-        if kind in (int, "int"):
-            return int(text)
-        if kind in (float, "float"):
-            return float(text)
-    except (KeyError, ValueError):
-        raise MissingSetting(f"{name}={text!r} is not a {getattr(kind, '__name__', kind)}") from None
+    if kind in (bool, "bool", bool | str, "bool | str"):
+        words: dict[str, bool | str] = {"true": True, "1": True, "false": False, "0": False, "": False}
+        if name == "ACCEPT_UNSIGNED_BUYERS":
+            words[DEMO_ON_A_CLUSTER] = DEMO_ON_A_CLUSTER
+        if text.lower() not in words:
+            raise MissingSetting(f"{name}={text!r} is not a bool")
+        return words[text.lower()]
+    if kind in (int, "int", float, "float"):
+        return _number(name, text, int if kind in (int, "int") else float)
     return text
+
+
+def _number(name: str, text: str, kind: type[int] | type[float]) -> float:
+    try:
+        number = kind(text) if text.isascii() and len(text) <= 32 else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise MissingSetting(f"{name}={text!r} is not {'an int' if kind is int else 'a float'}")
+    if number < 0 or (number == 0 and name not in MAY_BE_0):
+        raise MissingSetting(f"{name}={text!r} must be {'0 or more' if name in MAY_BE_0 else 'above 0'}")
+    return number

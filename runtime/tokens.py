@@ -1,5 +1,6 @@
 """Reading tokens: those of the issuer, by its public keys, and our own sessions. Imported when the first one comes."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,15 +9,17 @@ from typing import Any
 import jwt
 
 from runtime.access import CUSTOMER_ROLE, ROLES, Caller
+from runtime.algorithms import KINDS, named
 from runtime.bodies import ID_MAX, names_somebody
-from runtime.issuer import KINDS, ConfiguredKey, NoKeys, PublishedKeys
-from runtime.settings import MissingSetting, Settings
+from runtime.issuer import ConfiguredKey, NoKeys, PublishedKeys
+from runtime.settings import SECRET_MIN_BYTES, MissingSetting, Settings
 from shop.problem import Unauthorized
 
 LEEWAY_S = 10  # between the issuer's clock and ours
 SESSION_AUDIENCE = "pulsecart-session"
+SESSION_ROLES = frozenset({CUSTOMER_ROLE})
 SESSION_S = 12 * 3600
-SECRET_MIN_BYTES = 32
+TYPES = frozenset({"jwt", "at+jwt"})  # RFC 7519, RFC 9068; an ID token or a logout token of the issuer's is another
 REMEMBERED = 4096  # verified tokens
 REMEMBER_S = 300  # at most: then a token whose key was withdrawn is refused
 
@@ -49,6 +52,7 @@ class Verifier:
             self._verified.move_to_end(token)
             return remembered[0]
         header = _header(token)
+        _check_type(header)
         algorithm = str(header.get("alg"))
         if algorithm not in self._algorithms:
             raise bad_token(f"its algorithm is not one of {', '.join(self._algorithms)}")
@@ -64,7 +68,8 @@ class Verifier:
 
     def _remember(self, token: str, claims: Mapping[str, Any], now: datetime) -> Caller:
         until = min(float(claims["exp"]) + LEEWAY_S, now.timestamp() + REMEMBER_S)
-        caller = Caller(str(claims["sub"]), roles_in(claims, self._settings.jwt_roles_claim))
+        roles = roles_in(claims, self._settings.jwt_roles_claim)
+        caller = Caller(str(claims["sub"]), roles, float(claims["exp"]))
         self._verified[token] = caller, until
         while len(self._verified) > REMEMBERED:
             self._verified.popitem(last=False)
@@ -93,9 +98,9 @@ def issue_session(user_id: str, settings: Settings, now: datetime) -> str:
     return jwt.encode(claims, _secret(settings), algorithm="HS256")
 
 
-def read_session(session: str, settings: Settings, now: datetime) -> str:
+def read_session(session: str, settings: Settings, now: datetime) -> Caller:
     """
-    The buyer whose session it is.
+    The buyer whose session it is: a customer, whatever else they may do, for a cookie goes along unasked.
 
     Raises:
         Unauthorized: it is not ours, or over.
@@ -104,7 +109,7 @@ def read_session(session: str, settings: Settings, now: datetime) -> str:
         raise bad_token("it is no session of ours")
     claims = _claims(session, settings.session_secret, "HS256", SESSION_AUDIENCE, None)
     _check_times(claims, now)
-    return str(claims["sub"])
+    return Caller(str(claims["sub"]), SESSION_ROLES, float(claims["exp"]))
 
 
 def bad_token(why: str) -> Unauthorized:
@@ -119,7 +124,7 @@ def _keys(settings: Settings) -> ConfiguredKey | PublishedKeys | NoKeys:
 
 
 def _pinned(names: str) -> tuple[str, ...]:
-    algorithms = tuple(name.strip() for name in names.split(",") if name.strip())
+    algorithms = named(names)
     if not algorithms or not set(algorithms) <= set(KINDS):
         raise MissingSetting(f"JWT_ALGORITHMS={names!r} must name some of {', '.join(KINDS)}")
     return algorithms
@@ -130,6 +135,13 @@ def _header(token: str) -> dict[str, Any]:
         return jwt.get_unverified_header(token)
     except jwt.PyJWTError:
         raise bad_token("it cannot be read") from None
+
+
+def _check_type(header: Mapping[str, Any]) -> None:
+    """A token without a type is taken for one of access, as RFC 7519 leaves it out."""
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
+        raise bad_token(f"its typ is none of {', '.join(sorted(TYPES))}")
 
 
 def _claims(token: str, key: Any, algorithm: str, audience: str, issuer: str | None) -> dict[str, Any]:
@@ -167,8 +179,10 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
     now_s = now.timestamp()
     try:
         expires, begins = float(claims["exp"]), float(claims.get("nbf", 0))
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise bad_token("its times are no numbers") from None
+    if not math.isfinite(expires):
+        raise bad_token("its times are no numbers")
     if not now_s < expires + LEEWAY_S:
         raise bad_token("it has expired")
     if not begins <= now_s + LEEWAY_S:

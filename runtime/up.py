@@ -20,6 +20,7 @@ from runtime.stack.watch import Watch
 from runtime.stack.workers import Worker, answers, listen, stop_all
 
 READY_S = 60.0
+DEV_ISSUER = "pulsecart-development"  # as in runtime/dev_issuer.py, whose libraries the supervisor does without
 STARTED_AT = time.monotonic()
 
 
@@ -165,18 +166,25 @@ Open for business after {time.monotonic() - STARTED_AT:.1f} s, with {self._count
   the proof    ./scripts/audit{at}
   the log      {self.data}/worker-0.log{" and one for each worker" * (self._count > 1)}
 """)
-        if os.environ.get("ACCEPT_UNSIGNED_BUYERS", "true").lower() in ("true", "1"):
+        if os.environ.get("ACCEPT_UNSIGNED_BUYERS", "true").lower() not in ("false", "0", ""):
             say("This demo listens on 127.0.0.1 only, and accepts unsigned buyers: they are who they say they are.")
         say("Ctrl-C stops everything.")
 
 
 def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str, workers: int) -> dict[str, str]:
-    """What a worker reads its settings from; what the caller has set already stays."""
+    """
+    What a worker reads its settings from; what the caller has set already stays.
+
+    Raises:
+        CannotStart: an issuer is named without its keys.
+    """
     made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url, "SESSION_SECRET": ""} | dict(environ)
     made |= {"DATABASE_URL": stack.database_url, "REDIS_URL": stack.redis_url}
     if not made.get("JWT_JWKS_URL") and not made.get("JWT_PUBLIC_KEY"):
+        if made.get("JWT_ISSUER") not in (None, "", DEV_ISSUER):
+            raise CannotStart("JWT_ISSUER is set without its keys: set JWT_JWKS_URL or JWT_PUBLIC_KEY, too")
         made["JWT_JWKS_URL"] = (data / "issuer" / "jwks.json").as_uri()  # ./scripts/token signs; prepare makes the key
-        made["JWT_ISSUER"] = "pulsecart-development"
+        made["JWT_ISSUER"] = DEV_ISSUER
     made["SESSION_SECRET"] = made["SESSION_SECRET"] or _secret(data / "session.secret")
     made.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if workers > 1:

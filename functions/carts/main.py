@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from runtime.access import CART, CUSTOMER
 from runtime.auth import buyer_of, require_buyer, require_owner
 from runtime.bodies import LINES_MAX, Id, decoded
+from runtime.cookies import set_cookie, value_of
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.idempotency import key_of
@@ -25,7 +26,7 @@ from shop.pricing import limit_per_order, unit_price
 from shop.problem import Forbidden, NotFound, Refused, Unavailable
 from shop.refusal import refusal
 
-COOKIE = "pulsecart_cart"
+COOKIE = "cart"
 MINE = "mine"
 TRIES = 3
 
@@ -58,7 +59,8 @@ async def open_cart(request: Request, deps: Deps) -> Reply:
         reply = await _shown(tx, cart, 200 if before else 201)
     headers = [("location", f"/api/v1/carts/{cart.cart_id}")]
     if buyer is None:
-        headers.append(("set-cookie", _cookie(cart.cart_id, int(rows.ANONYMOUS_KEPT.total_seconds()), deps)))
+        kept_s = int(rows.ANONYMOUS_KEPT.total_seconds())
+        headers.append(("set-cookie", set_cookie(COOKIE, cart.cart_id, kept_s, deps.settings)))
     reply.headers = (*reply.headers, *headers)
     return reply
 
@@ -102,7 +104,7 @@ async def merge(request: Request, deps: Deps) -> Reply:
         Refused: both together have too many lines; nothing is merged then.
     """
     buyer = await require_buyer(request, deps, _named(request))
-    cart_id = _asked_id(request)
+    cart_id = _asked_id(request, deps)
     for _ in range(TRIES):
         async with deps.db.transaction() as tx:
             mine = await rows.open_of(tx, buyer) or await rows.create(tx, str(uuid.uuid4()), buyer)
@@ -117,7 +119,7 @@ async def merge(request: Request, deps: Deps) -> Reply:
             if brought.status == "OPEN" and brought.cart_id != mine.cart_id:
                 mine_now = await _merge(tx, mine_now, brought)
             reply = await _shown(tx, mine_now)
-            reply.headers = (("set-cookie", _cookie("", 0, deps)),)
+            reply.headers = (("set-cookie", set_cookie(COOKIE, "", 0, deps.settings)),)
             return reply
     raise Unavailable("busy", "This cart is being ordered; try again in a second.")
 
@@ -158,16 +160,12 @@ def _named(request: Request) -> str | None:
     return None if named is None else str(named)
 
 
-def _asked_id(request: Request) -> str:
+def _asked_id(request: Request, deps: Deps) -> str:
     """The path's cart; ``mine`` is the cookie's, empty where there is none."""
     asked = request.params["id"]
     if asked != MINE:
         return asked
-    for pair in request.headers.get("cookie", "").split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return ""
+    return value_of(COOKIE, request.headers.get("cookie", ""), deps.settings) or ""
 
 
 async def _own(request: Request, deps: Deps) -> Cart:
@@ -179,7 +177,7 @@ async def _own(request: Request, deps: Deps) -> Cart:
         Unauthorized, Forbidden: it is a buyer's, and somebody else asks.
     """
     buyer = await buyer_of(request, deps) if request.params["id"] == MINE else None
-    cart_id = _asked_id(request)
+    cart_id = _asked_id(request, deps)
     async with deps.db.transaction() as tx:
         cart = await rows.open_of(tx, buyer) if buyer else None
         if cart is None and is_id(cart_id):
@@ -207,11 +205,6 @@ async def _shown(tx: Tx, cart: Cart, status: int = 200) -> Reply:
     shelves = await rows.shelves(tx, [item.product_id for item in cart.items])
     document: dict[str, Any] = cart_document(cart, shelves, tx.now)
     return Reply(status, msgspec.json.encode(document), headers=(("cache-control", "no-store"),))
-
-
-def _cookie(cart_id: str, max_age_s: int, deps: Deps) -> str:
-    secure = "; Secure" if deps.settings.public_url.startswith("https:") else ""
-    return f"{COOKIE}={cart_id}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
 
 
 carts = operation(

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from runtime.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
-from runtime.auth import buyer_of, require_buyer
+from runtime.auth import customer_of, require_buyer
 from runtime.bodies import Id, decoded
 from runtime.deps import Deps
 from runtime.edge.docs import api_document, api_page, problem
@@ -64,10 +64,10 @@ async def stream_ticket(request: Request, deps: Deps) -> Reply:
         Unauthorized: neither a session nor a Bearer token.
     """
     check_origin(request.headers, deps.settings)
-    buyer_id = await buyer_of(request, deps)
-    if buyer_id is None:
+    buyer = await customer_of(request, deps)
+    if buyer is None:
         raise Unauthorized("no-session", "Make a session first, or send your token: Authorization: Bearer …")
-    ticket = await issue_ticket(buyer_id, deps)
+    ticket = await issue_ticket(buyer, deps)
     return Reply(body=msgspec.json.encode({"ticket": ticket}), headers=(("cache-control", "no-store"),))
 
 

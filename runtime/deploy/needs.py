@@ -18,11 +18,13 @@ EXAMPLES = {
     "DATABASE_URL": "postgresql://user:password@host/database",
     "REDIS_URL": "redis://:password@host:6379/0",
     "SESSION_SECRET": '"$(openssl rand -base64 32)"',
+    "METRICS_TOKEN": '"$(openssl rand -hex 24)"',
 }
 SECRET_KEYS = {
     "pulsecart-database": "DATABASE_URL",
     "pulsecart-redis": "REDIS_URL",
     "pulsecart-session": "SESSION_SECRET",
+    "pulsecart-metrics": "METRICS_TOKEN",
 }
 
 

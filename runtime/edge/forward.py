@@ -79,7 +79,7 @@ class Forward:
                 await send_reply(send, reply)
                 return reply.status
             except (TimeoutError, OSError) as error:
-                log.warning("%s %s had no answer: %r", method, url, error)
+                log.warning("%s %s had no answer: %r", method, url.partition("?")[0], error)
                 reply = reply_of(_unanswered(method, headers))
                 await send_reply(send, reply)
                 return reply.status

@@ -1,9 +1,10 @@
 """How a stream begins: whose it may be, and what brings its client up to date."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs
 
-from runtime.auth import buyer_of
+from runtime.access import Caller
+from runtime.auth import customer_of
 from runtime.deps import Deps
 from runtime.edge.history import History
 from runtime.edge.hub import Hub, Listener
@@ -17,11 +18,18 @@ from shop.problem import Forbidden, NotFound, Unauthorized
 
 @dataclass(frozen=True)
 class Opening:
-    """``lost``: why the client's history has a hole; ``news``: what it gets first; ``seen``: what it then has."""
+    """
+    Args:
+        lost: why the client's history has a hole.
+        news: what it gets first.
+        seen: what it then has.
+        until_s: when what opened the stream ends, in seconds since 1970.
+    """
 
     lost: str | None
     news: tuple[News, ...]
     seen: Id
+    until_s: float = float("inf")
 
 
 def topic_of(path: str) -> Topic:
@@ -56,27 +64,39 @@ def last_id_in(request: Request) -> str | None:
     return request.headers.get("last-event-id") or asked(request, "last_event_id")
 
 
-async def asking_buyer(request: Request, deps: Deps) -> str | None:
+async def asking_buyer(request: Request, deps: Deps) -> Caller | None:
     """
     Who asks: by a ticket, a Bearer token or the session's cookie; None for nobody known.
 
     Raises:
-        Unauthorized: a token or cookie came and is not valid.
+        Unauthorized: a token or cookie came and is not valid, or over: what a stream is opened with ends it to the
+            second, so that the leeway of other requests would only open it again and again.
         RedisError: tickets cannot be read.
     """
     ticket = asked(request, "ticket")
-    if ticket is not None:
-        return await spend_ticket(ticket, deps)
-    return await buyer_of(request, deps)
+    buyer = await customer_of(request, deps) if ticket is None else await spend_ticket(ticket, deps)
+    if buyer is not None and left_s(buyer.expires_s, deps) <= 0:
+        raise over()
+    return buyer
 
 
-async def opening(listener: Listener, last: str | None, deps: Deps, buyer_id: str | None = None) -> Opening:
+def left_s(until_s: float, deps: Deps) -> float:
+    """Seconds that a stream may go on; 0 where its session or token has ended."""
+    return max(0.0, until_s - deps.clock.now().timestamp())
+
+
+def over() -> Unauthorized:
+    """What opened a stream has ended."""
+    return Unauthorized("bad-token", "The session or token that opened this has expired: sign in, or send a new one.")
+
+
+async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Caller | None = None) -> Opening:
     """
     Joins the hub first and reads afterwards, so that nothing falls between; on any error the listener has left again.
 
     Args:
         last: the client's last id as it says, None where it has none.
-        buyer_id: who asks; an order's stream is its buyer's alone.
+        buyer: who asks; an order's stream is its buyer's alone.
 
     Raises:
         Unauthorized: the stream is an order's, and nobody known asks.
@@ -86,22 +106,23 @@ async def opening(listener: Listener, last: str | None, deps: Deps, buyer_id: st
     """
     hub = deps.one(Hub)
     topic = listener.topic
-    if topic.kind == "order" and buyer_id is None:
+    if topic.kind == "order" and buyer is None:
         raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a fresh ticket.")
     try:
         await hub.join(listener)
-        order = await _own_order(topic, buyer_id, deps) if topic.kind == "order" else None
-        return await _caught_up(topic, last, order, deps)
+        order = await _own_order(topic, buyer, deps) if topic.kind == "order" else None
+        caught_up = await _caught_up(topic, last, order, deps)
+        return replace(caught_up, until_s=buyer.expires_s) if buyer else caught_up
     except BaseException:
         hub.leave(listener)
         raise
 
 
-async def _own_order(topic: Topic, buyer_id: str | None, deps: Deps) -> News:
+async def _own_order(topic: Topic, buyer: Caller | None, deps: Deps) -> News:
     order = await deps.one(Snapshots).order(topic)
     if order is None:
         raise NotFound("unknown-order", "There is no such order.")
-    if order.buyer_id != buyer_id:
+    if buyer is None or order.buyer_id != buyer.subject:
         raise Forbidden("not-your-order", "This order is another buyer's.")
     return order_news(topic, order)
 

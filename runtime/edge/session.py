@@ -3,7 +3,8 @@
 import secrets
 from typing import Any
 
-from runtime.auth import COOKIE
+from runtime.access import CUSTOMER_ROLE, Caller
+from runtime.cookies import set_cookie
 from runtime.deps import Deps
 from runtime.settings import MissingSetting
 from shop.problem import Unavailable
@@ -26,29 +27,28 @@ def cookie_for(buyer_id: str, deps: Deps) -> str:
         session = issue_session(buyer_id, deps.settings, deps.clock.now())
     except MissingSetting as error:
         raise Unavailable("no-sessions-here", f"{error}.", retry_after_s=60) from None
-    return _cookie(session, SESSION_S, deps)
+    return set_cookie("session", session, SESSION_S, deps.settings)
 
 
 def no_cookie(deps: Deps) -> str:
     """A ``Set-Cookie`` value that takes the session's away."""
-    return _cookie("", 0, deps)
+    return set_cookie("session", "", 0, deps.settings)
 
 
-async def issue_ticket(buyer_id: str, deps: Deps) -> str:
-    """A random word that opens one stream of this buyer's, within TICKET_S seconds; raises RedisError."""
+async def issue_ticket(buyer: Caller, deps: Deps) -> str:
+    """
+    A random word that opens one stream of this buyer's, within TICKET_S seconds; the stream ends with the session or
+    token that the ticket was made with. Raises RedisError.
+    """
     ticket = secrets.token_urlsafe(32)
-    await deps.redis.set(TICKET_KEY + ticket, buyer_id, ex=TICKET_S)
+    await deps.redis.set(TICKET_KEY + ticket, f"{buyer.expires_s} {buyer.subject}", ex=TICKET_S)
     return ticket
 
 
-async def spend_ticket(ticket: str, deps: Deps) -> str | None:
+async def spend_ticket(ticket: str, deps: Deps) -> Caller | None:
     """Whose ticket this was, None where it is unknown, too old or already spent; raises RedisError."""
     if not ticket or len(ticket) > TICKET_MAX:
         return None
-    buyer_id: Any = await deps.redis.getdel(TICKET_KEY + ticket)
-    return buyer_id.decode() if buyer_id else None
-
-
-def _cookie(value: str, max_age_s: int, deps: Deps) -> str:
-    secure = "; Secure" if deps.settings.public_url.startswith("https:") else ""
-    return f"{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+    kept: Any = await deps.redis.getdel(TICKET_KEY + ticket)
+    expires_s, _, subject = kept.decode().partition(" ") if kept else ("", "", "")
+    return Caller(subject, frozenset({CUSTOMER_ROLE}), float(expires_s)) if subject else None

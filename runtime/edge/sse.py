@@ -9,7 +9,7 @@ from typing import Any
 from runtime.deps import Deps
 from runtime.edge.hub import Hub, Listener, gap
 from runtime.edge.news import Topic, frame
-from runtime.edge.opening import Opening, asking_buyer, last_id_in, opening, topic_of
+from runtime.edge.opening import Opening, asking_buyer, last_id_in, left_s, opening, topic_of
 from runtime.edge.outlet import DirectOutlet, Outlet, Send
 from runtime.http import Reply, Request
 from runtime.redis_client import RedisError
@@ -48,7 +48,7 @@ class EventStreams:
             await _start(send, Reply(media_type=EVENTS, headers=HEADERS))
             await send({"type": "http.response.body", "body": _head(listener.topic, first), "more_body": True})
             listener.begin(first.seen)
-            gone = await _until_over(receive, outlet, _life_s(self._deps))
+            gone = await _until_over(receive, outlet, _life_s(self._deps, first))
         finally:
             outlet.close()
             self._deps.one(Hub).leave(listener)
@@ -84,9 +84,9 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
         topic = topic_of(request.path)
         if hub.closed or hub.listeners >= STREAMS_MAX:
             return _later()
-        buyer_id = await asking_buyer(request, deps) if topic.kind == "order" else None
+        buyer = await asking_buyer(request, deps) if topic.kind == "order" else None
         listener = Listener(topic, outlet)
-        first = await opening(listener, last, deps, buyer_id)
+        first = await opening(listener, last, deps, buyer)
     except (Unavailable, RedisError):
         return _later()
     except Problem as problem:
@@ -100,7 +100,7 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
 
 
 async def _frames(outlet: Outlet, listener: Listener, first: Opening, deps: Deps) -> AsyncIterator[bytes]:
-    over_at = asyncio.get_running_loop().time() + _life_s(deps)
+    over_at = asyncio.get_running_loop().time() + _life_s(deps, first)
     try:
         yield _head(listener.topic, first)
         listener.begin(first.seen)
@@ -138,8 +138,9 @@ def _later() -> Reply:
     return Reply(200, f"retry: {wait_ms}\n\n".encode(), EVENTS, HEADERS)
 
 
-def _life_s(deps: Deps) -> float:
-    return deps.settings.stream_life_s * random.uniform(0.9, 1)  # noqa: S311  # as above
+def _life_s(deps: Deps, first: Opening) -> float:
+    life_s = deps.settings.stream_life_s * random.uniform(0.9, 1)  # noqa: S311  # as above
+    return min(life_s, left_s(first.until_s, deps))
 
 
 async def _start(send: Send, reply: Reply) -> None:

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from runtime.access import Caller
 from runtime.deps import Deps
 from runtime.edge.hub import Hub, Listener, gap
 from runtime.edge.news import Topic, buyer_topic, message, order_topic
-from runtime.edge.opening import asking_buyer, opening
+from runtime.edge.opening import asking_buyer, left_s, opening, over
 from runtime.edge.outlet import Outlet
 from runtime.http import Request
 from runtime.origin import check_origin
@@ -42,20 +43,29 @@ class Asked(msgspec.Struct):
 class Socket:
     """One client's WebSocket and what it listens to."""
 
-    def __init__(self, websocket: WebSocket, buyer_id: str, deps: Deps) -> None:
+    def __init__(self, websocket: WebSocket, buyer: Caller, deps: Deps) -> None:
         self._websocket = websocket
-        self._buyer_id = buyer_id
+        self._buyer = buyer
         self._deps = deps
         self._outlet = Outlet()
         self._listeners: dict[str, Listener] = {}
 
     async def serve(self) -> int:
-        """Until the client leaves, is too slow or breaks the rules, or it is time to come again: a close code."""
+        """
+        Until the client leaves, is too slow or breaks the rules, or it is time to come again: a close code.
+
+        Raises:
+            Unauthorized: the session or token that opened it has ended.
+        """
         life_s = self._deps.settings.stream_life_s * random.uniform(0.9, 1)  # noqa: S311  # not all at one moment
+        known_s = left_s(self._buyer.expires_s, self._deps)
         writing = asyncio.create_task(self._write())
         reading = asyncio.create_task(self._read())
         try:
-            done, _ = await asyncio.wait({writing, reading}, timeout=life_s, return_when=asyncio.FIRST_COMPLETED)
+            limit_s = min(life_s, known_s)
+            done, _ = await asyncio.wait({writing, reading}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done and known_s <= life_s:
+                raise over()
             return done.pop().result() if done else GOING_AWAY
         finally:
             for listener in self._listeners.values():
@@ -106,7 +116,7 @@ class Socket:
         if len(self._listeners) >= SUBSCRIPTIONS_MAX:
             raise Forbidden("too-many-subscriptions", f"One socket listens to {SUBSCRIPTIONS_MAX} orders at most.")
         listener = Listener(topic, self._outlet, as_message=True)
-        first = await opening(listener, last, self._deps, self._buyer_id)
+        first = await opening(listener, last, self._deps, self._buyer)
         self._listeners[topic.key] = listener
         self._say("subscribed", {"orderId": topic.id} if topic.kind == "order" else {})
         if first.lost:
@@ -116,7 +126,7 @@ class Socket:
         listener.begin(first.seen)
 
     def _topic(self, asked: Asked) -> Topic:
-        return buyer_topic(self._buyer_id) if asked.orderId is None else order_topic(asked.orderId)
+        return buyer_topic(self._buyer.subject) if asked.orderId is None else order_topic(asked.orderId)
 
     def _say(self, event: str, document: Any) -> None:
         self._outlet.put(message(event, document))
@@ -136,22 +146,25 @@ async def orders(websocket: WebSocket, deps: Deps) -> None:
     except WebSocketDisconnect:
         return None
     if websocket.application_state is WebSocketState.CONNECTED:
-        with suppress(RuntimeError, WebSocketDisconnect):  # the client was faster
-            await websocket.close(code)
+        with suppress(RuntimeError, TimeoutError, WebSocketDisconnect):  # the client was faster, or reads nothing
+            async with asyncio.timeout(SEND_S):
+                await websocket.close(code)
     return None
 
 
 async def _served(websocket: WebSocket, request: Request, deps: Deps) -> int:
     try:
         check_query(request.query)
-        buyer_id = await asking_buyer(request, deps)
-        if buyer_id is None:
+        buyer = await asking_buyer(request, deps)
+        if buyer is None:
             raise Unauthorized("no-session", "Orders' news need their buyer's session, or a fresh ticket.")
+        if deps.one(Hub).closed:
+            return TRY_LATER
+        return await Socket(websocket, buyer, deps).serve()
     except (RedisError, Unavailable):
         return TRY_LATER
     except Problem as problem:
-        await websocket.send_text(message("problem", problem.document()).decode())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SEND_S):
+                await websocket.send_text(message("problem", problem.document()).decode())
         return POLICY
-    if deps.one(Hub).closed:
-        return TRY_LATER
-    return await Socket(websocket, buyer_id, deps).serve()

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -25,6 +26,8 @@ WITHHELD = frozenset(
 )
 FILE_BYTES = 10 * 1024 * 1024
 AGGREGATES = {"order": "orderId", "payment": "orderId", "inventory": "productId", "pricing": "saleId"}
+# A one-time ticket stands in a WebSocket's or stream's query; a JWT might stand in anything that somebody sends.
+SECRETS = re.compile(r"(?<=ticket[=:])[\w%.~-]{6,}|(?<=ticket%3[Dd])[\w%.~-]{6,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _about: "ContextVar[Mapping[str, str | None]]" = ContextVar("about", default={})  # noqa: B039  # never written to
 
 
@@ -73,8 +76,9 @@ def start(level: str = "INFO", stream: TextIO | None = None, file: str = "") -> 
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(logging.NOTSET)  # whatever another server of this process wanted
-    for name in ("httpx", "httpcore"):  # they tell every URL at INFO, queries included
+        # Below INFO they write each connection's address, and every head that a WebSocket began with.
+        logger.setLevel(max(logging.INFO, logging.getLogger().level))
+    for name in ("httpx", "httpcore", "websockets"):  # they write every URL, queries included
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -117,10 +121,10 @@ class JsonLines(MsgspecFormatter):
                 log_data[key] = "withheld"
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever is in it."""
-        if record.name == "uvicorn.access":
+        """One line, whatever is in it; nothing that opens anything, and of clients no address."""
+        if record.name.startswith("uvicorn"):
             record = _without_the_client(record)
-        return super().format(record)
+        return SECRETS.sub("withheld", super().format(record))
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """JSON; text that is no Unicode (half a surrogate pair) is escaped rather than lost with its record."""
@@ -131,11 +135,17 @@ class JsonLines(MsgspecFormatter):
 
 
 def _without_the_client(record: logging.LogRecord) -> logging.LogRecord:
-    if not (isinstance(record.args, tuple) and len(record.args) == 5):
+    """uvicorn writes ``client - "GET /path?query HTTP/1.1" 200`` and ``client - "WebSocket /path?query" 403``."""
+    args = record.args if isinstance(record.args, tuple) else ()
+    if record.name == "uvicorn.access" and len(args) == 5:
+        said, (_client, method, target, _version, status) = "request", args
+    elif '"WebSocket %s"' in str(record.msg) and len(args) in (2, 3):
+        said, method, target, status = "websocket", "GET", args[1], args[2] if len(args) == 3 else None
+        status = status or (101 if "accepted" in record.msg else 403)
+    else:
         return record
-    _client, method, target, _version, status = record.args
-    path = str(target).partition("?")[0]  # a query may hold a ticket
-    told = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "request", None, None)
+    path = str(target).partition("?")[0]
+    told = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, said, None, None)
     told.created, told.msecs = record.created, record.msecs
     told.__dict__.update(method=method, path=path, status=status)
     return told

@@ -132,7 +132,7 @@ class span:
         """Finish it; ``error`` marks it failed."""
         if self._recorded is not None:
             if error is not None:
-                self._recorded.record_exception(error)
+                self._recorded.add_event("exception", {"exception.type": type(error).__name__})  # its text may say more
                 self._recorded.set_status(_failed(error))
             self._recorded.end()
             self._recorded = None

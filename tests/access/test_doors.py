@@ -126,6 +126,36 @@ async def served_alone(deps: Deps, operation: Any, **settings: Any) -> AsyncIter
     await close_deps(opened)
 
 
+METRICS_TOKEN = "of the tests, for metrics".replace(" ", "-")
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+async def test_metrics_are_for_an_admin_or_their_own_token(deps: Deps, door: Door) -> None:
+    assert (await door.http.get("/metrics")).status_code == 401
+    assert (await door.http.get("/metrics", headers=bearer(METRICS_TOKEN))).status_code == 401
+    assert (await door.http.get("/metrics", headers=door.token("7", "customer", "partner"))).status_code == 403
+    assert "http_requests_total" in (await door.http.get("/metrics", headers=door.token("1", "admin"))).text
+    await door.http.post("/api/v1/session", headers=door.token("7", "customer", "admin"))
+    assert (await door.http.get("/metrics")).status_code == 401, "no cookie counts"
+    settings: dict[str, Any] = {"accept_unsigned_buyers": False, "metrics_token": METRICS_TOKEN}
+    async with served_alone(deps, stock.operation, **settings) as alone:
+        assert (await alone.get("/metrics", headers=bearer(METRICS_TOKEN))).status_code == 200
+        for wrong in ({}, bearer(METRICS_TOKEN + "x"), bearer("x"), {"authorization": METRICS_TOKEN}):
+            assert (await alone.get("/metrics", headers=wrong)).status_code == 401
+        through_a_gateway = {"x-forwarded-proto": "https"} | bearer(METRICS_TOKEN)
+        assert (await alone.get("/metrics", headers=through_a_gateway)).status_code == 404
+        assert (await alone.put("/api/v1/sync/stock/1/reset", headers=bearer(METRICS_TOKEN))).status_code == 401
+
+
+async def test_in_the_demo_metrics_are_open(demo: Door, deps: Deps) -> None:
+    assert (await demo.http.get("/metrics")).status_code == 200
+    async with served_alone(deps, stock.operation) as alone:
+        assert (await alone.get("/metrics")).status_code == 200
+
+
 async def test_head_is_answered_by_a_function_alone_and_through_the_edge(deps: Deps) -> None:
     async with served_alone(deps, stock.operation) as alone:
         await same_but_the_body(alone, "/api/v1/sync/stock/1")

@@ -1,12 +1,13 @@
-"""Every route asked by everybody. What is expected follows from the route's own ``allow``, so no route is forgotten."""
+"""Every route asked by everybody, and compared with contracts/http/access.yaml, which no route can change."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
 import httpx
 import pytest
+import yaml
 from starlette.routing import Route as StreamRoute
 from starlette.routing import WebSocketRoute
 
@@ -16,12 +17,18 @@ from runtime.access import Allow
 from runtime.edge.sse import EVENTS
 from runtime.host import own
 from runtime.routes import Route
+from runtime.tokens import issue_session
+from shop.contracts import CONTRACTS_DIR
 from shop.messages import FlashSaleEnded
 from tests.access.conftest import Door
 
 OPERATIONS = [*registry.load_all().values(), own(cast(Any, None))]  # nothing is dispatched by asking what there is
 ROUTES = [route for operation in OPERATIONS for route in operation.routes]
 NAMES = [f"{route.method} {route.path}" for route in ROUTES]
+PAGE = yaml.safe_load((CONTRACTS_DIR / "http" / "access.yaml").read_text())
+WORDS: dict[str, dict[str, Any]] = PAGE["words"]
+TABLE: dict[str, str] = {name: word for routes in PAGE["routes"].values() for name, word in routes.items()}
+SOCKETS = {"WS /ws/orders"}  # asked in tests/access/test_doors.py
 DECLARED = {name: value for name, value in vars(access).items() if isinstance(value, Allow)}
 OWNER, ANY_ID = "the-owner", "1"
 ORDERS = (
@@ -49,33 +56,46 @@ EVENT = {
     "ce-type": FlashSaleEnded.TYPE,
 }
 UNKNOWN = ("nobody", "expired", "for another shop", "forged")
+SESSIONS = ("its owner's session", "another's session", "a session that is over")
 KNOWN = {
-    "its owner": (OWNER, "customer"),
-    "another customer": ("another", "customer"),
-    "a partner": ("a-partner", "partner"),
-    "an admin": ("an-admin", "admin"),
-    "somebody without a role": (OWNER, "janitor"),
+    "owner": (OWNER, "customer"),
+    "another": ("another", "customer"),
+    "partner": ("a-partner", "partner"),
+    "admin": ("an-admin", "admin"),
+    "roleless": (OWNER, "janitor"),
 }
+EVERYBODY = (*UNKNOWN, *SESSIONS, *KNOWN)
 
 
-def expected(allow: Allow, asker: str) -> str:
-    """``in``, 401 or 403: as the declaration reads, with nothing of how it is enforced."""
-    if allow.roles is None:
+def expected(word: str, asker: str) -> str:
+    """``in``, 401 or 403, as the page reads, with nothing of how it is enforced."""
+    told = WORDS[word]
+    inside = told["in"]
+    if told.get("unasked"):
         return "in"
-    if asker == "nobody" and allow.anonymous:
+    if asker in SESSIONS and not told["session"]:
+        asker = "nobody"
+    if asker == "a session that is over":
+        return "401"
+    if asker in SESSIONS:
+        asker = "owner" if asker.startswith("its owner") else "another"
+    if asker in inside:
         return "in"
     if asker in UNKNOWN:
-        return "403" if asker == "nobody" and not allow.roles else "401"
-    user, role = KNOWN[asker]
-    if role not in allow.roles or (role in allow.owners and user != OWNER):
-        return "403"
-    return "in"
+        return "403" if asker == "nobody" and not inside else "401"
+    return "403"
 
 
 async def headers_of(door: Door, asker: str) -> dict[str, str]:
     match asker:
         case "nobody":
             return {}
+        case "its owner's session" | "another's session":
+            user = OWNER if asker.startswith("its owner") else "another"
+            return {"cookie": f"pulsecart_session={issue_session(user, door.deps.settings, door.deps.clock.now())}"}
+        case "a session that is over":
+            long_ago = door.deps.clock.now() - timedelta(days=2)
+            return {"cookie": f"pulsecart_session={issue_session(OWNER, door.deps.settings, long_ago)}"}
         case "expired":
             return door.token(OWNER, "customer", "partner", "admin", ttl=timedelta(minutes=-1))
         case "for another shop":
@@ -126,19 +146,32 @@ async def cart(door: Door, route: Route) -> Asked:
     return Asked(path, body, {"idempotency-key": thing})
 
 
-def about(name: str, allow: Allow) -> Allow:
-    """Of a cart that is somebody's; of one that is nobody's, who knows its id is asked nothing."""
-    return replace(allow, owners=allow.roles, anonymous=False) if name in CARTS else allow
-
-
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
-async def test_a_route_lets_in_whom_it_says_and_nobody_else(door: Door, route: Route) -> None:
-    allow = about(f"{route.method} {route.path}", route.allow)
-    for asker in (*UNKNOWN, *KNOWN):
+async def test_a_route_lets_in_whom_the_page_says_and_nobody_else(door: Door, route: Route) -> None:
+    word = TABLE[f"{route.method} {route.path}"]
+    for asker in EVERYBODY:
         asked = await place(door, route)
         sent = asked.headers | await headers_of(door, asker)
         response = await door.status(route.method, asked.path, sent, asked.body)
-        check(response, expected(allow, asker), allow, asker)
+        check(response, expected(word, asker), word, asker)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+def test_a_route_s_allow_is_the_one_that_its_word_on_the_page_stands_for(route: Route) -> None:
+    name = f"{route.method} {route.path}"
+    assert name in TABLE, "say in contracts/http/access.yaml who may call it"
+    assert route.allow is DECLARED[WORDS[TABLE[name]]["allow"]], "the route and contracts/http/access.yaml differ"
+
+
+def test_the_page_has_every_route_and_no_other_and_the_api_s_description_agrees() -> None:
+    assert set(TABLE) == {*NAMES, *SOCKETS}
+    assert len(TABLE) == sum(map(len, PAGE["routes"].values())), "a route stands there once"
+    assert set(TABLE.values()) == set(WORDS), "a word that no route has"
+    for operation, routes in PAGE["routes"].items():
+        path = CONTRACTS_DIR / "http" / f"{operation}.yaml"
+        described = yaml.safe_load(path.read_text()) if path.exists() else {}
+        for name, told in described.items():
+            assert told["caller"] == WORDS[routes[name]]["caller"], f"{path.name}: caller of {name}"
 
 
 def test_the_table_is_of_all_that_the_host_answers(door: Door) -> None:
@@ -148,13 +181,14 @@ def test_the_table_is_of_all_that_the_host_answers(door: Door) -> None:
     assert others == {(StreamRoute, "/sse/{rest:path}"), (WebSocketRoute, "/ws/orders")}
 
 
-def check(response: httpx.Response, wanted: str, allow: Allow, asker: str) -> None:
+def check(response: httpx.Response, wanted: str, word: str, asker: str) -> None:
     text = "" if response.headers.get("content-type") == EVENTS else response.text
     told = (asker, response.status_code, text)
     if wanted == "in":
         assert response.status_code not in (401, 403), told
         not_ready = "triggers are not being dispatched" in text  # as a Door is
-        assert response.status_code == 200 if allow.owners else response.status_code < 500 or not_ready, told
+        about_a_thing = word.startswith("own") or "own-" in word
+        assert response.status_code == 200 if about_a_thing else response.status_code < 500 or not_ready, told
         return
     assert response.status_code == int(wanted), told
     assert ("www-authenticate" in response.headers) == (wanted == "401"), told
@@ -163,13 +197,8 @@ def check(response: httpx.Response, wanted: str, allow: Allow, asker: str) -> No
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
-def test_every_route_names_who_may_call_it_by_one_word(route: Route) -> None:
-    assert route.allow in DECLARED.values(), "use a name of runtime/access.py"
-
-
-@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 def test_a_route_about_somebody_s_thing_says_here_whose(route: Route) -> None:
-    """Else the test above would ask about something that nobody owns."""
+    """Else the tests above would ask about something that nobody owns."""
     name = f"{route.method} {route.path}"
     assert bool(route.allow.owners) == (name in (*ORDERS, *CUSTOMERS)), "add it to ORDERS or CUSTOMERS, or mend allow"
     assert ("/carts/{id}" in route.path) == (name in CARTS), "add it to CARTS"
@@ -192,25 +221,26 @@ def test_a_route_that_says_nothing_cannot_be_made() -> None:
         Route("GET", "/", ROUTES[0].handler)  # type: ignore[call-arg]  # what must not be possible
 
 
-def test_the_expectation_tells_the_kinds_apart() -> None:
-    """A table that answered the same for all would prove nothing."""
-    told = {
-        name: tuple(expected(allow, asker) for asker in (*UNKNOWN, *KNOWN))
-        for name, allow in DECLARED.items()
-        if name not in ("SIGNING_IN", "ADMIN_OR_DEMO")  # these differ from CUSTOMER and ADMIN elsewhere
-    }
+def test_the_page_tells_its_words_apart() -> None:
+    """One that answered the same for all would prove nothing."""
+    told = {word: (*(expected(word, asker) for asker in EVERYBODY), *map(str, rest(word))) for word in WORDS}
     assert len(set(told.values())) == len(told)
-    assert told["OWNER"] == ("401", "401", "401", "401", "in", "403", "403", "in", "403")
+    assert [expected("owner", asker) for asker in KNOWN] == ["in", "403", "403", "in", "403"]
+    assert [expected("owner", asker) for asker in (*UNKNOWN, *SESSIONS)] == [*["401"] * 4, "in", "403", "401"]
 
 
-async def test_in_the_demo_the_unsigned_do_what_the_seed_s_commands_do(demo: Door) -> None:
-    wanted = {"ADMIN_OR_DEMO": "in", "DEMO": "in", "CUSTOMER": "in", "ADMIN": "401", "PARTNER": "401"}
+def rest(word: str) -> list[bool]:
+    return [bool(WORDS[word].get(name)) for name in ("unsigned", "anonymous", "ticket", "token", "counted")]
+
+
+async def test_in_the_demo_the_unsigned_do_what_the_page_says(demo: Door) -> None:
     for name, route in zip(NAMES, ROUTES, strict=True):
-        (kind,) = [kind for kind, allow in DECLARED.items() if allow is route.allow]
-        if kind in wanted and not name.endswith(NAMED):
-            asked = await place(demo, route)
-            response = await demo.status(route.method, asked.path, asked.headers, asked.body)
-            assert (response.status_code not in (401, 403)) == (wanted[kind] == "in"), (name, response.text)
+        told = WORDS[TABLE[name]]
+        if name.endswith(NAMED) or "anonymous" in told or told.get("unasked") or name.startswith("GET /sse/orders"):
+            continue
+        asked = await place(demo, route)
+        response = await demo.status(route.method, asked.path, asked.headers, asked.body)
+        assert (response.status_code not in (401, 403)) == told.get("unsigned", False), (name, response.text)
     sold = (await demo.http.post("/api/v1/sync/purchase", json={"productId": 1, "userId": 5})).json()
     assert (await demo.http.post(f"/api/v1/orders/{sold['orderId']}/cancel")).status_code == 200
 

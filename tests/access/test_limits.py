@@ -1,5 +1,6 @@
 """How often one caller may ask: told in headers before it is too often, and 429 when it is."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -7,11 +8,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runtime import limits
+from runtime.client_address import address_of
 from runtime.deps import Clock, Deps, close_deps, open_deps
+from runtime.fresh import Fresh
+from runtime.http import Request
+from shop.db.pool import Tx
+from shop.db.queue import Queue, queue
 from tests.client import Answered, Client
 
 QUOTA = 3
 STOCK = "/api/v1/sync/stock/1/reset?stock=5"
+QUEUE = "/api/v1/async/queue/status"
 ORDERS = "/api/v1/customers/{}/orders"
 
 
@@ -120,3 +127,70 @@ async def test_a_crowd_is_forgotten_before_it_fills_the_memory(demo: Client, mon
         assert (await demo.buy(user=user)).status == 409
     (counts,) = demo.deps.one(limits.Limits)._counts.values()
     assert set(counts) == {"3"}
+
+
+async def test_how_the_queue_stands_is_read_once_a_second_for_all_and_counted_by_address(
+    strict: Client, deps: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+
+    async def counting(tx: Tx) -> Queue:
+        nonlocal read
+        read += 1
+        return await queue(tx)
+
+    monkeypatch.setattr("functions.orders.main.queue", counting)
+    told = await asyncio.gather(*(strict.ask("GET", QUEUE) for _ in range(QUOTA + 1)))
+    assert sorted(answer.status for answer in told) == [200, 200, 200, 429]
+    assert all("ratelimit" in answer.headers for answer in told)
+    assert read == 1
+    monkeypatch.setattr("functions.orders.main.QUEUE_FRESH_S", 0.0)
+    opened = open_deps(replace(deps.settings, rate_limit=0))
+    for _ in range(2):
+        assert (await Client(opened).ask("GET", QUEUE)).status == 200
+    assert read == 3
+    await close_deps(opened)
+
+
+async def test_a_reading_that_fails_is_not_kept_and_one_who_leaves_ends_nobody_else_s() -> None:
+    may, read = asyncio.Event(), 0
+
+    async def reading() -> int:
+        nonlocal read
+        read += 1
+        await may.wait()
+        if read == 1:
+            raise ConnectionError
+        return read
+
+    fresh = Fresh(reading, keep_s=3600.0)
+    waiting = [asyncio.create_task(fresh.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    may.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in outcomes] == [asyncio.CancelledError, ConnectionError, ConnectionError]
+    assert [await fresh.get() for _ in range(3)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "counted"),
+    [
+        ("203.0.113.7", None, "203.0.113.7"),
+        ("93.184.216.34", "8.8.8.8", "93.184.216.34"),
+        ("127.0.0.1", None, "127.0.0.1"),
+        ("127.0.0.1", "8.8.8.8", "8.8.8.8"),
+        ("127.0.0.1", "1.1.1.1, 8.8.8.8, 10.0.0.4", "8.8.8.8"),
+        ("10.0.0.4", "10.0.0.9, 127.0.0.1", "10.0.0.4"),
+        ("10.0.0.4", "nonsense, ,", "10.0.0.4"),
+        ("::ffff:8.8.8.8", None, "8.8.8.8"),
+        ("2606:4700::1111", None, "2606:4700::"),
+        ("::1", "2606:4700:0:0:dead::1", "2606:4700::"),
+        ("", None, ""),
+    ],
+)
+def test_a_client_cannot_choose_the_address_that_it_is_counted_by(
+    peer: str, forwarded: str | None, counted: str
+) -> None:
+    headers = {"x-forwarded-for": forwarded} if forwarded is not None else {}
+    assert address_of(Request("GET", QUEUE, headers, client=peer)) == counted

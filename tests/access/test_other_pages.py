@@ -8,7 +8,8 @@ import pytest
 
 from runtime.deps import Deps
 from runtime.http import Request
-from runtime.origin import check_origin
+from runtime.origin import check_origin, check_page
+from runtime.settings import Settings
 from shop.problem import Forbidden
 from tests.access.conftest import Door
 
@@ -77,10 +78,105 @@ async def test_a_token_is_sent_on_purpose_and_other_cookies_are_not_ours(door: D
     assert unknown.status_code == 401
 
 
-async def test_in_the_demo_a_cookie_is_asked_for_its_page_too(demo: Door) -> None:
+DEMO_MUTATIONS: list[tuple[str, str, bytes]] = [
+    ("POST", BUY, BODY),
+    ("POST", "/api/v1/async/purchase", BODY),
+    ("POST", "/api/v1/orders", b'{"userId": 7, "items": [{"productId": 1, "qty": 1}]}'),
+    ("PUT", "/api/v1/sync/stock/1/reset?stock=0", b""),
+    ("POST", "/api/v1/sync/stock/init/1", b""),
+    ("PUT", "/api/v1/payments/simulator", b"{}"),
+    ("POST", "/api/v1/carts", b"{}"),
+    ("POST", "/api/v1/session", b'{"userId": 7}'),
+    ("DELETE", "/api/v1/session", b""),
+    ("POST", "/broker/default/default", b"{}"),
+]
+
+
+@pytest.mark.parametrize("page", FOREIGN)
+async def test_in_the_demo_another_site_s_page_changes_nothing_even_without_a_cookie(
+    demo: Door, page: dict[str, str]
+) -> None:
     session = await signed_in(demo)
-    assert refused(await demo.http.post(BUY, content=BODY, headers=session | EVIL))
-    assert (await demo.http.post(BUY, content=BODY, headers=EVIL)).status_code == 200
+    for cookie in ({}, session, {"cookie": "theme=dark"}):
+        for method, path, body in DEMO_MUTATIONS:
+            assert refused(await demo.http.request(method, path, content=body, headers=cookie | page)), (method, path)
+    assert (await demo.http.get("/api/v1/sync/stock/1", headers=page)).json()["stock"] == 1000
+
+
+async def test_in_the_demo_programs_our_pages_and_named_sites_go_on(demo: Door) -> None:
+    ours = str(demo.http.base_url).rstrip("/")
+    localhost = ours.replace("127.0.0.1", "localhost")
+    for headers in (
+        {},
+        {"origin": ours},
+        {"origin": localhost, "host": localhost.removeprefix("http://")},
+        {"origin": demo.deps.settings.public_url},
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        EVIL | demo.token("7", "customer"),
+    ):
+        bought = await demo.http.post(BUY, content=BODY, headers=headers)
+        assert bought.status_code in (200, 409), (headers, bought.text)
+
+
+def test_a_page_named_in_cors_origins_may_buy_in_a_demo_and_use_no_cookie(deps: Deps) -> None:
+    settings = replace(deps.settings, cors_origins="https://friend.example, http://localhost:3000")
+    for friend in ("https://friend.example", "http://localhost:3000"):
+        check_page({"origin": friend, "host": "127.0.0.1:8080"}, settings)
+        with pytest.raises(Forbidden):
+            check_origin({"origin": friend, "host": "127.0.0.1:8080"}, settings)
+    for other in ("http://friend.example", "https://friend.example:8443", "http://localhost:3001"):
+        with pytest.raises(Forbidden):
+            check_page({"origin": other, "host": "127.0.0.1:8080"}, settings)
+
+
+HTTPS = "https://shop.example"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "headers", "ours"),
+    [
+        (HTTPS, {"origin": "https://shop.example", "host": "shop.example"}, True),
+        (HTTPS, {"origin": "http://shop.example", "host": "shop.example"}, False),
+        (HTTPS, {"origin": "http://shop.example", "host": "shop.example", "x-forwarded-proto": "http"}, False),
+        (HTTPS, {"origin": "http://other.example", "host": "other.example"}, False),
+        (HTTPS, {"origin": "https://other.example", "host": "other.example"}, True),
+        (HTTPS, {"origin": "http://shop.example", "host": "edge", "x-forwarded-host": "shop.example"}, False),
+        (HTTPS, {"origin": "https://shop.example", "host": "edge"}, True),
+        (HTTPS + ":443/", {"origin": "https://shop.example", "host": "edge"}, True),
+        ("https://Shop.Example", {"origin": "https://shop.example", "host": "edge"}, True),
+        (HTTPS, {"origin": "https://shop.example:8443", "host": "shop.example"}, False),
+        (HTTPS, {"origin": "https://shop.example", "host": "shop.example:443"}, True),
+        ("http://127.0.0.1:8080", {"origin": "http://127.0.0.1:8080", "host": "127.0.0.1:8080"}, True),
+        ("http://127.0.0.1:8080", {"origin": "https://127.0.0.1:8080", "host": "127.0.0.1:8080"}, False),
+        ("http://127.0.0.1:8080", {"origin": "http://localhost:8080", "host": "localhost:8080"}, True),
+        ("http://127.0.0.1:8080", {"origin": "http://localhost:3000", "host": "localhost:8080"}, False),
+        (
+            "http://127.0.0.1:8080",
+            {"origin": "http://a.example", "host": "a.example", "x-forwarded-proto": "https"},
+            False,
+        ),
+        (
+            "http://127.0.0.1:8080",
+            {"origin": "https://a.example", "host": "a.example", "x-forwarded-proto": "https"},
+            True,
+        ),
+        ("http://127.0.0.1:8080", {"origin": "http://shop.example:80", "host": "shop.example"}, True),
+        ("http://127.0.0.1:8080", {"origin": "http://[::1]:8080", "host": "[::1]:8080"}, True),
+        ("http://127.0.0.1:8080", {"origin": "ws://127.0.0.1:8080", "host": "127.0.0.1:8080"}, False),
+        ("http://127.0.0.1:8080", {"origin": "http://a@127.0.0.1:8080", "host": "127.0.0.1:8080"}, False),
+        ("http://127.0.0.1:8080", {"origin": "", "host": "127.0.0.1:8080"}, False),
+        ("http://127.0.0.1:8080", {"origin": "http://", "host": ""}, False),
+        ("http://127.0.0.1:8080", {"origin": "null"}, False),
+    ],
+)
+def test_a_page_is_ours_by_scheme_host_and_port(public_url: str, headers: dict[str, str], ours: bool) -> None:
+    settings: Any = Settings(database_url="", redis_url="", public_url=public_url)
+    if ours:
+        check_origin(headers, settings)
+    else:
+        with pytest.raises(Forbidden, match="foreign-origin"):
+            check_origin(headers, settings)
 
 
 async def test_signing_out_takes_the_cookie_whatever_it_is_and_not_for_others_pages(door: Door) -> None:

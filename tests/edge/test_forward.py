@@ -17,6 +17,7 @@ from runtime.settings import Settings
 from tests.edge.conftest import served
 
 BUY = "/api/v1/sync/purchase"
+METRICS_TOKEN = "of-the-tests-for-metrics"
 OURS = (("correlation-id", "c-1"),)
 
 
@@ -39,7 +40,7 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
         await send_reply(send, await answer(request))
 
     async with served(function) as behind:
-        deps = open_deps(replace(settings, function_url=f"{behind}/{{operation}}"))
+        deps = open_deps(replace(settings, function_url=f"{behind}/{{operation}}", metrics_token=METRICS_TOKEN))
         app = Function(edge.operation, deps, edge_app(deps))
         async with served(app) as url, httpx.AsyncClient(base_url=url) as http:
             yield Shop(http, asked, answers)
@@ -136,10 +137,12 @@ async def test_what_it_forwards_is_counted_for_who_asks_the_pod_and_shown_to_no_
     shop.answers.append(answered(409))
     for _ in range(2):
         await shop.http.post(BUY, content=b"{}")
-    exposed = (await shop.http.get("/metrics")).text
+    scraper = {"authorization": f"Bearer {METRICS_TOKEN}"}
+    assert (await shop.http.get("/metrics")).status_code == 401
+    exposed = (await shop.http.get("/metrics", headers=scraper)).text
     for status in ("2xx", "4xx"):
         assert f'http_requests_total{{operation="edge",route="to checkout",status="{status}"}}' in exposed
-    through_the_gateway = await shop.http.get("/metrics", headers={"x-forwarded-proto": "https"})
+    through_the_gateway = await shop.http.get("/metrics", headers=scraper | {"x-forwarded-proto": "https"})
     assert through_the_gateway.status_code == 404
     assert "http_requests_total" not in through_the_gateway.text
 

@@ -1,7 +1,9 @@
 """``/ws/orders`` over a real socket."""
 
 import asyncio
+import io
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +19,7 @@ from functions.edge.main import edge_app
 from runtime.edge.ws import MESSAGE_MAX, SUBSCRIPTIONS_MAX
 from runtime.function import Function, server
 from runtime.settings import Settings
+from runtime.watch import logs
 from tests.edge.conftest import BUYER, Edge, eventually, running
 
 
@@ -103,6 +106,37 @@ async def test_a_ticket_signs_in_where_no_cookie_can(edge: Edge) -> None:
     async with socket(edge, query=f"?ticket={ticket}") as opened:
         await say(opened, type="ping")
         assert (await heard(opened))["event"] == "pong"
+
+
+async def test_neither_a_ticket_nor_an_address_of_a_client_comes_into_the_log(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    written, root = io.StringIO(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        logs.start("DEBUG", written)
+        logging.getLogger("uvicorn.access").propagate = False  # as a server leaves it that is made after logs.start()
+        root.addHandler(caplog.handler)
+        await edge.sign_in()
+        session = edge.client.cookies["pulsecart_session"]
+        tickets = [(await edge.client.post("/api/v1/stream-tickets")).json()["ticket"] for _ in range(3)]
+        edge.client.cookies.clear()
+        addresses = []
+        for query in (f"?ticket={tickets[0]}", f"?ticket={tickets[0]}", f"?x=y&ticket={tickets[1]}"):
+            async with socket(edge, query=query) as opened:
+                addresses.append("{}:{}".format(*opened.local_address[:2]))
+                await say(opened, type="ping")
+                await heard(opened)
+        with pytest.raises(InvalidStatus):
+            async with socket(edge, origin="https://evil.example", query=f"?ticket={tickets[2]}"):
+                pass
+        await edge.client.get(f"/sse/orders/1?ticket={tickets[2]}")
+    finally:
+        root.handlers = handlers
+        root.setLevel(level)
+    for secret in (*tickets, *addresses, session):
+        assert secret not in written.getvalue()
+        assert secret not in caplog.text
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])

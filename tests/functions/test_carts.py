@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -423,3 +424,12 @@ async def test_a_buyer_s_cart_lasts_a_month_and_then_there_is_a_new_one(later: C
     clock.turn(2 * DAY_S)
     renewed = await later.ask("POST", "/api/v1/carts", {"userId": 7})
     assert (renewed.status, renewed.body["cartId"] == old) == (201, False)
+
+
+async def test_behind_https_the_cart_s_cookie_is_for_this_host_alone(deps: Deps) -> None:
+    shop = Client(replace(deps, settings=replace(deps.settings, public_url="https://shop.example"), made={}))
+    opened = await shop.ask("POST", "/api/v1/carts")
+    pair = opened.headers["set-cookie"].split(";")[0]
+    assert pair == f"__Host-pulsecart_cart={opened.body['cartId']}"
+    assert (await shop.ask("GET", "/api/v1/carts/mine", cookie=pair)).body["cartId"] == opened.body["cartId"]
+    assert (await shop.ask("GET", "/api/v1/carts/mine", cookie=pair.removeprefix("__Host-"))).status == 404

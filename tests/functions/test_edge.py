@@ -62,7 +62,27 @@ async def test_behind_https_the_cookie_never_travels_in_the_clear(settings: Sett
     opened = open_deps(replace(settings, accept_unsigned_buyers=True, public_url="https://shop.example"))
     reply = await ask(opened, "POST", "/api/v1/session", {"userId": 1})
     assert "Secure" in header(reply, "set-cookie").split("; ")
+    gone = await ask(opened, "DELETE", "/api/v1/session")
+    for made in (header(reply, "set-cookie"), header(gone, "set-cookie")):
+        name, *attributes = made.split("; ")
+        assert name.startswith("__Host-pulsecart_session=")
+        assert {"Secure", "Path=/", "HttpOnly"} <= set(attributes)
+        assert "domain" not in made.lower()
     await close_deps(opened)
+
+
+async def test_behind_https_a_cookie_that_a_neighbouring_host_could_have_set_is_none(settings: Settings) -> None:
+    opened = open_deps(replace(settings, accept_unsigned_buyers=True, public_url="https://shop.example"))
+    pair = (await cookie(opened)).removeprefix("__Host-")
+    assert (await ask(opened, "POST", "/api/v1/stream-tickets", cookie=pair)).status == 401
+    assert (await ask(opened, "POST", "/api/v1/stream-tickets", cookie=f"{pair}; __Host-{pair}")).status == 200
+    await close_deps(opened)
+
+
+async def test_over_plain_http_a_browser_is_asked_for_no_prefix(deps: Deps) -> None:
+    pair = await cookie(deps)
+    assert pair.startswith("pulsecart_session=")
+    assert (await ask(deps, "POST", "/api/v1/stream-tickets", cookie="__Host-" + pair)).status == 401
 
 
 async def test_outside_the_demo_nobody_is_believed(settings: Settings) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -443,3 +445,102 @@ def test_a_refusal_says_how_to_sign_in() -> None:
     asked: Callable[[Problem], dict[str, str]] = lambda problem: dict(reply_of(problem).headers)  # noqa: E731
     assert asked(Unauthorized("not-signed-in", "x")) == {"www-authenticate": "Bearer"}
     assert "www-authenticate" not in asked(Forbidden("not-yours", "x"))
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", None])
+async def test_a_token_of_access_is_accepted_however_its_type_is_written(published: Issuer, typ: str | None) -> None:
+    shop = deps(jwt_jwks_url=published.url)
+    assert await buyer_of(bearer(typed(typ)), shop) == "u-1"
+
+
+@pytest.mark.parametrize(
+    "typ", ["id_token", "secevent+jwt", "logout+jwt", "dpop+jwt", "JOSE", "pulsecart-session", "", "jwt ", 7, ["JWT"]]
+)
+async def test_another_kind_of_the_issuer_s_tokens_is_refused(published: Issuer, typ: Any) -> None:
+    assert "its typ" in await why(buyer_of(bearer(typed(typ)), deps(jwt_jwks_url=published.url)))
+
+
+def typed(typ: Any) -> str:
+    """Signed by hand: the library writes no header that is not text."""
+    head = {"alg": "RS256", "kid": "rsa-1"} | ({"typ": typ} if typ is not None else {})
+    claims = {"sub": "u-1", "aud": "pulsecart", "exp": int(NOW.timestamp()) + 300}
+    signed = ".".join(
+        base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=").decode() for one in (head, claims)
+    )
+    signature = RSAAlgorithm(RSAAlgorithm.SHA256).sign(signed.encode(), RSA_KEY)
+    return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize("exp", ["Infinity", "1e999", "NaN", "-Infinity"])
+async def test_a_token_without_an_end_is_refused(published: Issuer, exp: str) -> None:
+    claims = base64.urlsafe_b64encode(f'{{"sub": "u-1", "aud": "pulsecart", "exp": {exp}}}'.encode()).rstrip(b"=")
+    head = token().split(".")[0]
+    signature = RSAAlgorithm(RSAAlgorithm.SHA256).sign(f"{head}.{claims.decode()}".encode(), RSA_KEY)
+    made = f"{head}.{claims.decode()}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    assert await why(buyer_of(bearer(made), deps(jwt_jwks_url=published.url)))
+
+
+async def test_weak_and_private_keys_of_the_issuer_are_left_out(published: Issuer) -> None:
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    private = {**RSAAlgorithm.to_jwk(OTHER_RSA_KEY, as_dict=True), "kid": "private"}
+    published.keys += [jwk(weak, "weak"), private]
+    shop = deps(jwt_jwks_url=published.url)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library's own about a key of 1,024 bits
+        assert "not one of the issuer's" in await why(buyer_of(bearer(token(weak, kid="weak")), shop))
+    assert "not one of the issuer's" in await why(buyer_of(bearer(token(OTHER_RSA_KEY, kid="private")), shop))
+    assert await buyer_of(bearer(token()), shop) == "u-1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "200 OK\r\n\r\n" + '{"keys": [' + " " * issuer.JWKS_MAX_BYTES + "]}",
+        "200 OK\r\ncontent-encoding: gzip\r\n\r\n{}",
+        "302 Found\r\nlocation: {url}\r\ncontent-length: 0\r\n\r\n",
+        "200 OK\r\n\r\n" + "[" * 100_000,
+        "200 OK\r\n\r\n[]",
+        "200 OK\r\ncontent-length: 100\r\n\r\n{",
+    ],
+    ids=["too long", "packed", "a redirect to good keys", "too deep", "another form", "cut off"],
+)
+async def test_what_is_no_bounded_key_set_means_not_now(published: Issuer, answer: str) -> None:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + answer.replace("{url}", published.url).encode())
+        with contextlib.suppress(OSError):
+            await writer.drain()
+        writer.close()
+
+    assert await not_now(say)
+    assert published.asked == 0
+
+
+async def test_an_issuer_that_answers_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(issuer, "FETCH_TIMEOUT_S", 0.2)
+    left = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:  # each byte within the time that one read may take
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        except OSError:
+            left.set()
+        writer.close()
+
+    assert await not_now(drip)
+    async with asyncio.timeout(5):
+        await left.wait()
+
+
+async def not_now(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> bool:
+    """Whether a token is answered with Unavailable by a shop whose issuer answers so."""
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Unavailable):
+            await buyer_of(bearer(token()), deps(jwt_jwks_url=f"http://127.0.0.1:{port}/keys"))
+    return True

@@ -103,6 +103,64 @@ def test_uvicorns_loggers_write_the_same_and_no_client_address_or_query(stream: 
     assert "ticket" not in stream.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("text", "args", "status"),
+    [
+        ('%s - "WebSocket %s" [accepted]', (), 101),
+        ('%s - "WebSocket %s" 403', (), 403),
+        ('%s - "WebSocket %s" %d', (421,), 421),
+    ],
+)
+def test_a_socket_s_line_has_neither_its_ticket_nor_its_client(
+    stream: io.StringIO, text: str, args: tuple[int, ...], status: int
+) -> None:
+    logging.getLogger("uvicorn.error").info(text, "203.0.113.9:5000", "/ws/orders?a=b&ticket=XTh0R6f0C1oQ1pVb", *args)
+    (line,) = lines(stream)
+    assert (line["message"], line["path"], line["status"]) == ("websocket", "/ws/orders", status)
+    assert "203.0.113.9" not in stream.getvalue()
+    assert "XTh0R6" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING"])
+def test_what_servers_and_clients_write_below_info_is_not_written_at_any_level(level: str) -> None:
+    root = logging.getLogger()
+    handlers, before = root.handlers[:], root.level
+    written = io.StringIO()
+    try:
+        root.handlers = []
+        logs.start(level, written)
+        for name in ("uvicorn.error", "uvicorn.access", "websockets.server", "httpx", "httpcore.connection"):
+            for at in (5, logging.DEBUG):
+                logging.getLogger(name).log(at, "203.0.113.9:5000 - GET /?ticket=XTh0R6f0C1oQ1pVb Cookie: a=b")
+        logging.getLogger("uvicorn.error").info("started")
+    finally:
+        root.handlers = handlers
+        root.setLevel(before)
+    assert [json.loads(line)["message"] for line in written.getvalue().splitlines()] == (
+        [] if level == "WARNING" else ["started"]
+    )
+
+
+TICKET = "XTh0R6f0C1oQ1pVbQ3vWbU3C0mJq3d1g2n4kQe8m2yA"
+JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1LTEifQ.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "text", [f"/sse/orders/1?ticket={TICKET}&x=1", f"GETDEL ticket:{TICKET}", f"?ticket%3d{TICKET}", f"Bearer {JWT}"]
+)
+def test_a_ticket_or_token_in_a_message_or_an_exception_is_withheld(stream: io.StringIO, text: str) -> None:
+    log.warning("no answer to %s", text)
+    log.warning("no answer", extra={"about": text})
+    try:
+        raise OSError(text)
+    except OSError:
+        log.exception("failed")
+    for secret in (TICKET, JWT, JWT.split(".")[1]):
+        assert secret not in stream.getvalue()
+    assert len(lines(stream)) == 3
+    assert "OSError" in lines(stream)[2]["exc_info"]
+
+
 def test_what_is_no_id_is_withheld(stream: io.StringIO) -> None:
     log.warning("refused", extra={"email": "a@b.example", "Authorization": "Bearer x", "buyerId": "7"})
     (line,) = lines(stream)

@@ -141,6 +141,7 @@ def test_an_error_marks_the_span_and_goes_on(spans: InMemorySpanExporter) -> Non
     (finished,) = spans.get_finished_spans()
     assert finished.status.status_code is StatusCode.ERROR
     assert finished.status.description == "ValueError"
+    assert [dict(event.attributes or {}) for event in finished.events] == [{"exception.type": "ValueError"}]
 
 
 def test_a_parent_that_was_not_sampled_is_followed(spans: InMemorySpanExporter) -> None:

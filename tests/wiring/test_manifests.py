@@ -12,6 +12,8 @@ import yaml
 
 from runtime import registry
 from runtime.catalogue import ROOT, read
+from runtime.settings import read as read_settings
+from runtime.startup import check_unsigned
 from shop.db.migrate import needed
 from tests.kubectl import need_kubectl
 
@@ -205,3 +207,19 @@ def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
         assert "kafka-broker-ingress" in config[1]["data"]["BROKER_URL"]
         given = services(overlay)["relay"]["spec"]["template"]["spec"]["containers"][0]["envFrom"]
         assert {"configMapRef": {"name": config[0]}} in given
+    if component == "monitoring":
+        (monitor,) = of_kind(overlay, "PodMonitor", "monitoring.coreos.com/v1").values()
+        ours = monitor["spec"]["podMetricsEndpoints"][0]
+        shown = ours["authorization"]["credentials"]
+        assert (ours["port"], shown) == ("user-port", {"name": "pulsecart-metrics", "key": "METRICS_TOKEN"})
+        for one in services(overlay).values():
+            given = one["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+            assert {"secretRef": {"name": shown["name"]}} in given, "the token that the scraper shows is the pod's"
+
+
+def test_a_demo_on_a_cluster_says_so_by_the_word_for_it() -> None:
+    """``true`` is for loopback: no pod would start with it."""
+    (config,) = of_kind("k8s/overlays/kind", "ConfigMap", "v1").values()
+    settings = read_settings({"DATABASE_URL": "", "REDIS_URL": "", **config["data"]})
+    assert settings.accept_unsigned_buyers
+    check_unsigned(settings, "0.0.0.0", {"K_SERVICE": "edge"})

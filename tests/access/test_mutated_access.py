@@ -1,0 +1,144 @@
+"""Every ``allow=`` widened and narrowed: each change is caught by what contracts/http/access.yaml says of the route."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import dev_issuer
+from runtime.access import ROLES, Allow
+from runtime.auth import admit
+from runtime.deps import Clock, Deps, close_deps, open_deps
+from runtime.http import Request
+from runtime.limits import Limits
+from runtime.routes import Route
+from runtime.settings import Settings
+from runtime.tokens import issue_session
+from shop.problem import Problem
+from tests.access.conftest import HOUR
+from tests.access.test_every_route import DECLARED, NAMES, ROUTES, TABLE, WORDS
+
+METRICS_TOKEN = "of-the-tests-for-metrics"
+SHOWN = (
+    "nobody",
+    "nonsense",
+    "a session",
+    "an old session",
+    "a ticket",
+    "the metrics token",
+    *sorted(ROLES),
+    "roleless",
+)
+Answer = tuple[str, bool]  # in, 401 or 403; whether it was counted
+
+
+@pytest.fixture(scope="module")
+def headers(jwks: Path) -> dict[str, dict[str, str]]:
+    """What each shows; nothing is asked of a database."""
+    clock, signing = Clock(), settings_of(jwks)
+    shown: dict[str, dict[str, str]] = {"nobody": {}, "a ticket": {}, "nonsense": {"authorization": "Bearer nonsense"}}
+    for name, at in (("a session", clock.now()), ("an old session", clock.now() - 48 * HOUR)):
+        shown[name] = {"cookie": f"pulsecart_session={issue_session('u-1', signing, at)}"}
+    shown["the metrics token"] = {"authorization": f"Bearer {METRICS_TOKEN}"}
+    for role in (*ROLES, "roleless"):
+        made = dev_issuer.token(jwks, "u-1", [role], HOUR, "pulsecart", clock.now())
+        shown[role] = {"authorization": f"Bearer {made}"}
+    return shown
+
+
+def settings_of(jwks: Path) -> Settings:
+    return Settings(
+        database_url="",
+        redis_url="",
+        session_secret="of the tests alone, 32 bytes or more",
+        jwt_jwks_url=jwks.as_uri(),
+        jwt_issuer=dev_issuer.ISSUER,
+        metrics_token=METRICS_TOKEN,
+    )
+
+
+@pytest.fixture
+async def shops(jwks: Path) -> Any:
+    """One outside of a demo, one in it."""
+    strict = open_deps(settings_of(jwks))
+    demo = open_deps(replace(strict.settings, accept_unsigned_buyers=True))
+    yield strict, demo
+    await close_deps(strict)
+    await close_deps(demo)
+
+
+async def answers(route: Route, shops: tuple[Deps, Deps], headers: dict[str, dict[str, str]]) -> list[Answer]:
+    """What the serving layer does with each, before a handler sees whose thing it is."""
+    told = []
+    for deps in shops:
+        for name in SHOWN:
+            deps.made.pop(Limits, None)
+            query = "ticket=x" if name == "a ticket" else ""
+            request = Request(route.method, route.path, dict(headers[name]), query=query, route=1)
+            try:
+                await admit(request, route.allow, deps)
+            except Problem as refused:
+                told.append((str(refused.status), bool(request.told)))
+            else:
+                told.append(("in", bool(request.told)))
+    return told
+
+
+def wanted(word: str) -> list[Answer]:
+    """The same from the page alone."""
+    return [_wanted(WORDS[word], name, demo) for demo in (False, True) for name in SHOWN]
+
+
+def _wanted(told: dict[str, Any], name: str, demo: bool) -> Answer:
+    if told.get("unasked"):
+        return "in", told.get("counted", False)
+    if name == "the metrics token":
+        return ("in", False) if told.get("token") else ("401", False)
+    if name == "nonsense" or (name == "an old session" and told["session"]):
+        return "401", False
+    caller = {"a session": "owner" if told["session"] else "nobody", "an old session": "nobody"}.get(name, name)
+    caller = "owner" if caller == "customer" else caller
+    if caller == "a ticket":
+        caller = "owner" if told.get("ticket") else "nobody"
+        if caller == "owner":
+            return "in", False  # counted by nobody before it is spent
+    if caller == "nobody":
+        if "nobody" in told["in"] or told.get("anonymous") or (demo and told.get("unsigned", False)):
+            return "in", False
+        return ("401" if told["in"] else "403"), False
+    if caller in told["in"] or (demo and not told["in"]):
+        return "in", True
+    return "403", False
+
+
+def changed(allow: Allow) -> Iterator[Allow]:
+    """Every other word, and every one of this one's own parts changed that means something in it."""
+    yield from (other for other in DECLARED.values() if other != allow)
+    if allow.roles is None:
+        yield from (Allow(frozenset({role})) for role in ROLES)
+        yield replace(allow, counted=not allow.counted)
+        return
+    yield replace(allow, roles=None)
+    for role in ROLES:
+        yield replace(allow, roles=allow.roles ^ {role})
+    yield replace(allow, anonymous=not allow.anonymous)
+    yield replace(allow, by_metrics_token=not allow.by_metrics_token)
+    if not allow.anonymous:
+        yield replace(allow, unsigned=not allow.unsigned)
+        yield replace(allow, by_ticket=not allow.by_ticket)
+    if allow.roles:
+        yield replace(allow, by_session=not allow.by_session)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+async def test_each_change_of_a_route_s_allow_is_caught(
+    route: Route, shops: tuple[Deps, Deps], headers: dict[str, dict[str, str]]
+) -> None:
+    right = wanted(TABLE[f"{route.method} {route.path}"])
+    assert await answers(route, shops, headers) == right
+    survived = [
+        one for one in changed(route.allow) if await answers(replace(route, allow=one), shops, headers) == right
+    ]
+    assert survived == []
