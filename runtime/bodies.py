@@ -8,8 +8,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from shop.currencies import DIGITS
 from shop.moment import YEARS, is_kept
-from shop.money import decimal_amount, minor_amount
+from shop.money import PRICE_MINOR_MAX, decimal_amount, is_currency, minor_amount
 from shop.problem import Malformed
 
 # Patterns end in $(?!\n): in Python a $ alone also matches before a last newline.
@@ -52,7 +53,7 @@ Name = Annotated[
 Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 Category = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
 Moment = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with its zone, {YEARS}.")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
+Currency = Annotated[str, Meta(min_length=3, max_length=3, extra_json_schema={"enum": sorted(DIGITS)})]
 
 
 class ProductBody(Struct, frozen=True):
@@ -64,6 +65,9 @@ class ProductBody(Struct, frozen=True):
     currency: Currency = "USD"
     description: Text = ""
     category: Category = ""
+
+    def __post_init__(self) -> None:
+        check_currency(self.currency)
 
 
 class SaleBody(Struct, frozen=True):
@@ -103,6 +107,15 @@ def _check_moments(**given: datetime | None) -> None:
             raise Malformed("moment-malformed", f"{name} is {YEARS}.")
 
 
+def check_currency(code: str) -> None:
+    """
+    Raises:
+        Malformed: nothing can cost so much of it.
+    """
+    if not is_currency(code):
+        raise Malformed("currency-malformed", "currency is a code of ISO 4217 that has a minor unit, e.g. EUR.")
+
+
 def exact_minor(amount: float, currency: str, what: str = "price") -> int:
     """
     Raises:
@@ -111,6 +124,20 @@ def exact_minor(amount: float, currency: str, what: str = "price") -> int:
     minor = minor_amount(amount, currency)
     if decimal_amount(minor, currency) != amount:
         raise Malformed("amount-not-exact", f"{what} {amount} is no whole number of {currency}'s smallest unit.")
+    return minor
+
+
+def exact_price(amount: float, currency: str) -> int:
+    """
+    What one unit costs.
+
+    Raises:
+        Malformed: the currency has no such fraction, or it is more than an order can be charged.
+    """
+    minor = exact_minor(amount, currency)
+    if minor > PRICE_MINOR_MAX:
+        most = decimal_amount(PRICE_MINOR_MAX, currency)
+        raise Malformed("amount-too-large", f"A price in {currency} is at most {most:.0f}.")
     return minor
 
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from runtime.bodies import exact_minor
+from runtime.bodies import check_currency, exact_minor
 from shop.db.listing import KEYS, Listed, Place, Wanted
 from shop.moment import is_kept
 from shop.problem import Malformed
@@ -32,8 +32,8 @@ def wanted_of(query: str) -> Wanted:
         raise Malformed("sort-malformed", "sort=relevance needs words to be relevant to: q=.")
     compares_prices = sort == "price" or "priceMin" in given or "priceMax" in given
     currency = given.get("currency") or (CURRENCY if compares_prices else None)
-    if currency is not None and not (len(currency) == 3 and currency.isascii() and currency.isupper()):
-        raise Malformed("currency-malformed", "currency= is an ISO 4217 code: three capital letters.")
+    if currency is not None:
+        check_currency(currency)
     return Wanted(
         words=words,
         category=_text(given, "category"),

@@ -8,7 +8,7 @@ import msgspec
 
 from runtime.access import ADMIN, ANYBODY
 from runtime.auth import subject_of
-from runtime.bodies import ProductBody, decoded, exact_minor
+from runtime.bodies import ProductBody, decoded, exact_price
 from runtime.conditional import check_match, etag_of, is_current, required_match
 from runtime.deps import Deps
 from runtime.http import Reply, Request
@@ -124,7 +124,7 @@ def _product(body: ProductBody, product_id: str, created_at: datetime) -> Produc
         name=body.name,
         description=body.description,
         category=body.category,
-        price_minor=exact_minor(body.price, body.currency),
+        price_minor=exact_price(body.price, body.currency),
         currency=body.currency,
         version=1,
         created_at=created_at,

@@ -12,6 +12,7 @@ from runtime.http import JSON, PROBLEM
 from runtime.openapi.problems import Listed, listed
 from runtime.serve import Operation
 from shop.contracts import CONTRACTS_DIR
+from shop.currencies import DIGITS
 from shop.problem import PROBLEM_ROOT
 
 DIRECTORY: Final = CONTRACTS_DIR / "http"
@@ -47,6 +48,7 @@ def document() -> Document:
     if complaints:
         raise Undescribed("\n".join(complaints))
     shared = yaml.safe_load((DIRECTORY / "components.yaml").read_text())
+    shared["schemas"]["Currency"] |= {"type": "string", "enum": sorted(DIGITS)}
     bodies, body_schemas = _bodies(described)
     parts = _Parts(shared, listed(), bodies)
     paths: Document = {}

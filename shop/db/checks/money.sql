@@ -16,11 +16,8 @@ FROM (
             sum(minor) FILTER (WHERE name = 'refunded')::bigint AS refunded
         FROM (
             SELECT partitionkey, split_part(type, '.', 4) AS name, round(
-                coalesce(body ->> 'totalAmount', body ->> 'amount')::numeric * CASE
-                    WHEN body ->> 'currency' IN ('JPY', 'KRW') THEN 1
-                    WHEN body ->> 'currency' IN ('BHD', 'KWD') THEN 1000
-                    ELSE 100
-                END
+                coalesce(body ->> 'totalAmount', body ->> 'amount')::numeric
+                * power(10::numeric, coalesce(minor_units(body ->> 'currency'), 2))
             ) AS minor
             FROM (
                 SELECT partitionkey, type, convert_from(data, 'UTF8')::json AS body
