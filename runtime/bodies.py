@@ -12,6 +12,7 @@ from shop.currencies import DIGITS
 from shop.moment import YEARS, is_kept
 from shop.money import PRICE_MINOR_MAX, decimal_amount, is_currency, minor_amount
 from shop.problem import Malformed
+from shop.text import CONTROL
 
 # Patterns end in $(?!\n): in Python a $ alone also matches before a last newline.
 ID_MAX = 64
@@ -47,11 +48,14 @@ class OrderBody(Struct, frozen=True):
 
 
 Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$(?!\n)")]
+NAME_MAX = 200
 Name = Annotated[
-    str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$(?!\n)")
+    str,
+    Meta(min_length=1, max_length=NAME_MAX, pattern=rf"^[^{CONTROL}]*[^{CONTROL}\s][^{CONTROL}]*$(?!\n)"),
 ]
-Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
-Category = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
+CATEGORY_MAX = 64
+Category = Annotated[str, Meta(max_length=CATEGORY_MAX, pattern=rf"^[^{CONTROL}]*$(?!\n)")]
 Moment = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with its zone, {YEARS}.")]
 Currency = Annotated[str, Meta(min_length=3, max_length=3, extra_json_schema={"enum": sorted(DIGITS)})]
 

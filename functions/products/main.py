@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -15,6 +14,7 @@ from runtime.http import Reply, Request
 from runtime.idempotency import correlation_of, key_of
 from runtime.product_cache import ProductCache
 from runtime.product_query import cursor_of, wanted_of
+from runtime.query import parameters
 from runtime.routes import delete, get, post, put
 from runtime.serve import operation
 from shop.db import listing
@@ -144,12 +144,14 @@ def _listed(one: listing.Listed, now: datetime) -> dict[str, Any]:
 
 
 def _moment(query: str) -> datetime | None:
-    given = parse_qs(query).get("at", [""])[-1].replace(" ", "+")  # an unescaped + of the zone
+    given = parameters(query).get("at", "").replace(" ", "+")  # an unescaped + of the zone
     if not given:
         return None
     try:
-        at = msgspec.convert(given[:MOMENT_MAX], datetime)
-    except msgspec.ValidationError:
+        if len(given) > MOMENT_MAX:
+            raise ValueError(len(given))
+        at = msgspec.convert(given, datetime)
+    except ValueError:  # msgspec's own is one
         raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2026-11-27T08:00:00Z.") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     if not is_kept(at):

@@ -1,7 +1,6 @@
 """How a stream begins: whose it may be, and what brings its client up to date."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from runtime.auth import buyer_of
 from runtime.deps import Deps
@@ -11,6 +10,7 @@ from runtime.edge.news import SALES, START, Id, News, Topic, id_of, order_topic,
 from runtime.edge.session import spend_ticket
 from runtime.edge.snapshot import Snapshots, order_news
 from runtime.http import Request
+from runtime.query import parameters
 from shop.problem import Forbidden, NotFound, Unauthorized
 
 
@@ -41,8 +41,8 @@ def topic_of(path: str) -> Topic:
 
 
 def asked(request: Request, name: str) -> str | None:
-    """A parameter of the query, the first where there are several."""
-    return parse_qs(request.query).get(name, [None])[0]
+    """A parameter of the query."""
+    return parameters(request.query).get(name)
 
 
 def last_id_in(request: Request) -> str | None:

@@ -37,6 +37,38 @@ def test_a_database_that_does_not_answer_is_said_in_a_sentence() -> None:
         migrate("postgresql://shop@127.0.0.1:1/shop")
 
 
+def test_text_is_compared_alike_whatever_locale_the_database_has_and_its_owner_may_migrate_it(stack: Stack) -> None:
+    texts = [
+        "ÉCLAIR ΟΔΟΣ",
+        "有机　绿茶",
+        "می\u200cخواهم",
+        "ไทยน้ำ",
+        "हिन्दी",
+        "a\u00a0b",
+        "Straße",
+        "x'y C++",
+        "👟",
+        "ÖL",
+        "zoo",
+    ]
+    lexemes = "SELECT t, search_text(t), to_tsvector('all_words', search_text(t)) FROM unnest(%s::text[]) AS t"
+    answers = []
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS plain")
+        connection.execute("CREATE ROLE plain LOGIN")
+        for locale in ("builtin BUILTIN_LOCALE 'C.UTF-8'", "libc LOCALE 'C'"):
+            connection.execute(f"CREATE DATABASE of_plain OWNER plain TEMPLATE template0 LOCALE_PROVIDER {locale}")
+            url = stack.database_url.replace("shop@/shop?", "plain@/of_plain?")
+            migrate(url)
+            with psycopg.connect(url) as owner:
+                found = owner.execute(lexemes + " ORDER BY lower(t COLLATE pg_c_utf8)", (texts,)).fetchall()
+                answers.append(found)
+            connection.execute("DROP DATABASE of_plain")
+        connection.execute("DROP ROLE plain")
+    assert answers[0] == answers[1]
+    assert [text for text, *_ in answers[0]] == sorted(texts, key=str.lower)
+
+
 @pytest.fixture
 def migrated_to(stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int], str]:
     """A database of its own as an earlier version of this code left it."""
