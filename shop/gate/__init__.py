@@ -17,6 +17,8 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+COPY_MAX_AGE_S = 0.1  # no process answers from a copy of the gate that is older
+
 
 class Wish(Struct, frozen=True):
     """
