@@ -59,7 +59,7 @@ async def categories(request: Request, deps: Deps) -> Reply:
 
 
 async def price(request: Request, deps: Deps) -> Reply:
-    """The list price now, or ``at`` a moment of the past."""
+    """The list price now, or ``at`` another moment."""
     product_id = request.params["id"]
     async with deps.db.transaction() as tx:
         at = _moment(request.query) or tx.now
@@ -152,7 +152,7 @@ def _moment(query: str) -> datetime | None:
             raise ValueError(len(given))
         at = msgspec.convert(given, datetime)
     except ValueError:  # msgspec's own is one
-        raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2026-11-27T08:00:00Z.") from None
+        raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2100-01-01T08:00:00Z.") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     if not is_kept(at):
         raise Malformed("moment-malformed", f"at= is {YEARS}.")

@@ -64,7 +64,7 @@ def document() -> Document:
         "paths": paths,
         "components": {
             "schemas": shared["schemas"] | body_schemas,
-            "parameters": {_key(name): one for name, one in shared["parameters"].items()},
+            "parameters": {_key(name): _or_blank(one) for name, one in shared["parameters"].items()},
             "headers": shared["headers"],
             "responses": parts.refusals,
             "securitySchemes": shared["securitySchemes"],
@@ -211,6 +211,13 @@ def _bodies(described: Mapping[str, Mapping[str, Document]]) -> tuple[dict[str, 
 
 def _tags(described: Mapping[str, Mapping[str, Document]]) -> list[str]:
     return list(dict.fromkeys(told["tag"] for of in described.values() for told in of.values()))
+
+
+def _or_blank(parameter: Document) -> Document:
+    """A parameter of the query may be blank, which is as if it were absent, unless ``allowEmptyValue`` is false."""
+    if parameter["in"] != "query" or parameter.get("allowEmptyValue") is False:
+        return parameter
+    return parameter | {"allowEmptyValue": True, "schema": {"anyOf": [parameter["schema"], {"const": ""}]}}
 
 
 def _key(name: str) -> str:

@@ -10,6 +10,7 @@ from shop.problem import PROBLEM_ROOT
 
 Document = dict[str, Any]
 CHOICES_MAX = 12
+BLANK = {"const": ""}  # of every parameter of a query; said once, at the head
 WHO = {"anybody": "Anybody.", "either": "Anybody; a token or session says who.", "known": "Who is signed in."}
 
 
@@ -159,7 +160,7 @@ def _shape(schema: Document) -> str:
         return f'<a href="#shape-{name}">{name}</a>'
     for either in ("anyOf", "oneOf"):
         if either in schema:
-            return " or ".join(_shape(one) for one in schema[either])
+            return " or ".join(_shape(one) for one in schema[either] if one != BLANK)
     if "enum" in schema or "const" in schema:
         choices = schema.get("enum", [schema.get("const")])
         words = ", ".join(f"<code>{escape(str(one))}</code>" for one in choices[:CHOICES_MAX])

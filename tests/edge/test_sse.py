@@ -37,6 +37,16 @@ async def test_news_that_the_snapshot_contains_already_are_not_told_again(edge: 
         assert (await stream.next()).id == "5-0"
 
 
+async def test_a_stream_and_what_comes_instead_of_one_carry_the_headers_that_are_described(edge: Edge) -> None:
+    async with edge.stream("/sse/flash-sales", headers={"correlation-id": "mine"}) as stream:
+        assert stream.response.headers["correlation-id"] == "mine"
+    async with edge.stream("/sse/flash-sales") as stream:
+        assert 0 < len(stream.response.headers["correlation-id"]) <= 255
+    for headers in ({}, {"last-event-id": "stop"}, {"accept": "text/event-stream"}):
+        async with edge.stream("/sse/stock/none", headers=headers) as stream:
+            assert stream.response.headers["correlation-id"]
+
+
 async def test_every_stream_says_when_to_come_again(edge: Edge) -> None:
     async with edge.stream("/sse/flash-sales") as stream:
         first = await stream.next(comments=True)
