@@ -38,13 +38,13 @@ async def test_news_that_the_snapshot_contains_already_are_not_told_again(edge: 
 
 
 async def test_a_stream_and_what_comes_instead_of_one_carry_the_headers_that_are_described(edge: Edge) -> None:
-    async with edge.stream("/sse/flash-sales", headers={"correlation-id": "mine"}) as stream:
+    async with edge.stream("/sse/flash-sales", **{"correlation-id": "mine"}) as stream:
         assert stream.response.headers["correlation-id"] == "mine"
-    async with edge.stream("/sse/flash-sales") as stream:
-        assert 0 < len(stream.response.headers["correlation-id"]) <= 255
-    for headers in ({}, {"last-event-id": "stop"}, {"accept": "text/event-stream"}):
-        async with edge.stream("/sse/stock/none", headers=headers) as stream:
-            assert stream.response.headers["correlation-id"]
+    for path, last_id in (("/sse/flash-sales", None), ("/sse/flash-sales", "stop"), ("/sse/stock/none", None)):
+        async with edge.stream(path, last_id) as stream:
+            assert 0 < len(stream.response.headers["correlation-id"]) <= 255
+    refused = await edge.client.get("/sse/stock/none")
+    assert (refused.status_code, len(refused.headers["correlation-id"]) > 0) == (404, True)
 
 
 async def test_every_stream_says_when_to_come_again(edge: Edge) -> None:
