@@ -9,9 +9,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shop.bounds import check_json
+from shop.currencies import DIGITS
 from shop.moment import YEARS, is_kept
-from shop.money import decimal_amount, minor_amount
+from shop.money import PRICE_MINOR_MAX, decimal_amount, is_currency, minor_amount
 from shop.problem import Malformed
+from shop.text import CONTROL
 
 # Patterns end in $(?!\n): in Python a $ alone also matches before a last newline.
 ID_MAX = 64
@@ -47,12 +49,16 @@ class OrderBody(Struct, frozen=True):
 
 
 Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$(?!\n)")]
-_LINE = r"[^\x00-\x1f\x7f-\x9f]*"
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=rf"^{_LINE}[^\x00-\x20\x7f-\x9f]{_LINE}$(?!\n)")]
+NAME_MAX = 200
+Name = Annotated[
+    str,
+    Meta(min_length=1, max_length=NAME_MAX, pattern=rf"^[^{CONTROL}]*[^{CONTROL}\s][^{CONTROL}]*$(?!\n)"),
+]
 Text = Annotated[str, Meta(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
-Category = Annotated[str, Meta(max_length=64, pattern=rf"^{_LINE}$(?!\n)")]
+CATEGORY_MAX = 64
+Category = Annotated[str, Meta(max_length=CATEGORY_MAX, pattern=rf"^[^{CONTROL}]*$(?!\n)")]
 Moment = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with its zone, {YEARS}.")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
+Currency = Annotated[str, Meta(min_length=3, max_length=3, extra_json_schema={"enum": sorted(DIGITS)})]
 
 
 class ProductBody(Struct, frozen=True):
@@ -64,6 +70,9 @@ class ProductBody(Struct, frozen=True):
     currency: Currency = "USD"
     description: Text = ""
     category: Category = ""
+
+    def __post_init__(self) -> None:
+        check_currency(self.currency)
 
 
 class SaleBody(Struct, frozen=True):
@@ -103,6 +112,15 @@ def _check_moments(**given: datetime | None) -> None:
             raise Malformed("moment-malformed", f"{name} is {YEARS}.")
 
 
+def check_currency(code: str) -> None:
+    """
+    Raises:
+        Malformed: nothing can cost so much of it.
+    """
+    if not is_currency(code):
+        raise Malformed("currency-malformed", "currency is a code of ISO 4217 that has a minor unit, e.g. EUR.")
+
+
 def exact_minor(amount: float, currency: str, what: str = "price") -> int:
     """
     Raises:
@@ -111,6 +129,20 @@ def exact_minor(amount: float, currency: str, what: str = "price") -> int:
     minor = minor_amount(amount, currency)
     if decimal_amount(minor, currency) != amount:
         raise Malformed("amount-not-exact", f"{what} {amount} is no whole number of {currency}'s smallest unit.")
+    return minor
+
+
+def exact_price(amount: float, currency: str) -> int:
+    """
+    What one unit costs.
+
+    Raises:
+        Malformed: the currency has no such fraction, or it is more than an order can be charged.
+    """
+    minor = exact_minor(amount, currency)
+    if minor > PRICE_MINOR_MAX:
+        most = decimal_amount(PRICE_MINOR_MAX, currency)
+        raise Malformed("amount-too-large", f"A price in {currency} is at most {most:.0f}.")
     return minor
 
 

@@ -1,9 +1,11 @@
 """A request and its reply, as every door (ASGI, functions-framework, the broker) hands them to an operation."""
 
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from runtime.access import Caller
+from runtime.query import decimal
 from shop.problem import Malformed
 
 JSON = "application/json"
@@ -18,11 +20,8 @@ def seconds_of(text: str) -> float:
     Raises:
         Malformed: it is no number of seconds above 0.
     """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
+    seconds = decimal(text, sys.float_info.max)
+    if not seconds:
         raise Malformed("timeout-malformed", "Request-Timeout says in seconds how long you wait, for example 2.5.")
     return seconds
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from runtime.bodies import Id
+from runtime.bodies import Id, exact_minor
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.idempotency import correlation_of
@@ -17,7 +17,6 @@ from shop.cart import Cart, differences, order_lines, refuse_differences
 from shop.db import carts as rows
 from shop.decision import Denied, Held, Intent, Key, Outcome, Repeated, Stored
 from shop.gate import Answer
-from shop.money import minor_amount
 from shop.order import Line, Order, wire_id
 from shop.problem import Problem, Refused
 from shop.refusal import public_reason, refusal
@@ -47,10 +46,12 @@ async def order_cart(
 
     Raises:
         Refused: the cart was ordered, is empty, or is not as it was seen: then the problem's ``lines`` say where.
+        Malformed: an accepted price is finer than the cart's currency.
     """
     began, till = time.perf_counter(), _till(deps)
     currency = cart.items[0].currency if cart.items else ""
-    lines = order_lines(cart, {str(one.productId): minor_amount(one.price, currency) for one in accept})
+    accepted = {str(one.productId): exact_minor(one.price, currency, "accept's price") for one in accept if currency}
+    lines = order_lines(cart, accepted)
     await _check(deps, cart, lines)
     with span("carts.checkout", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, lines, trace.traceparent)

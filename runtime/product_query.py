@@ -2,18 +2,22 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
-from urllib.parse import parse_qs
 
 import msgspec
 
-from runtime.bodies import exact_minor
+from runtime.bodies import CATEGORY_MAX, ID_MAX, NAME_MAX, check_currency, exact_minor
+from runtime.query import decimal, parameters, whole
 from shop.db.listing import KEYS, Listed, Place, Wanted
 from shop.moment import is_kept
 from shop.problem import Malformed
+from shop.text import BYTES_MAX, is_text
 
 LIMIT, LIMIT_MAX = 20, 100
-TEXT_MAX = 200
-CURSOR_MAX = 1000
+WORDS_MAX = 200
+PRICE_MAX = 10**9
+# In characters, all of them ASCII: three bytes of the place are four of it. The place is JSON of the sort's name, a
+# product's id and the longest key there is, a name in lower case, which has as many characters as the name.
+CURSOR_MAX = 4 * (BYTES_MAX * NAME_MAX + ID_MAX + 64) // 3
 CURRENCY = "USD"
 SORTS = ", ".join(f"{name}, -{name}" for name in KEYS)
 
@@ -25,18 +29,18 @@ def wanted_of(query: str) -> Wanted:
     Raises:
         Malformed: one of them says nothing that can be done.
     """
-    given = {name: values[-1].strip() for name, values in parse_qs(query).items()}
-    words = _text(given, "q") or ""
+    given = parameters(query)
+    words = (_text(given, "q", WORDS_MAX) or "").strip()
     sort, descending = _sort(given.get("sort") or ("-relevance" if words else "created"))
     if sort == "relevance" and not words:
         raise Malformed("sort-malformed", "sort=relevance needs words to be relevant to: q=.")
     compares_prices = sort == "price" or "priceMin" in given or "priceMax" in given
     currency = given.get("currency") or (CURRENCY if compares_prices else None)
-    if currency is not None and not (len(currency) == 3 and currency.isascii() and currency.isupper()):
-        raise Malformed("currency-malformed", "currency= is an ISO 4217 code: three capital letters.")
+    if currency is not None:
+        check_currency(currency)
     return Wanted(
         words=words,
-        category=_text(given, "category"),
+        category=_text(given, "category", CATEGORY_MAX),
         currency=currency,
         price_min=_price(given, "priceMin", currency or CURRENCY),
         price_max=_price(given, "priceMax", currency or CURRENCY),
@@ -50,7 +54,7 @@ def wanted_of(query: str) -> Wanted:
 
 def cursor_of(last: Listed, query: str) -> str:
     """Where the page after ``last`` begins; it goes on with this sort alone."""
-    sort = parse_qs(query).get("sort", [""])[-1].strip()
+    sort = parameters(query).get("sort", "")
     place = msgspec.json.encode((sort, last.key, last.product.product_id))
     return urlsafe_b64encode(place).decode().rstrip("=")
 
@@ -59,7 +63,9 @@ def _after(cursor: str | None, sort: str, kind: str) -> tuple[Place, str] | None
     if not cursor:
         return None
     try:
-        padded = cursor[:CURSOR_MAX] + "=" * (-len(cursor[:CURSOR_MAX]) % 4)
+        if len(cursor) > CURSOR_MAX:
+            raise ValueError(len(cursor))
+        padded = cursor + "=" * (-len(cursor) % 4)
         of_sort, key, product_id = msgspec.json.decode(urlsafe_b64decode(padded), type=tuple[str, str, str])
         place = _place(key, product_id, kind)
     except (ValueError, msgspec.DecodeError):
@@ -81,9 +87,15 @@ def _place(key: str, product_id: str, kind: str) -> Place:
     """
     place: Place = key
     if kind == "bigint":
-        place = int(key)
+        number = whole(key, 2**63 - 1)
+        if number is None:
+            raise ValueError(key)
+        place = number
     elif kind == "float8":
-        place = float(key)
+        rank = decimal(key, float("inf"))
+        if rank is None:
+            raise ValueError(key)
+        place = rank
     elif kind == "timestamptz":
         place = datetime.fromisoformat(key)
     if "\0" in key + product_id or not _is_held(place):
@@ -105,22 +117,19 @@ def _sort(given: str) -> tuple[str, bool]:
     return name, given.startswith("-")
 
 
-def _text(given: dict[str, str], name: str) -> str | None:
+def _text(given: dict[str, str], name: str, most: int) -> str | None:
     text = given.get(name)
-    if text is not None and (len(text) > TEXT_MAX or not text.isprintable()):
-        raise Malformed("query-malformed", f"{name}= has at most {TEXT_MAX} printable characters.")
+    if text is not None and not is_text(text, most):
+        raise Malformed("query-malformed", f"{name}= has at most {most} characters, none of them a control character.")
     return text
 
 
 def _price(given: dict[str, str], name: str, currency: str) -> int | None:
     if name not in given:
         return None
-    try:
-        price = float(given[name])
-    except ValueError:
-        price = -1
-    if not 0 <= price <= 10**9:
-        raise Malformed("price-malformed", f"{name}= is a decimal amount, 0 or more.")
+    price = decimal(given[name], PRICE_MAX)
+    if price is None:
+        raise Malformed("price-malformed", f"{name}= is a decimal amount from 0 to {PRICE_MAX}, e.g. 26.50.")
     return exact_minor(price, currency, name)
 
 
@@ -133,8 +142,7 @@ def _yes_or_no(given: dict[str, str], name: str) -> bool | None:
 
 
 def _limit(given: str | None) -> int:
-    if given is None:
-        return LIMIT
-    if not (given.isdecimal() and given.isascii() and len(given) <= 3 and 1 <= int(given) <= LIMIT_MAX):
-        raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {LIMIT_MAX}.")
-    return int(given)
+    limit = LIMIT if given is None else whole(given, LIMIT_MAX, 1)
+    if limit is None:
+        raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {LIMIT_MAX}, without leading zeros.")
+    return limit

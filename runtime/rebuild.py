@@ -1,11 +1,12 @@
 """A product's gate made anew from PostgreSQL, under the stock row's lock."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from shop.db import stock
 from shop.db.pool import Database, Tx
 from shop.db.stock import Level
-from shop.gate import Gate
+from shop.gate import COPY_MAX_AGE_S, Gate
 from shop.messages import Cause
 
 NEVER = -1
@@ -34,10 +35,16 @@ async def rebuild(db: Database, gate: Gate, product_id: str, wrong_epoch: int = 
 async def changed(
     db: Database, gate: Gate, product_id: str, change: Callable[[Tx], Awaitable[Level]], cause: Cause | None = None
 ) -> Level:
-    """Change a product's stock row (``change`` locks it) and make its gate anew in the same transaction."""
+    """
+    Change a product's stock row (``change`` locks it) and make its gate anew in the same transaction.
+
+    Returns when no process, here or elsewhere, can answer "sold out" any more from a copy of the gate that was: what
+    its caller buys next meets the new stock.
+    """
     async with db.transaction(cause) as tx:
         level = await change(tx)
         await _load(tx, gate, level)
+    await asyncio.sleep(COPY_MAX_AGE_S)
     return level
 
 

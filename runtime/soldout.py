@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.redis_client import RedisError, blocking
+from shop.gate import COPY_MAX_AGE_S
 
-MAX_AGE_S = 0.1
+MAX_AGE_S = COPY_MAX_AGE_S
 LOOK_EVERY_S = 0.03
 FORGET_AFTER_S = 1.0  # without a question
 BUYERS_MAX = 50_000

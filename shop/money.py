@@ -1,18 +1,26 @@
-"""Amounts: integers in minor units inside, decimals in contracts."""
+"""Amounts: integers in minor units inside, decimals in contracts. How many digits: ISO 4217 (``shop.currencies``)."""
 
 from functools import lru_cache
 
-EXPONENTS = {"JPY": 0, "KRW": 0, "BHD": 3, "KWD": 3}  # ISO 4217; every other currency here has 2
+from shop.currencies import DIGITS, USUAL
+
+# Of one unit's price. The dearest order there can be, 20 lines of 1,000 such units, is still exact as a JSON number.
+PRICE_MINOR_MAX = 10**11
+
+
+def is_currency(code: str) -> bool:
+    """Whether ISO 4217 lists it with a minor unit: ``USD`` and ``VND`` are, ``ZZZ``, ``DEM`` and ``XAU`` are not."""
+    return code in DIGITS
 
 
 @lru_cache(1024)  # a sale has few amounts, and each order tells them six times
 def decimal_amount(minor: int, currency: str) -> float:
     """4990, USD → 49.9: the shortest decimal, exact in JSON up to 10^15 minor units."""
-    exponent = EXPONENTS.get(currency, 2)
-    return float(round(minor / 10**exponent, exponent)) if exponent else float(minor)
+    digits = DIGITS.get(currency, USUAL)
+    return float(round(minor / 10**digits, digits)) if digits else float(minor)
 
 
 def minor_amount(amount: float, currency: str) -> int:
-    """49.9, USD → 4990."""
-    scale: int = 10 ** EXPONENTS.get(currency, 2)
+    """49.9, USD → 4990; what is finer than the currency's smallest unit is rounded."""
+    scale: int = 10 ** DIGITS.get(currency, USUAL)
     return round(amount * scale)

@@ -7,7 +7,7 @@ import msgspec
 
 from runtime.access import ADMIN, ANYBODY
 from runtime.auth import subject_of
-from runtime.bodies import SaleBody, SaleChangeBody, decoded, exact_minor
+from runtime.bodies import SaleBody, SaleChangeBody, decoded, exact_price
 from runtime.conditional import check_match, etag_of, is_current, required_match
 from runtime.deps import Deps
 from runtime.http import Reply, Request
@@ -90,7 +90,7 @@ async def _sale(tx: Tx, body: SaleBody, sale_id: str) -> Sale:
     return Sale(
         sale_id=sale_id,
         product_id=product_id,
-        price_minor=exact_minor(body.price, product.currency),
+        price_minor=exact_price(body.price, product.currency),
         currency=product.currency,
         starts_at=starts_at,
         ends_at=body.endsAt,
@@ -163,7 +163,7 @@ async def _rebuilt(sale: Sale, deps: Deps) -> None:
 async def _changed(tx: Tx, sale: Sale, body: SaleChangeBody) -> Sale:
     if sale.status == "ENDED" or sale.ends_at <= tx.now:
         raise Refused("sale-over", "This sale is over.")
-    price_minor = sale.price_minor if body.price is None else exact_minor(body.price, sale.currency)
+    price_minor = sale.price_minor if body.price is None else exact_price(body.price, sale.currency)
     ends_at: datetime = body.endsAt or sale.ends_at
     if ends_at <= tx.now:
         return await sales.end(tx, sale)

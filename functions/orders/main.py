@@ -1,7 +1,6 @@
 """GET an order, its status · your orders · what became of a tracking id · how the queue of accepted ones stands"""
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -13,6 +12,7 @@ from runtime.fresh import Fresh
 from runtime.health import up
 from runtime.http import Reply, Request
 from runtime.policy import check
+from runtime.query import parameters, whole
 from runtime.routes import get
 from runtime.serve import operation
 from shop.db import customers
@@ -68,20 +68,20 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
     Raises:
         Malformed: ``userId``, ``limit`` or ``cursor`` is none.
     """
-    asked = dict(parse_qsl(request.query))
+    asked = parameters(request.query)
     named = asked.get("userId")
     if named is not None and not names_somebody(named):
         raise Malformed("user-malformed", "userId= has 1 to 64 printable ASCII characters, none of them a space.")
     buyer = await require_buyer(request, deps, named)
-    limit, before = asked.get("limit", str(PAGE)), asked.get("cursor")
-    if not (limit.isdecimal() and limit.isascii() and 0 < int(limit[:9]) <= PAGE):
-        raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {PAGE}.")
+    limit, before = whole(asked.get("limit", str(PAGE)), PAGE, 1), asked.get("cursor")
+    if limit is None:
+        raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {PAGE}, without leading zeros.")
     if before is not None and not is_id(before):
         raise Malformed("cursor-malformed", "cursor= is what the page before named as next.")
     async with deps.db.transaction() as tx:
-        found = await customers.orders_of(tx, buyer, before=before, limit=int(limit) + 1)
-    page: dict[str, Any] = {"orders": found[: int(limit)]}
-    if len(found) > int(limit):
+        found = await customers.orders_of(tx, buyer, before=before, limit=limit + 1)
+    page: dict[str, Any] = {"orders": found[:limit]}
+    if len(found) > limit:
         page["next"] = page["orders"][-1]["orderId"]
     return Reply(200, msgspec.json.encode(page))
 

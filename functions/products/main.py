@@ -2,19 +2,19 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
 from runtime.access import ADMIN, ANYBODY
 from runtime.auth import subject_of
-from runtime.bodies import ProductBody, decoded, exact_minor
+from runtime.bodies import ProductBody, decoded, exact_price
 from runtime.conditional import check_match, etag_of, is_current, required_match
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.idempotency import correlation_of, key_of
 from runtime.product_cache import ProductCache
 from runtime.product_query import cursor_of, wanted_of
+from runtime.query import parameters
 from runtime.routes import delete, get, post, put
 from runtime.serve import operation
 from shop.db import listing
@@ -59,7 +59,7 @@ async def categories(request: Request, deps: Deps) -> Reply:
 
 
 async def price(request: Request, deps: Deps) -> Reply:
-    """The list price now, or ``at`` a moment of the past."""
+    """The list price now, or ``at`` another moment."""
     product_id = request.params["id"]
     async with deps.db.transaction() as tx:
         at = _moment(request.query) or tx.now
@@ -124,7 +124,7 @@ def _product(body: ProductBody, product_id: str, created_at: datetime) -> Produc
         name=body.name,
         description=body.description,
         category=body.category,
-        price_minor=exact_minor(body.price, body.currency),
+        price_minor=exact_price(body.price, body.currency),
         currency=body.currency,
         version=1,
         created_at=created_at,
@@ -144,13 +144,15 @@ def _listed(one: listing.Listed, now: datetime) -> dict[str, Any]:
 
 
 def _moment(query: str) -> datetime | None:
-    given = parse_qs(query).get("at", [""])[-1].replace(" ", "+")  # an unescaped + of the zone
+    given = parameters(query).get("at", "").replace(" ", "+")  # an unescaped + of the zone
     if not given:
         return None
     try:
-        at = msgspec.convert(given[:MOMENT_MAX], datetime)
-    except msgspec.ValidationError:
-        raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2026-11-27T08:00:00Z.") from None
+        if len(given) > MOMENT_MAX:
+            raise ValueError(len(given))
+        at = msgspec.convert(given, datetime)
+    except ValueError:  # msgspec's own is one
+        raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2100-01-01T08:00:00Z.") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     if not is_kept(at):
         raise Malformed("moment-malformed", f"at= is {YEARS}.")

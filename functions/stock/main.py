@@ -1,7 +1,5 @@
 """GET a product's stock, or its snapshot · init · reset (a recorded adjustment)"""
 
-from urllib.parse import parse_qs
-
 import msgspec
 
 from runtime.access import ADMIN_OR_DEMO, ANYBODY
@@ -9,6 +7,7 @@ from runtime.batch import Batcher
 from runtime.breaker import Breaker
 from runtime.deps import Deps
 from runtime.http import Reply, Request
+from runtime.query import parameters, whole
 from runtime.rebuild import changed
 from runtime.redis_client import RedisError
 from runtime.routes import get, post, put
@@ -109,10 +108,11 @@ def _no_stock(product_id: str) -> NotFound:
 
 
 def _units(request: Request) -> int:
-    given = parse_qs(request.query, keep_blank_values=True).get("stock", [str(UNITS_DEFAULT)])[-1]
-    if not given.isdecimal() or len(given) > len(str(UNITS_MAX)) or int(given) > UNITS_MAX:
-        raise Malformed("stock-malformed", f"stock= is a whole number from 0 to {UNITS_MAX}.")
-    return int(given)
+    given = parameters(request.query, blank=True).get("stock")
+    units = UNITS_DEFAULT if given is None else whole(given, UNITS_MAX)
+    if units is None:
+        raise Malformed("stock-malformed", f"stock= is a whole number from 0 to {UNITS_MAX}, without leading zeros.")
+    return units
 
 
 def _reply(product_id: str, units: int) -> Reply:

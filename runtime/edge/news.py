@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from runtime.query import whole
+
 encode = msgspec.json.Encoder().encode
 
 Id = tuple[int, int]
@@ -107,12 +109,8 @@ def dashed(id: Id) -> str:
 def id_of(text: str) -> Id | None:
     """``12-0`` or ``12``; None where it is neither, or greater than any stream's id."""
     sequence, _, part = text.partition("-")
-    if not (sequence.isascii() and sequence.isdigit() and len(sequence) < 20):
-        return None
-    if part and not (part.isascii() and part.isdigit() and len(part) < 20):
-        return None
-    id = (int(sequence), int(part or 0))
-    return id if max(id) <= BIGGEST else None
+    numbers = whole(sequence, BIGGEST), whole(part or "0", BIGGEST)
+    return None if numbers[0] is None or numbers[1] is None else (numbers[0], numbers[1])
 
 
 def frame(event: str, document: Any, *, id: str | None = None) -> bytes:

@@ -1,7 +1,6 @@
 """How a stream begins: whose it may be, and what brings its client up to date."""
 
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs
 
 from runtime.access import Caller
 from runtime.auth import customer_of
@@ -12,6 +11,7 @@ from runtime.edge.news import SALES, START, Id, News, Topic, id_of, order_topic,
 from runtime.edge.session import spend_ticket
 from runtime.edge.snapshot import Snapshots, order_news
 from runtime.http import Request
+from runtime.query import parameters
 from shop.bounds import PARAMETER_CHARACTERS
 from shop.problem import Forbidden, NotFound, Unauthorized
 
@@ -55,8 +55,8 @@ def _names_something(id: str) -> bool:
 
 
 def asked(request: Request, name: str) -> str | None:
-    """A parameter of the query, the first where there are several."""
-    return parse_qs(request.query).get(name, [None])[0]
+    """A parameter of the query."""
+    return parameters(request.query).get(name)
 
 
 def last_id_in(request: Request) -> str | None:

@@ -12,6 +12,7 @@ from runtime.edge.news import Topic, frame
 from runtime.edge.opening import Opening, asking_buyer, last_id_in, left_s, opening, topic_of
 from runtime.edge.outlet import DirectOutlet, Outlet, Send
 from runtime.http import Reply, Request
+from runtime.idempotency import correlation_of
 from runtime.redis_client import RedisError
 from runtime.replies import reply_of
 from shop.bounds import check_query
@@ -38,14 +39,15 @@ class EventStreams:
         query = scope["query_string"].decode("latin-1")
         request = Request(scope["method"], scope["path"], headers, query=query)
         outlet = DirectOutlet(send, HEARTBEAT)
+        correlated = (("correlation-id", correlation_of(request)),)
         begun = await begin(request, self._deps, outlet)
         if isinstance(begun, Reply):
-            await _start(send, begun)
+            await _start(send, begun, correlated)
             await send({"type": "http.response.body", "body": begun.body})
             return
         listener, first = begun
         try:
-            await _start(send, Reply(media_type=EVENTS, headers=HEADERS))
+            await _start(send, Reply(media_type=EVENTS, headers=HEADERS), correlated)
             await send({"type": "http.response.body", "body": _head(listener.topic, first), "more_body": True})
             listener.begin(first.seen)
             gone = await _until_over(receive, outlet, _life_s(self._deps, first))
@@ -143,6 +145,7 @@ def _life_s(deps: Deps, first: Opening) -> float:
     return min(life_s, left_s(first.until_s, deps))
 
 
-async def _start(send: Send, reply: Reply) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in (("content-type", reply.media_type), *reply.headers)]
+async def _start(send: Send, reply: Reply, more: tuple[tuple[str, str], ...]) -> None:
+    told = (("content-type", reply.media_type), *reply.headers, *more)
+    headers = [(name.encode(), value.encode()) for name, value in told]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

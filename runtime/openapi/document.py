@@ -12,6 +12,7 @@ from runtime.http import JSON, PROBLEM
 from runtime.openapi.problems import Listed, listed
 from runtime.serve import Operation
 from shop.contracts import CONTRACTS_DIR
+from shop.currencies import DIGITS
 from shop.problem import PROBLEM_ROOT
 
 DIRECTORY: Final = CONTRACTS_DIR / "http"
@@ -47,6 +48,7 @@ def document() -> Document:
     if complaints:
         raise Undescribed("\n".join(complaints))
     shared = yaml.safe_load((DIRECTORY / "components.yaml").read_text())
+    shared["schemas"]["Currency"] |= {"type": "string", "enum": sorted(DIGITS)}
     bodies, body_schemas = _bodies(described)
     parts = _Parts(shared, listed(), bodies)
     paths: Document = {}
@@ -62,7 +64,7 @@ def document() -> Document:
         "paths": paths,
         "components": {
             "schemas": shared["schemas"] | body_schemas,
-            "parameters": {_key(name): one for name, one in shared["parameters"].items()},
+            "parameters": {_key(name): _or_blank(one) for name, one in shared["parameters"].items()},
             "headers": shared["headers"],
             "responses": parts.refusals,
             "securitySchemes": shared["securitySchemes"],
@@ -209,6 +211,13 @@ def _bodies(described: Mapping[str, Mapping[str, Document]]) -> tuple[dict[str, 
 
 def _tags(described: Mapping[str, Mapping[str, Document]]) -> list[str]:
     return list(dict.fromkeys(told["tag"] for of in described.values() for told in of.values()))
+
+
+def _or_blank(parameter: Document) -> Document:
+    """A parameter of the query may be blank, which is as if it were absent, unless ``allowEmptyValue`` is false."""
+    if parameter["in"] != "query" or parameter.get("allowEmptyValue") is False:
+        return parameter
+    return parameter | {"allowEmptyValue": True, "schema": {"anyOf": [parameter["schema"], {"const": ""}]}}
 
 
 def _key(name: str) -> str:

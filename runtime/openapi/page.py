@@ -9,6 +9,8 @@ from runtime.openapi.problems import Listed
 from shop.problem import PROBLEM_ROOT
 
 Document = dict[str, Any]
+CHOICES_MAX = 12
+BLANK = {"const": ""}  # of every parameter of a query; said once, at the head
 WHO = {"anybody": "Anybody.", "either": "Anybody; a token or session says who.", "known": "Who is signed in."}
 
 
@@ -158,9 +160,11 @@ def _shape(schema: Document) -> str:
         return f'<a href="#shape-{name}">{name}</a>'
     for either in ("anyOf", "oneOf"):
         if either in schema:
-            return " or ".join(_shape(one) for one in schema[either])
+            return " or ".join(_shape(one) for one in schema[either] if one != BLANK)
     if "enum" in schema or "const" in schema:
-        return ", ".join(f"<code>{escape(str(one))}</code>" for one in schema.get("enum", [schema.get("const")]))
+        choices = schema.get("enum", [schema.get("const")])
+        words = ", ".join(f"<code>{escape(str(one))}</code>" for one in choices[:CHOICES_MAX])
+        return words if len(choices) <= CHOICES_MAX else f"{words} and {len(choices) - CHOICES_MAX} more"
     kinds = schema.get("type", "anything")
     kind = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
     if kind == "array":

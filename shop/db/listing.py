@@ -7,14 +7,16 @@ from msgspec import Struct
 
 from shop.db.pool import Tx
 from shop.db.products import COLUMNS, NOT_OVER, product_of
+from shop.db.words import Search
 from shop.product import OpenSale, Product
 
-# What is sorted by, and its type. Ids break ties, so that every product has one place.
+# What is sorted by, and its type. Ids break ties, so that every product has one place. Names stand in the order of the
+# code points of their lower case, whatever locale the database was made with. Relevance is the search's own expression.
 KEYS = {
-    "name": ("lower(p.name)", "text"),
+    "name": ('lower(p.name COLLATE "pg_c_utf8")', "text"),
     "price": ("p.price_minor", "bigint"),
     "created": ("p.created_at", "timestamptz"),
-    "relevance": ("ts_rank(s.words, websearch_to_tsquery('english', %(words)s))::float8", "float8"),
+    "relevance": ("", "float8"),
 }
 CATEGORIES_MAX = 1000
 SALE = "f.sale_id, f.price_minor, f.starts_at, f.ends_at, f.version"
@@ -83,9 +85,10 @@ def _query(wanted: Wanted, now: datetime) -> tuple[str, dict[str, Any]]:
     params: dict[str, Any] = {"now": now, "most": wanted.limit + 1}
     joins = ""
     if wanted.words or wanted.sort == "relevance":
+        search = Search(wanted.words)
         joins = "JOIN product_search s ON s.product_id = p.product_id"
-        conditions.append("NOT s.deleted AND s.words @@ websearch_to_tsquery('english', %(words)s)")
-        params["words"] = wanted.words
+        conditions.append(f"NOT s.deleted AND {search.condition}")
+        key, params = key or search.rank, params | search.params
     filters = {
         "category": "p.category = %(category)s",
         "currency": "p.currency = %(currency)s",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 NOW = "*"  # of a line: ordered at this moment, in the sale that is open
+COPY_MAX_AGE_S = 0.1  # no process answers from a copy of the gate that is older
 
 
 class Wish(Struct, frozen=True):

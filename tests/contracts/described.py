@@ -15,7 +15,11 @@ def check_described(method: str, path: str, reply: Reply) -> None:
     Args:
         path: the route's, with its placeholders.
     """
-    content = _contents(method, path, reply.status)
+    described = _described(method, path, reply.status)
+    content = described.get("content", {})
+    given = {name.lower() for name, _ in reply.headers}
+    missing = [name for name in _promised(method, path, reply.status) if name not in given]
+    assert missing == [], f"{method} {path}: {reply.status} promises the headers {missing}"
     if not reply.body:
         assert not content, f"{method} {path} is described as {reply.status} with a body"
         return
@@ -35,16 +39,26 @@ def _document() -> Any:
     return msgspec.json.decode((CONTRACTS_DIR / "openapi.json").read_bytes())
 
 
-def _contents(method: str, path: str, status: int) -> Any:
+def _described(method: str, path: str, status: int) -> Any:
     replies = _document()["paths"][path][method.lower()]["responses"]
     assert str(status) in replies, f"{method} {path}: {status} is not in contracts/http"
-    reply = replies[str(status)]
-    if "$ref" in reply:
-        reply = _document()["components"]["responses"][reply["$ref"].rpartition("/")[2]]
-    return reply.get("content", {})
+    return _found(replies[str(status)])
+
+
+@cache
+def _promised(method: str, path: str, status: int) -> list[str]:
+    headers = _described(method, path, status).get("headers", {})
+    return [name.lower() for name, header in headers.items() if _found(header).get("required")]
+
+
+def _found(node: Any) -> Any:
+    while "$ref" in node:
+        _, _, kind, name = node["$ref"].split("/")
+        node = _document()["components"][kind][name]
+    return node
 
 
 @cache
 def _validator(method: str, path: str, status: int, media: str) -> Draft202012Validator:
-    schema = _contents(method, path, status)[media]["schema"]
+    schema = _described(method, path, status)["content"][media]["schema"]
     return Draft202012Validator({**schema, "components": _document()["components"]}, validate_formats=True)

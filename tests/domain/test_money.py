@@ -5,10 +5,11 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop.money import EXPONENTS, decimal_amount, minor_amount
+from shop.currencies import DIGITS
+from shop.money import PRICE_MINOR_MAX, decimal_amount, minor_amount
 
-currencies = st.sampled_from([*EXPONENTS, "USD", "EUR"])
-amounts = st.integers(0, 10**15)
+currencies = st.sampled_from(sorted(DIGITS))
+amounts = st.integers(0, 10**15) | st.integers(0, 20 * 1000 * PRICE_MINOR_MAX)  # the dearest order of all
 
 
 @given(amounts, currencies)
@@ -20,7 +21,7 @@ def test_an_amount_comes_back_from_its_contract_as_the_same_minor_units(minor: i
 @given(amounts, currencies)
 def test_a_contract_s_decimal_has_no_more_digits_than_its_currency(minor: int, currency: str) -> None:
     digits = json.dumps(decimal_amount(minor, currency)).partition(".")[2].removesuffix("0")
-    assert len(digits) <= EXPONENTS.get(currency, 2)
+    assert len(digits) <= DIGITS[currency]
 
 
 @given(amounts, amounts, currencies)
@@ -31,4 +32,6 @@ def test_decimals_are_ordered_as_their_minor_units(one: int, other: int, currenc
 def test_the_seed_s_price_reads_as_people_write_it() -> None:
     assert json.dumps(decimal_amount(4990, "USD")) == "49.9"
     assert json.dumps(decimal_amount(1234, "BHD")) == "1.234"
+    assert json.dumps(decimal_amount(12345, "UYW")) == "1.2345"
     assert minor_amount(500, "JPY") == 500
+    assert minor_amount(500, "VND") == 500

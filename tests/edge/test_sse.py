@@ -37,6 +37,16 @@ async def test_news_that_the_snapshot_contains_already_are_not_told_again(edge: 
         assert (await stream.next()).id == "5-0"
 
 
+async def test_a_stream_and_what_comes_instead_of_one_carry_the_headers_that_are_described(edge: Edge) -> None:
+    async with edge.stream("/sse/flash-sales", **{"correlation-id": "mine"}) as stream:
+        assert stream.response.headers["correlation-id"] == "mine"
+    for path, last_id in (("/sse/flash-sales", None), ("/sse/flash-sales", "stop"), ("/sse/stock/none", None)):
+        async with edge.stream(path, last_id) as stream:
+            assert 0 < len(stream.response.headers["correlation-id"]) <= 255
+    refused = await edge.client.get("/sse/stock/none")
+    assert (refused.status_code, len(refused.headers["correlation-id"]) > 0) == (404, True)
+
+
 async def test_every_stream_says_when_to_come_again(edge: Edge) -> None:
     async with edge.stream("/sse/flash-sales") as stream:
         first = await stream.next(comments=True)

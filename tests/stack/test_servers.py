@@ -32,6 +32,12 @@ def test_commits_are_durable_and_readable_by_logical_decoding(stack: Stack) -> N
     ]
 
 
+def test_letters_are_unicode_s_on_every_machine(stack: Stack) -> None:
+    made = "SELECT concat(datlocprovider, ' ', datlocale) FROM pg_database WHERE datname = current_database()"
+    assert _query(stack, made) == "b C.UTF-8"
+    assert _query(stack, "SELECT lower('ÉÅΣЖ')") == "éåσж"
+
+
 def test_a_half_made_database_is_made_anew(tmp_path: Path) -> None:
     half = tmp_path / "data" / "postgres.partial"
     half.mkdir(parents=True)

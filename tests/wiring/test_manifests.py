@@ -13,11 +13,13 @@ import yaml
 from runtime import registry
 from runtime.catalogue import ROOT, read
 from runtime.settings import read as read_settings
+from runtime.stack.postgres import LOCALE
 from runtime.startup import check_unsigned
 from shop.db.migrate import needed
 from tests.kubectl import need_kubectl
 
 OPERATIONS = ROOT / "k8s" / "base" / "operations"
+DATASTORE = ROOT / "k8s" / "components" / "datastores" / "postgresql.yaml"
 MAX_SCALE = "autoscaling.knative.dev/max-scale"
 NAMES = sorted(name.replace("_", "-") for name in registry.names())
 # Of 100: the superuser's three, a migration, the relay's two of its own, an audit, a backup, a person's psql or two.
@@ -123,6 +125,15 @@ def test_a_live_stream_ends_itself_before_its_request_may_not_last_longer() -> N
 
     life_s = Settings(database_url="", redis_url="").stream_life_s
     assert life_s < template("edge")["spec"]["timeoutSeconds"] <= 600
+
+
+def test_the_cluster_s_databases_are_made_with_the_locale_of_the_embedded_one() -> None:
+    given = " ".join(LOCALE)
+    (store,) = (one for one in documents(DATASTORE) if one["kind"] == "StatefulSet")
+    environ = {one["name"]: one.get("value") for one in store["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert environ["POSTGRES_INITDB_ARGS"] == given
+    script = (ROOT / "tests" / "cluster" / "stores" / "postgres.sh").read_text()
+    assert given in " ".join(script.replace("\\\n", " ").split())
 
 
 def test_the_job_is_named_by_the_newest_migration() -> None:

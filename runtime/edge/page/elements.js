@@ -1,5 +1,7 @@
 // What is on the screen is made of elements and text, never of markup.
 
+import { digits } from "./currencies.js";
+
 const FAR_MS = 86_400_000;
 const SOON_MS = 1000;
 
@@ -24,8 +26,11 @@ export function set(element, words) {
   if (element.textContent !== words) element.textContent = words;
 }
 
+/** With the digits of ISO 4217: a browser's own table has fewer for some (IQD, LBP), and would show a rounded price. */
 export function money(amount, currency) {
-  return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
+  const fraction = digits(currency);
+  const shown = { style: "currency", currency, minimumFractionDigits: fraction, maximumFractionDigits: fraction };
+  return new Intl.NumberFormat(undefined, shown).format(amount);
 }
 
 export function moment(at) {

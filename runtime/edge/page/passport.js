@@ -1,5 +1,7 @@
 // An order's passport, asked for with the visitor's own session and written as text, never as markup.
 
+import { digits } from "./currencies.js";
+
 const RESULTS = {
   finished: "finished",
   delivered: "delivered",
@@ -37,7 +39,7 @@ function draw({ order, request, payment, attempts, steps, events }) {
     "First reply": request.reply ? `${request.reply.status}` : "–",
     "Correlation-Id": code(request.correlationId),
     Trace: code(request.traceparent),
-    Payment: payment ? `${payment.status}, ${payment.amount} ${payment.currency}` : "–",
+    Payment: payment ? `${payment.status}, ${payment.amount.toFixed(digits(payment.currency))} ${payment.currency}` : "–",
   });
   rows("steps", steps, (step) => [step.sequence, step.status, moment(step.at), step.actor, code(step.causedBy)]);
   rows("events", events, (event) => [

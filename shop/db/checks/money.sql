@@ -16,11 +16,8 @@ FROM (
             sum(minor) FILTER (WHERE name = 'refunded') AS refunded
         FROM (
             SELECT partitionkey, split_part(type, '.', 4) AS name, round(
-                to_numeric(coalesce(body ->> 'totalAmount', body ->> 'amount')) * CASE
-                    WHEN body ->> 'currency' IN ('JPY', 'KRW') THEN 1
-                    WHEN body ->> 'currency' IN ('BHD', 'KWD') THEN 1000
-                    ELSE 100
-                END
+                to_numeric(coalesce(body ->> 'totalAmount', body ->> 'amount'))
+                * power(10::numeric, coalesce(minor_units(body ->> 'currency'), 2))
             ) AS minor
             FROM (
                 SELECT partitionkey, type, json_body(data) AS body

@@ -4,8 +4,8 @@ data=/var/lib/postgresql/data
 export LC_ALL=C
 if [ ! -f "$data/PG_VERSION" ]; then
     printf '%s' "$POSTGRES_PASSWORD" >/tmp/password
-    initdb -D "$data" -U "$POSTGRES_USER" --pwfile=/tmp/password -A scram-sha-256 --no-locale -E UTF8 --no-instructions ||
-        exit 1
+    initdb -D "$data" -U "$POSTGRES_USER" --pwfile=/tmp/password -A scram-sha-256 --no-instructions --no-locale \
+        --locale-provider=builtin --builtin-locale=C.UTF-8 --encoding=UTF8 || exit 1
     printf 'host all all all scram-sha-256\n' >>"$data/pg_hba.conf"
     printf 'CREATE DATABASE "%s"\n' "$POSTGRES_DB" | postgres --single -D "$data" template1 || exit 1
 fi
