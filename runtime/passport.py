@@ -25,7 +25,7 @@ from shop.db import carts, history, passport, payments
 from shop.db.history import Step
 from shop.db.passport import Deliveries, Logged
 from shop.db.pool import Tx
-from shop.event import rfc3339
+from shop.event import Identity, rfc3339
 from shop.order import Order, order_document
 
 EVENTING = Path(__file__).parent.parent / "eventing"
@@ -48,7 +48,7 @@ async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict
         logged = await passport.events_of(tx, order, [step.xid for step in steps])
         called = sorted({_operation(trigger) for trigger in triggers})
         known = await passport.deliveries_of(tx, logged, [trigger.name for trigger in triggers], called)
-        known = replace(known, finished=_taken(steps) | known.finished)
+        known = replace(known, finished=_taken(steps, logged) | known.finished)
         request = await _request(tx, order, steps)
         payment = await _payment(tx, order)
     stream = await _stream(order, deps)
@@ -66,10 +66,15 @@ def _triggers() -> tuple[Trigger, ...]:
     return load(EVENTING, [name.replace("_", "-") for name in names()]).triggers
 
 
-def _taken(steps: Sequence[Step]) -> dict[tuple[str, str], datetime]:
-    """(operation, event's id) → when it took a step because of it."""
+def _taken(steps: Sequence[Step], logged: Sequence[Logged]) -> dict[tuple[str, Identity], datetime]:
+    """(operation, event) → when it took a step because of it. Of an older step only the event's id is known."""
     actors = [(step.actor.rpartition(":")[2], step) for step in steps if step.actor.startswith("operation:")]
-    return {(operation, step.caused_by): step.at for operation, step in actors if step.caused_by}
+    return {
+        (operation, event.identity): step.at
+        for operation, step in actors
+        for event in [one.event for one in logged]
+        if step.caused_by == event.id and step.caused_by_source in (None, event.source)
+    }
 
 
 def _operation(trigger: Trigger) -> str:
@@ -112,7 +117,7 @@ async def _stream(order: Order, deps: Deps) -> frozenset[str] | None:
 
 def _step(step: Step) -> dict[str, Any]:
     named = {"sequence": step.sequence, "status": step.status, "at": rfc3339(step.at), "actor": step.actor}
-    return named | {"causedBy": step.caused_by}
+    return named | {"causedBy": step.caused_by, "causedBySource": step.caused_by_source}
 
 
 def _event(
@@ -126,7 +131,7 @@ def _event(
         "source": event.source,
         "sequence": event.sequence,
         "position": one.position,
-        "time": rfc3339(event.time) if event.time else None,
+        "time": event.attributes().get("time"),
         "loggedAt": rfc3339(one.logged_at),
         "causationId": event.extensions.get("causationid"),
         "streamId": stream_id,
@@ -139,9 +144,9 @@ def _event(
 def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) -> dict[str, Any]:
     operation = _operation(trigger)
     named: dict[str, Any] = {"trigger": trigger.name, "operation": operation}
-    finished = known.finished.get((operation, one.event.id))
+    finished = known.finished.get((operation, one.event.identity))
     waiting = known.waiting.get((trigger.name, one.position))
-    given_up = known.given_up.get((trigger.name, one.event.id))
+    given_up = known.given_up.get((trigger.name, one.event.identity))
     if waiting is not None:
         due = rfc3339(waiting.due_at) if waiting.due_at else None
         told: dict[str, Any] = {

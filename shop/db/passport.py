@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shop.db.pool import Tx
-from shop.event import CloudEvent
+from shop.event import CloudEvent, Identity
 from shop.order import Order
 
 EVENT = """
-    SELECT position, logged_at, id, source, type, subject, time, dataschema, data, extensions FROM outbox
+    SELECT position, logged_at, id, source, type, subject, time, dataschema, data, extensions, datacontenttype,
+        time_text
+    FROM outbox
     WHERE partitionkey = %s
 """
 # Triggers' cursors, and the relay's where a cluster's broker has its own.
@@ -56,16 +58,16 @@ class Deliveries:
     Args:
         cursors: names of all readers of the log.
         passed: (trigger, position): its cursor is past this event.
-        finished: (operation, event's id) → when.
+        finished: (operation, event) → when.
         waiting: (trigger, position).
-        given_up: (trigger, event's id).
+        given_up: (trigger, event).
     """
 
     cursors: frozenset[str]
     passed: frozenset[tuple[str, int]]
-    finished: dict[tuple[str, str], datetime]
+    finished: dict[tuple[str, Identity], datetime]
     waiting: dict[tuple[str, int], Waiting]
-    given_up: dict[tuple[str, str], GivenUp]
+    given_up: dict[tuple[str, Identity], GivenUp]
 
 
 async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
@@ -92,6 +94,8 @@ async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
                 dataschema=row[7],
                 data=row[8],
                 extensions=row[9],
+                datacontenttype=row[10],
+                time_text=row[11],
             ),
         )
         for row in rows
@@ -107,7 +111,7 @@ async def deliveries_of(
     cursors = await tx.rows("SELECT trigger FROM trigger_cursors")
     passed = await tx.rows(PASSED, (positions,))
     finished = await tx.rows(
-        "SELECT operation, event_id, consumed_at FROM consumed"
+        "SELECT operation, source, event_id, consumed_at FROM consumed"
         " WHERE operation = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
         (list(operations), sources, ids),
     )
@@ -117,16 +121,16 @@ async def deliveries_of(
         (list(triggers), positions),
     )
     given_up = await tx.rows(
-        "SELECT trigger, event_id, received_at, error_code, error_data, replayed_at FROM dead_letters"
+        "SELECT trigger, source, event_id, received_at, error_code, error_data, replayed_at FROM dead_letters"
         " WHERE trigger = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
         (list(triggers), sources, ids),
     )
     return Deliveries(
         frozenset(name for (name,) in cursors),
         frozenset((trigger, position) for trigger, position in passed),
-        {(operation, id): at for operation, id, at in finished},
+        {(operation, Identity(source, id)): at for operation, source, id, at in finished},
         {(row[0], row[1]): Waiting(*row[2:]) for row in waiting},
-        {(row[0], row[1]): GivenUp(*row[2:]) for row in given_up},
+        {(row[0], Identity(row[1], row[2])): GivenUp(*row[3:]) for row in given_up},
     )
 
 
