@@ -168,9 +168,9 @@ def _content_type(text: str) -> str | None:
     if not text:
         return None
     if not _MEDIA_TYPE.fullmatch(text):
-        raise Malformed("bad-content-type", f"{text[:80]!r} is no media type, like text/plain; charset=utf-8.")
+        raise Malformed("bad-attribute", f"{text[:80]!r} is no media type, like text/plain; charset=utf-8.")
     if text[: len(_ANY_CLOUDEVENT)].lower() == _ANY_CLOUDEVENT:
-        raise Malformed("bad-content-type", f"An event cannot be the data of another as {text[:80]}; name it JSON.")
+        raise Malformed("bad-attribute", f"An event cannot be the data of another as {text[:80]}; name it JSON.")
     return text
 
 

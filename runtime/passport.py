@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-
 from runtime.breaker import Breaker
 from runtime.cloudevents import document
 from runtime.deps import Deps

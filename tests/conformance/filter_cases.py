@@ -20,7 +20,7 @@ RICH = CloudEvent(
     data=b'{"type":"none.of.this"}',
     extensions={"orderstatus": "pending", "retries": "3", "urgent": "true", "note": ""},
 )
-BARE = CloudEvent(id="b-1", source="https://example.com/bare", type="bare", datacontenttype=None)
+BARE = CloudEvent(id="other", source="https://example.com/bare", type="bare", datacontenttype=None)
 
 
 class Case(NamedTuple):
@@ -104,11 +104,11 @@ TIMES_AND_WHAT_IS_ABSENT = [
 ]
 COMBINATIONS = [
     Case(filters({"all": [exact(type="order.created.v1"), prefix(source="/here"), suffix(subject="2")]}), True, False),
-    Case(filters({"all": [exact(type="order.created.v1"), exact(id="b-1")]}), False, False),
-    Case(filters({"any": [exact(id="e-1"), exact(id="b-1")]}), True, True),
-    Case(filters({"any": [exact(id="b-1"), exact(missing="x")]}), False, True),
+    Case(filters({"all": [exact(type="order.created.v1"), exact(id="other")]}), False, False),
+    Case(filters({"any": [exact(id="e-1"), exact(id="other")]}), True, True),
+    Case(filters({"any": [exact(id="other"), exact(missing="x")]}), False, True),
     Case(filters({"not": {"any": [exact(type="bare"), exact(type="other")]}}), True, False),
-    Case(filters({"not": {"all": [exact(type="bare"), exact(id="b-1")]}}), True, False),
+    Case(filters({"not": {"all": [exact(type="bare"), exact(id="other")]}}), True, False),
     Case(filters({"not": {"not": exact(type="bare")}}), False, True),
     Case(filters({"any": [{"all": [exact(type="bare"), exact(id="e-1")]}, {"not": exact(type="bare")}]}), True, False),
     Case(filters(exact(type="order.created.v1"), {"not": exact(orderstatus="confirmed")}), True, False),
