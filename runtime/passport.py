@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from runtime.breaker import Breaker
-from runtime.cloudevents import document
 from runtime.deps import Deps
 from runtime.idempotency import scope_of
 from runtime.knative.config import Trigger, load
@@ -123,7 +124,6 @@ def _event(
     one: Logged, triggers: Sequence[Trigger], known: Deliveries, stream: frozenset[str] | None, errors: bool
 ) -> dict[str, Any]:
     event = one.event
-    members = document(event)  # data that is no JSON is shown in base64
     stream_id = f"{event.sequence}-0"
     return {
         "id": event.id,
@@ -136,7 +136,7 @@ def _event(
         "causationId": event.extensions.get("causationid"),
         "streamId": stream_id,
         "inStream": None if stream is None else stream_id in stream,
-        "data": members.get("data", members.get("data_base64")),
+        "data": msgspec.json.decode(event.data or b"null"),
         "deliveries": [_delivery(one, trigger, known, errors) for trigger in triggers if trigger.wants(event)],
     }
 

@@ -97,9 +97,7 @@ async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEve
     failed = [(event, reply) for event, reply in zip(events, replies, strict=True) if reply.status >= 300]
     if failed:
         event, reply = failed[0]
-        raise RuntimeError(
-            f"{operation.name} answered {reply.status} to {event.type} {event.id} of {event.source}: {reply.body!r}"
-        )
+        raise RuntimeError(f"{operation.name} answered {reply.status} to {event.type} {event.id}: {reply.body!r}")
 
 
 PARTS: dict[str, Callable[[Deps, Say], Awaitable[int]]] = {

@@ -229,9 +229,7 @@ class TriggerRun:
         letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
         if await self._bury(trigger, letter):
             self.counts.dead_letters += 1
-            log.warning(
-                "%s: %s of %s is a dead letter, status %d", trigger.name, *entry.event.identity[::-1], entry.code
-            )
+            log.warning("%s: %s is a dead letter, status %d", trigger.name, entry.event.id, entry.code)
             self.lanes.finish(entry)
             return
         tries = entry.attempts - trigger.delivery.retry
