@@ -53,7 +53,7 @@ async def send_reply(send: Send, reply: Reply) -> None:
     if reply.stream is None:
         if reply.status not in (204, 304):  # a 304's length would be that of the 200 it stands for
             headers.append((b"content-length", b"%d" % len(reply.body)))
-        if reply.body:
+        if reply.body and reply.media_type:
             headers.append((b"content-type", reply.media_type.encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})

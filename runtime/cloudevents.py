@@ -4,25 +4,28 @@ import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote, unquote
 
 import msgspec
 
+from runtime import header_text
 from runtime.http import Reply
 from shop.bounds import is_clean
-from shop.event import CloudEvent
+from shop.event import CloudEvent, rfc3339
+from shop.moment import of_rfc3339
 from shop.problem import Malformed
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 UNREADABLE = ("bad-json", "unknown-format")  # types of Malformed: no event at all, good or bad
 _ANY_CLOUDEVENT = "application/cloudevents"
-_NAME = re.compile(r"[a-z0-9]{1,20}")
-_HEADER_SAFE = re.compile(r"[!#$&-~]*")  # all of U+0021 to U+007E but the double quote and the percent sign
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
-_KNOWN = frozenset(("specversion", "id", "source", "type", "time", "subject", "dataschema", "datacontenttype"))
+NAME_MAX = 100  # the specification recommends 20
+_NAME = re.compile(rf"[a-z0-9]{{1,{NAME_MAX}}}")
+_WORD = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE = re.compile(rf"{_WORD}(/{_WORD})?([ \t]*;([\t -~]*[!-~])?)?")
+_INTEGER = re.compile(rb"-?[0-9]{1,32}")
+_TEXTS = frozenset(("specversion", "id", "source", "type", "time", "subject", "dataschema", "datacontenttype"))
 _Members = dict[str, msgspec.Raw]
 _decode_members = msgspec.json.Decoder(_Members).decode
 _decode_batch = msgspec.json.Decoder(list[_Members]).decode
@@ -40,7 +43,7 @@ def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     The event of one HTTP message, binary or structured.
 
     Args:
-        headers: names in lower case.
+        headers: names in lower case, values as bytes in latin-1, as ASGI has them.
 
     Raises:
         Malformed: it is no CloudEvent 1.0; the detail says what to mend.
@@ -68,8 +71,11 @@ def carries_event(headers: Mapping[str, str]) -> bool:
 
 def binary(event: CloudEvent) -> tuple[dict[str, str], bytes]:
     """Headers (``content-type`` and ``ce-…``, lower case) and body in binary mode."""
-    headers = {f"ce-{name}": _to_header(value) for name, value in event.attributes().items()}
-    headers["content-type"] = headers.pop("ce-datacontenttype")
+    attributes = event.attributes()
+    content_type = attributes.pop("datacontenttype", None)
+    headers = {f"ce-{name}": header_text.encode(value) for name, value in attributes.items()}
+    if content_type is not None:
+        headers["content-type"] = content_type
     return headers, event.data or b""
 
 
@@ -79,7 +85,7 @@ def structured(event: CloudEvent) -> bytes:
 
 
 def document(event: CloudEvent) -> dict[str, Any]:
-    """The members of the JSON format: JSON data as ``data``, UTF-8 not needed of anything else, as ``data_base64``."""
+    """The members of the JSON format: JSON data as ``data``, byte by byte, and everything else as ``data_base64``."""
     members: dict[str, Any] = {**event.attributes()}
     if event.data is None:
         return members
@@ -93,14 +99,17 @@ def document(event: CloudEvent) -> dict[str, Any]:
 def reply(event: CloudEvent) -> Reply:
     """A 200 that carries ``event``, in binary mode."""
     headers, body = binary(event)
-    return Reply(200, body, headers.pop("content-type"), tuple(headers.items()))
+    content_type = headers.pop("content-type", "")
+    if content_type and not body:  # a reply without a body would not say its type
+        headers["content-type"] = content_type
+    return Reply(200, body, content_type, tuple(headers.items()))
 
 
 def _from_headers(headers: Mapping[str, str], content_type: str, body: bytes) -> CloudEvent:
     attributes = {}
     for name, value in headers.items():
         if name.startswith("ce-"):
-            attributes[name[3:]] = _from_header(name, value)
+            attributes[name[3:]] = header_text.decode(name, value)
     if "specversion" not in attributes:
         raise Malformed("no-event", f"Send ce-specversion, ce-id, ce-source and ce-type, or a body as {STRUCTURED}.")
     if attributes.pop("datacontenttype", content_type) != content_type:
@@ -112,7 +121,7 @@ def _from_members(members: _Members) -> CloudEvent:
     data, data_base64 = members.pop("data", None), members.pop("data_base64", None)
     attributes = {}
     for name, raw in members.items():
-        if (value := _scalar(name, raw)) is not None:
+        if (value := _text(name, bytes(raw))) is not None:
             attributes[name] = value
     content_type = attributes.pop("datacontenttype", "")
     return _event(attributes, content_type, _data(data, data_base64, content_type))
@@ -126,23 +135,26 @@ def _event(attributes: dict[str, str], content_type: str, data: bytes | None) ->
     if not all(required):
         missing = [name for name, value in zip(("id", "source", "type"), required, strict=True) if not value]
         raise Malformed("missing-attribute", f"Every event needs {', '.join(missing)}, not empty.")
+    time, time_text = _time(take("time", ""))
     return CloudEvent(
         id=_clean("id", required[0]),
         source=_clean("source", required[1]),
         type=_clean("type", required[2]),
-        time=_time(take("time", "")),
+        time=time,
+        time_text=time_text,
         subject=_clean("subject", take("subject", "")) or None,
         dataschema=_clean("dataschema", take("dataschema", "")) or None,
-        datacontenttype=_clean("datacontenttype", content_type) or "application/json",
+        datacontenttype=_content_type(content_type),
         data=data,
-        extensions={_name(name): _clean(name, value) for name, value in attributes.items() if value},
+        extensions={_name(name): _clean(name, value) for name, value in attributes.items()},
     )
 
 
 def _name(name: str) -> str:
-    if _NAME.fullmatch(name):
+    if _NAME.fullmatch(name) and name != "data":
         return name
-    raise Malformed("bad-attribute-name", f"{name[:40]!r}: attribute names are 1 to 20 of a-z and 0-9.")
+    reason = f"attribute names are 1 to 20 of a-z and 0-9, up to {NAME_MAX} are taken, and data is not one"
+    raise Malformed("bad-attribute-name", f"{name[:40]!r}: {reason}.")
 
 
 def _clean(name: str, value: str) -> str:
@@ -151,25 +163,38 @@ def _clean(name: str, value: str) -> str:
     raise Malformed("bad-attribute", f"{name} holds a control character; take it out.")
 
 
-def _time(text: str) -> datetime | None:
+def _content_type(text: str) -> str | None:
+    """It becomes the Content-Type header of what is delivered: there it could neither be encoded nor nested."""
     if not text:
         return None
-    try:
-        if _RFC3339.fullmatch(text):
-            return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise Malformed("bad-time", f"time {text[:40]!r} is not RFC 3339 with an offset, like 2026-01-31T09:30:00.000Z.")
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise Malformed("bad-attribute", f"{text[:80]!r} is no media type, like text/plain; charset=utf-8.")
+    if text[: len(_ANY_CLOUDEVENT)].lower() == _ANY_CLOUDEVENT:
+        raise Malformed("bad-attribute", f"An event cannot be the data of another as {text[:80]}; name it JSON.")
+    return text
 
 
-def _scalar(name: str, raw: msgspec.Raw) -> str | None:
-    value = _parsed(msgspec.json.decode, bytes(raw))
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
+def _time(text: str) -> tuple[datetime | None, str | None]:
+    """The moment, and the text where it says more than the moment does."""
+    if not text:
+        return None, None
+    at = of_rfc3339(text)
+    if at is None:
+        raise Malformed("bad-time", f"time {text[:40]!r} is not RFC 3339 with an offset, like 2026-01-31T09:30:00.5Z.")
+    return at, text if text != rfc3339(at) else None
+
+
+def _text(name: str, raw: bytes) -> str | None:
+    """An attribute's canonical text; None where it is null, which is the same as absent."""
+    if raw[:1] == b'"':
+        text: str = _parsed(msgspec.json.decode, raw)
+        return text
+    if raw == b"null":
+        return None
+    if name in _TEXTS:
+        raise Malformed("bad-attribute", f"{name} is not text; put it in quotes.")
+    if raw in (b"true", b"false") or _INTEGER.fullmatch(raw):
+        return raw.decode()
     raise Malformed("bad-attribute", f"{name[:40]} is neither text, integer nor boolean; put structure into data.")
 
 
@@ -183,7 +208,7 @@ def _data(data: msgspec.Raw | None, data_base64: msgspec.Raw | None, content_typ
             raise Malformed("bad-data", "data_base64 is not base64 text.") from None
     if data is None:
         return None
-    if content_type and not _is_json(content_type):
+    if not _is_json(content_type):
         value = _parsed(msgspec.json.decode, bytes(data))
         return value.encode() if isinstance(value, str) else bytes(data)
     return bytes(data)
@@ -196,32 +221,21 @@ def _parsed(decoder: Any, body: bytes) -> Any:
         raise Malformed("bad-json", f"The body is not the JSON that its content type says: {error}.") from None
 
 
-def _from_header(name: str, value: str) -> str:
-    if value[:1] == '"' == value[-1:] and len(value) > 1:
-        value = re.sub(r"\\(.)", r"\1", value[1:-1])
-    if "%" not in value:
-        return value
-    try:
-        return unquote(value, errors="strict")
-    except UnicodeDecodeError:
-        raise Malformed("bad-header", f"{name} is not percent-encoded UTF-8.") from None
-
-
-def _to_header(value: str) -> str:
-    return value if _HEADER_SAFE.fullmatch(value) else quote(value, safe="!#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
-
-
 def _media(content_type: str) -> str:
     media, _, parameters = content_type.lower().partition(";")
     return media.strip() if "charset" not in parameters or "utf-8" in parameters else content_type
 
 
-def _is_json(content_type: str) -> bool:
+def _is_json(content_type: str | None) -> bool:
+    if not content_type:
+        return True
     media = content_type.partition(";")[0].strip().lower()
     return media in ("application/json", "text/json") or media.endswith("+json")
 
 
 def _well_formed(data: bytes) -> bool:
+    if data != data.strip():  # a JSON value begins and ends with itself: the spaces around it would be lost
+        return False
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -86,7 +86,7 @@ WHERE (xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)
     OR xid = ANY(ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
 """
 _WITHIN = "AND pg_visible_in_snapshot(xid, %(end)s::pg_snapshot) AND position > %(position)s"
-_COLUMNS = """position, extract(epoch FROM logged_at)::float8, id, source, type, subject, time, dataschema,
+_COLUMNS = """position, extract(epoch FROM logged_at)::float8, id, source, type, subject, time, time_text, dataschema,
     datacontenttype, partitionkey, extensions::text, data"""
 _NEW = f"""
 SELECT {_COLUMNS}, CASE WHEN row_number() OVER (ORDER BY position + 0) = 1 THEN pg_current_snapshot()::text END
@@ -187,18 +187,20 @@ async def connect(database_url: str) -> AsyncConnection[Any]:
 
 
 def _logged(row: Any) -> Logged:
-    position, logged_at, id, source, type, subject, time, dataschema, datacontenttype, key, extensions, data = row[:12]
+    position, logged_at, id, source, type, subject, time, time_text, dataschema, datacontenttype = row[:10]
+    key, extensions, data = row[10:13]
     try:
         attributes = _decode_extensions(extensions)
     except msgspec.MsgspecError:  # whoever wrote the row: one that cannot be read would stop every reader
         attributes = {}
-    if key != id:
+    if "partitionkey" not in attributes and key not in (id, f"{source} {id}"):
         attributes["partitionkey"] = key
     event = CloudEvent(
         id=id,
         source=source,
         type=type,
         time=time,
+        time_text=time_text,
         subject=subject,
         dataschema=dataschema,
         datacontenttype=datacontenttype,

@@ -29,7 +29,7 @@ from shop.db.dead_letters import key_of
 from shop.db.history import Step
 from shop.db.passport import Deliveries, Logged
 from shop.db.pool import Tx
-from shop.event import rfc3339
+from shop.event import Identity, rfc3339
 from shop.order import Order, order_document
 
 EVENTING = Path(__file__).parent.parent / "eventing"
@@ -53,7 +53,7 @@ async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict
         logged = await passport.events_of(tx, order, [step.xid for step in steps])
         called = sorted({_operation(trigger) for trigger in triggers})
         known = await passport.deliveries_of(tx, logged, [trigger.name for trigger in triggers], called)
-        known = replace(known, taken=_taken(steps))
+        known = replace(known, finished=_taken(steps, logged) | known.finished)
         request = await _request(tx, order, steps)
         payment = await _payment(tx, order)
         attempts = await calls.of_order(tx, order.order_id)
@@ -74,11 +74,11 @@ def _triggers() -> tuple[Trigger, ...]:
     return load(EVENTING, [name.replace("_", "-") for name in names()]).triggers
 
 
-def _unanswered(attempts: Sequence[Call]) -> frozenset[tuple[str, str]]:
-    """(operation, event's id) where calls to the outside were made because of it, and not one was answered."""
-    made = {(call.operation, call.caused_by) for call in attempts if call.caused_by}
-    answered = {(call.operation, call.caused_by) for call in attempts if call.result and not call.error}
-    return frozenset((operation, id) for operation, id in made - answered if id)
+def _unanswered(attempts: Sequence[Call]) -> frozenset[tuple[str, Identity]]:
+    """(operation, event) where calls to the outside were made because of it, and not one was answered."""
+    made = {(call.operation, call.cause) for call in attempts}
+    answered = {(call.operation, call.cause) for call in attempts if call.result and not call.error}
+    return frozenset((operation, event) for operation, event in made - answered if event)
 
 
 def _attempt(call: Call, errors: bool) -> dict[str, Any]:
@@ -95,10 +95,15 @@ def _attempt(call: Call, errors: bool) -> dict[str, Any]:
     }
 
 
-def _taken(steps: Sequence[Step]) -> dict[tuple[str, str], datetime]:
-    """(operation, event's id) → when it took a step because of it."""
+def _taken(steps: Sequence[Step], logged: Sequence[Logged]) -> dict[tuple[str, Identity], datetime]:
+    """(operation, event) → when it took a step because of it. Of an older step only the event's id is known."""
     actors = [(step.actor.rpartition(":")[2], step) for step in steps if step.actor.startswith("operation:")]
-    return {(operation, step.caused_by): step.at for operation, step in actors if step.caused_by}
+    return {
+        (operation, event.identity): step.at
+        for operation, step in actors
+        for event in [one.event for one in logged]
+        if step.caused_by == event.id and step.caused_by_source in (None, event.source)
+    }
 
 
 def _operation(trigger: Trigger) -> str:
@@ -141,7 +146,7 @@ async def _stream(order: Order, deps: Deps) -> frozenset[str] | None:
 
 def _step(step: Step) -> dict[str, Any]:
     named = {"sequence": step.sequence, "status": step.status, "at": rfc3339(step.at), "actor": step.actor}
-    return named | {"causedBy": step.caused_by}
+    return named | {"causedBy": step.caused_by, "causedBySource": step.caused_by_source}
 
 
 def _event(
@@ -155,7 +160,7 @@ def _event(
         "source": event.source,
         "sequence": event.sequence,
         "position": one.position,
-        "time": rfc3339(event.time) if event.time else None,
+        "time": event.attributes().get("time"),
         "loggedAt": rfc3339(one.logged_at),
         "causationId": event.extensions.get("causationid"),
         "streamId": stream_id,
@@ -176,8 +181,7 @@ def _data(data: bytes | None) -> dict[str, Any]:
 def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) -> dict[str, Any]:
     operation = _operation(trigger)
     named: dict[str, Any] = {"trigger": trigger.name, "operation": operation}
-    finished = known.finished.get((operation, one.event.source, one.event.id))
-    finished = finished or known.taken.get((operation, one.event.id))
+    finished = known.finished.get((operation, one.event.identity))
     waiting = known.waiting.get((trigger.name, one.position))
     given_up = known.given_up.get((trigger.name, key_of(one.event.source), key_of(one.event.id)))
     if waiting is not None:
@@ -198,7 +202,7 @@ def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) ->
             told["discardedAt"] = rfc3339(given_up.discarded_at)
     else:
         told = {"result": _passed(one, trigger, known)}
-        if told["result"] == "delivered" and (operation, one.event.id) in known.unanswered:
+        if told["result"] == "delivered" and (operation, one.event.identity) in known.unanswered:
             told = {"result": "failed"}
     if given_up is not None and given_up.replayed_at is not None:
         told |= {"givenUpAt": rfc3339(given_up.at), "replayedAt": rfc3339(given_up.replayed_at)}

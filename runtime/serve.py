@@ -167,7 +167,7 @@ class Operation:
     async def hear(self, event: CloudEvent, deps: Deps, path: str = "/") -> Reply:
         """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
         began = time.perf_counter()
-        about = {"event.type": event.type, "event.id": event.id}
+        about = {"event.type": event.type, "event.source": event.source, "event.id": event.id}
         parent = event.extensions.get("traceparent")
         with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
             if tracing.on():  # what the handler emits is then a child of this delivery

@@ -38,4 +38,4 @@ def response_of(reply: Reply) -> Response:
         return StreamingResponse(reply.stream, reply.status, headers, reply.media_type)
     if not reply.body:
         return Response(status_code=reply.status, headers=headers)
-    return Response(reply.body, reply.status, headers, reply.media_type)
+    return Response(reply.body, reply.status, headers, reply.media_type or None)

@@ -53,7 +53,7 @@ def check_event(event: "CloudEvent") -> None:
     extensions = event.extensions
     if len(extensions) > EXTENSIONS_MAX:
         raise Malformed("bad-attribute", f"An event has at most {EXTENSIONS_MAX} extensions; put more into data.")
-    whole = "".join((event.id, event.source, event.type, event.datacontenttype, *extensions.values()))
+    whole = "".join((event.id, event.source, event.type, event.datacontenttype or "", *extensions.values()))
     whole += (event.subject or "") + (event.dataschema or "")
     if not (len(whole) <= ATTRIBUTE_BYTES and whole.isascii() and whole.isprintable()):  # as nearly all are
         _check_each(event)
@@ -64,7 +64,7 @@ def check_event(event: "CloudEvent") -> None:
         )
     if event.time is not None and not EARLIEST <= event.time <= LATEST:
         raise Malformed("bad-time", "time lies within a day of the years 1 or 9999's ends; send one that is stored.")
-    if event.data and b"\\u0000" in event.data and "json" in event.datacontenttype.lower():
+    if event.data and b"\\u0000" in event.data and "json" in (event.datacontenttype or "json").lower():
         check_json(event.data)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-from shop.event import CloudEvent, schema_of
+from shop.event import JSON, CloudEvent, schema_of
 from shop.problem import Malformed
 
 CONTRACTS_DIR: Final = Path(__file__).resolve().parent.parent / "contracts"
@@ -65,7 +65,7 @@ def _type_of(path: Path) -> str:
 
 
 def _json(event: CloudEvent) -> Any:
-    if event.datacontenttype.partition(";")[0].strip().lower() != "application/json":
+    if (event.datacontenttype or JSON).partition(";")[0].strip().lower() != JSON:
         raise _broken(event, "", f"datacontenttype is {event.datacontenttype}, not application/json")
     try:
         return msgspec.json.decode(event.data or b"")

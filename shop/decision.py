@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shop.event import Identity
 from shop.money import decimal_amount
 from shop.order import Line, Order, order_document, purchase_document
 from shop.pricing import StockRow, in_sale, is_open, unit_price
@@ -33,7 +34,7 @@ class Intent(Struct, frozen=True, kw_only=True):
         epochs: the gate's, one per line; empty where the gate refused.
         waiting: the order is PENDING in the table; otherwise it is new.
         refused: the gate's no to a waiting order, which cancels it.
-        caused_by: the id of the event that brings a waiting order.
+        caused_by: the event that brings a waiting order.
         cart: what the order is made of, with the version that its lines are of; the order closes it.
         expected: unit prices that the buyer accepted, one per line, decimals; None or absent where any will do.
     """
@@ -43,7 +44,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     key: Key | None = None
     waiting: bool = False
     refused: str | None = None
-    caused_by: str = ""
+    caused_by: Identity | None = None
     cart: "CartRow | None" = None
     expected: tuple[float | None, ...] = ()
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import Struct
 from uuid_utils import uuid7
@@ -14,17 +15,30 @@ _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SCHEMA_ROOT = "https://pulsecart.dev/contracts"
 
 
+JSON = "application/json"
+
+
+class Identity(NamedTuple):
+    """What tells one event from every other: two events of one id from two sources are two events."""
+
+    source: str
+    id: str
+
+
 class CloudEvent(Struct, frozen=True, kw_only=True):
     """
     One event. Attribute names are CloudEvents' own, lower case.
 
     Args:
-        id: unique alone, UUIDv7 in our own events; (source, id) names the event.
+        id: unique within its source; a UUIDv7 in our own events.
         source: who says it, e.g. ``/pulsecart/reserve``.
         type: e.g. ``ecommerce.order.order.created.v1``.
         time: aware UTC; ``None`` where a foreign event carries none.
+        time_text: the time as its sender wrote it, where that differs from ``rfc3339(time)``: another offset, more or
+            fewer digits, a leap second.
         subject: the aggregate's id.
-        data: the body's bytes, JSON unless ``datacontenttype`` says otherwise; ``None`` for no body.
+        datacontenttype: with its parameters, as its sender wrote it; ``None`` where it wrote none, which means JSON.
+        data: the body's bytes; ``None`` for no data, which is not empty data.
         extensions: everything else, as strings: ``partitionkey``, ``sequence`` (20 digits, zero-padded),
             ``correlationid``, ``causationid``, ``traceparent``, ``orderstatus``, ``knativeerror…``.
     """
@@ -33,16 +47,21 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
     source: str
     type: str
     time: datetime | None = None
+    time_text: str | None = None
     subject: str | None = None
     dataschema: str | None = None
-    datacontenttype: str = "application/json"
+    datacontenttype: str | None = JSON
     data: bytes | None = None
     extensions: Mapping[str, str] = {}  # a Struct copies it
 
     @property
+    def identity(self) -> Identity:
+        return Identity(self.source, self.id)
+
+    @property
     def partitionkey(self) -> str:
         """What orders this event against others; an event without one is ordered against nothing."""
-        return self.extensions.get("partitionkey") or self.id
+        return self.extensions.get("partitionkey") or f"{self.source} {self.id}"
 
     @property
     def sequence(self) -> int:
@@ -57,7 +76,7 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
             "id": self.id,
             "source": self.source,
             "type": self.type,
-            "time": rfc3339(self.time) if self.time else None,
+            "time": self.time_text or (rfc3339(self.time) if self.time else None),
             "subject": self.subject,
             "dataschema": self.dataschema,
             "datacontenttype": self.datacontenttype,

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shop.bounds import AMOUNT_MAX
-from shop.event import CloudEvent, new_id, padded, schema_of
+from shop.event import CloudEvent, Identity, new_id, padded, schema_of
 
 # Checked when an event is read, so that one bad event cannot fail others that share its transaction. The schemas have
 # the same bounds (shop.bounds says why). A $ alone also matches before a last newline, in Python.
@@ -194,11 +194,18 @@ class Cause:
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+    causation_source: str | None = None
 
     @classmethod
     def of(cls, event: CloudEvent) -> "Cause":
         """The cause of what a consumer of ``event`` does."""
-        return cls(event.extensions.get("correlationid"), event.id, event.extensions.get("traceparent"))
+        named = event.extensions.get
+        return cls(named("correlationid"), event.id, named("traceparent"), event.source)
+
+    @property
+    def event(self) -> Identity | None:
+        """The event that caused it; None where a request did."""
+        return Identity(self.causation_source or "", self.causation_id) if self.causation_id else None
 
 
 def enveloped(

@@ -9,7 +9,7 @@ from shop.db import calls, consumed, history, orders, payments, stock
 from shop.db.calls import Begun, Ended
 from shop.db.payments import Payment
 from shop.db.pool import Database, Tx
-from shop.event import CloudEvent
+from shop.event import CloudEvent, Identity
 from shop.gateway import Charge
 from shop.messages import Cause, PaymentFailed, RefundRequested
 from shop.order import Order, stepped
@@ -32,10 +32,10 @@ class Answered:
 
 
 class Due(NamedTuple):
-    """An order that is to be paid; ``caused_by`` is the id of the event that says so."""
+    """An order that is to be paid; ``caused_by`` is the event that says so."""
 
     order_id: str
-    caused_by: str | None
+    caused_by: Identity | None
 
 
 async def intend(db: Database, due: Sequence[Due], new_id: Callable[[], str]) -> list[Payment | Exception | None]:
@@ -66,11 +66,13 @@ async def record(db: Database, answers: Sequence[Answered]) -> list[None]:
     Write what the gateway's answers mean, each event once. What became of the order meanwhile decides: charged in time
     is PAID, charged for a canceled order is asked back, declined is CANCELED and its units return.
     """
-    by_id = {answer.event.id: answer for answer in answers if answer.event}
+    by_event = {answer.event.identity: answer for answer in answers if answer.event}
     async with db.transaction() as tx:
         calls.end(tx, [Ended(one.order_id, one.call_id, one.charge.status) for one in answers if one.call_id])
-        first = await consumed.first_time(tx, db.operation, [answer.event for answer in by_id.values() if answer.event])
-        fresh = [by_id[event.id] for event in first] + [answer for answer in answers if answer.event is None]
+        first = await consumed.first_time(
+            tx, db.operation, [answer.event for answer in by_event.values() if answer.event]
+        )
+        fresh = [by_event[event.identity] for event in first] + [answer for answer in answers if answer.event is None]
         found = await orders.locked(tx, [answer.order_id for answer in fresh])
         owed = await payments.of_orders(tx, found)
         verdicts = [_verdict(answer, found, owed) for answer in fresh]
@@ -102,7 +104,7 @@ def _verdict(answer: Answered, found: dict[str, Order], owed: dict[str, Payment]
 
 async def _write(tx: Tx, verdicts: Sequence[_Verdict]) -> None:
     await payments.settle(tx, [(verdict.payment, verdict.reference) for verdict in verdicts])
-    tx.causes = {v.order.order_id: v.cause.causation_id for v in verdicts if v.cause.causation_id}
+    tx.causes = {verdict.order.order_id: verdict.cause.event for verdict in verdicts if verdict.cause.event}
     in_time = [verdict for verdict in verdicts if verdict.order.status == "CONFIRMED"]
     charged = [verdict for verdict in in_time if verdict.payment.status == "CHARGED"]
     await orders.move(tx, [_paid(tx, verdict) for verdict in charged if verdict.actor is None])

@@ -22,14 +22,14 @@ class Shipping:
 
     async def _ship(self, events: list[Received[OrderPaid]]) -> Sequence[None]:
         async with self._db.transaction() as tx:
-            order_of = {event.envelope.id: event.data.orderId for event in events}
+            order_of = {event.envelope.identity: event.data.orderId for event in events}
             fresh = await consumed.first_time(tx, "fulfil", [event.envelope for event in events])
-            tx.causes = {order_of[event.id]: event.id for event in fresh}
-            found = await orders.locked(tx, [order_of[event.id] for event in fresh])
+            found = await orders.locked(tx, [order_of[event.identity] for event in fresh])
             shipped = []
             for event in fresh:
-                order = found.pop(order_of[event.id], None)
+                order = found.pop(order_of[event.identity], None)
                 if order is not None and order.status == "PAID":
+                    tx.causes[order.order_id] = event.identity
                     shipped.append(stepped(order, "FULFILLED"))
                     message, version = announce.fulfilled(shipped[-1]), shipped[-1].version
                     tx.emit(message, key=order.order_id, sequence=version, cause=Cause.of(event))

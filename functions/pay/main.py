@@ -91,7 +91,7 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
     if deps.settings.pay_by_hand:
         return
     cashier = deps.one(Cashier)
-    owed = await cashier.intents.submit(payment.Due(order_id, event.envelope.id))
+    owed = await cashier.intents.submit(payment.Due(order_id, event.envelope.identity))
     if owed is None:
         return
     with span("gateway.charge", attributes={"payment.id": owed.payment_id}):

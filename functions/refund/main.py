@@ -38,7 +38,7 @@ async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], 
         payment = await _to_return(tx, order_id)
         if payment is not None:
             payment = replace(payment, call_id=deps.new_id())
-            calls.begin(tx, [Begun(order_id, payment.call_id, _call(payment), event.envelope.id)])
+            calls.begin(tx, [Begun(order_id, payment.call_id, _call(payment), event.envelope.identity)])
     if payment is None:
         return
     answer = await _ask_gateway(payment, deps)

@@ -29,7 +29,7 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
     if order.status != "PENDING":
         return
     till = deps.one(Till)
-    intent = Intent(order=order, waiting=True, caused_by=event.envelope.id)
+    intent = Intent(order=order, waiting=True, caused_by=event.envelope.identity)
     outcome = await till.ring_up(intent, f"order:{order.order_id}")
     match outcome:
         case Answer("SOLD_OUT" | "LIMIT" as verdict) | Denied("SALE_LIMIT_REACHED" as verdict):

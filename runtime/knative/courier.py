@@ -61,9 +61,15 @@ class Courier:
         target = URL(url, encoded=True)
         try:
             async with self._deps.http.post(
-                target, data=body, headers={**headers, "prefer": "reply"}, allow_redirects=False
+                target,
+                data=body,
+                headers={**headers, "prefer": "reply"},
+                skip_auto_headers=("content-type",),  # an event without one has none
+                allow_redirects=False,
             ) as response:
-                answered = {name.lower(): value for name, value in response.headers.items()}
+                answered = {
+                    name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.raw_headers
+                }
                 return Answer(response.status, answered, await response.read())
         except ClientError as error:
             return Answer(NO_ANSWER, {}, f"dispatch error: {error!r}".encode())

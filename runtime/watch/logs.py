@@ -52,11 +52,11 @@ class bind:
 
 
 def bind_event(event: CloudEvent) -> bind:
-    """What follows is about this event: ``eventType``, ``eventId``, and its aggregate by the name that has."""
+    """What follows is about this event: its type, source and id, and its aggregate by the name that has."""
     words = event.type.split(".", 2)
     kind = AGGREGATES.get(words[1]) if len(words) == 3 else None
     named = {kind: event.subject} if kind else {}
-    return bind(eventType=event.type, eventId=event.id, **named)
+    return bind(eventType=event.type, eventSource=event.source, eventId=event.id, **named)
 
 
 def start(level: str = "INFO", stream: TextIO | None = None, file: str = "") -> None:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shop.db.pool import Tx, as_json
+from shop.event import Identity
 from shop.printable import shortened, storable
 
 ERROR_MAX = 500
 BEGIN = """
-    INSERT INTO order_calls (began_at, operation, order_id, call_id, call, caused_by)
-    SELECT %s, %s, order_id, call_id, call, caused_by
-    FROM json_to_recordset(%s::json) AS t (order_id uuid, call_id uuid, call text, caused_by text)
+    INSERT INTO order_calls (began_at, operation, order_id, call_id, call, caused_by, caused_by_source)
+    SELECT %s, %s, order_id, call_id, call, caused_by, caused_by_source
+    FROM json_to_recordset(%s::json) AS t (order_id uuid, call_id uuid, call text, caused_by text,
+                                           caused_by_source text)
 """
 END = """
     UPDATE order_calls AS c SET ended_at = %s, result = t.result, error = t.error
@@ -30,7 +32,7 @@ class Begun:
     order_id: str
     call_id: str
     call: str
-    caused_by: str | None
+    cause: Identity | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,25 @@ class Call:
     ended_at: datetime | None
     result: str | None
     error: str | None
+    caused_by_source: str | None = None
+
+    @property
+    def cause(self) -> Identity | None:
+        """The event because of which it was made."""
+        return Identity(self.caused_by_source or "", self.caused_by) if self.caused_by else None
 
 
 def begin(tx: Tx, begun: Sequence[Begun]) -> None:
     """Write the intents, with the rest of the transaction that comes before the calls."""
     if begun:
         rows = [
-            {"order_id": one.order_id, "call_id": one.call_id, "call": one.call, "caused_by": one.caused_by}
+            {
+                "order_id": one.order_id,
+                "call_id": one.call_id,
+                "call": one.call,
+                "caused_by": one.cause.id if one.cause else None,
+                "caused_by_source": one.cause.source if one.cause else None,
+            }
             for one in begun
         ]
         tx.later(BEGIN, (tx.now, tx.source.rpartition("/")[2], as_json(rows)))
@@ -90,7 +104,7 @@ async def of_order(tx: Tx, order_id: str) -> list[Call]:
     """The oldest first."""
     rows = await tx.rows(
         """
-        SELECT call, operation, caused_by, began_at, ended_at, result, error FROM order_calls
+        SELECT call, operation, caused_by, began_at, ended_at, result, error, caused_by_source FROM order_calls
         WHERE order_id = %s ORDER BY began_at, call_id
         """,
         (order_id,),

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from shop.db.pool import Tx
 
 INSERT_SQL = """
-    INSERT INTO order_status_history (happened_at, order_id, sequence, status, actor, caused_by, idempotency_key)
-    SELECT %s, (value ->> 0)::uuid, (value ->> 1)::bigint, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+    INSERT INTO order_status_history
+        (happened_at, order_id, sequence, status, actor, caused_by, idempotency_key, caused_by_source)
+    SELECT %s, (value ->> 0)::uuid, (value ->> 1)::bigint, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+        value ->> 6
     FROM json_array_elements(%s::json)
 """
 
@@ -24,6 +26,7 @@ class Step:
         sequence: of the event that told of it.
         actor: ``buyer:<id>`` or ``operation:<name>``.
         caused_by: the id of the event that caused it; None where a request did.
+        caused_by_source: that event's source; None also in steps older than the column, or completed from the log.
         xid: of its transaction: in the log, its events have the same.
     """
 
@@ -34,12 +37,13 @@ class Step:
     caused_by: str | None
     idempotency_key: str | None
     xid: str
+    caused_by_source: str | None = None
 
 
 def note(tx: "Tx", order: Order, actor: str | None = None, *, key: str | None = None) -> None:
     """Remember the state that ``order`` has now; ``actor`` is this operation where none is given."""
-    caused_by = tx.causes.get(order.order_id) or tx.cause.causation_id
-    tx.steps.append((order.order_id, order.version, order.status, actor or tx.actor, caused_by, key))
+    source, caused_by = tx.causes.get(order.order_id) or tx.cause.event or (None, None)
+    tx.steps.append((order.order_id, order.version, order.status, actor or tx.actor, caused_by, key, source or None))
 
 
 def buyer(order: Order) -> str:
@@ -51,7 +55,7 @@ async def of_order(tx: "Tx", order_id: str) -> Sequence[Step]:
     """An order's steps, the first first."""
     rows = await tx.rows(
         """
-        SELECT sequence, status, happened_at, actor, caused_by, idempotency_key, xid::text
+        SELECT sequence, status, happened_at, actor, caused_by, idempotency_key, xid::text, caused_by_source
         FROM order_status_history WHERE order_id = %s ORDER BY sequence
         """,
         (order_id,),

@@ -10,11 +10,12 @@ from shop.event import CloudEvent
 
 # One parameter for any number of events: half the time of arrays through the driver, and a tenth of a row at a time.
 INSERT_SQL = """
-INSERT INTO outbox (id, source, type, subject, time, dataschema, datacontenttype, partitionkey, extensions, data)
-SELECT id, source, type, subject, time, dataschema, datacontenttype,
-    coalesce(nullif(extensions ->> 'partitionkey', ''), id), extensions, decode(data, 'base64')
+INSERT INTO outbox
+    (id, source, type, subject, time, time_text, dataschema, datacontenttype, partitionkey, extensions, data)
+SELECT id, source, type, subject, time, time_text, dataschema, datacontenttype,
+    coalesce(nullif(extensions ->> 'partitionkey', ''), source || ' ' || id), extensions, decode(data, 'base64')
 FROM json_to_recordset(%s::json) AS event(id text, source text, type text, subject text, time timestamptz,
-    dataschema text, datacontenttype text, extensions json, data text)
+    time_text text, dataschema text, datacontenttype text, extensions json, data text)
 """
 
 _encode = msgspec.json.Encoder().encode

@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from shop.db.dead_letters import key_of
 from shop.db.pool import Tx
-from shop.event import CloudEvent
+from shop.event import CloudEvent, Identity
 from shop.order import Order
 from shop.printable import storable
 
 # What no datetime can hold, and what is no object of texts, is left out: a passport is shown of whatever is there.
 EVENT = """
     SELECT position, logged_at, id, source, type, subject,
-        CASE WHEN time BETWEEN '0002-01-01Z' AND '9999-01-01Z' THEN time END, dataschema, data, extensions::text
+        CASE WHEN time BETWEEN '0002-01-01Z' AND '9999-01-01Z' THEN time END, dataschema, data, extensions::text,
+        datacontenttype, time_text
     FROM outbox WHERE partitionkey = %s
 """
 # Triggers' cursors, and the relay's where a cluster's broker has its own.
@@ -62,20 +63,18 @@ class Deliveries:
     Args:
         cursors: names of all readers of the log.
         passed: (trigger, position): its cursor is past this event.
-        finished: (operation, event's source and id) → when.
+        finished: (operation, event) → when.
         waiting: (trigger, position).
         given_up: (trigger, event's source and id as its key has them).
-        taken: (operation, event's id) → when it took a step of the order because of it.
-        unanswered: (operation, event's id) whose calls to the outside were not answered.
+        unanswered: (operation, event) whose calls to the outside were not answered.
     """
 
     cursors: frozenset[str]
     passed: frozenset[tuple[str, int]]
-    finished: dict[tuple[str, str, str], datetime]
+    finished: dict[tuple[str, Identity], datetime]
     waiting: dict[tuple[str, int], Waiting]
     given_up: dict[tuple[str, str, str], GivenUp]
-    taken: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    unanswered: frozenset[tuple[str, str]] = frozenset()
+    unanswered: frozenset[tuple[str, Identity]] = frozenset()
 
 
 async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
@@ -102,6 +101,8 @@ async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
                 dataschema=row[7],
                 data=row[8],
                 extensions=_texts(row[9]),
+                datacontenttype=row[10],
+                time_text=row[11],
             ),
         )
         for row in rows
@@ -134,7 +135,7 @@ async def deliveries_of(
     return Deliveries(
         frozenset(name for (name,) in cursors),
         frozenset((trigger, position) for trigger, position in passed),
-        {(operation, source, id): at for operation, source, id, at in finished},
+        {(operation, Identity(source, id)): at for operation, source, id, at in finished},
         {(row[0], row[1]): Waiting(*row[2:]) for row in waiting},
         {(row[0], row[1], row[2]): GivenUp(*row[3:]) for row in given_up},
     )

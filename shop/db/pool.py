@@ -17,7 +17,7 @@ from shop.db import history, outbox
 from shop.db.errors import Busy as Busy
 from shop.db.errors import problem_of
 from shop.db.shares import Share
-from shop.event import CloudEvent
+from shop.event import CloudEvent, Identity
 from shop.messages import Cause, Message, enveloped
 from shop.problem import Unavailable
 
@@ -47,7 +47,7 @@ class Tx:
         now: aware UTC, one moment for all that it writes.
         cause: what its events are about to name as their cause.
         causes: order → the event that its step was caused by, where one transaction has many causes.
-        steps: of orders, for their history: id, version, status, actor, cause and Idempotency-Key.
+        steps: of orders, for their history: id, version, status, actor, cause's id, Idempotency-Key, cause's source.
         seen: this event was finished before; there is nothing left to do.
         told: events were written.
     """
@@ -59,8 +59,8 @@ class Tx:
     seen: bool = False
     told: bool = False
     events: list[CloudEvent] = field(default_factory=list)
-    causes: dict[str, str] = field(default_factory=dict)
-    steps: list[tuple[str, int, str, str, str | None, str | None]] = field(default_factory=list)
+    causes: dict[str, Identity] = field(default_factory=dict)
+    steps: list[tuple[str, int, str, str, str | None, str | None, str | None]] = field(default_factory=list)
     writes: list[tuple[str, Sequence[Any]]] = field(default_factory=list)
     guards: list[tuple[int, int]] = field(default_factory=list)
 

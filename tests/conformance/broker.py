@@ -3,12 +3,17 @@ A broker under test. The suite says what Knative's default broker does; it runs 
 cluster by another implementation of this protocol.
 """
 
+import asyncio
+import socket
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
+import uvicorn
 import yaml
 
+from runtime.asgi import request_of, send_reply
 from runtime.deps import close_deps, open_deps
 from runtime.http import Request
 from runtime.knative.local import LocalKnative
@@ -37,6 +42,9 @@ class BrokerUnderTest(Protocol):
     async def send(self, headers: dict[str, str], body: bytes, *, to: str = BROKER) -> int:
         """POST to the ingress of a Broker; the status."""
 
+    async def address(self, to: str = BROKER) -> str:
+        """The URL of a Broker's ingress, for senders that are programs of their own."""
+
     async def stop(self) -> None:
         """Take away what was applied."""
 
@@ -52,6 +60,7 @@ class LocalBroker:
         self._deps = open_deps(settings)
         self._directory = directory
         self._running: LocalKnative | None = None
+        self._serving: asyncio.Task[None] | None = None
 
     def named(self, name: str) -> str:
         return name
@@ -68,7 +77,25 @@ class LocalBroker:
         request = Request("POST", f"/broker/default/{to}", headers, body)
         return (await self._running.ingress(request, "default", to)).status
 
+    async def address(self, to: str = BROKER) -> str:
+        if self._serving is None:
+            self._socket = socket.create_server((self.host, 0))
+            config = uvicorn.Config(self._app, interface="asgi3", http="httptools", lifespan="off", log_config=None)
+            self._server = uvicorn.Server(config)
+            self._server.capture_signals = nullcontext  # type: ignore[assignment, method-assign]  # Ctrl-C is pytest's
+            self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        return f"http://{self.host}:{self._socket.getsockname()[1]}/broker/default/{to}"
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        assert self._running is not None
+        request = await request_of(scope, receive, 2**20)
+        await send_reply(send, await self._running.ingress(request, "default", request.path.rpartition("/")[2]))
+
     async def stop(self) -> None:
+        if self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+            self._socket.close()
         if self._running is not None:
             await self._running.stop()
         await close_deps(self._deps)

@@ -124,10 +124,11 @@ class ClusterBroker:
                 await asyncio.wait_for(probe.probed.wait(), PROBE_S)
 
     async def send(self, headers: dict[str, str], body: bytes, *, to: str = BROKER) -> int:
-        response = await self._http.post(
-            f"{self._ingress}/{self.namespace}/{self.named(to)}", headers=headers, content=body
-        )
+        response = await self._http.post(await self.address(to), headers=headers, content=body)
         return response.status_code
+
+    async def address(self, to: str = BROKER) -> str:
+        return f"{self._ingress}/{self.namespace}/{self.named(to)}"
 
     async def stop(self) -> None:
         await self._http.aclose()

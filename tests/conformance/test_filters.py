@@ -6,6 +6,7 @@ import pytest
 
 from shop.event import CloudEvent
 from tests.conformance.conftest import Apply, Send
+from tests.conformance.filter_cases import BARE, RICH, TABLES, Case
 from tests.conformance.subscriber import Subscriber
 
 SENT = CloudEvent(
@@ -64,3 +65,19 @@ async def test_a_filter_lets_through_what_knatives_does(
         )
     heard = {got.path.lstrip("/") for got in subscriber.got if got.event.id == SENT.id} - {"everything"}
     assert heard == (triggers.keys() if wanted else set())
+
+
+@pytest.mark.parametrize("cases", TABLES.values(), ids=TABLES)
+async def test_attributes_are_compared_as_knative_compares_them(
+    apply: Apply, send: Send, subscriber: Subscriber, cases: list[Case]
+) -> None:
+    triggers = {f"t{at}": case.spec for at, case in enumerate(cases)}
+    await apply(**triggers, everything={})
+    wanted = {(f"/t{at}", RICH.id) for at, case in enumerate(cases) if case.rich}
+    wanted |= {(f"/t{at}", BARE.id) for at, case in enumerate(cases) if case.bare}
+    for event in (RICH, BARE, LAST):
+        await send(event)
+    await subscriber.until(lambda got: sum(g.path == "/everything" for g in got) == 3)
+    await subscriber.until(lambda got: {(g.path, g.event.id) for g in got} >= wanted)
+    reached = {(got.path, got.event.id) for got in subscriber.got if got.path != "/everything"}
+    assert reached - {(f"/t{at}", LAST.id) for at in range(len(cases))} == wanted

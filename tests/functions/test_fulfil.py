@@ -2,14 +2,16 @@
 
 import asyncio
 
+from msgspec.structs import replace
+
 from shop.event import CloudEvent
 from shop.messages import OrderFulfilled, OrderPaid
 from tests.client import Client
 from tests.functions.money import cancel, confirmed, state, told
 
 
-async def paid(client: Client) -> CloudEvent:
-    assert await client.hear("pay", await confirmed(client)) == 204
+async def paid(client: Client, user: int = 7) -> CloudEvent:
+    assert await client.hear("pay", await confirmed(client, user)) == 204
     return (await client.log(OrderPaid.TYPE))[-1]
 
 
@@ -40,3 +42,31 @@ async def test_a_shipped_order_cannot_be_canceled(client: Client) -> None:
     event = await paid(client)
     await client.hear("fulfil", event)
     assert await cancel(client, event.partitionkey) == 409
+
+
+async def test_events_of_one_id_from_different_sources_are_different_events(client: Client) -> None:
+    events = [
+        replace(event, id="1", source=f"/{at}")
+        for at, event in enumerate([await paid(client, user) for user in range(3)])
+    ]
+    statuses = await asyncio.gather(*(client.hear("fulfil", event) for event in [*events, *events]))
+    assert statuses == [204] * 6
+    assert [(await state(client, event.partitionkey))[0] for event in events] == ["FULFILLED"] * 3
+    assert await client.rows("SELECT source FROM consumed WHERE event_id = '1' ORDER BY 1") == [
+        ("/0",),
+        ("/1",),
+        ("/2",),
+    ]
+    noted = "SELECT caused_by_source FROM order_status_history WHERE caused_by = '1' ORDER BY 1"
+    assert await client.rows(noted) == [("/0",), ("/1",), ("/2",)]
+
+
+async def test_of_two_events_about_one_order_the_one_that_shipped_it_is_its_cause(client: Client) -> None:
+    event = await paid(client)
+    events = [event, *(replace(event, id=f"{at}", source=f"/other/{at}") for at in range(3))]
+    await asyncio.gather(*(client.hear("fulfil", one) for one in events))
+    (fulfilled,) = await client.log(OrderFulfilled.TYPE)
+    noted = "SELECT caused_by_source, caused_by FROM order_status_history WHERE status = 'FULFILLED'"
+    cause = await client.row(noted)
+    assert cause in [one.identity for one in events]
+    assert cause[1] == fulfilled.extensions["causationid"]

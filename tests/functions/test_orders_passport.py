@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from runtime import cloudevents
 from runtime.knative import store
 from runtime.log import Cursor
 from runtime.prepare import EVENTING, place_triggers
+from shop.db import dead_letters
 from tests.client import Client
 from tests.functions.conftest import Strict
 from tests.functions.money import cancel, deliver_all
@@ -79,6 +82,7 @@ async def test_it_shows_request_steps_events_and_stream_of_a_purchase(client: Cl
         (f"{at}-0", True) for at in range(1, 5)
     ]
     assert shown["steps"][1]["causedBy"] == shown["events"][1]["id"]
+    assert shown["steps"][1]["causedBySource"] == shown["events"][1]["source"]
     assert shown["payment"]["status"] == "CHARGED"
 
 
@@ -238,3 +242,30 @@ async def test_what_was_discarded_says_so(client: Client) -> None:
     )
     told = deliveries(await passport(client, order_id))[1, "notify"]
     assert (told["result"], "discardedAt" in told) == ("given-up", True)
+
+
+@pytest.mark.usefixtures("placed")
+async def test_what_became_of_an_event_is_not_shown_at_another_of_the_same_id(client: Client) -> None:
+    order_id = (await client.buy()).body["orderId"]
+    (confirmed,) = await client.log("ecommerce.order.order.confirmed.v1")
+    foreign = replace(confirmed, source="/elsewhere", time_text="2026-01-31T09:30:00.123456789+01:00")
+    async with client.deps.db.transaction() as tx:
+        tx.events.append(foreign)
+    async with client.deps.db.transaction() as tx:  # an order's events are found by the transactions of its steps
+        await tx.execute("UPDATE outbox SET xid = (SELECT xid FROM outbox WHERE source <> %s LIMIT 1)", ("/elsewhere",))
+    assert await client.hear("pay", confirmed) == 204
+    async with client.deps.db.transaction() as tx:
+        await dead_letters.keep(tx, foreign, cloudevents.structured(foreign).decode(), "/notify")
+    await pass_all(client, ["notify", "pay"])
+    shown = {
+        event["source"]: event for event in (await passport(client, order_id))["events"] if event["id"] == confirmed.id
+    }
+    told = {
+        source: {one["trigger"]: one["result"] for one in event["deliveries"] if one["trigger"] in ("pay", "notify")}
+        for source, event in shown.items()
+    }
+    assert told == {
+        confirmed.source: {"pay": "finished", "notify": "delivered"},
+        "/elsewhere": {"pay": "delivered", "notify": "given-up"},
+    }
+    assert shown["/elsewhere"]["time"] == "2026-01-31T09:30:00.123456789+01:00"

@@ -36,6 +36,15 @@ async def test_the_same_event_again_and_again_at_once_charges_once(client: Clien
     assert await told(client, event.partitionkey) == ["created", "confirmed", "paid"]
 
 
+async def test_events_of_one_id_from_different_sources_are_different_events(client: Client) -> None:
+    confirmations = [await confirmed(client, user) for user in range(3)]
+    events = [replace(event, id="1", source=f"/{at}") for at, event in enumerate(confirmations)]
+    assert await asyncio.gather(*(client.hear("pay", event) for event in events)) == [204] * 3
+    assert [await state(client, event.partitionkey) for event in events] == [("PAID", "CHARGED", "CHARGED")] * 3
+    noted = "SELECT caused_by_source FROM order_status_history WHERE caused_by = '1' ORDER BY 1"
+    assert await client.rows(noted) == [("/0",), ("/1",), ("/2",)]
+
+
 async def test_a_declined_order_is_canceled_and_its_unit_and_allowance_return(client: Client) -> None:
     event, before = await confirmed(client), await left(client)
     await gateway(client, "decline")

@@ -301,3 +301,15 @@ async def test_events_without_a_key_wait_for_nobody(start: Start, log: Log) -> N
     await log.write(*plain)
     await listener.until(lambda listener: len(listener.heard) >= 3)
     assert {e.id for e in listener.heard} == {"0", "1", "2"}
+
+
+async def test_an_event_without_a_key_waits_for_no_other_of_its_id(start: Start, log: Log) -> None:
+    async def behave(event: CloudEvent) -> Reply:
+        return Reply(503, b"no") if event.source == "/broken" else OK
+
+    listener = Listener("listener", behave)
+    await start(trigger("t", spec=delivery(retry=3, delay="PT60S")), to=[listener])
+    await log.write(*[CloudEvent(id="1", source=source, type="t") for source in ("/broken", "/whole", "/other")])
+    await listener.until_done(2)
+    assert {event.source for event in listener.done} == {"/whole", "/other"}
+    assert [event.extensions for event in listener.done] == [{}, {}]

@@ -5,7 +5,8 @@ CREATE TABLE order_calls (
     call_id    uuid NOT NULL,                     -- UUIDv7: an order's tries sort by time
     call       text NOT NULL,                     -- charge, refund, void
     operation  text NOT NULL,
-    caused_by  text,                              -- the id of the event; none where a buyer's request did
+    caused_by         text,                       -- the event's id and source; none where a buyer's request did
+    caused_by_source  text,
     began_at   timestamptz NOT NULL,
     ended_at   timestamptz,
     result     text,                              -- what was answered (CHARGED, …), or TIMEOUT, UNAVAILABLE, REFUSED, ERROR

@@ -1,0 +1,35 @@
+"""The cloudevents SDK for Python, 2.x, as a stranger: see tests/strangers/sdks.py for what it reads and prints."""
+
+import sys
+from datetime import datetime
+from typing import Any
+
+from cloudevents.core.bindings.http import (  # type: ignore[import-not-found]  # in an environment of its own
+    HTTPMessage,
+    from_http,
+    to_binary,
+    to_structured,
+)
+from cloudevents.core.formats.json import JSONFormat  # type: ignore[import-not-found]  # as above
+from cloudevents.core.v1.event import CloudEvent  # type: ignore[import-not-found]  # as above
+from dateutil.parser import isoparse
+from python_stranger import Message, as_parsed, data_of, main
+
+
+def write(asked: dict[str, Any]) -> Message:
+    binary = asked["mode"] == "binary"
+    attributes = {**asked["attributes"], **asked["extensions"]}
+    if "time" in attributes:
+        attributes["time"] = isoparse(attributes["time"])
+    event = CloudEvent(attributes, data_of(asked) if binary else as_parsed(asked))
+    message = (to_binary if binary else to_structured)(event, JSONFormat())
+    return message.headers, message.body
+
+
+def read(headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    attributes = from_http(HTTPMessage(headers, body), JSONFormat()).get_attributes()
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in attributes.items()}
+
+
+if __name__ == "__main__":
+    main(sys.argv, write, read)
