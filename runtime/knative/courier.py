@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from runtime import cloudevents
 from runtime.http import Reply
 from runtime.knative.delivery import DONE, NO_ANSWER, Answer, Destination, Outcome, judge
+from runtime.query import whole
 from shop.event import CloudEvent
 
 log = logging.getLogger(__name__)
@@ -90,8 +91,8 @@ async def _ended(attempt: Callable[[], Awaitable[Outcome]], url: str, timeout_s:
 
 def lived(reply: CloudEvent, cause: CloudEvent) -> CloudEvent | None:
     """The reply with one life less than its cause, or None at the end of a loop of 255."""
-    lives = cause.extensions.get(TTL, "")
-    left = (int(lives) if lives.isdigit() else TTL_FIRST) - 1
+    lives = whole(cause.extensions.get(TTL, ""), TTL_FIRST)
+    left = (TTL_FIRST if lives is None else lives) - 1
     return replace(reply, extensions={**reply.extensions, TTL: str(left)}) if left > 0 else None
 
 

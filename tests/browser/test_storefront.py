@@ -395,3 +395,19 @@ def test_product_and_cart_recover_by_themselves_after_the_server_was_killed(shop
     buy(shop, 602)
     expect(product.locator("#left")).to_have_text(f"{stock(shop):,}")
     expect(product.locator("#connection")).to_have_text("Live")
+
+
+def test_a_price_is_shown_with_the_digits_of_its_currency_and_bought_at_that(shop: RunningShop, visit: Visitor) -> None:
+    page = visit().page
+    for currency, price, shown in (
+        ("VND", 25000, "₫25,000"),
+        ("IQD", 1.125, "IQD\u00a01.125"),
+        ("UYW", 1.2345, "UYW\u00a01.2345"),
+    ):
+        goods = {"sku": f"D-{currency}", "name": currency, "price": price, "currency": currency}
+        product = ask(shop, "POST", "/api/v1/products", goods, headers=admin(shop))["productId"]
+        ask(shop, "POST", f"/api/v1/sync/stock/init/{product}?stock=5", headers=admin(shop))
+        page.goto(f"{origin(page)}/products/{product}")
+        expect(page.locator("#price")).to_have_text(shown)
+    page.click("#buy")
+    expect(page.locator(".order .amount")).to_have_text(shown)
