@@ -38,6 +38,7 @@ class Request:
         caller: who asks, where the route wants to know; None for nobody known.
         route: a number that its route has in this process; 0 before it was asked who may call it.
         told: headers that its reply gets, whatever it says.
+        peer: address of the connection's other end; empty where it has none.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Request:
     caller: Caller | None = None
     route: int = 0
     told: tuple[tuple[str, str], ...] = ()
+    peer: str = ""
 
     def within(self, longest_s: float) -> float:
         """

@@ -1,0 +1,275 @@
+"""
+uvicorn's HTTP/1.1 over httptools, with bounds on what happens before a handler is called: time and size of head and
+body, header fields as RFC 9110 and 9112 want them, and answers that nobody reads.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runtime.server.bounds import HEAD_MAX_BYTES, PIPELINE_MAX
+from runtime.server.connection import Connection, address_of
+from runtime.server.guard import PRESSED_KEEP_ALIVE_S, Guard
+from runtime.server.head import Upgrade, check_head, too_long, upgrade_of
+from runtime.server.refused import TooSlow, answer_of
+from shop.problem import Malformed, Problem
+
+LINGER_S = 2.0  # what a refused client still sends is read and dropped, or its system might drop our answer
+FRAMING = 16  # bytes of chunks' sizes and ends that may come with each byte of a body
+
+
+# What the next byte from the client belongs to. Plain numbers: a member of an Enum costs a tenth of a microsecond.
+NOTHING = 0  # the next request's first
+HEAD = 1
+BODY = 2
+WHOLE = 3  # the request is complete; its answer is not
+REFUSED = 4  # nothing more is read
+
+
+class Refused(Exception):
+    """Ends the parser's run over what came."""
+
+
+class _Rest:
+    """What a parser calls that reads a body and nothing else."""
+
+    def __init__(self, on_body: Callable[[bytes], None], on_message_complete: Callable[[], None]) -> None:
+        self.on_body = on_body
+        self.on_message_complete = on_message_complete
+
+
+class HttpProtocol(Connection, HttpToolsProtocol):
+    """
+    Args:
+        guard: of this process.
+    """
+
+    def __init__(self, *args: Any, guard: Guard, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.guard = guard
+        self.address = ""
+        self._reading = NOTHING
+        self._since = 0.0
+        self._room = HEAD_MAX_BYTES  # bytes that the head may still have
+        self._fresh = True  # no head has been complete yet
+        self._websocket = self._body_follows = False
+        self._body_bytes = self._body_raw = self._body_seen = 0
+        self._refusal: Problem | None = None  # sent when the answers before it are
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]  # a socket's
+        self.address = address_of(transport)
+        self._refusal = self.guard.admit(self)  # answered when its head has told how
+        self._since = self.guard.now
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.guard.left(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        reading = self._reading
+        if reading == NOTHING:
+            self._reading, self._since = HEAD, self.guard.now
+        elif reading == REFUSED:
+            return
+        size = len(data)
+        if size < self._room:
+            self._room -= size
+            self._feed(data)
+        else:
+            self._feed_in_parts(data)
+
+    def _feed_in_parts(self, data: bytes) -> None:
+        """No more at once than the head may still have: what is too long costs its reading, not its parsing."""
+        rest = memoryview(data)
+        while rest and self._reading != REFUSED:
+            if self._reading == BODY:
+                self._room = HEAD_MAX_BYTES
+            part, rest = rest[: self._room], rest[self._room :]
+            self._room -= len(part)
+            self._feed(part)
+            if not self._room and self._reading in (HEAD, WHOLE):  # WHOLE: what comes is the next request's head
+                self._refuse(too_long(self.url))
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._websocket:
+                self.handle_websocket_upgrade()
+            else:
+                self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if self._reading != REFUSED:
+                self._refuse(Malformed("request-malformed", f"This is no HTTP/1.1: {_reason(error)}."))
+        else:
+            if self._reading == BODY:
+                self._measure(len(data))
+
+    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
+        """
+        It is answered as if it had not asked (Java's client asks for h2c with every first request). The parser takes
+        what follows for the other protocol's: a body is read by another one, and nothing after it.
+        """
+        self.cycle.keep_alive = False
+        if not self._body_follows:
+            self._reading = REFUSED
+            return
+        framing = dict(self.scope["headers"])
+        length = framing.get(b"content-length")
+        said = b"content-length: " + length if length else b"transfer-encoding: chunked"
+        self._body_follows = False
+        self.parser = httptools.HttpRequestParser(_Rest(self.on_body, self.on_message_complete))
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + said + b"\r\n\r\n")
+        self._feed(rest)
+
+    def _measure(self, size: int) -> None:
+        """Chunk extensions and trailers that go on without end are no body."""
+        self._body_raw += size
+        if self._body_raw - self._body_bytes > 2 * HEAD_MAX_BYTES + FRAMING * self._body_bytes:
+            self._refuse(too_long(b""))
+
+    def on_headers_complete(self) -> None:
+        self._check_head()
+        self._reading = BODY
+        self._since = self.guard.now
+        self._body_bytes = self._body_raw = self._body_seen = 0
+        HttpToolsProtocol.on_headers_complete(self)
+        self.headers = []  # the scope has them; what comes from here on is a trailer, and is dropped
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        HttpToolsProtocol.on_body(self, body)
+
+    def on_message_complete(self) -> None:
+        if self._body_follows:
+            return
+        HttpToolsProtocol.on_message_complete(self)
+        self._room = HEAD_MAX_BYTES
+        if self.cycle is not None and self.cycle.response_complete:
+            self._reading, self._since = NOTHING, self.guard.now
+        else:
+            self._reading = WHOLE
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without a timer for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._since = self.guard.now
+        self._body_seen = self._body_bytes
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self._refusal is not None:
+            self._part(self._refusal)
+        elif self._reading == WHOLE:
+            self._reading = NOTHING
+
+    def _check_head(self) -> None:
+        """
+        Raises:
+            Refused: it is not what it may be, or there is no place for it; the client gets its answer.
+        """
+        if self._fresh:
+            self._fresh = False
+            self.guard.spoke(self)
+        if self._refusal is not None:  # there is no place for this connection
+            self._part(self._refusal)
+            raise Refused
+        parser = self.parser
+        try:
+            self.url = check_head(self.url, self.headers, parser, self.guard.hosts)
+            if self.expect_100_continue:
+                self.expect_100_continue = parser.get_http_version() == "1.1"  # RFC 9110 §10.1.1
+            if parser.should_upgrade():
+                answering = self.cycle is not None and not self.cycle.response_complete
+                upgrade = upgrade_of(self.headers, parser.get_method(), answering=answering)
+                self._websocket = upgrade is Upgrade.WEBSOCKET
+                self._body_follows = upgrade is Upgrade.IGNORED_WITH_BODY
+            if len(self.pipeline) >= PIPELINE_MAX:
+                raise Malformed("pipeline-too-long", f"Send {PIPELINE_MAX} requests at most before you read an answer.")
+        except Problem as problem:
+            self._refuse(problem)
+            raise Refused from None
+
+    def _should_upgrade(self) -> bool:
+        return self._websocket
+
+    def handle_websocket_upgrade(self) -> None:
+        from runtime.server.websocket import WebSocketProtocol
+
+        self.guard.left(self)
+        self.ws_protocol_class = partial(WebSocketProtocol, guard=self.guard, address=self.address)  # type: ignore[assignment]
+        super().handle_websocket_upgrade()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer ``problem`` in the place of the request that is being read, after those before it, and close."""
+        self.guard.count(problem.type)
+        of_this, self._reading = self._reading == BODY, REFUSED
+        cycle = self.cycle
+        if of_this and cycle.response_started:  # a second answer would be taken for the next request's
+            self.transport.close()
+            return
+        if of_this:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if of_this and self.pipeline:
+            self.pipeline.popleft()
+            self._refusal = problem
+        elif of_this or cycle is None or cycle.response_complete:
+            self._part(problem)
+        else:
+            self._refusal = problem
+
+    def _part(self, problem: Problem) -> None:
+        if self.transport.is_closing():
+            return
+        self._reading, self._since, self._refusal = REFUSED, self.guard.now, None
+        self.flow.resume_reading()
+        self.transport.write(answer_of(problem, dict(self.headers or ()), self.server_state.default_headers))
+        self.transport.write_eof()
+
+    def check(self, now: float) -> None:
+        if self._over(now, self.flow.write_paused):
+            return
+        reading, waited, bounds = self._reading, now - self._since, self.guard.bounds
+        if reading == WHOLE:
+            return
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if reading == REFUSED or self._refusal is not None:
+            if not answering and waited > LINGER_S:
+                self.transport.close()
+        elif reading == BODY:
+            if self.flow.read_paused or self.pipeline:
+                self._since, self._body_seen = now, self._body_bytes
+            elif waited > bounds.body_timeout_s:
+                self._check_progress(now, waited)
+        elif answering:
+            self._since = now
+        elif reading == HEAD:
+            if waited > bounds.head_timeout_s:
+                self._refuse(TooSlow("head-too-slow", f"The head came not within {bounds.head_timeout_s:g} s."))
+        elif waited > (bounds.silent_timeout_s if self._fresh else self._keep_alive_s()):
+            self.guard.count("silent" if self._fresh else "keep-alive")
+            self.transport.close()
+
+    def _keep_alive_s(self) -> float:
+        kept_s = self.guard.bounds.keep_alive_s
+        return min(kept_s, PRESSED_KEEP_ALIVE_S) if self.guard.pressed else kept_s
+
+    def _check_progress(self, now: float, waited: float) -> None:
+        came = self._body_bytes - self._body_seen
+        if self.cycle.response_complete or came < waited * self.guard.bounds.progress_bytes_per_s:
+            self._refuse(TooSlow("body-too-slow", "The body came too slowly; send it again on a better connection."))
+        else:
+            self._since, self._body_seen = now, self._body_bytes
+
+
+def _reason(error: Exception) -> str:
+    return str(error)[:120] or "it cannot be read"
