@@ -100,6 +100,7 @@ class HttpProtocol(Connection, HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._websocket:
+                self._reading = REFUSED  # by this protocol; no client sends more before it is answered
                 self.handle_websocket_upgrade()
             else:
                 self._ignore_upgrade(data[upgrade.args[0] :])

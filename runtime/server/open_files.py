@@ -8,7 +8,7 @@ log = logging.getLogger(__name__)
 WANTED = 65_536
 LOW = 4_096  # below it the log says so
 KEPT_MAX = 192  # for the database, Redis, other services and files; of a low limit an eighth
-CLOSING = 24  # connections that make room in one turn of the loop keep their files to its end
+TURNING = 64  # accepted before they are counted, or closed and not gone: 16 in each of a few turns of the loop
 
 
 def raise_limit() -> int:
@@ -29,7 +29,7 @@ def raise_limit() -> int:
 
 def room(limit: int) -> int:
     """Connections that fit beside what is open and what will be."""
-    return max(8, limit - _open_now() - min(KEPT_MAX, limit // 8) - CLOSING)
+    return max(8, limit - _open_now() - min(KEPT_MAX, limit // 8) - TURNING)
 
 
 def warn_if_low(limit: int, connections: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -423,3 +424,15 @@ async def test_a_buyer_s_cart_lasts_a_month_and_then_there_is_a_new_one(later: C
     clock.turn(2 * DAY_S)
     renewed = await later.ask("POST", "/api/v1/carts", {"userId": 7})
     assert (renewed.status, renewed.body["cartId"] == old) == (201, False)
+
+
+async def test_one_address_makes_so_many_anonymous_carts_and_then_waits(deps: Deps) -> None:
+    few = Client(replace(deps, settings=replace(deps.settings, carts_per_address=2)))
+    asked = [await few.ask("POST", "/api/v1/carts", x_forwarded_for="198.51.100.1") for _ in range(3)]
+    assert [answer.status for answer in asked] == [201, 201, 429]
+    assert asked[2].body["type"].endswith("/too-many-carts")
+    assert 0 < int(asked[2].headers["retry-after"]) <= 3600
+    assert (await few.ask("POST", "/api/v1/carts", x_forwarded_for="198.51.100.2")).status == 201
+    signed_in = few.signed("7", "customer") | {"x_forwarded_for": "198.51.100.1"}
+    assert (await few.ask("POST", "/api/v1/carts", **signed_in)).status == 201
+    assert await few.row("SELECT count(*) FROM carts WHERE buyer_id IS NULL") == (3,)

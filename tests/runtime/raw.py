@@ -15,6 +15,7 @@ from runtime.replies import reply_of
 from runtime.server.bounds import Bounds
 from runtime.server.guard import Guard
 from shop.problem import Problem
+from tests.edge.conftest import eventually
 
 HOST = b"Host: shop.test\r\n"
 WAIT_S = 10.0
@@ -31,7 +32,8 @@ class Echo:
 
     @property
     def guard(self) -> Guard:
-        guard: Guard = self.server.config.http_protocol_class.keywords["guard"]  # type: ignore[union-attr]  # a partial
+        protocol: Any = self.server.config.http_protocol_class
+        guard: Guard = protocol.keywords["guard"]
         return guard
 
     async def connect(self, **given: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -119,8 +121,7 @@ async def echoing(bounds: Bounds | None = None, handler: Callable[..., Any] | No
         serving = server(handler or echo, bounds=bounds or Bounds())
         running = Echo(listening.getsockname()[1], serving, [])
         task = asyncio.create_task(serving.serve(sockets=[listening]))
-        while not serving.started:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: serving.started)
         try:
             yield running
         finally:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 from runtime.server import open_files
 from runtime.server.bounds import Bounds
 from runtime.stack.running import ROOT
+from tests.edge.conftest import eventually
 from tests.runtime.raw import HOST, WAIT_S, Echo, echoing, next_answer
-from tests.runtime.test_server_time import until
 
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 EVENTS = b"GET / HTTP/1.1\r\nAccept: text/event-stream\r\n" + HOST + b"\r\n"
@@ -27,7 +28,7 @@ async def opened(echo: Echo, count: int, *, speaking: bool) -> list[Pair]:
     for reader, writer in pairs if speaking else ():
         writer.write(GET)
         assert (await next_answer(reader)).status == 200
-    await until(lambda: len(echo.guard) >= count)
+    await eventually(lambda: len(echo.guard) >= count)
     return pairs
 
 
@@ -47,7 +48,7 @@ async def test_one_address_has_a_share_and_is_told_so() -> None:
             writer.write(GET)
             assert (await next_answer(reader)).status == 200
         await closed(pairs)
-        await until(lambda: len(echo.guard) == 0)
+        await eventually(lambda: len(echo.guard) == 0)
         assert (await echo.answer(GET)).status == 200
 
 
@@ -87,7 +88,7 @@ async def test_where_all_are_busy_one_more_is_503_and_idle_ones_are_closed_early
     async with echoing(bounds) as echo:
         pairs = await opened(echo, 3, speaking=True)
         assert (await echo.answer(GET)).status == 503
-        await until(lambda: len(echo.guard) == 0)
+        await eventually(lambda: len(echo.guard) == 0)
         assert (await echo.answer(GET)).status == 200
         await closed(pairs)
         assert [record.levelname for record in caplog.records if "all that this process may hold" in record.message]
@@ -149,13 +150,19 @@ async def answered(port: int) -> int:
     return status
 
 
+async def recovered(port: int) -> bool:
+    return await answered(port) == 204
+
+
 async def test_where_few_files_are_allowed_the_log_says_so_and_a_silent_crowd_is_survived(
     tmp_path: Any, listening: Any
 ) -> None:
-    with (tmp_path / "log").open("wb") as log, LowOnFiles(listening, log, 128, 128):
+    with (tmp_path / "log").open("wb") as log, LowOnFiles(listening, log, 128, 128) as server:
         port = listening.getsockname()[1]
         assert await answered(port) == 204
+        server.process.send_signal(signal.SIGSTOP)  # so that all of them arrive in one turn of its loop
         crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
+        server.process.send_signal(signal.SIGCONT)
         assert [await answered(port) for _ in range(5)] == [204] * 5
         await closed(crowd)
         assert "only 128 open files are allowed" in (tmp_path / "log").read_text()
@@ -169,11 +176,9 @@ async def test_where_files_run_out_all_the_same_it_is_said_and_the_server_lives_
         port = listening.getsockname()[1]
         assert await answered(port) == 204
         crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
-        await until(lambda: "no file could be opened" in (tmp_path / "log").read_text())
+        await eventually(lambda: "no file could be opened" in (tmp_path / "log").read_text(), WAIT_S)
         await closed(crowd)
-        async with asyncio.timeout(WAIT_S):
-            while await answered(port) != 204:
-                await asyncio.sleep(0.05)
+        await eventually(lambda: recovered(port), WAIT_S)
         assert server.process.poll() is None
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from runtime.headers import FIELDS_MAX
 from runtime.server.bounds import HEAD_MAX_BYTES, PIPELINE_MAX, TARGET_MAX_BYTES
+from tests.edge.conftest import eventually
 from tests.runtime.raw import HOST, Echo, echoing, next_answer
 
 GET = b"GET / HTTP/1.1\r\n"
@@ -67,7 +68,8 @@ REFUSED = {
     ),
     "one field too long": (GET + HOST + b"X: " + b"a" * HEAD_MAX_BYTES + END + END, 431, "head-too-large"),
     "a WebSocket with a body": (
-        GET + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\na", 400, "upgrade-malformed"
+        GET + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\na",
+        400, "upgrade-malformed",
     ),
     "a WebSocket by POST": (
         POST + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400, "upgrade-malformed"
@@ -208,8 +210,7 @@ async def test_a_head_too_large_behind_a_request_under_way_is_kept_no_longer_eit
         reader, writer = await echo.connect()
         writer.write(GET + HOST + END)
         writer.write(GET + HOST + b"X: " + b"x" * 1_000_000)
-        while not echo.guard._ended["head-too-large"]:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: echo.guard._ended["head-too-large"] > 0)
         going_on.set()
         assert [(await next_answer(reader)).status for _ in range(2)] == [204, 431]
         writer.close()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.server.bounds import Bounds
+from tests.edge.conftest import eventually
 from tests.runtime.raw import HOST, WAIT_S, Echo, answers_in, echoing, next_answer
 
 LIMIT_S = 0.2
@@ -21,12 +22,6 @@ SHORT = Bounds(
 )
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 POST = b"POST / HTTP/1.1\r\n" + HOST
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def slowly(writer: asyncio.StreamWriter, parts: Any, every_s: float) -> None:
@@ -82,7 +77,7 @@ async def test_half_a_body_is_408_and_its_handler_knows_that_the_client_is_gone(
     async with echoing(SHORT) as echo:
         (answer,) = await ended(echo, half)
         assert (answer.status, answer.problem) == (408, "body-too-slow")
-        await until(lambda: echo.left == 1)
+        await eventually(lambda: echo.left == 1)
         assert echo.seen == []
 
 
@@ -157,9 +152,9 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go() -> None:
     async with echoing(SHORT, large) as echo:
         with socket.create_connection(("127.0.0.1", echo.port)) as unreading:
             unreading.sendall(GET)
-            await until(lambda: len(echo.guard) == 1)
-            await until(lambda: len(echo.guard) == 0)
-            await until(lambda: ended_at)
+            await eventually(lambda: len(echo.guard) == 1)
+            await eventually(lambda: len(echo.guard) == 0)
+            await eventually(lambda: bool(ended_at))
 
 
 async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
@@ -185,5 +180,5 @@ async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
 async def test_nothing_is_looked_at_while_nobody_is_connected() -> None:
     async with echoing(SHORT) as echo:
         assert (await echo.answer(GET)).status == 200
-        await until(lambda: echo.guard._timer is None)
+        await eventually(lambda: echo.guard._timer is None)
         assert (await echo.answer(GET)).status == 200
