@@ -23,15 +23,16 @@ class Connection:
 
     def _over(self, now: float, full: bool) -> bool:
         """
-        Whether nothing else need be looked at: it is closing. What cannot be sent holds a connection, and its file,
-        CLOSE_S longer at most.
+        Whether nothing else need be looked at: it is closing, and sends what it still has while its client reads.
 
         Args:
             full: more waits to be sent than the socket takes.
         """
         if self.transport.is_closing():
             if self._closing_since is None:
-                self._closing_since = now
+                self._closing_since, self._full_since = now, None
+            if self.transport.get_write_buffer_size():
+                self._unread(now)
             elif now - self._closing_since > CLOSE_S:
                 self.transport.abort()
             return True

@@ -14,7 +14,7 @@ from runtime.watch.metrics import CONNECTIONS_ENDED
 from shop.problem import Problem, Unavailable
 
 log = logging.getLogger(__name__)
-CLOSE_S = 10.0  # for what is closed to send what it still has
+CLOSE_S = 10.0  # for what is closed, and has nothing left to send, to be gone
 PRESSED_KEEP_ALIVE_S = 1.0  # between two requests, while no further connection fits
 TURNED_AWAY_MAX = 64  # connections beyond the limit that are told so; more are closed without a word
 REPORT_S = 10.0
