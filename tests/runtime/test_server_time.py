@@ -157,7 +157,8 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go() -> None:
             await eventually(lambda: bool(ended_at))
 
 
-async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
+@pytest.mark.parametrize("asked", [GET, GET.replace(b"1.1", b"1.0")], ids=["kept open", "closed after it"])
+async def test_a_client_that_reads_slowly_gets_all_of_its_answer(asked: bytes) -> None:
     size = 3_000_000
 
     async def large(scope: Any, receive: Any, send: Any) -> None:
@@ -166,7 +167,7 @@ async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
 
     async with echoing(SHORT, large) as echo:
         reader, writer = await echo.connect(limit=4096)
-        writer.write(GET)
+        writer.write(asked)
         await reader.readuntil(b"\r\n\r\n")
         came = 0
         while came < size:
