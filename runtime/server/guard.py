@@ -37,7 +37,8 @@ class Guarded(Protocol):
 class Guard:
     """
     Attributes:
-        now: the loop's time at the last tick; reading it costs no system call.
+        now: seconds that the loop had for its connections, up to the last tick. While it stands still, as on a machine
+            that is busy otherwise, no client is to blame.
         pressed: no further connection fits: idle ones are closed early.
     """
 
@@ -55,6 +56,7 @@ class Guard:
         self._turned_away: set[Guarded] = set()
         self._waiting: OrderedDict[Guarded, None] = OrderedDict()  # that sent no whole head yet, the oldest first
         self._by_address: Counter[str] = Counter()
+        self._looked = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._ended: Counter[str] = Counter()
         self._reported = -NEVER
@@ -119,12 +121,14 @@ class Guard:
     def _start(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self.now = loop.time()
+            self._looked = loop.time()
             self._timer = loop.call_later(self.bounds.tick_s, self._tick)
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        self.now = loop.time()
+        began = loop.time()
+        self.now += min(began - self._looked, 2 * self.bounds.tick_s)
+        self._looked = began
         self.pressed = len(self._connections) >= self.connections_max
         self._look_for_a_free_file()
         for connection in (*self._connections, *self._turned_away):

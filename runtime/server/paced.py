@@ -57,7 +57,10 @@ class PacedProtocol(Connection, HttpToolsProtocol):
         of_this, self._reading = self._reading == BODY, REFUSED
         cycle = self.cycle
         if of_this and cycle.response_started:  # a second answer would be taken for the next request's
-            self.transport.close()
+            if cycle.response_complete:
+                self._part(None)
+            else:
+                self.transport.close()
             return
         if of_this:
             cycle.disconnected = True
@@ -70,12 +73,14 @@ class PacedProtocol(Connection, HttpToolsProtocol):
         else:
             self._refusal = problem
 
-    def _part(self, problem: Problem) -> None:
+    def _part(self, problem: Problem | None) -> None:
+        """The last answer, None where it was given, and the end of what we send."""
         if self.transport.is_closing():
             return
         self._reading, self._since, self._refusal = REFUSED, self.guard.now, None
         self.flow.resume_reading()
-        self.transport.write(answer_of(problem, dict(self.headers or ()), self.server_state.default_headers))
+        if problem is not None:
+            self.transport.write(answer_of(problem, dict(self.headers or ()), self.server_state.default_headers))
         self.transport.write_eof()
 
     def check(self, now: float) -> None:
