@@ -51,7 +51,7 @@ class Proxies:
         for hop in reversed(forwarded.split(",")):
             address = _bare(hop)
             if not address:
-                break  # written by somebody who does not know better: what stands before it is not believed
+                break  # no address: what stands before it is not trusted either
             client = address
             if client not in self:
                 break

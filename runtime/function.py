@@ -105,7 +105,7 @@ class Server(uvicorn.Server):
 
 
 def websocket(**given: Any) -> asyncio.Protocol:
-    """Says that there are WebSockets; HttpProtocol imports what speaks it for the first one that comes."""
+    """Tells uvicorn that WebSockets are served; HttpProtocol imports their protocol at the first one."""
     raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Who may connect, and how long a connection may make its server wait: one guard for all connections of a process."""
+"""Admits connections and looks at each once per tick: one guard for all connections of a process."""
 
 import asyncio
 import errno
@@ -16,7 +16,7 @@ from shop.problem import Problem, Unavailable
 log = logging.getLogger(__name__)
 CLOSE_S = 10.0  # for what is closed, and has nothing left to send, to be gone
 PRESSED_KEEP_ALIVE_S = 1.0  # between two requests, while no further connection fits
-TURNED_AWAY_MAX = 64  # connections beyond the limit that are told so; more are closed without a word
+TURNED_AWAY_MAX = 64  # connections beyond the limit that get an answer; more are closed without one
 REPORT_S = 10.0
 NEVER = float("inf")
 EXPECTED = frozenset({"silent", "keep-alive"})  # browsers open connections that they may not need

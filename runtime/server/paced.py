@@ -44,7 +44,7 @@ class PacedProtocol(Connection, HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # a socket's
         self.address = address_of(transport)
-        self._refusal = self.guard.admit(self)  # answered when its head has told how
+        self._refusal = self.guard.admit(self)  # answered when its head is complete
         self._since = self.guard.now
 
     def connection_lost(self, exc: Exception | None) -> None:
