@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from runtime.headers import fields_of
 from runtime.http import Reply, Request
 from shop.problem import Problem
 
@@ -20,17 +21,27 @@ class TooLarge(Problem):
 async def request_of(scope: Scope, receive: Receive, max_bytes: int) -> Request:
     """
     Raises:
+        Malformed: a header that has one value came twice.
         TooLarge: the body has more than ``max_bytes``.
         ConnectionError: the client left before its end.
     """
+    request = head_of(scope)
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > max_bytes:
+        raise _too_large(max_bytes)  # before it is sent, where its client asks first (Expect: 100-continue)
+    request.body = await _body(receive, max_bytes)
+    return request
+
+
+def head_of(scope: Scope) -> Request:
+    """The request without its body; raises Malformed as ``request_of`` does."""
     client = scope.get("client")
     return Request(
-        method=scope["method"],
+        method=scope.get("method", "GET"),  # a WebSocket's has none
         path=scope["path"],
-        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-        body=await _body(receive, max_bytes),
+        headers=fields_of(scope["headers"]),
         query=scope["query_string"].decode("latin-1"),
-        client=client[0] if client else "",
+        peer=client[0] if client else "",
     )
 
 
@@ -43,8 +54,12 @@ async def _body(receive: Receive, max_bytes: int) -> bytes:
     if message["type"] == "http.disconnect":
         raise ConnectionError("the client left")
     if len(body) > max_bytes:
-        raise TooLarge("body-too-large", f"A body has at most {max_bytes} bytes here.")
+        raise _too_large(max_bytes)
     return body
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge("body-too-large", f"A body has at most {max_bytes} bytes here.")
 
 
 async def send_reply(send: Send, reply: Reply) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from runtime.access import CUSTOMER_ROLE, DEMO, Allow, Caller
-from runtime.client_address import address_of
+from runtime.addresses import proxies_of
 from runtime.cookies import OURS, value_of
 from runtime.deps import Deps
 from runtime.http import Request
@@ -33,7 +33,8 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
     """
     if allow.roles is None:
         if allow.counted:
-            deps.one(Limits).count(request, address_of(request), deps.clock.now().timestamp())
+            address = deps.one(proxies_of).counted(request.headers, request.peer)
+            deps.one(Limits).count(request, address, deps.clock.now().timestamp())
         return
     headers = request.headers
     if "authorization" in headers:

@@ -3,11 +3,11 @@
 import argparse
 import asyncio
 import gc
-import logging
 import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -25,12 +25,14 @@ from runtime.http import Reply
 from runtime.replies import reply_of
 from runtime.router import Router, serve
 from runtime.serve import Operation
+from runtime.server.bounds import Bounds, bounds_of
+from runtime.server.guard import Guard
+from runtime.server.http import HttpProtocol
 from runtime.settings import MissingSetting, Settings, read
 from runtime.watch import logs, metrics, tracing
 from shop.problem import Problem
 
 BACKLOG = 4096
-KEEP_ALIVE_S = 75
 GRACE_S = 5
 WS_MESSAGE_MAX = 65_536
 ACCEPTS_PER_TURN = 16
@@ -119,38 +121,27 @@ class Server(uvicorn.Server):
 
 
 def websocket(**given: Any) -> asyncio.Protocol:
-    """
-    What speaks WebSocket is imported for the first one that comes. It writes who connects and the whole query, a ticket
-    included, as INFO; here it says what went wrong, and no more.
-    """
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
-    protocol = WebSocketsSansIOProtocol(**given)
-    protocol.logger = protocol.conn.logger = _warnings_of_sockets()
-    return protocol
-
-
-def _warnings_of_sockets() -> logging.Logger:
-    logger = logging.getLogger("uvicorn.error.websocket")
-    logger.setLevel(logging.WARNING)
-    return logger
+    """Tells uvicorn that WebSockets are served; HttpProtocol imports their protocol at the first one."""
+    raise NotImplementedError
 
 
 def server(
     app: object,
     ending: Sequence[Callable[[], Awaitable[None]]] = (),
     headers: Sequence[tuple[str, str]] = (),
+    bounds: Bounds | None = None,
 ) -> Server:
     """
     The one way an application of ours is served: no access log, no framework; it stops within GRACE_S.
 
     Args:
         headers: on every reply.
+        bounds: on connections; as without settings where there are none.
     """
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
-        http="httptools",
+        http=partial(HttpProtocol, guard=Guard(bounds or Bounds())),  # type: ignore[arg-type]  # called as a class is
         ws=websocket,  # type: ignore[arg-type]  # called as a class is
         ws_max_size=WS_MESSAGE_MAX,
         ws_per_message_deflate=False,
@@ -160,7 +151,6 @@ def server(
         server_header=False,
         headers=list(headers),
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         backlog=BACKLOG,
     )
@@ -188,7 +178,7 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
         headers: Sequence[tuple[str, str]] = ()
         if live is not None:  # browsers reach the others through the edge
             app, headers = with_origins(app, settings), safe_headers(settings)
-        await server(app, deps.ending, headers).serve(sockets=accepting(listening))
+        await server(app, deps.ending, headers, bounds_of(settings)).serve(sockets=accepting(listening))
     finally:
         awake = deps.pokes.awake(operation.name)
         await deps.pokes.close()

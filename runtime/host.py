@@ -27,6 +27,7 @@ from runtime.knative.manifest import Misconfigured
 from runtime.router import Router
 from runtime.routes import get, post
 from runtime.serve import Operation
+from runtime.server.bounds import bounds_of
 from runtime.settings import MissingSetting, Settings, read
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
@@ -111,7 +112,8 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
         deps.pokes.poke(operation.name)  # whoever was poked by a process that is gone
     gc.freeze()
     try:
-        await server(host, deps.ending, safe_headers(settings)).serve(sockets=accepting(listening))
+        serving = server(host, deps.ending, safe_headers(settings), bounds_of(settings))
+        await serving.serve(sockets=accepting(listening))
     finally:
         await deps.pokes.close()
         await knative.stop()

@@ -36,8 +36,8 @@ class Request:
         params: the path's placeholders, e.g. ``{"id": "…"}``.
         caller: who asks, where the route wants to know; None for nobody known.
         route: a number that its route has in this process; 0 before it was asked who may call it.
-        client: the peer's address, empty where its server does not say.
         told: headers that its reply gets, whatever it says.
+        peer: address of the connection's other end; empty where it has none.
     """
 
     method: str
@@ -48,8 +48,8 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
     route: int = 0
-    client: str = ""
     told: tuple[tuple[str, str], ...] = ()
+    peer: str = ""
 
     def within(self, longest_s: float) -> float:
         """

@@ -9,6 +9,32 @@ from shop.problem import TooMany
 CALLERS_MAX = 50_000  # remembered per route, some 8 MB; then all are counted anew
 
 
+class Allowance:
+    """
+    So many per address in each window; windows end for everybody at once. One per process.
+
+    Args:
+        window_s: at its end all begin at 0 again.
+    """
+
+    def __init__(self, quota: int, window_s: float) -> None:
+        self._quota = quota
+        self._window_s = window_s
+        self._until_s = 0.0
+        self._counts: dict[str, int] = {}
+
+    def take(self, who: str, now_s: float) -> int:
+        """Seconds to wait until one is left; 0 where one was, and is taken."""
+        if now_s >= self._until_s or len(self._counts) >= CALLERS_MAX:
+            self._until_s = (now_s // self._window_s + 1) * self._window_s
+            self._counts.clear()
+        count = self._counts.get(who, 0)
+        if count >= self._quota:
+            return max(1, math.ceil(self._until_s - now_s))
+        self._counts[who] = count + 1
+        return 0
+
+
 class Limits:
     """
     RATE_LIMIT requests per caller and route in each window of RATE_LIMIT_WINDOW_S; windows end for everybody at once.

@@ -1,6 +1,8 @@
 """Errors as answers: problem+json to who asks over HTTP, and a status that Knative understands to its broker."""
 
 import logging
+import random
+from collections.abc import Mapping
 
 import msgspec
 
@@ -9,6 +11,9 @@ from runtime.http import PROBLEM, Reply
 from shop.problem import Problem, TooMany, Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
+EVENTS = "text/event-stream"
+EVENT_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
+AGAIN_MS = (5_000, 10_000)
 FAILURE_MAX = 768  # bytes of a failed delivery's answer
 
 
@@ -27,6 +32,19 @@ def reply_of(error: Exception) -> Reply:
     elif isinstance(error, Unauthorized):
         headers = (("www-authenticate", _challenge(error)),)
     return Reply(error.status, msgspec.json.encode(error.document()), PROBLEM, headers)
+
+
+def for_event_source(reply: Reply, headers: Mapping[str, str]) -> Reply:
+    """The same, but for an EventSource that is to come again: at any status but 200 a browser gives up for good."""
+    if reply.status in (429, 503) and EVENTS in headers.get("accept", ""):
+        return again_later()
+    return reply
+
+
+def again_later() -> Reply:
+    """What an EventSource is answered where it cannot be served now."""
+    wait_ms = random.randint(*AGAIN_MS)  # noqa: S311  # a herd must not come back together
+    return Reply(200, b"retry: %d\n\n" % wait_ms, EVENTS, EVENT_HEADERS)
 
 
 def failed_delivery(error: Exception, retry_refused: bool) -> Reply:

@@ -280,5 +280,8 @@ def _tell_functions_framework(name: str) -> None:
     if "functions_framework" in sys.modules:
         from functions_framework._function_registry import ASGI_FUNCTIONS, HTTP_SIGNATURE_TYPE, REGISTRY_MAP
 
+        from runtime.server.framework import bound
+
         REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
         ASGI_FUNCTIONS.add(name)
+        bound()

@@ -70,6 +70,18 @@ class Settings:
     rate_limit_window_s: float = 60.0
     stream_life_s: float = 280.0
     stream_heartbeat_s: float = 15.0
+    silent_timeout_s: float = 30.0
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 20.0
+    write_timeout_s: float = 30.0
+    keep_alive_s: float = 75.0
+    progress_bytes_per_s: int = 128
+    connections_max: int = 0
+    connections_per_address: float = 0.25
+    trusted_proxies: str = "127.0.0.0/8,::1"
+    streams_per_caller: int = 64
+    streams_per_address: int = 2000
+    carts_per_address: int = 300
     public_url: str = field(default="http://127.0.0.1:8080")
     cors_origins: str = ""
 

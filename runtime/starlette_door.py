@@ -5,10 +5,13 @@ import os
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response, StreamingResponse
 
+from runtime.asgi import request_of
 from runtime.deps import Deps
-from runtime.http import Reply, Request
+from runtime.http import Reply
+from runtime.replies import for_event_source, reply_of
 from runtime.serve import Operation
 from runtime.startup import check_unsigned
+from shop.problem import Problem
 
 
 async def answer(operation: Operation, request: StarletteRequest, deps: Deps) -> Response:
@@ -16,19 +19,18 @@ async def answer(operation: Operation, request: StarletteRequest, deps: Deps) ->
     The operation's answer to one request.
 
     Raises:
-        MissingSetting: it came over an address at which nobody may be believed; functions-framework has no start hook.
+        MissingSetting: unsigned buyers are accepted at an address that is not this machine's own; functions-framework
+            has no start hook that could refuse this earlier.
     """
     server = request.scope.get("server")
     check_unsigned(deps.settings, server[0] if server else "", os.environ)
-    ours = Request(
-        method=request.method,
-        path=request.url.path,
-        headers=dict(request.headers),
-        body=await request.body(),
-        query=request.url.query,
-        client=request.client.host if request.client else "",
-    )
-    return response_of(await operation.answer(ours, deps))
+    try:
+        ours = await request_of(request.scope, request.receive, deps.settings.max_body_bytes)
+    except Problem as error:
+        return response_of(reply_of(error))
+    except ConnectionError:
+        return Response(status_code=400)  # nobody is there to read it
+    return response_of(for_event_source(await operation.answer(ours, deps), ours.headers))
 
 
 def response_of(reply: Reply) -> Response:

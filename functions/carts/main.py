@@ -7,12 +7,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from runtime.access import CART, CUSTOMER
+from runtime.addresses import proxies_of
 from runtime.auth import buyer_of, require_buyer, require_owner
 from runtime.bodies import LINES_MAX, Id, decoded
 from runtime.cookies import set_cookie, value_of
 from runtime.deps import Deps
 from runtime.http import Reply, Request
 from runtime.idempotency import key_of
+from runtime.limits import Allowance
 from runtime.ordering import Accepted, first_reply, order_cart
 from runtime.routes import get, post, put
 from runtime.serve import operation
@@ -23,12 +25,13 @@ from shop.db.pool import Tx
 from shop.event import is_id
 from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
 from shop.pricing import limit_per_order, unit_price
-from shop.problem import Forbidden, NotFound, Refused, Unavailable
+from shop.problem import Forbidden, NotFound, Refused, TooMany, Unavailable
 from shop.refusal import refusal
 
 COOKIE = "cart"
 MINE = "mine"
 TRIES = 3
+CARTS_WINDOW_S = 3600.0
 
 
 class WhoBody(Struct, frozen=True):
@@ -51,8 +54,15 @@ class CheckoutBody(Struct, frozen=True):
 
 
 async def open_cart(request: Request, deps: Deps) -> Reply:
-    """A new cart: the caller's own, or nobody's, for who knows its id (also in an HttpOnly cookie)."""
+    """
+    A new cart: the caller's own, or nobody's, for who knows its id (also in an HttpOnly cookie).
+
+    Raises:
+        TooMany: so many of nobody's were made from this address lately.
+    """
     buyer = await _caller(request, deps)
+    if buyer is None:
+        _count_anonymous(request, deps)
     async with deps.db.transaction() as tx:
         before = await rows.open_of(tx, buyer) if buyer else None
         cart = before or await rows.create(tx, str(uuid.uuid4()), buyer)
@@ -148,6 +158,18 @@ async def check_out(request: Request, deps: Deps) -> Reply:
     if cart.buyer_id not in (None, buyer):
         raise _unknown(cart.cart_id)
     return await order_cart(request, deps, buyer, cart, key, body.accept)
+
+
+def anonymous_allowance(deps: Deps) -> Allowance:
+    """The process's own, for ``deps.one``."""
+    return Allowance(deps.settings.carts_per_address, CARTS_WINDOW_S)
+
+
+def _count_anonymous(request: Request, deps: Deps) -> None:
+    address = deps.one(proxies_of).counted(request.headers, request.peer)
+    wait_s = deps.one(anonymous_allowance).take(address, deps.clock.now().timestamp())
+    if wait_s:
+        raise TooMany("too-many-carts", f"Too many carts were made from your address; try again in {wait_s} s.", wait_s)
 
 
 async def _caller(request: Request, deps: Deps) -> str | None:

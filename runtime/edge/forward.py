@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.asgi import Receive, Scope, Send, send_reply
 from runtime.deps import Deps
 from runtime.edge.routes import load
+from runtime.headers import fields_of
 from runtime.http import TIMEOUT, Reply, seconds_of
 from runtime.jitter import jittered
 from runtime.neighbours import Neighbours
@@ -24,7 +25,21 @@ log = logging.getLogger(__name__)
 ANSWER_S = 60.0  # a cold start, and then the operation's own deadline
 PAUSE_S = 0.25
 LEAST_S = 0.001
-NOT_PASSED_ON = frozenset({"connection", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+NOT_PASSED_ON = frozenset(
+    {
+        "connection",
+        "expect",  # answered here already
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+KEPT = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})  # no client takes away what says of it
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 NO_ANSWER = frozenset({502, 503, 504})
 
@@ -65,7 +80,11 @@ class Forward:
     async def _forwarded(self, operation: str, scope: Scope, receive: Receive, send: Send) -> int:
         """The status that was passed back."""
         path, method = scope["path"], scope["method"]
-        asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            asked = fields_of(scope["headers"])
+        except Malformed as error:
+            await send_reply(send, reply_of(error))
+            return error.status
         with span(f"edge to {operation}", asked.get("traceparent")) as trace:
             headers = _passed_on(asked, scope) | {"traceparent": trace.traceparent}
             url = self._neighbours.url(operation) + (scope.get("raw_path") or path.encode()).decode("latin-1")
@@ -144,7 +163,8 @@ def _unanswered(method: str, headers: Mapping[str, str]) -> Problem:
 
 
 def _passed_on(asked: Mapping[str, str], scope: Scope) -> dict[str, str]:
-    headers = {name: value for name, value in asked.items() if name not in NOT_PASSED_ON}
+    own = {name.strip().lower() for name in asked.get("connection", "").split(",")} - KEPT  # RFC 9110 §7.6.1
+    headers = {name: value for name, value in asked.items() if name not in NOT_PASSED_ON and name not in own}
     client = scope.get("client")
     known = [asked.get("x-forwarded-for", ""), client[0] if client else ""]
     headers["x-forwarded-for"] = ", ".join(part for part in known if part)

@@ -10,6 +10,7 @@ from runtime.deps import Deps
 from runtime.edge.firehose import follow
 from runtime.edge.news import BUYER_KEY, START, Id, News, Topic, frame, message
 from runtime.edge.outlet import ROOM, Outlet
+from runtime.edge.places import Place
 from runtime.edge.snapshot import Snapshots
 from runtime.watch import tracing
 from runtime.watch.tracing import span
@@ -32,6 +33,7 @@ class Listener:
         self.seen = START
         self.joining = True
         self.behind = False
+        self.place: Place | None = None  # where it is a stream of its own
         self._as_message = as_message
         self._early: list[News] | None = []
 

@@ -57,4 +57,5 @@ def live_app(operation: Operation, deps: Deps) -> Router:
 
     streams: Any = EventStreams(own)
     routes = [Route("/sse/{rest:path}", streams, methods=["GET"]), WebSocketRoute("/ws/orders", orders)]
-    return Router(routes, default=all_else)
+    # A redirect to the path with or without its last slash would name the host that the request names.
+    return Router(routes, redirect_slashes=False, default=all_else)

@@ -6,26 +6,26 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
+from runtime.access import Caller
+from runtime.asgi import head_of
 from runtime.deps import Deps
 from runtime.edge.hub import Hub, Listener, gap
 from runtime.edge.news import Topic, frame
 from runtime.edge.opening import Opening, asking_buyer, last_id_in, left_s, opening, topic_of
 from runtime.edge.outlet import DirectOutlet, Outlet, Send
+from runtime.edge.places import Places
 from runtime.http import Reply, Request
 from runtime.idempotency import correlation_of
 from runtime.redis_client import RedisError
-from runtime.replies import reply_of
+from runtime.replies import EVENT_HEADERS as HEADERS
+from runtime.replies import EVENTS, again_later, reply_of
 from shop.bounds import check_query
-from shop.problem import Problem, Unavailable
+from shop.problem import Malformed, Problem, Unavailable
 
-EVENTS = "text/event-stream"
-HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 HEARTBEAT = b":\n\n"
 STOP = "stop"
-STREAMS_MAX = 20_000
 CLOSE_S = 5.0
 AGAIN_MS = (1_000, 3_000)
-LATER_MS = (5_000, 10_000)
 
 
 class EventStreams:
@@ -35,12 +35,14 @@ class EventStreams:
         self._deps = deps
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        query = scope["query_string"].decode("latin-1")
-        request = Request(scope["method"], scope["path"], headers, query=query)
         outlet = DirectOutlet(send, HEARTBEAT)
-        correlated = (("correlation-id", correlation_of(request)),)
-        begun = await begin(request, self._deps, outlet)
+        correlated: tuple[tuple[str, str], ...] = ()
+        try:
+            request = head_of(scope)
+            correlated = (("correlation-id", correlation_of(request)),)
+            begun = await begin(request, self._deps, outlet)
+        except Malformed as problem:
+            begun = reply_of(problem)
         if isinstance(begun, Reply):
             await _start(send, begun, correlated)
             await send({"type": "http.response.body", "body": begun.body})
@@ -53,7 +55,7 @@ class EventStreams:
             gone = await _until_over(receive, outlet, _life_s(self._deps, first))
         finally:
             outlet.close()
-            self._deps.one(Hub).leave(listener)
+            _leave(listener, self._deps)
         if not gone:
             with suppress(TimeoutError):  # a client that reads nothing gets no orderly end
                 async with asyncio.timeout(CLOSE_S):
@@ -80,25 +82,41 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
     last = last_id_in(request)
     if last == STOP:
         return Reply(204)
-    hub = deps.one(Hub)
     try:
         check_query(request.query)
         topic = topic_of(request.path)
-        if hub.closed or hub.listeners >= STREAMS_MAX:
-            return _later()
+        if deps.one(Hub).closed:
+            return again_later()
         buyer = await asking_buyer(request, deps) if topic.kind == "order" else None
         listener = Listener(topic, outlet)
-        first = await opening(listener, last, deps, buyer)
+        listener.place = deps.one(Places).take(request, buyer.subject if buyer else None)
+        if listener.place is None:
+            return again_later()
+        first = await _opened(listener, last, deps, buyer)
     except (Unavailable, RedisError):
-        return _later()
+        return again_later()
     except Problem as problem:
         if EVENTS in request.headers.get("accept", ""):
             return Reply(200, frame("problem", problem.document(), id=STOP), EVENTS, HEADERS)
         return reply_of(problem)
     if request.method == "HEAD":
-        hub.leave(listener)
+        _leave(listener, deps)
         return Reply(media_type=EVENTS, headers=HEADERS, stream=_nothing())
     return listener, first
+
+
+async def _opened(listener: Listener, last: str | None, deps: Deps, buyer: Caller | None) -> Opening:
+    try:
+        return await opening(listener, last, deps, buyer)
+    except BaseException:
+        _leave(listener, deps)
+        raise
+
+
+def _leave(listener: Listener, deps: Deps) -> None:
+    deps.one(Hub).leave(listener)
+    if listener.place is not None:
+        listener.place.leave()
 
 
 async def _frames(outlet: Outlet, listener: Listener, first: Opening, deps: Deps) -> AsyncIterator[bytes]:
@@ -109,7 +127,7 @@ async def _frames(outlet: Outlet, listener: Listener, first: Opening, deps: Deps
         while (frames := await outlet.take(over_at - asyncio.get_running_loop().time())) is not None:
             yield b"".join(frames)
     finally:
-        deps.one(Hub).leave(listener)
+        _leave(listener, deps)
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -133,11 +151,6 @@ def _head(topic: Topic, first: Opening) -> bytes:
     again = f"retry: {random.randint(*AGAIN_MS)}\n\n".encode()  # noqa: S311  # a herd must not come back together
     lost = frame("gap", gap(topic, first.lost)) if first.lost else b""
     return again + lost + b"".join(news.frame for news in first.news)
-
-
-def _later() -> Reply:
-    wait_ms = random.randint(*LATER_MS)  # noqa: S311  # as above
-    return Reply(200, f"retry: {wait_ms}\n\n".encode(), EVENTS, HEADERS)
 
 
 def _life_s(deps: Deps, first: Opening) -> float:

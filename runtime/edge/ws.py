@@ -14,11 +14,13 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from runtime.access import Caller
+from runtime.asgi import head_of
 from runtime.deps import Deps
 from runtime.edge.hub import Hub, Listener, gap
 from runtime.edge.news import Topic, buyer_topic, message, order_topic
 from runtime.edge.opening import asking_buyer, left_s, opening, over
 from runtime.edge.outlet import Outlet
+from runtime.edge.places import Places
 from runtime.http import Request
 from runtime.origin import check_origin
 from runtime.redis_client import RedisError
@@ -134,11 +136,10 @@ class Socket:
 
 async def orders(websocket: WebSocket, deps: Deps) -> None:
     """The endpoint: whose pages may ask, and who does."""
-    headers = {name.lower(): value for name, value in websocket.headers.items()}
-    request = Request("GET", websocket.url.path, headers, query=websocket.url.query)
     try:
-        check_origin(headers, deps.settings)
-    except Forbidden:
+        request = head_of(websocket.scope)
+        check_origin(request.headers, deps.settings)
+    except (Forbidden, Malformed):
         return await websocket.close(POLICY)  # not yet accepted: the handshake answers 403
     await websocket.accept()
     try:
@@ -158,9 +159,13 @@ async def _served(websocket: WebSocket, request: Request, deps: Deps) -> int:
         buyer = await asking_buyer(request, deps)
         if buyer is None:
             raise Unauthorized("no-session", "Orders' news need their buyer's session, or a fresh ticket.")
-        if deps.one(Hub).closed:
+        place = None if deps.one(Hub).closed else deps.one(Places).take(request, buyer.subject)
+        if place is None:
             return TRY_LATER
-        return await Socket(websocket, buyer, deps).serve()
+        try:
+            return await Socket(websocket, buyer, deps).serve()
+        finally:
+            place.leave()
     except (RedisError, Unavailable):
         return TRY_LATER
     except Problem as problem:

@@ -70,6 +70,9 @@ GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt
 CLAIMS_SETTLED = Counters("claims_settled_total", "Silent claims settled: won, void or released", "outcome")
 PRODUCT_CACHE = Counters("product_cache_lookups_total", "Products asked for: hit, miss, or miss and stale", "outcome")
 PRODUCT_READS = Counters("product_reads_total", "Queries for products that no copy answered")
+CONNECTIONS_ENDED = Counters(
+    "http_connections_ended_total", "Connections and requests ended before a handler had them", "reason"
+)
 LOOP_STALLS = Histograms("loop_stall_ms", "Time the event loop stood still, over 100 ms, ms", "operation")
 
 

@@ -18,6 +18,7 @@ from functions.notify.main import notify
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.hub import Hub
 from runtime.function import server as serving_as_the_host_does
+from runtime.server.bounds import Bounds, bounds_of
 from runtime.settings import Settings
 from shop.event import CloudEvent
 from shop.messages import Cause, Message, OrderConfirmed, OrderCreated, OrderPaid, StockAdjusted, enveloped
@@ -167,10 +168,12 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], timeout_s:
 
 
 @asynccontextmanager
-async def served(app: Any, ending: Sequence[Callable[[], Awaitable[None]]] = ()) -> AsyncIterator[str]:
+async def served(
+    app: Any, ending: Sequence[Callable[[], Awaitable[None]]] = (), bounds: Bounds | None = None
+) -> AsyncIterator[str]:
     """Its URL, on a server and port of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = serving_as_the_host_does(app, ending)
+        server = serving_as_the_host_does(app, ending, bounds=bounds)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         await eventually(lambda: server.started)
         try:
@@ -183,7 +186,7 @@ async def served(app: Any, ending: Sequence[Callable[[], Awaitable[None]]] = ())
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Edge]:
     deps = open_deps(settings)
-    async with served(edge_app(deps), deps.ending) as url:
+    async with served(edge_app(deps), deps.ending, bounds_of(settings)) as url:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=url, timeout=10, limits=limits, trust_env=False) as client:
             yield Edge(deps, url, client)

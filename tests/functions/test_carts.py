@@ -433,3 +433,15 @@ async def test_behind_https_the_cart_s_cookie_is_for_this_host_alone(deps: Deps)
     assert pair == f"__Host-pulsecart_cart={opened.body['cartId']}"
     assert (await shop.ask("GET", "/api/v1/carts/mine", cookie=pair)).body["cartId"] == opened.body["cartId"]
     assert (await shop.ask("GET", "/api/v1/carts/mine", cookie=pair.removeprefix("__Host-"))).status == 404
+
+
+async def test_one_address_makes_so_many_anonymous_carts_and_then_waits(deps: Deps) -> None:
+    few = Client(replace(deps, settings=replace(deps.settings, carts_per_address=2)))
+    asked = [await few.ask("POST", "/api/v1/carts", x_forwarded_for="198.51.100.1") for _ in range(3)]
+    assert [answer.status for answer in asked] == [201, 201, 429]
+    assert asked[2].body["type"].endswith("/too-many-carts")
+    assert 0 < int(asked[2].headers["retry-after"]) <= 3600
+    assert (await few.ask("POST", "/api/v1/carts", x_forwarded_for="198.51.100.2")).status == 201
+    signed_in = few.signed("7", "customer") | {"x_forwarded_for": "198.51.100.1"}
+    assert (await few.ask("POST", "/api/v1/carts", **signed_in)).status == 201
+    assert await few.row("SELECT count(*) FROM carts WHERE buyer_id IS NULL") == (3,)
