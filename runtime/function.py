@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from runtime import health, registry
+from runtime import health, registry, signatures
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.edge.origins import safe_headers, with_origins
@@ -30,6 +30,7 @@ GRACE_S = 5
 WS_MESSAGE_MAX = 65_536
 ACCEPTS_PER_TURN = 16
 LIVE = ("/sse/", "/ws/")
+SIGNER = "relay"
 
 
 class Function:
@@ -182,11 +183,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in a container of its own
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     asked = parser.parse_args(arguments)
-    settings = read(os.environ)
+    operation = registry.load(asked.operation)
+    settings = read(os.environ, optional=() if operation.redis else ("redis_url",))
+    if operation.verifies_events or operation.name == SIGNER:
+        signatures.require(settings)
     logs.start(settings.log_level)
     tracing.start(settings.otel_exporter_otlp_endpoint)
     with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
-        uvloop.run(run(registry.load(asked.operation), settings, listening))
+        uvloop.run(run(operation, settings, listening))
     tracing.stop()
 
 

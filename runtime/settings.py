@@ -1,6 +1,6 @@
 """Everything that may differ between two places PulseCart runs in: read once from the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 
 
@@ -15,6 +15,7 @@ class Settings:
 
     Args:
         broker_url: where relay posts events; empty where the broker reads the log itself.
+        event_keys: secrets, separated by commas: the first signs events, each verifies them (``runtime.signatures``).
         function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
             empty where all are in this process.
         pay_by_hand: charge nobody before they ask to pay; ``pay_within_s`` is then for people.
@@ -41,6 +42,7 @@ class Settings:
     queue_max: int = 8192
     broker_url: str = ""
     function_url: str = ""
+    event_keys: str = ""
     retry_refused: bool = False
     otel_exporter_otlp_endpoint: str = ""
     log_level: str = "INFO"
@@ -53,8 +55,11 @@ class Settings:
     cors_origins: str = ""
 
 
-def read(environ: Mapping[str, str]) -> Settings:
+def read(environ: Mapping[str, str], optional: Collection[str] = ()) -> Settings:
     """
+    Args:
+        optional: fields without a default that may be absent all the same; they are then empty.
+
     Raises:
         MissingSetting: a variable without a default is absent, or a value is not of its type.
     """
@@ -63,6 +68,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         name = f.name.upper()
         if name in environ:
             values[f.name] = _parsed(name, environ[name], f.type)
+        elif f.name in optional:
+            values[f.name] = ""
         elif f.name in ("database_url", "redis_url"):
             raise MissingSetting(f"{name} is not set; scripts/up sets it, elsewhere give the server's URL")
     return Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type

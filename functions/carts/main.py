@@ -224,4 +224,5 @@ carts = operation(
     ],
     emits=[OrderConfirmed, OrderCreated, StockAdjusted],
     connections=2,
+    redis=True,
 )

@@ -174,4 +174,5 @@ products = operation(
     ],
     emits=[ProductUpdated],
     concurrency=2048,
+    redis=True,
 )

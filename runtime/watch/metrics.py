@@ -56,6 +56,9 @@ DELIVERIES = Histograms(
     "outcome",
     counted=("event_deliveries_total", "Events handed to an operation: done, refused (for good) or retry"),
 )
+EVENTS_REFUSED = Counters(
+    "events_refused_total", "Events without a valid signature, by the reason", "operation", "reason"
+)
 PAYMENTS = Counters("payments_total", "Answers of the payment gateway", "outcome")
 GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders sharing one transaction", bounds=BATCH_SIZES)
 GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Transaction of one batch, ms")

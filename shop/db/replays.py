@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shop.db.pool import Tx
 
@@ -11,19 +11,15 @@ _TAKE = """
 WITH taken AS (
     UPDATE trigger_backlog SET due_at = %s WHERE due_at <= %s AND trigger NOT LIKE '/%%' RETURNING trigger, position
 )
-SELECT taken.trigger, position, d.event
-FROM taken JOIN outbox USING (position)
-JOIN dead_letters d ON d.trigger = taken.trigger AND d.event_id = outbox.id AND d.source = outbox.source
-ORDER BY position
+SELECT trigger, position FROM taken ORDER BY position
 """
 
 
 class Replay(NamedTuple):
-    """``event`` is the structured dead letter."""
+    """The event at ``position`` of the log, for ``trigger``."""
 
     trigger: str
     position: int
-    event: dict[str, Any]
 
 
 async def take(tx: Tx, lease_s: float) -> list[Replay]:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from functions.relay.main import CURSOR, post_timeout_s, relay, triggers
-from runtime import cloudevents
+from runtime import cloudevents, signatures
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Request
 from runtime.knative.delivery import Destination, dead_letter
@@ -152,6 +153,27 @@ async def test_what_failed_without_a_cause_is_replayed_too_and_what_no_trigger_w
     (left,) = waiting(database_url)
     assert (left.trigger, left.error_data) == ("gone", "There is no such Trigger any more, so nobody was asked.")
     assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
+
+
+async def test_what_leaves_is_signed_and_a_replay_sends_what_the_log_holds_whatever_the_dead_letter_says(
+    settings: Settings, broker: Subscriber, log: Log, database_url: str
+) -> None:
+    where = {"broker_url": broker.url("default/default"), "function_url": broker.url("").rstrip("/")}
+    signing = open_deps(replace(settings, **where, event_keys="a key of 32 bytes or more for this test"))
+    sent = event("k", 1)
+    await log.write(sent)
+    assert await poke(signing) == 204
+    async with signing.db.transaction() as tx:
+        letter = structs.replace(sent, data=b'{"forged":true}', extensions={"sequence": "9" * 18})
+        await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode(), "pay")
+    (waits,) = waiting(database_url)
+    assert replay(database_url, [waits.id]) == {waits.id}
+    assert await poke(signing) == 204
+    assert [got.path for got in broker.got] == ["/default/default", "/pay"]
+    for got in broker.got:
+        signatures.Keys([signing.settings.event_keys.encode()]).verify(got.event)
+        assert (got.event.data, got.event.sequence) == (sent.data, 1)
+    await close_deps(signing)
 
 
 def test_its_post_waits_longer_than_the_broker_retries() -> None:
