@@ -100,6 +100,8 @@ class Shop:
 
     def _prepare(self) -> None:
         environ = host_environ(os.environ, self.stack, self.data, self._url, self._count)
+        given = "" if self.stack.postgres else os.environ.get("MIGRATION_DATABASE_URL", "")
+        environ["MIGRATION_DATABASE_URL"] = given or self.stack.database_url
         child = spawn([sys.executable, "-m", "runtime.prepare"], environ=environ)
         try:
             while child.poll() is None:
@@ -169,12 +171,13 @@ Open for business after {time.monotonic() - STARTED_AT:.1f} s, with {self._count
 def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str, workers: int) -> dict[str, str]:
     """What a worker reads its settings from; what the caller has set already stays."""
     made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url, "SESSION_SECRET": ""} | dict(environ)
-    made |= {"DATABASE_URL": stack.database_url, "REDIS_URL": stack.redis_url}
+    made |= {"DATABASE_URL": stack.operations_url, "REDIS_URL": stack.redis_url}
     if not made.get("JWT_JWKS_URL") and not made.get("JWT_PUBLIC_KEY"):
         made["JWT_JWKS_URL"] = (data / "issuer" / "jwks.json").as_uri()  # ./scripts/token signs; prepare makes the key
         made["JWT_ISSUER"] = "pulsecart-development"
     made["SESSION_SECRET"] = made["SESSION_SECRET"] or _secret(data / "session.secret")
     made.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    made.pop("MIGRATION_DATABASE_URL", None)  # operations cannot change the schema
     if workers > 1:
         made["PROMETHEUS_MULTIPROC_DIR"] = str(_fresh(data / "metrics"))
     return made
