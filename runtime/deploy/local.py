@@ -3,6 +3,7 @@
 import ipaddress
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from runtime.deploy.cluster import CannotDeploy, Object, kubectl, references
@@ -76,7 +77,8 @@ def is_local(context: str, server: str) -> bool:
 
 def _given(document: Object) -> Iterator[object]:
     for variables in references(document, "env"):
-        for one in variables if isinstance(variables, list) else ():
+        listed: Any = variables
+        for one in listed if isinstance(listed, list) else ():
             if isinstance(one, dict) and one.get("name") == BELIEVES:
                 yield one.get("value")
 

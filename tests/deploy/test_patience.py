@@ -37,8 +37,8 @@ class Api:
 def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(api: Api, timeout_s: float) -> Api:
         monkeypatch.setattr(cluster, "patience", made := Patience(lambda: api.now))
-        monkeypatch.setattr(cluster.subprocess, "run", api.run)
-        monkeypatch.setattr(cluster.time, "sleep", api.sleep)
+        monkeypatch.setattr("runtime.deploy.cluster.subprocess.run", api.run)
+        monkeypatch.setattr("runtime.deploy.cluster.time.sleep", api.sleep)
         made.begin(timeout_s)
         return api
 
