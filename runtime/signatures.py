@@ -33,6 +33,8 @@ ADDED_BY_KNATIVE = "knative"
 SHOWN_MAX = 100
 
 _encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder().decode
 
 
 class Keys:
@@ -128,4 +130,12 @@ def _text(event: CloudEvent) -> bytes:
     )
     time = rfc3339(event.time) if event.time else None  # some brokers drop zeros at its end
     named = (event.id, event.source, event.type, event.subject, time, event.dataschema)
-    return _encode((named, extensions, sha256(event.data or b"").hexdigest()))
+    return _encode((named, extensions, sha256(_canonical(event.data or b"")).hexdigest()))
+
+
+def _canonical(data: bytes) -> bytes:
+    """JSON without spaces, its keys sorted: a JetStream channel writes it anew. Other data as it is."""
+    try:
+        return _encode_sorted(_decode(data))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return data

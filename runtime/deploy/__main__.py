@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.deploy import address, image, issuer, local, needs, overlay, ready
+from runtime.deploy import address, image, issuer, local, needs, overlay, pins, ready
 from runtime.deploy.cluster import CannotDeploy
 from runtime.deploy.patience import TIMEOUT_S, patience
 from runtime.dev_issuer import NoIssuer, jwks_of
@@ -78,6 +78,8 @@ def deploy(asked: argparse.Namespace) -> None:
     documents = overlay.read(asked.overlay)
     if not asked.demo_on_this_cluster and (warning := local.check(documents, own=_is_ours(asked.overlay))):
         warn(warning)
+    for unpinned in pins.in_overlay(documents):
+        warn(f"the image {unpinned} is not pinned by a digest; run ./scripts/pins write")
     namespace = overlay.namespace_of(documents)
     needs.secrets(documents, namespace)
     needs.same_brokers(documents, namespace)

@@ -51,7 +51,7 @@ async def test_an_impossible_sequence_freezes_no_order_for_good(client: Client) 
     assert await client.hear("pay", paid) == 204
     (paid, *_) = await client.log("ecommerce.order.order.paid.v1")
     assert await client.hear("notify", paid) == 204
-    newest = await client.deps.redis.xrevrange(order_topic(str(paid.subject)).key, count=1)
+    newest: Any = await client.deps.redis.xrevrange(order_topic(str(paid.subject)).key, count=1)
     assert newest[0][0] == f"{paid.sequence}-0".encode()
 
 
@@ -90,7 +90,7 @@ async def test_stock_and_sales_with_an_impossible_sequence_are_told_again(client
     await restore.catalogue(client.deps, SILENT)
     assert [await client.deps.redis.get(key) for key in keys] == held
     for key, event in ((SALES_KEY, started), (stock_topic(str(adjusted.partitionkey)).key, None)):
-        newest = await client.deps.redis.xrevrange(key, count=1)
+        newest: Any = await client.deps.redis.xrevrange(key, count=1)
         assert int(newest[0][0].partition(b"-")[0]) < GIGANTIC
         assert event is None or newest[0][0] == f"{event.sequence}-0".encode()
 

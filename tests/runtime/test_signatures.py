@@ -119,6 +119,9 @@ async def test_an_event_signed_with_another_key_is_403(on_knative: Deps, key: st
         lambda event: replace(event, dataschema="https://elsewhere"),
         lambda event: replace(event, data=b'{"saleId":"s2","productId":"1"}'),
         lambda event: replace(event, data=None),
+        lambda event: replace(event, data=b'{"saleId":"s1","productId":1}'),
+        lambda event: replace(event, data=b'{"saleId":"s1","productId":"1","more":0}'),
+        lambda event: replace(event, data=b"[" * 100_000),
         with_extension("sequence", padded(10**17)),
         with_extension("partitionkey", "s2"),
         with_extension("orderstatus", "pending"),
@@ -145,6 +148,7 @@ async def test_a_signed_event_that_was_changed_is_refused(
         with_extension("knativeerrordest", "http://ears.shop/ears"),
         lambda event: replace(event, time=event.time.astimezone(UTC)),
         lambda event: replace(event, datacontenttype="application/json; charset=utf-8"),
+        lambda event: replace(event, data=b'{ "productId" : "\\u0031", "saleId":"s1" }'),
     ],
 )
 @pytest.mark.parametrize("structured", [False, True])
