@@ -15,6 +15,7 @@ class Settings:
 
     Args:
         broker_url: where relay posts events; empty where the broker reads the log itself.
+        broker_token_file: a token that relay shows to the broker, read for each event; empty where it asks for none.
         event_keys: secrets, separated by commas: the first signs events, each verifies them (``runtime.signatures``).
         function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
             empty where all are in this process.
@@ -41,6 +42,7 @@ class Settings:
     batch_max: int = 128
     queue_max: int = 8192
     broker_url: str = ""
+    broker_token_file: str = ""
     function_url: str = ""
     event_keys: str = ""
     retry_refused: bool = False

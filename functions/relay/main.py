@@ -47,7 +47,7 @@ class Relay:
         self._deps = deps
         self._keys = deps.one(signatures.keys)
         self._courier = Courier({}, deps)
-        self._broker = Destination(None, deps.settings.broker_url)
+        self._broker = Destination(None, deps.settings.broker_url, deps.settings.broker_token_file)
         sender = Delivery(dead_letter_sink=HERE, retry=FOR_EVER, exponential=False, backoff_delay_s=BACKOFF_S)
         self._trigger = Trigger(
             name=CURSOR,

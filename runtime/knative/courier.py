@@ -42,7 +42,7 @@ class Courier:
                 if destination.service is not None:
                     hearer = self._operations[destination.service]
                     return _judged(await hearer.hear(event, self._deps, destination.path))
-                return judge(await self._post(destination.url, event))
+                return judge(await self._post(destination, event))
         except TimeoutError as error:
             if limit.expired():
                 return _dispatch_error(f"no answer within {timeout_s:g} s")
@@ -51,12 +51,14 @@ class Courier:
             log.exception("%s could not be reached", destination.url)
             return _dispatch_error(repr(error))
 
-    async def _post(self, url: str, event: CloudEvent) -> Answer:
+    async def _post(self, destination: Destination, event: CloudEvent) -> Answer:
         from aiohttp import ClientError
         from yarl import URL
 
         headers, body = cloudevents.binary(event)
-        target = URL(url, encoded=True)
+        if token := destination.token():
+            headers["authorization"] = f"Bearer {token}"
+        target = URL(destination.url, encoded=True)
         try:
             async with self._deps.http.post(
                 target, data=body, headers={**headers, "prefer": "reply"}, allow_redirects=False

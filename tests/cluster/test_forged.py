@@ -13,6 +13,7 @@ from shop.event import CloudEvent, new_id, padded
 from shop.messages import OrderCreated, StockAdjusted
 from tests.cluster.shop import Cluster, kubectl, until
 
+pytestmark = pytest.mark.timeout(240)  # its end waits for a purchase, from zero
 HEARS = ("reserve", "project-orders", "notify")
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -174,6 +175,30 @@ async def test_what_leaves_is_signed_and_a_replay_sends_what_the_log_holds_whate
         signatures.Keys([signing.settings.event_keys.encode()]).verify(got.event)
         assert (got.event.data, got.event.sequence) == (sent.data, 1)
     await close_deps(signing)
+
+
+async def test_the_broker_is_shown_the_token_that_the_file_holds_and_operations_are_not(
+    settings: Settings, broker: Subscriber, log: Log, database_url: str, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    where = {"broker_url": broker.url("default/default"), "function_url": broker.url("").rstrip("/")}
+    deps = open_deps(replace(settings, **where, broker_token_file=str(token)))
+    for n, shown in enumerate(("the first", "the next")):
+        token.write_text(f"{shown}\n")
+        await log.write(event("k", n + 1))
+        assert await poke(deps) == 204
+    failed = broker.got[0].event
+    async with deps.db.transaction() as tx:
+        await dead_letters.keep(tx, failed, cloudevents.structured(failed).decode(), "pay")
+    replay(database_url, [letter.id for letter in waiting(database_url)])
+    assert await poke(deps) == 204
+    shown_to = [(got.path, got.headers.get("authorization")) for got in broker.got]
+    assert shown_to == [
+        ("/default/default", "Bearer the first"),
+        ("/default/default", "Bearer the next"),
+        ("/pay", None),
+    ]
+    await close_deps(deps)
 
 
 def test_its_post_waits_longer_than_the_broker_retries() -> None:

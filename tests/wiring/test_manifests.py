@@ -192,7 +192,7 @@ def test_production_makes_no_secret_and_believes_no_buyer() -> None:
     assert not any(image.startswith("dev.local/") for image in images)
 
 
-@pytest.mark.parametrize("component", ["broker-kafka", "broker-jetstream", "monitoring"])
+@pytest.mark.parametrize("component", ["broker-kafka", "broker-jetstream", "monitoring", "event-policy"])
 def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
     """A directory of its own, as somebody would write it beside the project."""
     there = os.path.relpath(ROOT / "k8s", tmp_path)
@@ -205,3 +205,13 @@ def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
         assert "kafka-broker-ingress" in config[1]["data"]["BROKER_URL"]
         given = services(overlay)["relay"]["spec"]["template"]["spec"]["containers"][0]["envFrom"]
         assert {"configMapRef": {"name": config[0]}} in given
+    if component == "event-policy":
+        policy = of_kind(overlay, "EventPolicy", "eventing.knative.dev/")["from-the-relay"]
+        spec = services(overlay)["relay"]["spec"]["template"]["spec"]
+        assert policy["spec"]["from"] == [{"sub": f"system:serviceaccount:pulsecart:{spec['serviceAccountName']}"}]
+        (volume,) = spec["volumes"]
+        token = volume["projected"]["sources"][0]["serviceAccountToken"]
+        assert token["audience"] == "eventing.knative.dev/broker/pulsecart/default"
+        (container,) = spec["containers"]
+        mounted = f"{container['volumeMounts'][0]['mountPath']}/{token['path']}"
+        assert {"name": "BROKER_TOKEN_FILE", "value": mounted} in container["env"]
