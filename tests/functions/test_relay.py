@@ -159,8 +159,9 @@ async def test_what_failed_without_a_cause_is_replayed_too_and_what_no_trigger_w
 async def test_what_leaves_is_signed_and_a_replay_sends_what_the_log_holds_whatever_the_dead_letter_says(
     settings: Settings, broker: Subscriber, log: Log, database_url: str
 ) -> None:
-    where = {"broker_url": broker.url("default/default"), "function_url": broker.url("").rstrip("/")}
-    signing = open_deps(replace(settings, **where, event_keys="a key of 32 bytes or more for this test"))
+    ingress, others = broker.url("default/default"), broker.url("").rstrip("/")
+    key = "a key of 32 bytes or more for this test"
+    signing = open_deps(replace(settings, broker_url=ingress, function_url=others, event_keys=key))
     sent = event("k", 1)
     await log.write(sent)
     assert await poke(signing) == 204
@@ -181,8 +182,8 @@ async def test_the_broker_is_shown_the_token_that_the_file_holds_and_operations_
     settings: Settings, broker: Subscriber, log: Log, database_url: str, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
-    where = {"broker_url": broker.url("default/default"), "function_url": broker.url("").rstrip("/")}
-    deps = open_deps(replace(settings, **where, broker_token_file=str(token)))
+    ingress, others = broker.url("default/default"), broker.url("").rstrip("/")
+    deps = open_deps(replace(settings, broker_url=ingress, function_url=others, broker_token_file=str(token)))
     for n, shown in enumerate(("the first", "the next")):
         token.write_text(f"{shown}\n")
         await log.write(event("k", n + 1))
