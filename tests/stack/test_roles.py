@@ -6,7 +6,6 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from psycopg import sql
 
 from runtime.stack import Stack
 from shop.db import migrate as migrations
@@ -59,12 +58,9 @@ def test_it_reads_and_writes_every_table_that_a_migration_made(operations_url: s
         for schema, name in tables:
             if name == "schema_migrations":
                 continue
-            table = sql.Identifier(schema, name)
-            connection.execute(sql.SQL("SELECT * FROM {} LIMIT 1").format(table))
-            connection.execute(sql.SQL("DELETE FROM {} WHERE false").format(table))
-            connection.execute(
-                sql.SQL("INSERT INTO {0} OVERRIDING SYSTEM VALUE SELECT * FROM {0} WHERE false").format(table)
-            )
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+                asked = connection.execute("SELECT has_table_privilege(%s, %s)", (f"{schema}.{name}", right))
+                assert asked.fetchone() == (True,), (name, right)
 
 
 def test_a_table_of_the_next_migration_is_granted_by_the_run_that_makes_it(
