@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from runtime import health, registry, startup
+from runtime import health, registry, signatures, startup
 from runtime.access import METRICS
 from runtime.asgi import App, Receive, Scope, Send, request_of, send_reply
 from runtime.auth import admit
@@ -37,6 +37,7 @@ GRACE_S = 5
 WS_MESSAGE_MAX = 65_536
 ACCEPTS_PER_TURN = 16
 LIVE = ("/sse/", "/ws/")
+SIGNER = "relay"
 
 
 class Function:
@@ -202,7 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     operation = registry.load(asked.operation)
     try:
-        settings = read(os.environ)
+        settings = read(os.environ, optional=() if operation.redis else ("redis_url",))
+        if operation.verifies_events or operation.name == SIGNER:
+            signatures.require(settings)
         logs.start(settings.log_level, file=settings.log_file)
         known = any(route.allow.roles for route in operation.routes)
         startup.check(settings, asked.host, os.environ, reads_tokens=known, sells=False)

@@ -87,6 +87,8 @@ async def _missing(deps: Deps) -> dict[str, str]:
     from runtime.redis_client import RedisError
 
     missing = await _database(deps)
+    if not deps.settings.redis_url:  # an operation that does not use it
+        return missing
     try:
         async with asyncio.timeout(ASK_S):
             await deps.redis.ping()

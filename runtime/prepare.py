@@ -19,10 +19,13 @@ EVENTING = Path(__file__).parent.parent / "eventing"
 
 
 def main() -> int:
-    """``python -m runtime.prepare``: migrates DATABASE_URL, loads the demo where it is missing, and places triggers."""
+    """
+    ``python -m runtime.prepare``: migrates the database, loads the demo where it is missing, and places triggers: the
+    first as MIGRATION_DATABASE_URL says, the others as operations do (DATABASE_URL).
+    """
     database_url = os.environ["DATABASE_URL"]
     try:
-        applied = migrate(database_url)
+        applied = migrate(os.environ.get("MIGRATION_DATABASE_URL") or database_url, database_url)
     except CannotMigrate as reason:
         sys.stderr.write(f"{reason}\n")
         return 1

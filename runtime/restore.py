@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from runtime import registry
 from runtime.deps import Deps, close_deps, open_deps
+from runtime.edge import forged
 from runtime.http import Reply
 from runtime.log import Cursor, LogReader, connect
 from runtime.rebuild import rebuild
@@ -21,7 +22,7 @@ from runtime.serve import Operation
 from runtime.settings import Settings
 from runtime.stack.running import NoShop, connection_for_scripts
 from shop.copies import Copies
-from shop.db import customers, history, search, stock
+from shop.db import customers, history, search, stock, versions
 from shop.event import CloudEvent
 from shop.gate import Gate
 from shop.printable import decoded, printable, shortened
@@ -73,7 +74,12 @@ async def order_history(deps: Deps, say: Say) -> int:
 
 
 async def streams(deps: Deps, say: Say) -> int:
-    """Write what the live streams lack; what they hold already refuses itself. Returns how many events were heard."""
+    """
+    Write what the live streams lack; what they hold already refuses itself, so one with an id that was never given out
+    goes first. Returns how many events were handled.
+    """
+    if gone := await forged.remove(deps):
+        say(f"streams: {gone} held news that this shop never sent, and are written again")
     return await _replay(deps, registry.load("notify"), say)
 
 
@@ -90,22 +96,27 @@ async def catalogue(deps: Deps, say: Say) -> int:
 
 
 async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
-    heard, refused, failed = 0, 0, 0
+    heard, refused, failed, impossible = 0, 0, 0, 0
     connection = await connect(deps.settings.database_url)
     try:
         reader, cursor = LogReader(connection), Cursor.after(FIRST)
         end = (await reader.end()).window_to
         while (chunk := await reader.next(cursor, end)) is not None and chunk.end != cursor:
             wanted = [row.event for row in chunk.rows if row.event.type in operation.events]
-            for at in range(0, len(wanted), AT_ONCE):
-                lost = await _hand_over(deps, operation, wanted[at : at + AT_ONCE], say)
+            async with deps.db.transaction() as tx:
+                true = await versions.possible(tx, wanted)
+            impossible += len(wanted) - len(true)
+            for at in range(0, len(true), AT_ONCE):
+                lost = await _hand_over(deps, operation, true[at : at + AT_ONCE], say)
                 refused, failed = refused + lost.refused, failed + lost.failed
-            heard, cursor = heard + len(wanted), chunk.end
+            heard, cursor = heard + len(true), chunk.end
             say(f"{operation.dns_name}: {heard} events")
             if cursor.finished:
                 break
     finally:
         await connection.close()
+    if impossible:
+        say(f"{operation.dns_name}: {impossible} events that our tables contradict are left out")
     if refused:
         say(f"{operation.dns_name}: {refused} of them can never be taken, as when they came, and are left out")
     if failed:

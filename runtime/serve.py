@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import structs
 
-from runtime import cloudevents
+from runtime import cloudevents, signatures
 from runtime.access import ANYBODY
 from runtime.auth import admit
 from runtime.deps import Deps, deps_of_loop
@@ -36,11 +36,15 @@ Unreadable = Callable[[Request, str, Deps], Awaitable[None]]
 
 @dataclass(slots=True)
 class Received(Generic[Data]):
-    """An event and its data, decoded once; ``path`` is where it was delivered: each Trigger has its own."""
+    """
+    An event and its data, decoded once; ``path`` is where it was delivered: each Trigger has its own. ``signed`` is
+    false only where the operation takes unsigned events, and this one's signature is missing or wrong.
+    """
 
     envelope: CloudEvent
     data: Data
     path: str = "/"
+    signed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Operation:
         deadline_s: for one request; None where the operation sets it itself, behind what it answers from memory.
         unreadable: takes what was posted as an event and is no CloudEvent, with the reason; else that is refused.
         max_body_bytes: of an event; None: as everywhere (MAX_BODY_BYTES).
+        redis: it uses Redis; one that does not needs no REDIS_URL where it is deployed on its own.
+        takes_unsigned: its handler also gets posted events without a valid signature, and is told so.
     """
 
     name: str
@@ -88,6 +94,8 @@ class Operation:
     deadline_s: float | None = 30.0
     unreadable: Unreadable | None = None
     max_body_bytes: int | None = None
+    takes_unsigned: bool = False
+    redis: bool = False
     _running: int = 0
     _exact: dict[tuple[str, str], Route] = field(default_factory=dict)
     _shared: dict[int, Deps] = field(default_factory=dict)
@@ -107,6 +115,11 @@ class Operation:
         """The types it hears."""
         return tuple(heard.type for heard in self.hears)
 
+    @property
+    def verifies_events(self) -> bool:
+        """Whether it handles events that need a signature; a PingSource's tick needs none."""
+        return any(heard.type != PING for heard in self.hears)
+
     async def answer(self, request: Request, deps: Deps) -> Reply:
         """The HTTP door: a route's reply, or the delivery of the CloudEvent that was posted."""
         route, params = self.find(request.method, request.path)
@@ -121,7 +134,12 @@ class Operation:
             event = cloudevents.decode(request.headers, request.body)
         except Problem as error:
             return await self._unread(request, error, deps)
-        return await self.hear(event, deps, request.path)
+        if self.wake is not None and event.type == PING:  # unsigned, and does no more than what is due
+            return await self.hear(event, deps, request.path)
+        refused = signatures.refusal(event, self.name, deps)
+        if refused is not None and not self.takes_unsigned:
+            return failed_delivery(refused, deps.settings.retry_refused)
+        return await self.hear(event, deps, request.path, signed=refused is None)
 
     async def _unread(self, request: Request, reason: Problem, deps: Deps) -> Reply:
         if self.unreadable is None:
@@ -164,7 +182,7 @@ class Operation:
             await admit(request, route.allow, deps)
         return await route.handler(request, self._own(deps))
 
-    async def hear(self, event: CloudEvent, deps: Deps, path: str = "/") -> Reply:
+    async def hear(self, event: CloudEvent, deps: Deps, path: str = "/", *, signed: bool = True) -> Reply:
         """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
         began = time.perf_counter()
         about = {"event.type": event.type, "event.source": event.source, "event.id": event.id}
@@ -172,21 +190,26 @@ class Operation:
         with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
             if tracing.on():  # what the handler emits is then a child of this delivery
                 event = structs.replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
-            reply = await self._heard(event, deps, path)
+            reply = await self._heard(event, deps, path, signed)
             trace.set("http.response.status_code", reply.status)
         metrics.delivery(self.name, reply.status).add((time.perf_counter() - began) * 1000)
         return reply
 
-    async def _heard(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
+    async def _heard(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
         try:
             heard = self._listener(event.type)
             if heard.message is not None:  # a dead letter is kept whatever it holds
                 check_event(event)
-            received = Received(event, _decoded(event, heard.message), path)
+            received = Received(event, _decoded(event, heard.message), path, signed)
             reply = await heard.handler(received, self._own(deps))
         except Exception as error:
             return failed_delivery(error, deps.settings.retry_refused)
-        return cloudevents.reply(reply) if reply is not None else Reply(204)
+        return self._reply(reply, deps) if reply is not None else Reply(204)
+
+    def _reply(self, event: CloudEvent, deps: Deps) -> Reply:
+        """The broker delivers it to other operations, which verify it."""
+        known = deps.one(signatures.keys)
+        return cloudevents.reply(known.signed(event) if known else event)
 
     def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
         """The route for this request and its placeholders' values; what answers GET answers HEAD."""
@@ -250,10 +273,23 @@ def operation(
     deadline_s: float | None = 30.0,
     unreadable: Unreadable | None = None,
     max_body_bytes: int | None = None,
+    takes_unsigned: bool = False,
+    redis: bool = False,
 ) -> OperationFunction:
     """An async function named ``name`` for functions-framework (Starlette request in, response out)."""
     made = Operation(
-        name, routes, events, emits, wake, connections, concurrency, deadline_s, unreadable, max_body_bytes
+        name,
+        routes,
+        events,
+        emits,
+        wake,
+        connections,
+        concurrency,
+        deadline_s,
+        unreadable=unreadable,
+        max_body_bytes=max_body_bytes,
+        takes_unsigned=takes_unsigned,
+        redis=redis,
     )
 
     async def function(request: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from urllib.parse import SplitResult, urlsplit
 
@@ -32,6 +32,8 @@ class Settings:
         accept_unsigned_buyers: True on loopback; DEMO_ON_A_CLUSTER is the word for a demo that is not there.
         allowed_hosts: names by which a demo on this machine is reached beside localhost and PUBLIC_URL's.
         metrics_token: a Bearer token that reads ``/metrics``.
+        broker_token_file: a token that relay shows to the broker, read for each event; empty where it asks for none.
+        event_keys: secrets, separated by commas: the first signs events, each verifies them (``runtime.signatures``).
         function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
             empty where all are in this process.
         log_file: where this process writes its log as well as to standard error; one for each process.
@@ -60,7 +62,9 @@ class Settings:
     batch_max: int = 128
     queue_max: int = 8192
     broker_url: str = ""
+    broker_token_file: str = ""
     function_url: str = ""
+    event_keys: str = ""
     retry_refused: bool = False
     otel_exporter_otlp_endpoint: str = ""
     log_level: str = "INFO"
@@ -91,8 +95,11 @@ class Settings:
         return self.accept_unsigned_buyers == DEMO_ON_A_CLUSTER
 
 
-def read(environ: Mapping[str, str]) -> Settings:
+def read(environ: Mapping[str, str], optional: Collection[str] = ()) -> Settings:
     """
+    Args:
+        optional: fields without a default that may be absent all the same; they are then empty.
+
     Raises:
         MissingSetting: a variable without a default is absent, or a value is not of its type or cannot work.
     """
@@ -101,6 +108,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         name = f.name.upper()
         if name in environ:
             values[f.name] = _parsed(name, environ[name], f.type)
+        elif f.name in optional:
+            values[f.name] = ""
         elif f.name in ("database_url", "redis_url"):
             raise MissingSetting(f"{name} is not set; scripts/up sets it, elsewhere give the server's URL")
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type

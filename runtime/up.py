@@ -101,6 +101,8 @@ class Shop:
 
     def _prepare(self) -> None:
         environ = host_environ(os.environ, self.stack, self.data, self._url, self._count)
+        given = "" if self.stack.postgres else os.environ.get("MIGRATION_DATABASE_URL", "")
+        environ["MIGRATION_DATABASE_URL"] = given or self.stack.database_url
         child = spawn([sys.executable, "-m", "runtime.prepare"], environ=environ)
         try:
             while child.poll() is None:
@@ -179,7 +181,7 @@ def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str,
         CannotStart: an issuer is named without its keys.
     """
     made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url, "SESSION_SECRET": ""} | dict(environ)
-    made |= {"DATABASE_URL": stack.database_url, "REDIS_URL": stack.redis_url}
+    made |= {"DATABASE_URL": stack.operations_url, "REDIS_URL": stack.redis_url}
     if not made.get("JWT_JWKS_URL") and not made.get("JWT_PUBLIC_KEY"):
         if made.get("JWT_ISSUER") not in (None, "", DEV_ISSUER):
             raise CannotStart("JWT_ISSUER is set without its keys: set JWT_JWKS_URL or JWT_PUBLIC_KEY, too")
@@ -187,6 +189,7 @@ def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str,
         made["JWT_ISSUER"] = DEV_ISSUER
     made["SESSION_SECRET"] = made["SESSION_SECRET"] or _secret(data / "session.secret")
     made.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    made.pop("MIGRATION_DATABASE_URL", None)  # operations cannot change the schema
     if workers > 1:
         made["PROMETHEUS_MULTIPROC_DIR"] = str(_fresh(data / "metrics"))
     return made

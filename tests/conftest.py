@@ -38,7 +38,7 @@ def stack() -> Iterator[Stack]:
 def migrated(stack: Stack) -> str:
     """The server's own URL; its database TEMPLATE has the schema and no rows, and nobody connects to it."""
     _administer(stack.database_url, "CREATE DATABASE {}", TEMPLATE)
-    migrate(_database(stack.database_url, TEMPLATE))
+    migrate(_database(stack.database_url, TEMPLATE), stack.operations_url)
     return stack.database_url
 
 
@@ -65,6 +65,12 @@ def jwks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     published = dev_issuer.jwks_of(tmp_path_factory.mktemp("issuer"))
     dev_issuer.ensure(published)
     return published
+
+
+@pytest.fixture
+def operations_url(database_url: str, stack: Stack) -> str:
+    """The same database as operations use it: as a role that reads and writes rows and changes no schema."""
+    return _database(stack.operations_url, database_url.partition("@/")[2].partition("?")[0])
 
 
 @pytest.fixture

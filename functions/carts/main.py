@@ -240,4 +240,5 @@ carts = operation(
     ],
     emits=[OrderConfirmed, OrderCreated, StockAdjusted],
     connections=2,
+    redis=True,
 )

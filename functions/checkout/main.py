@@ -192,4 +192,5 @@ checkout = operation(
     emits=[OrderConfirmed, OrderCreated, StockAdjusted],
     concurrency=8192,
     deadline_s=None,
+    redis=True,
 )

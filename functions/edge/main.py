@@ -106,6 +106,7 @@ edge = operation(
         post("/api/v1/stream-tickets", stream_ticket, allow=CUSTOMER),
     ],
     concurrency=2048,
+    redis=True,
 )
 
 

@@ -195,4 +195,5 @@ flash_sales = operation(
         put("/api/v1/flash-sales/{id}", change, allow=ADMIN),
     ],
     emits=[FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted],
+    redis=True,
 )

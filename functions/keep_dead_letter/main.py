@@ -7,32 +7,41 @@ from runtime.deps import Deps
 from runtime.http import Request
 from runtime.serve import Received, on_anything, operation
 from shop.db import dead_letters
+from shop.db.pool import Tx
 from shop.event import CloudEvent
 from shop.printable import printable, shortened
+from shop.problem import Forbidden
 
 log = logging.getLogger(__name__)
 BODY_MAX = 8 * 1024 * 1024  # above what any broker carries; what is refused here is lost
 CAUSE_LOGGED = 500
+UNSIGNED_MAX = 1_000  # any pod that reaches this operation can post some
 
 
 async def keep(event: Received[bytes], deps: Deps) -> None:
     """
     Keep it once per trigger and event; one that was replayed and failed again waits again.
 
-    Which trigger it was, the path says: after a timeout Knative's broker says nothing of it in the event.
+    Which trigger it was, the path says: after a timeout Knative's broker says nothing of it in the event. One without a
+    valid signature is kept too, so that it is seen, but never in the place of another.
+
+    Raises:
+        Forbidden: it has no valid signature, and so have UNSIGNED_MAX that are kept.
     """
-    await _keep(event.envelope, letters.raw_of(event.envelope), event.path, deps)
+    await _keep(event.envelope, letters.raw_of(event.envelope), event.path, deps, signed=event.signed)
 
 
 async def keep_unreadable(request: Request, reason: str, deps: Deps) -> None:
     """Keep a message that is no CloudEvent as we read them: Knative's broker carries more than we accept."""
     event, raw = letters.unreadable(request.headers, request.body, reason)
-    await _keep(event, raw, request.path, deps)
+    await _keep(event, raw, request.path, deps, signed=False)
 
 
-async def _keep(event: CloudEvent, raw: bytes, path: str, deps: Deps) -> None:
+async def _keep(event: CloudEvent, raw: bytes, path: str, deps: Deps, *, signed: bool) -> None:
     async with deps.db.transaction() as tx:
-        await dead_letters.keep(tx, event, raw, path)
+        if not signed:
+            await _check_room(tx)
+        await dead_letters.keep(tx, event, raw, path, signed=signed)
     if deps.settings.broker_url:  # the local broker logs what it gives up itself
         trigger = dead_letters.trigger_of(path, event.extensions.get("knativeerrordest", ""))
         cause = printable(shortened(dead_letters.cause_of(event), CAUSE_LOGGED)) or "no cause was given"
@@ -42,6 +51,15 @@ async def _keep(event: CloudEvent, raw: bytes, path: str, deps: Deps) -> None:
         )
 
 
+async def _check_room(tx: Tx) -> None:
+    if await dead_letters.unsigned(tx, UNSIGNED_MAX) >= UNSIGNED_MAX:
+        raise Forbidden("too-many-unsigned", f"{UNSIGNED_MAX} unsigned dead letters are kept; discard some.")
+
+
 keep_dead_letter = operation(
-    "keep_dead_letter", events=[on_anything(keep)], unreadable=keep_unreadable, max_body_bytes=BODY_MAX
+    "keep_dead_letter",
+    events=[on_anything(keep)],
+    unreadable=keep_unreadable,
+    max_body_bytes=BODY_MAX,
+    takes_unsigned=True,
 )

@@ -152,4 +152,5 @@ notify = operation(
         on(FlashSaleEnded, sale_ended),
     ],
     connections=1,
+    redis=True,
 )

@@ -90,4 +90,4 @@ async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
         log.exception("not warmed")
 
 
-open_sales = operation("open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay, connections=1)
+open_sales = operation("open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay, connections=1, redis=True)

@@ -171,4 +171,5 @@ orders = operation(
         get("/api/v1/sync/health", healthy, allow=ANYBODY),
         get("/api/v1/async/health", healthy, allow=ANYBODY),
     ],
+    redis=True,
 )

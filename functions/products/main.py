@@ -176,4 +176,5 @@ products = operation(
     ],
     emits=[ProductUpdated],
     concurrency=2048,
+    redis=True,
 )

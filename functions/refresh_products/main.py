@@ -97,4 +97,5 @@ refresh_products = operation(
     ],
     connections=1,
     concurrency=512,
+    redis=True,
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runtime import letters
+from runtime import letters, signatures
 from runtime.deps import Deps
 from runtime.knative.config import Trigger, load
 from runtime.knative.courier import Courier
@@ -40,13 +40,14 @@ async def stay(deps: Deps) -> None:
 class Relay:
     """
     The broker is its one subscriber, and never given up: an outage only lets the log wait. What the broker calls
-    malformed is a dead letter of ``relay``.
+    malformed is a dead letter of ``relay``. Every event leaves with a signature, which operations verify.
     """
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
+        self._keys = deps.one(signatures.keys)
         self._courier = Courier({}, deps)
-        self._broker = Destination(None, deps.settings.broker_url)
+        self._broker = Destination(None, deps.settings.broker_url, deps.settings.broker_token_file)
         sender = Delivery(dead_letter_sink=HERE, retry=FOR_EVER, exponential=False, backoff_delay_s=BACKOFF_S)
         self._trigger = Trigger(
             name=CURSOR,
@@ -75,7 +76,7 @@ class Relay:
 
     async def send_all(self) -> None:
         """Until nothing is left, or at once where another relay holds the lock."""
-        await replay(self._deps.db, self._courier, self._subscribers, self._timeout_s)
+        await replay(self._deps.db, self._signed, self._courier, self._subscribers, self._timeout_s)
         dispatcher = Dispatcher(
             self._deps.settings.database_url, [self._trigger], deliver=self._post, bury=self._keep, whole_log=True
         )
@@ -92,7 +93,10 @@ class Relay:
             sending.cancel()
 
     async def _post(self, trigger: Trigger, event: CloudEvent) -> Outcome:
-        return await self._courier(self._broker, event, self._timeout_s)
+        return await self._courier(self._broker, self._signed(event), self._timeout_s)
+
+    def _signed(self, event: CloudEvent) -> CloudEvent:
+        return self._keys.signed(event) if self._keys else event
 
     async def _keep(self, trigger: Trigger, letter: CloudEvent) -> bool:
         async with self._deps.db.transaction() as tx:

@@ -67,4 +67,5 @@ reserve = operation(
     emits=[OrderCanceled, OrderConfirmed, StockAdjusted],
     connections=4,
     concurrency=512,
+    redis=True,
 )

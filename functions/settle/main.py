@@ -18,4 +18,4 @@ async def stay(deps: Deps) -> None:
     await deps.pokes.stay("settle", settlement.next_due, settlement.act)
 
 
-settle = operation("settle", events=[on(StockAdjusted, give_back)], wake=stay)
+settle = operation("settle", events=[on(StockAdjusted, give_back)], wake=stay, redis=True)

@@ -128,4 +128,5 @@ stock = operation(
         put("/api/v1/sync/stock/{productId}/reset", reset, allow=ADMIN_OR_DEMO),
     ],
     emits=[StockAdjusted],
+    redis=True,
 )

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.deploy import address, image, issuer, needs, overlay, ready
+from runtime.deploy import address, image, issuer, local, needs, overlay, pins, ready
 from runtime.deploy.cluster import CannotDeploy
+from runtime.deploy.patience import TIMEOUT_S, patience
 from runtime.dev_issuer import NoIssuer, jwks_of
 from runtime.stack.running import DATA
 
-TIMEOUT_S = 600.0
+DEMO = image.ROOT / "k8s" / "overlays" / "kind"
 
 
 def say(sentence: str) -> None:
@@ -21,12 +22,16 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
+def warn(sentence: str) -> None:
+    sys.stderr.write(f"warning: {sentence}\n")
+
+
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/deploy",
         description="Put PulseCart on the cluster that KUBECONFIG names, and wait until it is Ready.",
     )
-    parser.add_argument("--overlay", type=Path, default=image.ROOT / "k8s" / "overlays" / "kind", metavar="DIR")
+    parser.add_argument("--overlay", type=Path, default=DEMO, metavar="DIR", help="what to deploy (k8s/overlays/kind)")
     parser.add_argument("--image", default="", help="use this one and build none")
     parser.add_argument("--registry", default="", help="push the image there, e.g. registry.example.com/shop")
     parser.add_argument(
@@ -38,8 +43,28 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=DATA, metavar="DIR", help="whose tokens a development shop trusts (.data)"
     )
-    parser.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="S")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=TIMEOUT_S,
+        metavar="S",
+        help=f"seconds that the cluster may take in all, a build on this machine not counted ({TIMEOUT_S:.0f})",
+    )
+    parser.add_argument(
+        local.DEMO_ANYWHERE, action="store_true", help="deploy overlays/kind on a cluster elsewhere, too"
+    )
     return parser.parse_args(given)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("a number of seconds above 0 is needed")
+    return seconds
+
+
+def _is_ours(overlay: Path) -> bool:
+    return overlay.resolve() == DEMO.resolve()
 
 
 def deploy(asked: argparse.Namespace) -> None:
@@ -48,17 +73,23 @@ def deploy(asked: argparse.Namespace) -> None:
         CannotDeploy: something is missing, or not Ready in time.
     """
     began = time.monotonic()
+    patience.begin(asked.timeout)
     needs.knative()
     documents = overlay.read(asked.overlay)
+    if not asked.demo_on_this_cluster and (warning := local.check(documents, own=_is_ours(asked.overlay))):
+        warn(warning)
+    for unpinned in pins.in_overlay(documents):
+        warn(f"the image {unpinned} is not pinned by a digest; run ./scripts/pins write")
     namespace = overlay.namespace_of(documents)
     needs.secrets(documents, namespace)
     needs.same_brokers(documents, namespace)
-    name = asked.image or (image.load(asked.loader, say) if asked.loader else image.build(asked.registry, say))
+    with patience.paused():
+        name = asked.image or (image.load(asked.loader, say) if asked.loader else image.build(asked.registry, say))
     overlay.with_image(documents, name, namespace)
     trusted = issuer.published(documents, namespace, jwks_of(asked.data.resolve()))
     counted = Counter(line.rpartition(" ")[2] for line in overlay.apply([*trusted, *documents]))
     say(f"applied {asked.overlay.name}: {', '.join(f'{count} {what}' for what, count in sorted(counted.items()))}")
-    ready.wait(ready.watched(documents), namespace, asked.timeout, say)
+    ready.wait(ready.watched(documents), namespace, say)
     say(f"all Ready after {time.monotonic() - began:.0f} s\n{address.of_shop(namespace)}")
     if trusted:
         say("it trusts the tokens of ./scripts/token, with --role admin those of who keeps the catalogue")

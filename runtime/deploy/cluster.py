@@ -2,11 +2,24 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from runtime.deploy.patience import LEAST_S, patience
+
 Object = Mapping[str, Any]
-ASK_S = 60.0
+AGAIN_S = 1.0
+# What kubectl says where an API server is slow rather than absent. Every question asked here may be asked again.
+SLOW = (
+    "TLS handshake timeout",
+    "i/o timeout",
+    "context deadline exceeded",
+    "request timed out",
+    "Client.Timeout exceeded",
+    "unable to return a response in the time allotted",
+    "the server is currently unable to handle the request",
+)
 
 
 class CannotDeploy(Exception):
@@ -19,19 +32,30 @@ def kubectl(*arguments: str, given: str | None = None) -> str:
         given: its standard input.
 
     Raises:
-        CannotDeploy: with what kubectl said.
+        CannotDeploy: with what kubectl said, or that the time given by --timeout is over.
     """
+    while True:
+        done = _asked(arguments, given)
+        if not done.returncode:
+            return done.stdout
+        if patience.left_s <= AGAIN_S or not any(sign in done.stderr for sign in SLOW):
+            raise CannotDeploy(done.stderr.strip() or f"kubectl {' '.join(arguments)} failed")
+        time.sleep(AGAIN_S)
+
+
+def _asked(arguments: tuple[str, ...], given: str | None) -> "subprocess.CompletedProcess[str]":
+    wait_s = max(patience.left_s, LEAST_S)
     try:
-        done = subprocess.run(
-            ["kubectl", *arguments], input=given, capture_output=True, text=True, timeout=ASK_S, check=False
+        return subprocess.run(
+            ["kubectl", *arguments], input=given, capture_output=True, text=True, timeout=wait_s, check=False
         )
     except FileNotFoundError:
         raise CannotDeploy("kubectl is not installed: https://kubernetes.io/docs/tasks/tools/") from None
     except subprocess.TimeoutExpired:
-        raise CannotDeploy(f"the cluster did not answer `kubectl {' '.join(arguments[:3])}` in {ASK_S:.0f} s") from None
-    if done.returncode:
-        raise CannotDeploy(done.stderr.strip() or f"kubectl {' '.join(arguments)} failed")
-    return done.stdout
+        raise CannotDeploy(
+            f"the cluster did not answer `kubectl {' '.join(arguments[:3])}` within the {patience.timeout_s:.0f} s of "
+            "--timeout"
+        ) from None
 
 
 def references(node: object, *kinds: str) -> Iterator[Object]:

@@ -11,7 +11,7 @@ def main() -> int:
     """What ``shop.db.migrate`` answers; 0 when both are there."""
     if failed := migrate.main():
         return failed
-    loaded = seed(os.environ["DATABASE_URL"])
+    loaded = seed(os.environ.get("MIGRATION_DATABASE_URL") or os.environ["DATABASE_URL"])
     sys.stdout.write("the demo's goods are loaded\n" if loaded else "the catalogue has goods\n")
     return 0
 

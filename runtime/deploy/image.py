@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -80,6 +81,9 @@ def build(registry: str, say: Say) -> str:
         raise CannotDeploy(
             f"the cluster of context {context} cannot see this machine's images: give --registry, from which it pulls"
         )
+    for base in re.findall(r"^FROM (\S+:\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[:1]:
+        if "@sha256:" not in base:
+            say(f"warning: the base image {base} is not pinned by a digest; run ./scripts/pins write")
     say(f"image: docker build {image}")
     _run(["docker", "build", "--quiet", "--tag", image, str(ROOT)])
     if registry:

@@ -17,14 +17,18 @@ INSTALL = "https://knative.dev/docs/install/"
 EXAMPLES = {
     "DATABASE_URL": "postgresql://user:password@host/database",
     "REDIS_URL": "redis://:password@host:6379/0",
+    "MIGRATION_DATABASE_URL": "postgresql://owner:password@host/database",
     "SESSION_SECRET": '"$(openssl rand -base64 32)"',
     "METRICS_TOKEN": '"$(openssl rand -hex 24)"',
+    "EVENT_KEYS": '"$(openssl rand -base64 32)"',
 }
 SECRET_KEYS = {
     "pulsecart-database": "DATABASE_URL",
     "pulsecart-redis": "REDIS_URL",
     "pulsecart-session": "SESSION_SECRET",
     "pulsecart-metrics": "METRICS_TOKEN",
+    "pulsecart-migrations": "MIGRATION_DATABASE_URL",
+    "pulsecart-events": "EVENT_KEYS",
 }
 
 

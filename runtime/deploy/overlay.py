@@ -39,7 +39,7 @@ def with_image(documents: Sequence[dict[str, Any]], image: str, namespace: str) 
     in a Job can be changed. One that is not done and of another image is deleted, to be made anew.
     """
     for document in documents:
-        ours = [one for one in _containers(document) if _is_ours(str(one.get("image", "")))]
+        ours = [one for one in containers(document) if _is_ours(str(one.get("image", "")))]
         kept = None
         if ours and document["kind"] == "Job":
             kept = _image_of_done(document["metadata"]["name"], namespace, image)
@@ -77,13 +77,14 @@ def _is_service(document: Object) -> bool:
     return document["kind"] == "Service" and str(document["apiVersion"]).startswith("serving.knative.dev/")
 
 
-def _containers(node: Any) -> Iterator[dict[str, Any]]:
+def containers(node: Any) -> Iterator[dict[str, Any]]:
+    """Of every pod that ``node`` describes, those that run first included."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key in ("containers", "initContainers") and isinstance(value, list):
                 yield from value
             else:
-                yield from _containers(value)
+                yield from containers(value)
     elif isinstance(node, list):
         for one in node:
-            yield from _containers(one)
+            yield from containers(one)

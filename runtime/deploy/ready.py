@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from runtime.deploy.cluster import CannotDeploy, Object, condition, listed, named
+from runtime.deploy.patience import patience
 from runtime.deploy.why import reasons
 
 KINDS = {
@@ -17,6 +18,7 @@ KINDS = {
 LOOK_S = 1.0
 PATIENCE_S = 15.0  # a cold cluster needs as long until its first pods are there: nothing is wrong before
 AGAIN_S = 5.0
+WHY_S = 60.0
 Say = Callable[[str], None]
 
 
@@ -38,13 +40,13 @@ def is_ready(thing: Object) -> bool:
     return bool(seen and condition(thing)["status"] == "True")
 
 
-def wait(names: Collection[str], namespace: str, timeout_s: float, say: Say) -> None:
+def wait(names: Collection[str], namespace: str, say: Say) -> None:
     """
     Args:
         names: as ``watched`` gives them.
 
     Raises:
-        CannotDeploy: not all is Ready in time; the message says why, as far as the cluster tells.
+        CannotDeploy: not all is Ready in the time that is left; the message says why, as far as the cluster tells.
     """
     began = looked = time.monotonic()
     ready: set[str] = set()
@@ -60,7 +62,8 @@ def wait(names: Collection[str], namespace: str, timeout_s: float, say: Say) -> 
             return
         waiting = [thing for name, thing in sorted(things.items()) if name in names and name not in ready]
         elapsed = time.monotonic() - began
-        if elapsed > timeout_s:
+        if patience.left_s <= 0:
+            patience.begin(WHY_S)  # once more, for the reasons
             raise CannotDeploy(_too_late(waiting, reasons(waiting, namespace), elapsed))
         if elapsed > PATIENCE_S and time.monotonic() - looked > AGAIN_S:
             causes = reasons(waiting, namespace)

@@ -43,7 +43,7 @@ class Courier:
             if destination.service is not None:
                 hearer = self._operations[destination.service]
                 return _judged(await hearer.hear(event, self._deps, destination.path))
-            return judge(await self._post(destination.url, *cloudevents.binary(event)))
+            return judge(await self._post(destination, *cloudevents.binary(event)))
 
         return await _ended(attempt, destination.url, timeout_s)
 
@@ -51,15 +51,17 @@ class Courier:
         """The same for a message that may be no CloudEvent as we read them, to a server."""
 
         async def attempt() -> Outcome:
-            return judge(await self._post(at.url, headers, body))
+            return judge(await self._post(at, headers, body))
 
         return await _ended(attempt, at.url, timeout_s)
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _post(self, destination: Destination, headers: Mapping[str, str], body: bytes) -> Answer:
         from aiohttp import ClientError
         from yarl import URL
 
-        target = URL(url, encoded=True)
+        if token := destination.token():
+            headers = {**headers, "authorization": f"Bearer {token}"}
+        target = URL(destination.url, encoded=True)
         try:
             async with self._deps.http.post(
                 target,

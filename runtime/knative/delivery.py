@@ -4,6 +4,7 @@ import logging
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -28,10 +29,18 @@ Verdict = Literal["done", "again", "never"]
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where something is sent: the operation ``service`` in this process or, where that is None, ``url``."""
+    """
+    Where something is sent: the operation ``service`` in this process or, where that is None, ``url``, with the token
+    that ``token_file`` holds at that moment.
+    """
 
     service: str | None
     url: str
+    token_file: str = ""
+
+    def token(self) -> str:
+        """What ``token_file`` holds now; Kubernetes replaces it before it expires. Empty for none."""
+        return Path(self.token_file).read_text().strip() if self.token_file else ""
 
     @property
     def path(self) -> str:

@@ -1,34 +1,51 @@
 """Dead letters sent once more to the subscriber that failed, and to no other: what Knative itself cannot do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from runtime import letters
+from runtime import cloudevents, letters
 from runtime.knative.courier import Courier
 from runtime.knative.delivery import Destination, Outcome
 from shop.db import replays
 from shop.db.pool import Database
+from shop.event import CloudEvent
+from shop.problem import Problem
 
 LEASE_S = 600.0
 NO_TRIGGER = Outcome("never", data=b"There is no such Trigger any more, so nobody was asked.")
+Sign = Callable[[CloudEvent], CloudEvent]
 
 
-async def replay(db: Database, courier: Courier, subscribers: Mapping[str, Destination], timeout_s: float) -> None:
+async def replay(
+    db: Database, sign: Sign, courier: Courier, subscribers: Mapping[str, Destination], timeout_s: float
+) -> None:
     """
     Each that was asked for, once: one that fails again is a dead letter again, with its new cause.
 
     Args:
+        sign: adds a signature of now to an event whose own was valid when its dead letter was kept.
         subscribers: of every Trigger there is, by its name.
     """
     while taken := await _taken(db):
         for asked in taken:
             subscriber = subscribers.get(asked.trigger)
-            message = letters.message(asked.raw)
+            message = _message(asked, sign)
             outcome = NO_TRIGGER if subscriber is None else await courier.send(subscriber, *message, timeout_s)
             async with db.transaction() as tx:
                 if outcome.verdict == "done":
                     await replays.arrived(tx, asked)
                 else:
                     await replays.failed(tx, asked, subscriber.url if subscriber else "", outcome.code, outcome.data)
+
+
+def _message(asked: replays.Replay, sign: Sign) -> tuple[Mapping[str, str], bytes]:
+    """One without a valid signature is sent as it came, and refused as it was."""
+    headers, body = letters.message(asked.raw)
+    if asked.signed:
+        try:
+            return cloudevents.binary(sign(cloudevents.decode(headers, body)))
+        except Problem:
+            pass
+    return headers, body
 
 
 async def _taken(db: Database) -> list[replays.Replay]:

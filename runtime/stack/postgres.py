@@ -16,6 +16,7 @@ from runtime.stack.ready import wait_ready
 from runtime.stack.trouble import CannotStart, why
 
 USER = DATABASE = "shop"
+OPERATIONS = "shop_operations"  # reads and writes rows; USER owns them, and is a superuser
 PORT = 5432  # only a part of the socket's name; nothing listens on TCP
 AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 # Letters fold their case and are told from other signs as Unicode has it, the same on every machine: PostgreSQL's own
@@ -31,6 +32,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "wal_level": "logical",
     "max_connections": "40",
+    "superuser_reserved_connections": "1",  # for the audit, beside a shop that uses all the others
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
     "jit": "off",
@@ -66,7 +68,15 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self.sockets), safe='')}&port={PORT}"
+        return self._url(USER)
+
+    @property
+    def operations_url(self) -> str:
+        """The same database for who may not change its schema."""
+        return self._url(OPERATIONS)
+
+    def _url(self, user: str) -> str:
+        return f"postgresql://{user}@/{DATABASE}?host={quote(str(self.sockets), safe='')}&port={PORT}"
 
     def prepare(self, pause: Pause = time.sleep) -> str | None:
         """

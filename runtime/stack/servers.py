@@ -58,6 +58,11 @@ class Stack:
         return self.postgres.url if self.postgres else self._given["database_url"] or ""
 
     @property
+    def operations_url(self) -> str:
+        """Of PostgreSQL, as operations use it: as a role that cannot change the schema, in a server started here."""
+        return self.postgres.operations_url if self.postgres else self._given["database_url"] or ""
+
+    @property
     def redis_url(self) -> str:
         return self.valkey.url if self.valkey else self._given["redis_url"] or ""
 

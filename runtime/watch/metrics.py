@@ -56,6 +56,9 @@ DELIVERIES = Histograms(
     "outcome",
     counted=("event_deliveries_total", "Events handed to an operation: done, refused (for good) or retry"),
 )
+EVENTS_REFUSED = Counters(
+    "events_refused_total", "Events without a valid signature, by the reason", "operation", "reason"
+)
 PAYMENTS = Counters("payments_total", "Charges by their outcome: the payment gateway's answer, or none", "outcome")
 OUTSIDE_CALLS = Histograms(
     "outside_call_duration_ms",

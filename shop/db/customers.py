@@ -101,4 +101,4 @@ def _document(
 
 async def clear(tx: Tx) -> None:
     """Forget everything: the log still has it."""
-    await tx.execute("TRUNCATE orders_by_customer")
+    await tx.execute("DELETE FROM orders_by_customer")

@@ -21,23 +21,26 @@ CODE_DIGITS = 9
 
 KEEP = """
     INSERT INTO dead_letters AS d
-        (trigger, event_id, source, type, raw, event, partitionkey, error_dest, error_code, error_data, received_at)
+        (trigger, event_id, source, type, raw, event, partitionkey, error_dest, error_code, error_data, received_at,
+         signed)
     VALUES (%(trigger)s, %(id)s, %(source)s, %(type)s, %(raw)s, json_body(%(raw)s)::json, %(key)s, %(dest)s, %(code)s,
-        %(cause)s, %(now)s)
+        %(cause)s, %(now)s, %(signed)s)
     ON CONFLICT (trigger, source, event_id) DO UPDATE SET
         raw = excluded.raw, event = excluded.event, partitionkey = excluded.partitionkey,
         error_dest = excluded.error_dest, error_code = excluded.error_code, error_data = excluded.error_data,
-        received_at = excluded.received_at, replayed_at = NULL, discarded_at = NULL
+        received_at = excluded.received_at, signed = true, replayed_at = NULL, discarded_at = NULL
+    WHERE excluded.signed
 """
 
 
-async def keep(tx: Tx, event: CloudEvent, raw: bytes | str, at: str = "") -> None:
+async def keep(tx: Tx, event: CloudEvent, raw: bytes | str, at: str = "", *, signed: bool = True) -> None:
     """
     Write one, once per trigger and event; one that comes again waits again, also where it had been discarded.
 
     Args:
         raw: the whole event, as ``runtime.letters`` writes and reads it.
         at: the path that it came to, or the trigger that failed; where that names none, the URL that failed does.
+        signed: its signature is valid, or it came from this process; one that is not replaces none that is kept.
     """
     dest, code = event.extensions.get("knativeerrordest", ""), event.extensions.get("knativeerrorcode", "")
     row = {
@@ -51,6 +54,7 @@ async def keep(tx: Tx, event: CloudEvent, raw: bytes | str, at: str = "") -> Non
         "code": int(code) if code.isascii() and code.isdigit() and len(code) <= CODE_DIGITS else None,
         "cause": cause_of(event),
         "now": tx.now,
+        "signed": signed,
     }
     await tx.execute(KEEP, row)
 
@@ -78,6 +82,14 @@ def cause_of(event: CloudEvent) -> str:
     except (binascii.Error, ValueError):
         text = storable(data)
     return shortened(text, CAUSE_MAX)
+
+
+async def unsigned(tx: Tx, limit: int) -> int:
+    """How many without a valid signature are kept, counted up to ``limit``."""
+    row = await tx.row(
+        "SELECT count(*) FROM (SELECT FROM dead_letters WHERE NOT signed AND discarded_at IS NULL LIMIT %s)", (limit,)
+    )
+    return int(row[0]) if row else 0
 
 
 def trigger_of(*addresses: str) -> str:

@@ -64,6 +64,10 @@ async def of_order(tx: "Tx", order_id: str) -> Sequence[Step]:
 
 
 async def complete(tx: "Tx") -> int:
-    """Write what the history lacks, from the log; how many steps."""
+    """Write what the history lacks, from the log, and remove steps that no order has reached; how many were written."""
+    await tx.execute(
+        "DELETE FROM order_status_history AS h USING orders AS o"
+        " WHERE h.order_id = o.order_id AND h.sequence > o.version"
+    )
     row = await tx.row("SELECT complete_order_history()")
     return int(row[0]) if row else 0

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import psycopg
 
+from shop.db import roles
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x50554C5345  # "PULSE": one migrator at a time, whichever process it runs in
 TABLE = """
@@ -27,9 +29,12 @@ class Migration(NamedTuple):
     path: Path
 
 
-def migrate(database_url: str) -> list[str]:
+def migrate(database_url: str, operations_url: str = "") -> list[str]:
     """
-    Apply what is missing, each file in its own transaction, one migrator at a time.
+    Apply what is missing, each file in its own transaction, one migrator at a time, and grant the operations' role.
+
+    Args:
+        operations_url: what operations connect with. Its user is granted to read and write rows, and no more.
 
     Returns:
         The names applied now, e.g. ``["0001_shop"]``; empty when the schema was current.
@@ -51,6 +56,12 @@ def migrate(database_url: str) -> list[str]:
             if migration.version not in done:
                 _apply(connection, migration)
                 applied.append(migration.name)
+        try:
+            warning = roles.let_operate(connection, operations_url or database_url)
+        except roles.CannotGrant as refused:
+            raise CannotMigrate(str(refused)) from refused
+    if warning:
+        sys.stderr.write(f"{warning}\n")
     return applied
 
 
@@ -102,13 +113,17 @@ def _first_line(failed: psycopg.Error) -> str:
 
 
 def main() -> int:
-    """``python -m shop.db.migrate``: migrates DATABASE_URL and says what was done."""
-    database_url = os.environ.get("DATABASE_URL")
+    """
+    ``python -m shop.db.migrate``: migrates as MIGRATION_DATABASE_URL says, or DATABASE_URL where that is not set, and
+    says what was done.
+    """
+    operations_url = os.environ.get("DATABASE_URL", "")
+    database_url = os.environ.get("MIGRATION_DATABASE_URL") or operations_url
     if not database_url:
         sys.stderr.write("DATABASE_URL is not set: which database is to be migrated?\n")
         return 2
     try:
-        applied = migrate(database_url)
+        applied = migrate(database_url, operations_url)
     except CannotMigrate as reason:
         sys.stderr.write(f"{reason}\n")
         return 1

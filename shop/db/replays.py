@@ -12,7 +12,7 @@ _TAKE = """
     UPDATE dead_letters SET replay_due_at = %s WHERE dead_letter_id IN (
         SELECT dead_letter_id FROM dead_letters WHERE replay_due_at <= %s
         ORDER BY dead_letter_id LIMIT %s FOR UPDATE SKIP LOCKED
-    ) RETURNING dead_letter_id, trigger, coalesce(raw, convert_to(event::text, 'UTF8'))
+    ) RETURNING dead_letter_id, trigger, coalesce(raw, convert_to(event::text, 'UTF8')), signed
 """
 _FAILED = """
     UPDATE dead_letters SET replay_due_at = NULL, replayed_at = NULL, error_dest = %s, error_code = %s,
@@ -22,17 +22,18 @@ _FAILED = """
 
 
 class Replay(NamedTuple):
-    """``raw`` holds the event, as ``runtime.letters`` reads it."""
+    """``raw`` holds the event, as ``runtime.letters`` reads it; ``signed``: its signature was valid when it was kept."""
 
     id: int
     trigger: str
     raw: bytes
+    signed: bool
 
 
 async def take(tx: Tx, lease_s: float) -> list[Replay]:
     """Some of those that are due, oldest first; for ``lease_s`` no other relay takes them."""
     rows = await tx.rows(_TAKE, (tx.now + timedelta(seconds=lease_s), tx.now, AT_ONCE))
-    return sorted(Replay(id, trigger, bytes(raw or b"")) for id, trigger, raw in rows)
+    return sorted(Replay(id, trigger, bytes(raw or b""), signed) for id, trigger, raw, signed in rows)
 
 
 async def arrived(tx: Tx, replay: Replay) -> None:

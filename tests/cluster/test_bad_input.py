@@ -82,6 +82,8 @@ async def test_a_secret_that_is_missing_is_named_before_anything_is_applied(plac
         ("pulsecart-database", "DATABASE_URL"),
         ("pulsecart-redis", "REDIS_URL"),
         ("pulsecart-session", "SESSION_SECRET"),
+        ("pulsecart-migrations", "MIGRATION_DATABASE_URL"),
+        ("pulsecart-events", "EVENT_KEYS"),
     ):
         assert f"Secret {secret} is missing in namespace {place.name}" in said.err
         assert f"create secret generic {secret} --from-literal={key}=" in said.err
@@ -101,6 +103,8 @@ async def test_a_wrong_broker_class_and_an_unreachable_database_are_both_said(pl
         ("pulsecart-database", f"DATABASE_URL={NOWHERE}"),
         ("pulsecart-redis", "REDIS_URL=redis://127.0.0.1:1"),
         ("pulsecart-session", "SESSION_SECRET=development-only-32-bytes-or-more"),
+        ("pulsecart-migrations", f"MIGRATION_DATABASE_URL={NOWHERE}"),
+        ("pulsecart-events", "EVENT_KEYS=development-only-of-32-bytes-or-more"),
     ):
         await kubectl("create", "secret", "generic", secret, f"--from-literal={value}", namespace=place.name)
     said = await place.deploy()

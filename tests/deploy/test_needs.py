@@ -13,22 +13,25 @@ from runtime.deploy import image
 from runtime.deploy.needs import too_old
 
 
-def deploy(directory: Path, answers: dict[str, object | None]) -> "subprocess.CompletedProcess[str]":
+def deploy(
+    directory: Path, answers: dict[str, object | None], *arguments: str, wait_s: float = 0
+) -> "subprocess.CompletedProcess[str]":
     """
     Args:
         answers: of ``kubectl ARGUMENTS…``, by how the arguments begin; None is a refusal.
+        wait_s: before each answer.
     """
     known = {start: None if answer is None else json.dumps(answer) for start, answer in answers.items()}
     program = directory / "kubectl"
     program.write_text(
-        f"#!{sys.executable}\nimport sys\n"
+        f"#!{sys.executable}\nimport sys, time\ntime.sleep({wait_s})\n"
         f"said = ' '.join(sys.argv[1:])\nknown = {known!r}\n"
         "found = next((known[start] for start in known if said.startswith(start)), '')\n"
         "sys.exit('The connection to the server was refused') if found is None else print(found)\n"
     )
     program.chmod(0o755)
     return subprocess.run(
-        [sys.executable, "-m", "runtime.deploy"],
+        [sys.executable, "-m", "runtime.deploy", *arguments],
         cwd=ROOT,
         env={**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"},
         capture_output=True,

@@ -4,11 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from functions.relay.main import CURSOR, post_timeout_s, relay, triggers
-from runtime import cloudevents
+from runtime import cloudevents, signatures
 from runtime.deps import Deps, close_deps, open_deps
 from runtime.http import Request
 from runtime.knative.delivery import Destination, dead_letter
@@ -152,6 +154,52 @@ async def test_what_failed_without_a_cause_is_replayed_too_and_what_no_trigger_w
     (left,) = waiting(database_url)
     assert (left.trigger, left.error_data) == ("gone", "There is no such Trigger any more, so nobody was asked.")
     assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
+
+
+async def test_what_leaves_is_signed_and_a_replay_sends_what_the_log_holds_whatever_the_dead_letter_says(
+    settings: Settings, broker: Subscriber, log: Log, database_url: str
+) -> None:
+    ingress, others = broker.url("default/default"), broker.url("").rstrip("/")
+    key = "a key of 32 bytes or more for this test"
+    signing = open_deps(replace(settings, broker_url=ingress, function_url=others, event_keys=key))
+    sent = event("k", 1)
+    await log.write(sent)
+    assert await poke(signing) == 204
+    async with signing.db.transaction() as tx:
+        letter = structs.replace(sent, data=b'{"forged":true}', extensions={"sequence": "9" * 18})
+        await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode(), "pay")
+    (waits,) = waiting(database_url)
+    assert replay(database_url, [waits.id]) == {waits.id}
+    assert await poke(signing) == 204
+    assert [got.path for got in broker.got] == ["/default/default", "/pay"]
+    for got in broker.got:
+        signatures.Keys([signing.settings.event_keys.encode()]).verify(got.event)
+        assert (got.event.data, got.event.sequence) == (sent.data, 1)
+    await close_deps(signing)
+
+
+async def test_the_broker_is_shown_the_token_that_the_file_holds_and_operations_are_not(
+    settings: Settings, broker: Subscriber, log: Log, database_url: str, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    ingress, others = broker.url("default/default"), broker.url("").rstrip("/")
+    deps = open_deps(replace(settings, broker_url=ingress, function_url=others, broker_token_file=str(token)))
+    for n, shown in enumerate(("the first", "the next")):
+        token.write_text(f"{shown}\n")
+        await log.write(event("k", n + 1))
+        assert await poke(deps) == 204
+    failed = broker.got[0].event
+    async with deps.db.transaction() as tx:
+        await dead_letters.keep(tx, failed, cloudevents.structured(failed).decode(), "pay")
+    replay(database_url, [letter.id for letter in waiting(database_url)])
+    assert await poke(deps) == 204
+    shown_to = [(got.path, got.headers.get("authorization")) for got in broker.got]
+    assert shown_to == [
+        ("/default/default", "Bearer the first"),
+        ("/default/default", "Bearer the next"),
+        ("/pay", None),
+    ]
+    await close_deps(deps)
 
 
 def test_its_post_waits_longer_than_the_broker_retries() -> None:

@@ -205,7 +205,7 @@ def test_production_makes_no_secret_and_believes_no_buyer() -> None:
     assert not any(image.startswith("dev.local/") for image in images)
 
 
-@pytest.mark.parametrize("component", ["broker-kafka", "broker-jetstream", "monitoring"])
+@pytest.mark.parametrize("component", ["broker-kafka", "broker-jetstream", "monitoring", "event-policy"])
 def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
     """A directory of its own, as somebody would write it beside the project."""
     there = os.path.relpath(ROOT / "k8s", tmp_path)
