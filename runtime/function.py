@@ -21,6 +21,7 @@ from runtime.replies import reply_of
 from runtime.router import Router, serve
 from runtime.serve import Operation
 from runtime.settings import Settings, read
+from runtime.turns import Turns
 from runtime.watch import logs, metrics, tracing
 from shop.problem import Problem
 
@@ -122,6 +123,7 @@ def server(
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
+        interface="asgi3",
         http="httptools",
         ws=websocket,  # type: ignore[arg-type]  # called as a class is
         ws_max_size=WS_MESSAGE_MAX,
@@ -160,7 +162,7 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
         headers: Sequence[tuple[str, str]] = ()
         if live is not None:  # browsers reach the others through the edge
             app, headers = with_origins(app, settings), safe_headers(settings)
-        await server(app, deps.ending, headers).serve(sockets=accepting(listening))
+        await server(Turns(app), deps.ending, headers).serve(sockets=accepting(listening))
     finally:
         awake = deps.pokes.awake(operation.name)
         await deps.pokes.close()
