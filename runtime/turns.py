@@ -38,10 +38,11 @@ class Turns:
         if self._left:
             self._left -= 1
             return self._app(scope, receive, send)
-        return self._later(loop.create_future(), scope, receive, send)
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        return self._later(turn, scope, receive, send)
 
     async def _later(self, turn: "asyncio.Future[None]", scope: Scope, receive: Receive, send: Send) -> None:
-        self._waiting.append(turn)
         await turn
         await self._app(scope, receive, send)
 
