@@ -29,6 +29,7 @@ async def request_of(scope: Scope, receive: Receive, max_bytes: int) -> Request:
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
         body=await _body(receive, max_bytes),
         query=scope["query_string"].decode("latin-1"),
+        waited_s=scope.get("waited_s", 0.0),
     )
 
 
