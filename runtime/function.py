@@ -123,7 +123,7 @@ def server(
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
-        interface="asgi3",
+        interface="asgi3",  # else guessed, and only a coroutine function is taken for it
         http="httptools",
         ws=websocket,  # type: ignore[arg-type]  # called as a class is
         ws_max_size=WS_MESSAGE_MAX,
