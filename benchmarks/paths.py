@@ -26,9 +26,11 @@ from runtime.sale.play import Plan, play
 from runtime.sale.report import document
 
 
-def sale(path: str, connections: int, buyers: int, units: int) -> dict[str, Any]:
-    """The player's report of one sale; ``passed`` says whether it added up."""
-    with shop() as (here, _):
+def sale(
+    path: str, connections: int, buyers: int, units: int, workers: int = 1, code: Path | None = None
+) -> dict[str, Any]:
+    """The player's report of one sale; ``passed`` says whether it added up. ``workers`` and ``code`` as for a shop."""
+    with shop(workers, code) as (here, _):
         plan = Plan(
             url=here.url,
             path=path,

@@ -24,12 +24,15 @@ class NotReady(Exception):
 
 
 @contextmanager
-def shop(workers: int = 1) -> Iterator[tuple[Running, Path]]:
-    """A running shop and its data directory; both are gone afterwards."""
+def shop(workers: int = 1, code: Path | None = None) -> Iterator[tuple[Running, Path]]:
+    """A running shop of this code, or of another checkout, and its data directory; both are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="pulsecart-bench-") as directory:
         data = Path(directory) / "data"
         command = [sys.executable, "-m", "runtime.up", "--port", "0", "--data", str(data), "--workers", str(workers)]
-        with (Path(directory) / "log").open("w+") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        with (
+            (Path(directory) / "log").open("w+") as log,
+            subprocess.Popen(command, stdout=log, stderr=log, cwd=code) as process,
+        ):
             try:
                 yield _ready(data, process, Path(log.name)), data
             finally:

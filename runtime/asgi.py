@@ -1,6 +1,6 @@
 """The lean door: ASGI messages in and out, without a framework between them and the operation."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from runtime.headers import fields_of
@@ -10,7 +10,7 @@ from shop.problem import Problem
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 
 class TooLarge(Problem):
@@ -42,6 +42,7 @@ def head_of(scope: Scope) -> Request:
         headers=fields_of(scope["headers"]),
         query=scope["query_string"].decode("latin-1"),
         peer=client[0] if client else "",
+        waited_s=scope.get("waited_s", 0.0),
     )
 
 

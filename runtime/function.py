@@ -29,6 +29,7 @@ from runtime.server.bounds import Bounds, bounds_of
 from runtime.server.guard import Guard
 from runtime.server.http import HttpProtocol
 from runtime.settings import MissingSetting, Settings, read
+from runtime.turns import Turns
 from runtime.watch import logs, metrics, tracing
 from shop.problem import Problem
 
@@ -142,6 +143,7 @@ def server(
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
+        interface="asgi3",  # else guessed, and only a coroutine function is taken for it
         http=partial(HttpProtocol, guard=Guard(bounds or Bounds())),  # type: ignore[arg-type]  # called as a class is
         ws=websocket,  # type: ignore[arg-type]  # called as a class is
         ws_max_size=WS_MESSAGE_MAX,
@@ -179,7 +181,7 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
         headers: Sequence[tuple[str, str]] = ()
         if live is not None:  # browsers reach the others through the edge
             app, headers = with_origins(app, settings), safe_headers(settings)
-        await server(app, deps.ending, headers, bounds_of(settings)).serve(sockets=accepting(listening))
+        await server(Turns(app), deps.ending, headers, bounds_of(settings)).serve(sockets=accepting(listening))
     finally:
         awake = deps.pokes.awake(operation.name)
         await deps.pokes.close()

@@ -29,6 +29,8 @@ from runtime.routes import get, post
 from runtime.serve import Operation
 from runtime.server.bounds import bounds_of
 from runtime.settings import MissingSetting, Settings, read
+from runtime.till import Till
+from runtime.turns import Turns
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
 from shop.db.shares import pool_size
@@ -99,12 +101,12 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
     """Serve until SIGINT or SIGTERM; then end live streams, finish what was begun, and stop dispatching."""
     deps = open_deps(replace(settings, pool_max=await pool_size(settings.database_url, workers)))
     operations = registry.load_all()
-    knative = LocalKnative(operations, EVENTING, deps, worker, workers)
+    knative = LocalKnative(operations, EVENTING, deps, worker, workers, busy=lambda: orders_wait(deps))
     deps.committed = knative.wake
     for operation in operations.values():
         _register_wake(operation, deps)
     edge: App = import_module("functions.edge.main").edge_app(deps)
-    host = with_origins(Host(deps, list(operations.values()), knative, edge), settings)
+    host = Turns(with_origins(Host(deps, list(operations.values()), knative, edge), settings))
     stall = StallWatch(asyncio.get_running_loop(), starting_s=STARTING_S)
     stall.start()
     await knative.start()
@@ -119,6 +121,12 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
         await knative.stop()
         stall.stop()
         await close_deps(deps)
+
+
+def orders_wait(deps: Deps) -> bool:
+    """Whether a buyer's order waits for its transaction to begin."""
+    till = deps.made.get(Till)
+    return isinstance(till, Till) and till.has_queue
 
 
 def _register_wake(operation: Operation, deps: Deps) -> None:

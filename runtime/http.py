@@ -38,6 +38,7 @@ class Request:
         route: a number that its route has in this process; 0 before it was asked who may call it.
         told: headers that its reply gets, whatever it says.
         peer: address of the connection's other end; empty where it has none.
+        waited_s: seconds from its arrival until it was begun.
     """
 
     method: str
@@ -50,16 +51,17 @@ class Request:
     route: int = 0
     told: tuple[tuple[str, str], ...] = ()
     peer: str = ""
+    waited_s: float = 0.0
 
     def within(self, longest_s: float) -> float:
         """
-        Seconds that this request may take: ``longest_s``, or what its caller waits, ``Request-Timeout: 2.5``.
+        Seconds that this request may take: ``longest_s``, or what is left of its caller's ``Request-Timeout: 2.5``.
 
         Raises:
             Malformed: the header is no number of seconds above 0.
         """
         said = self.headers.get(TIMEOUT)
-        return longest_s if said is None else min(longest_s, seconds_of(said))
+        return longest_s if said is None else min(longest_s, max(0.0, seconds_of(said) - self.waited_s))
 
 
 @dataclass(slots=True)

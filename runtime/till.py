@@ -134,6 +134,11 @@ class Till:
             claim_id = new_id()
         raise Unavailable("gate-rebuilding", "The stock gate is being rebuilt; try again in a second.")
 
+    @property
+    def has_queue(self) -> bool:
+        """Whether orders wait for a transaction to begin: as many as may run do already."""
+        return self.commits.waiting > 0
+
     async def refuse(self, intent: Intent) -> Outcome:
         """Cancel a PENDING order that the gate refused, together with all others that come now."""
         return await self.commits.submit(intent)

@@ -29,6 +29,7 @@ class Dispatcher:
     """
     Args:
         worker: this process' number among ``workers``; it prefers every ``workers``-th trigger.
+        busy: of ``Tail``.
         whole_log: a new trigger starts at the log's beginning, and cursors of others are left alone.
     """
 
@@ -41,8 +42,10 @@ class Dispatcher:
         bury: Bury,
         worker: int = 0,
         workers: int = 1,
+        busy: Callable[[], bool] = lambda: False,
         whole_log: bool = False,
     ) -> None:
+        self._busy = busy
         self._whole_log = whole_log
         self._url = database_url
         self._triggers = {trigger.name: trigger for trigger in triggers}
@@ -104,7 +107,7 @@ class Dispatcher:
     async def _session(self, opened: Store) -> None:
         self._runs = {}
         self.store = opened
-        tail = Tail(opened.log, await opened.log.end())
+        tail = Tail(opened.log, await opened.log.end(), self._busy)
         self._woken = tail.wake
         try:
             async with asyncio.TaskGroup() as group:

@@ -36,6 +36,7 @@ class LocalKnative:
     Args:
         operations: all there are; each is known by its ``dns_name``.
         validate: raises Malformed for an event that breaks its contract; asked at the ingress and of replies.
+        busy: whether orders wait to be written; new events then wait a little, see ``Tail``.
         deliver: takes the place of the delivery to subscribers, given the real one: tests that repeat or reorder.
 
     Raises:
@@ -50,6 +51,7 @@ class LocalKnative:
         worker: int = 0,
         workers: int = 1,
         *,
+        busy: Callable[[], bool] = lambda: False,
         validate: Callable[[CloudEvent], None] = contracts.validate,
         deliver: Callable[[Deliver], Deliver] = lambda real: real,
     ) -> None:
@@ -68,6 +70,7 @@ class LocalKnative:
             bury=self._bury,
             worker=worker,
             workers=workers,
+            busy=busy,
         )
         self._pings = Pings(self.eventing.ping_sources, send=self._ping, claim=self._claim, clock=deps.clock)
         self._ingress = Ingress(

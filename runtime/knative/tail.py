@@ -1,13 +1,16 @@
 """Windows read once and shared: readers that stand at the same place get the same rows."""
 
 import asyncio
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 
 from runtime.log import Chunk, Cursor, LogReader, sees
 
 POLL_S = 1.0  # repairs lost pokes
 PACE_S = 0.005  # between two reads at the end: under load windows grow instead of multiplying
+HOLD_S = 1.0  # at most, while orders wait to be written
 KEPT_CHUNKS = 4
 
 
@@ -17,10 +20,15 @@ class Tail:
 
     A reader asks for what follows its own cursor. At the end it waits, and one read serves all who wait; behind, it
     reads for itself up to the place where the others are, and so joins them.
+
+    Args:
+        busy: asked before a read at the end, which waits up to HOLD_S while it is: taking an order's events down costs
+            many times the order itself, on the same loop, and its buyer waits for the next commit, not for them.
     """
 
-    def __init__(self, reader: LogReader, end: Cursor) -> None:
+    def __init__(self, reader: LogReader, end: Cursor, busy: Callable[[], bool] = lambda: False) -> None:
         self._reader = reader
+        self._busy = busy
         self._end = end
         self._chunks: OrderedDict[Cursor, Chunk] = OrderedDict()
         self._reading = asyncio.Lock()
@@ -43,11 +51,17 @@ class Tail:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await self._poked.wait()
+            await self._hold()
             self._poked.clear()
             async with self._reading:
                 chunk = await self._reader.next(self._end)
                 if chunk is not None:
                     self._move(chunk)
+            await asyncio.sleep(PACE_S)
+
+    async def _hold(self) -> None:
+        until = time.monotonic() + HOLD_S
+        while self._busy() and time.monotonic() < until:  # noqa: ASYNC110  # nothing tells when it is over
             await asyncio.sleep(PACE_S)
 
     async def after(self, cursor: Cursor) -> Chunk:

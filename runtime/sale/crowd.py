@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from time import monotonic
 
 from runtime.sale.ledger import Ledger
 from runtime.sale.verdict import Verdict, read
@@ -25,9 +26,14 @@ class Habits:
 
 
 class Errand:
-    """One buyer's wish under one Idempotency-Key; ``first`` is the one that decides what became of the buyer."""
+    """
+    One buyer's wish under one Idempotency-Key; ``first`` is the one that decides what became of the buyer.
 
-    __slots__ = ("buyer", "first", "habit", "key", "sent", "tries")
+    Attributes:
+        asked_at: monotonic seconds when it was sent first, or again after the buyer had hung up; 0 before.
+    """
+
+    __slots__ = ("asked_at", "buyer", "first", "habit", "key", "sent", "tries")
 
     def __init__(self, buyer: int, key: bytes, habit: str, first: bool) -> None:
         self.buyer = buyer
@@ -36,6 +42,7 @@ class Errand:
         self.first = first
         self.tries = 0
         self.sent = False
+        self.asked_at = 0.0
 
 
 class Crowd:
@@ -95,6 +102,8 @@ class Crowd:
             self._again(Errand(errand.buyer, errand.key, "second click", first=False))
         errand.sent = True
         errand.tries += 1
+        if not errand.asked_at:
+            errand.asked_at = monotonic()
         line.send(errand, self._request(self._first_user + errand.buyer, errand.key))
         if errand.habit == "give-up" and errand.tries == 1:
             asyncio.get_running_loop().call_later(self._random.random() * 0.1, self._give_up, line, errand)
@@ -119,7 +128,7 @@ class Crowd:
 
     def answered(self, line: Line[Errand], errand: Errand, answer: Answer) -> None:
         verdict, order = read(answer.status, answer.body)
-        self._ledger.answer(errand.key, errand.buyer, verdict, order, answer)
+        self._ledger.answer(errand.key, errand.buyer, verdict, order, answer, errand.asked_at)
         if verdict is Verdict.UNAVAILABLE:
             self._try_later(errand, "unavailable", _retry_after_s(answer, self._random))
         elif verdict is Verdict.IN_FLIGHT and errand.habit != "second click":
@@ -134,6 +143,7 @@ class Crowd:
             return
         if reason == "gave up":
             self._ledger.gave_up += 1
+            errand.asked_at = 0.0
             if self._random.random() < 0.5:
                 self._end(errand, "abandoned")
             else:

@@ -15,12 +15,15 @@ class Ledger:
     Attributes:
         orders: Idempotency-Key -> the order it was answered with first.
         took: seconds per answer, by verdict.
+        winners: seconds from a buyer's first request under a key to the answer that named its order: busy answers and
+            lost connections in between are part of the wait.
         breaches: sentences, each an answer that contradicts an earlier one.
     """
 
     def __init__(self) -> None:
         self.orders: dict[bytes, str] = {}
         self.took: dict[Verdict, array[float]] = {verdict: array("d") for verdict in Verdict}
+        self.winners: array[float] = array("d")
         self.statuses: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
@@ -38,11 +41,11 @@ class Ledger:
     def start(self) -> None:
         self.started = monotonic()
 
-    def answer(self, key: bytes, buyer: int, verdict: Verdict, order: str, answer: Answer) -> None:
+    def answer(self, key: bytes, buyer: int, verdict: Verdict, order: str, answer: Answer, asked_at: float) -> None:
         self.statuses[answer.status] += 1
         self.took[verdict].append(answer.took_s)
         if order:
-            self._order(key, buyer, order, answer)
+            self._order(key, buyer, order, answer, asked_at)
         elif verdict is Verdict.SOLD_OUT or verdict is Verdict.LIMITED:
             if self.first_sold_out_s is None and verdict is Verdict.SOLD_OUT:
                 self.first_sold_out_s = monotonic() - self.started
@@ -51,7 +54,7 @@ class Ledger:
         elif verdict is Verdict.BROKEN or verdict is Verdict.REFUSED:
             self.error(f"status {answer.status}")
 
-    def _order(self, key: bytes, buyer: int, order: str, answer: Answer) -> None:
+    def _order(self, key: bytes, buyer: int, order: str, answer: Answer, asked_at: float) -> None:
         known = self.orders.get(key)
         if known is None:
             owner = self._owner_of.setdefault(order, key)
@@ -60,6 +63,7 @@ class Ledger:
             self.orders[key] = order
             self._bought[buyer] += 1
             self._known_at[key] = answer.sent_at + answer.took_s
+            self.winners.append(self._known_at[key] - asked_at)
             self.last_sold_s = self._known_at[key] - self.started
         elif known != order:
             self._breach(f"key {key.decode()} was answered with order {known} and with order {order}")

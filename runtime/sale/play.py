@@ -13,6 +13,7 @@ from rich.console import Console
 
 from runtime.sale.ask import NotThere, address, ask, ask_all
 from runtime.sale.crowd import Crowd, Errand, Habits
+from runtime.sale.lag import Lag
 from runtime.sale.ledger import Ledger
 from runtime.sale.live import Screen
 from runtime.sale.machine import Meter
@@ -60,6 +61,7 @@ class Played:
     """
 
     ledger: Ledger
+    lag: Lag = field(default_factory=Lag)
     limit: int = 0
     seconds: float = 0.0
     drain_s: float | None = None
@@ -126,6 +128,7 @@ async def _sell(plan: Plan, played: Played, meter: Meter, console: Console) -> N
         raise NotThere(f"only a part of {plan.connections} connections could be opened: {error}") from error
     played.ledger.start()
     cpu = process_time()
+    played.lag.start()
     crowd.start()
     with Screen(console, lambda: _figures(played.ledger), lambda: crowd.served / plan.buyers) as screen:
         while not await _happens(crowd.done, TICK_S):
@@ -134,6 +137,7 @@ async def _sell(plan: Plan, played: Played, meter: Meter, console: Console) -> N
             screen.redraw()
     played.seconds = monotonic() - played.ledger.started
     played.generator_cpu_s = process_time() - cpu
+    played.lag.stop()
     played.cpu_s, played.others_cores = meter.cpu_s(), meter.others_cores()
     meter.sample()
     lines.close()

@@ -38,6 +38,9 @@ def document(plan: Plan, played: Played, found: list[Check]) -> dict[str, Any]:
         "gave_up": ledger.gave_up,
         "connections_reopened": played.reopened,
         "latency_ms": latencies(ledger),
+        "winners_ms": rounded(percentiles_ms(ledger.winners)),
+        "winners_p99_per_all_p50": winners_per_all(ledger),
+        "generator_lag_ms": rounded(percentiles_ms(played.lag.late_s)),
         "first_sold_out_s": ledger.first_sold_out_s,
         "last_order_s": ledger.last_sold_s,
         "stock_left": played.stock_left,
@@ -55,7 +58,18 @@ def latencies(ledger: Ledger) -> dict[str, dict[str, float]]:
     """Of every usable answer together, and of each kind."""
     told = {"all": percentiles_ms(*(ledger.took[verdict] for verdict in MEANINGFUL))}
     told |= {v.value: percentiles_ms(ledger.took[v]) for v in MEANINGFUL if ledger.took[v]}
-    return {name: {k: round(v, 3) for k, v in figures.items()} for name, figures in told.items()}
+    return {name: rounded(figures) for name, figures in told.items()}
+
+
+def rounded(figures: dict[str, float]) -> dict[str, float]:
+    """To the microsecond."""
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def winners_per_all(ledger: Ledger) -> float | None:
+    """How many times as long as half of all answers took a winner in a hundred waits; None without winners."""
+    all_p50 = percentiles_ms(*(ledger.took[verdict] for verdict in MEANINGFUL))["p50"]
+    return round(percentiles_ms(ledger.winners)["p99"] / all_p50, 2) if ledger.winners and all_p50 else None
 
 
 def acceptance(ledger: Ledger) -> float | None:
@@ -106,7 +120,8 @@ def _outcomes(told: dict[str, Any]) -> Table:
 
 def _latencies(told: dict[str, Any]) -> Table:
     table = Table("answers", "count", "p50 ms", "p95 ms", "p99 ms", "max ms", title="waiting time")
-    for name, f in told["latency_ms"].items():
+    rows = {"all": told["latency_ms"]["all"], "winners, until their order": told["winners_ms"], **told["latency_ms"]}
+    for name, f in rows.items():
         table.add_row(name, f"{f['count']:,}", *(f"{f[q]:,.1f}" for q in ("p50", "p95", "p99", "max")))
     return table
 
@@ -117,6 +132,13 @@ def sentences(told: dict[str, Any]) -> list[str]:
         f"{told['answers']:,} answers in {told['seconds']:.2f} s: {told['answers_per_s']:,.0f}/s "
         f"over {told['connections']:,} connections; the player's CPU: {told['generator_cpu_us_per_answer']:.0f} µs each"
     ]
+    if told["winners_p99_per_all_p50"] is not None:
+        w, lag = told["winners_ms"], told["generator_lag_ms"]
+        lines.append(
+            f"winners waited p50 {w['p50']:,.0f}, p95 {w['p95']:,.0f}, p99 {w['p99']:,.0f} ms for their order: "
+            f"p99 is {told['winners_p99_per_all_p50']:.1f} × the p50 of all answers; "
+            f"of every wait the player's own delay is p50 {lag['p50']:.0f}, p99 {lag['p99']:.0f} ms"
+        )
     if told["last_order_s"] is not None:
         lines.append(f"last order given after {told['last_order_s']:.2f} s")
     if told["first_sold_out_s"] is not None:

@@ -22,7 +22,7 @@ _FAILED = """
 
 
 class Replay(NamedTuple):
-    """``raw`` holds the event, as ``runtime.letters`` reads it; ``signed``: its signature was valid when it was kept."""
+    """``raw`` is read by ``runtime.letters``; ``signed``: the event had a valid signature when it was kept."""
 
     id: int
     trigger: str

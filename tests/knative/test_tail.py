@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from runtime.knative import tail as tails
 from runtime.knative.tail import KEPT_CHUNKS, Tail
 from runtime.log import Chunk, Cursor, LogReader, connect
+from tests.client import until
 from tests.knative.stage import Log, event
 
 
@@ -96,3 +98,29 @@ async def test_nobody_waiting_means_nothing_is_read(reader: Counting, tail: Tail
     await asyncio.sleep(0)
     assert reader.reads == 0
     assert len((await follow(tail, tail._end, 1))[0]) == 1
+
+
+@pytest.mark.parametrize("hold_s", [60.0, 0.05])
+async def test_events_are_read_after_the_orders_that_wait_or_when_they_have_waited_long(
+    reader: Counting, log: Log, monkeypatch: pytest.MonkeyPatch, hold_s: float
+) -> None:
+    monkeypatch.setattr(tails, "HOLD_S", hold_s)
+    asked, orders_wait = 0, True
+
+    def busy() -> bool:
+        nonlocal asked
+        asked += 1
+        return orders_wait
+
+    held = Tail(reader, await reader.end(), busy)
+    running = asyncio.create_task(held.run())
+    following = asyncio.create_task(follow(held, held._end, 1))
+    await log.write(written := event())
+    held.wake()
+    await until(lambda: asyncio.sleep(0, asked > 5 or following.done()))
+    if hold_s > 1:
+        assert reader.reads == 0
+        orders_wait = False
+    assert (await following)[0] == [written.id]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

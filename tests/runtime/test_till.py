@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from runtime.deps import Deps, close_deps, open_deps
+from runtime.host import orders_wait
 from runtime.till import Till
 from shop.decision import Denied, Held, Intent
 from shop.event import new_id
@@ -43,6 +44,21 @@ async def test_orders_that_come_together_are_one_transaction(client: Client) -> 
     assert {answer.status for answer in answers} == {200}
     assert (await client.row(TRANSACTIONS))[0] <= 6
     assert len({answer.body["orderId"] for answer in answers}) == 199
+
+
+async def test_orders_are_seen_to_wait_while_more_come_than_may_be_written_at_once(client: Client, deps: Deps) -> None:
+    """As long as they do, events of the log wait for them."""
+    assert not orders_wait(deps)
+    await client.buy(user=0)
+    assert not orders_wait(deps)
+    buying = asyncio.gather(*(client.buy(user=user) for user in range(1, 400)))
+    seen = False
+    while not buying.done():
+        seen = seen or orders_wait(deps)
+        await asyncio.sleep(0)
+    assert {answer.status for answer in await buying} == {200}
+    assert seen
+    assert not orders_wait(deps)
 
 
 async def test_a_gate_that_is_missing_is_made_once_however_many_ask(client: Client) -> None:

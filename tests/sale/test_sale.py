@@ -13,7 +13,8 @@ from rich.console import Console
 from runtime.sale.checks import checks
 from runtime.sale.crowd import Habits
 from runtime.sale.play import Plan, Played, play
-from runtime.sale.report import document
+from runtime.sale.report import document, show
+from runtime.sale.verdict import Verdict
 from tests.sale.fake_shop import FakeShop, Faults, open_shop
 
 NONE = Habits(retry=0, double_click=0, give_up=0, cheat=0)
@@ -40,6 +41,46 @@ async def test_every_unit_is_sold_once_and_everybody_else_is_told_so() -> None:
     assert 2 <= told["latency_ms"]["all"]["p50"] <= told["latency_ms"]["all"]["max"]
     assert told["first_sold_out_s"] >= 0
     assert told["last_order_s"] <= told["seconds"]
+
+
+async def test_winners_have_a_row_and_figures_of_their_own() -> None:
+    _, result, told, _ = await played(FakeShop(), habits=Habits(retry=1.0, double_click=0, give_up=0, cheat=0))
+    assert told["latency_ms"]["sold"]["count"] == 60
+    winners = told["winners_ms"]
+    assert winners["count"] == 30  # the repeats are answers to a winner, but not its wait
+    assert 2 <= winners["p50"] <= winners["p95"] <= winners["p99"] <= winners["max"]
+    assert told["winners_p99_per_all_p50"] == pytest.approx(winners["p99"] / told["latency_ms"]["all"]["p50"], abs=0.01)
+    assert told["generator_lag_ms"]["count"] == len(result.lag.late_s) > 0
+    screen = Console(file=io.StringIO(), width=120)
+    show(screen, told, result.ledger)
+    first_screen = screen.file.getvalue().splitlines()[:24]  # type: ignore[attr-defined]  # it was given a StringIO
+    row = next(line for line in first_screen if "winners" in line)
+    assert all(f"{winners[name]:,.1f}" in row for name in ("p50", "p95", "p99"))
+
+
+async def test_without_winners_nothing_is_said_of_them() -> None:
+    _, result, told, _ = await played(FakeShop(), units=0)
+    assert told["winners_p99_per_all_p50"] is None
+    assert told["winners_ms"]["count"] == 0
+    screen = Console(file=io.StringIO(), width=120)
+    show(screen, told, result.ledger)
+    assert "winners waited" not in screen.file.getvalue()  # type: ignore[attr-defined]  # as above
+
+
+async def test_a_winner_who_was_told_to_come_again_has_waited_from_the_first_request() -> None:
+    _, result, told, _ = await played(FakeShop(faults=Faults(busy_every=2)), buyers=30, connections=5)
+    took = result.ledger.took
+    assert len(took[Verdict.UNAVAILABLE]) > 10
+    assert sum(result.ledger.winners) >= sum(took[Verdict.SOLD]) + sum(took[Verdict.UNAVAILABLE])
+    assert told["winners_ms"]["count"] == 30
+
+
+async def test_a_winner_who_hung_up_waits_from_when_it_came_back() -> None:
+    habits = Habits(retry=0, double_click=0, give_up=1.0, cheat=0)
+    _, result, told, failed = await played(FakeShop(), units=400, habits=habits)
+    assert not failed
+    assert told["gave_up"] > told["outcomes"]["abandoned"]
+    assert sum(result.ledger.winners) == pytest.approx(sum(result.ledger.took[Verdict.SOLD]), abs=0.19)
 
 
 async def test_buyers_have_ids_and_keys_of_their_own_in_every_run() -> None:
