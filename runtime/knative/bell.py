@@ -57,6 +57,3 @@ class Bell:
             except (RedisError, OSError) as error:
                 log.debug("the bell is silent: %r", error)
                 await asyncio.sleep(jittered(RECONNECT_S))
-
-
-# FIX

@@ -84,9 +84,9 @@ async def test_a_request_for_another_name_is_421_and_does_nothing(demo: Door) ->
 
 
 async def test_a_socket_for_another_name_is_not_opened(demo: Door) -> None:
-    url = str(demo.http.base_url).replace("http:", "ws:").rstrip("/") + "/ws/orders"
+    port = httpx.URL(str(demo.http.base_url)).port
     with pytest.raises(InvalidStatus) as refused:
-        async with connect(url, additional_headers={"Host": "evil.example"}, proxy=None):
+        async with connect(f"ws://evil.example:{port}/ws/orders", host="127.0.0.1", port=port, proxy=None):
             pass
     assert refused.value.response.status_code == 403
 

@@ -45,7 +45,8 @@ async def test_in_the_demo_who_shows_nothing_is_believed(demo: Door) -> None:
 @pytest.mark.parametrize("named", ["%00", "a%00b", "a%0A", "a%20b", "%C3%A9", "x" * 65])
 async def test_a_name_that_is_no_id_is_400_wherever_it_stands(demo: Door, named: str) -> None:
     listed = await demo.http.get(f"/api/v1/orders?userId={named}")
-    assert (listed.status_code, listed.json()["type"].rsplit("/")[-1]) == (400, "user-malformed")
+    expected = "unstorable" if "%00" in named else "user-malformed"  # no query may hold U+0000, whatever its route
+    assert (listed.status_code, listed.json()["type"].rsplit("/")[-1]) == (400, expected)
     if named != "a%0A":
         claimed = await demo.http.post("/api/v1/session", json={"userId": str(httpx.QueryParams(f"a={named}")["a"])})
         assert (claimed.status_code, claimed.json()["type"].rsplit("/")[-1]) == (400, "no-buyer")
