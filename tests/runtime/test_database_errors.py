@@ -69,7 +69,7 @@ async def test_what_fails_after_the_commit_does_not_undo_it(deps: Deps) -> None:
     def breaks() -> None:
         raise RuntimeError("nobody is woken")
 
-    db = Database(deps.pool, operation="t", now=deps.clock.now, share=1, committed=breaks)
+    db = Database(deps.pool, operation="t", now=deps.clock.now, share=deps.shares.of(1), committed=breaks)
     async with db.transaction() as tx:
         tx.told = True
         await tx.execute(CONSUMED, ("/s", "1"))

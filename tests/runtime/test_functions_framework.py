@@ -294,7 +294,7 @@ async def _refuses_what_is_malformed(served: Served, client: Client) -> None:
         assert (await served.http.post("/nowhere", json={})).status_code == 404
         return
     garbage = await served.http.post("/", content=b"garbage", headers={"content-type": "application/json"})
-    assert garbage.status_code == 400
+    assert garbage.status_code == (400 if operation.unreadable is None else 204)  # a dead letter is kept all the same
     if "*" in operation.events:
         return
     assert (await post(served, replace(PING, type="unknown.type.v1")))[0] == 400
