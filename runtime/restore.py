@@ -96,7 +96,7 @@ async def catalogue(deps: Deps, say: Say) -> int:
 
 
 async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
-    heard, refused, failed, impossible = 0, 0, 0, 0
+    heard, refused, failed = 0, 0, 0
     connection = await connect(deps.settings.database_url)
     try:
         reader, cursor = LogReader(connection), Cursor.after(FIRST)
@@ -105,7 +105,11 @@ async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
             wanted = [row.event for row in chunk.rows if row.event.type in operation.events]
             async with deps.db.transaction() as tx:
                 true = await versions.possible(tx, wanted)
-            impossible += len(wanted) - len(true)
+            taken = {id(event) for event in true}
+            for event in wanted:
+                if id(event) not in taken:
+                    refused += 1
+                    say(printable(f"{operation.dns_name}: our tables contradict {_about(event)}"))
             for at in range(0, len(true), AT_ONCE):
                 lost = await _hand_over(deps, operation, true[at : at + AT_ONCE], say)
                 refused, failed = refused + lost.refused, failed + lost.failed
@@ -115,8 +119,6 @@ async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
                 break
     finally:
         await connection.close()
-    if impossible:
-        say(f"{operation.dns_name}: {impossible} events that our tables contradict are left out")
     if refused:
         say(f"{operation.dns_name}: {refused} of them can never be taken, as when they came, and are left out")
     if failed:
@@ -144,8 +146,12 @@ async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEve
 
 
 def _named(operation: Operation, event: CloudEvent, reply: Reply) -> str:
-    about = f"{operation.dns_name} answered {reply.status} to {event.type} {shortened(event.id, ID_SHOWN)}"
-    return printable(f"{about}: {decoded(reply.body)}")
+    answered = f"{operation.dns_name} answered {reply.status} to {_about(event)}"
+    return printable(f"{answered}: {decoded(reply.body)}")
+
+
+def _about(event: CloudEvent) -> str:
+    return f"{event.type} {shortened(event.id, ID_SHOWN)}"
 
 
 PARTS: dict[str, Callable[[Deps, Say], Awaitable[int]]] = {
