@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import socket
 import sys
@@ -35,6 +36,7 @@ from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
 from shop.db.shares import pool_size
 
+log = logging.getLogger(__name__)
 EVENTING = Path(__file__).parent.parent / "eventing"
 STARTING_S = 30.0  # what is done for the first time takes longer
 EVENTS_MAX = 2048  # being taken down at once
@@ -112,6 +114,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
     await knative.start()
     for operation in operations.values():
         deps.pokes.poke(operation.name)  # whoever was poked by a process that is gone
+    log.info("worker %d of %d serves %d operations", worker, workers, len(operations))
     gc.freeze()
     try:
         serving = server(host, deps.ending, safe_headers(settings), bounds_of(settings))

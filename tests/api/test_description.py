@@ -35,6 +35,7 @@ NO_SCHEMA_SAYS = {
     "query-malformed",
     "moment-malformed",
     "no-buyer",
+    "unstorable",
 }
 # Moments at the ends of what Python, PostgreSQL and the shop can keep, in zones that lead beyond them.
 MOMENTS = st.sampled_from(
