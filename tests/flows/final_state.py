@@ -27,6 +27,7 @@ TABLES = {
     "cart_items": "SELECT buyer_id, product_id, qty, seen_minor FROM cart_items JOIN carts USING (cart_id)",
     "claims": "SELECT state FROM claims",
     "buyer_units": "SELECT product_id, buyer_id, units FROM buyer_units",
+    "sale_units": "SELECT product_id, buyer_id, sale_id, units FROM sale_units",
     "idempotency_keys": "SELECT buyer_id, k.status FROM idempotency_keys k JOIN orders USING (order_id)",
     "payments": "SELECT buyer_id, p.status, amount_minor, p.currency FROM payments p JOIN orders USING (order_id)",
     "orders_by_customer": "SELECT customer_id, status, total_minor, currency, sequence, ordered_at IS NULL"
