@@ -38,7 +38,7 @@ async def failed(db: Database, failures: Sequence[Failed]) -> None:
             known = await calls.failed_before(tx, [one.order_id for one in failures])
             calls.end(tx, [_ended(one) for one in failures])
     except Exception as error:
-        log.error("the failure of %d calls is not on their orders' passports: %s", len(failures), error)
+        log.warning("the failure of %d calls is not on their orders' passports: %s", len(failures), error)
     for one in failures:
         level = logging.INFO if one.order_id in known else logging.WARNING
         known.add(one.order_id)

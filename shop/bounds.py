@@ -22,7 +22,7 @@ SEQUENCE_DIGITS: Final = 20
 AMOUNT_MAX: Final = 10**14  # in a currency of four decimals still a bigint of minor units
 # A day from the ends of what Python holds: a database of any time zone reads it again.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
-PARAMETER_CHARACTERS: Final = 255  # of one placeholder in a path
+PARAMETER_CHARACTERS: Final = 512  # of one placeholder in a path
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an even run of backslashes before it is text

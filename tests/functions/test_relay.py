@@ -19,6 +19,7 @@ from runtime.poke import POKE
 from runtime.settings import Settings
 from shop.db import dead_letters
 from shop.db.dead_letter_desk import replay, waiting
+from shop.problem import Unauthorized
 from tests.conformance.subscriber import Subscriber
 from tests.knative.stage import Log, event
 
@@ -156,25 +157,29 @@ async def test_what_failed_without_a_cause_is_replayed_too_and_what_no_trigger_w
     assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
 
 
-async def test_what_leaves_is_signed_and_a_replay_sends_what_the_log_holds_whatever_the_dead_letter_says(
+async def test_what_leaves_is_signed_and_a_replay_signs_what_was_signed_and_nothing_else(
     settings: Settings, broker: Subscriber, log: Log, database_url: str
 ) -> None:
     ingress, others = broker.url("default/default"), broker.url("").rstrip("/")
-    key = "a key of 32 bytes or more for this test"
+    key, older = "a key of 32 bytes or more for this test", "another key of 32 bytes, of some time before"
     signing = open_deps(replace(settings, broker_url=ingress, function_url=others, event_keys=key))
     sent = event("k", 1)
     await log.write(sent)
     assert await poke(signing) == 204
+    genuine = signatures.Keys([older.encode()]).signed(event("k", 2))
+    forged = structs.replace(sent, id="forged", data=b'{"forged":true}', extensions={"sequence": "9" * 18})
     async with signing.db.transaction() as tx:
-        letter = structs.replace(sent, data=b'{"forged":true}', extensions={"sequence": "9" * 18})
-        await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode(), "pay")
-    (waits,) = waiting(database_url)
-    assert replay(database_url, [waits.id]) == {waits.id}
+        for letter, signed in ((genuine, True), (forged, False)):
+            await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode(), "pay", signed=signed)
+    letters = [one.id for one in waiting(database_url)]
+    assert replay(database_url, letters) == set(letters)
     assert await poke(signing) == 204
-    assert [got.path for got in broker.got] == ["/default/default", "/pay"]
-    for got in broker.got:
-        signatures.Keys([signing.settings.event_keys.encode()]).verify(got.event)
-        assert (got.event.data, got.event.sequence) == (sent.data, 1)
+    keys = signatures.Keys([key.encode()])
+    at_the_operation = [got.event for got in broker.got if got.path == "/pay"]
+    assert [got.id for got in at_the_operation] == [genuine.id, "forged"]
+    keys.verify(at_the_operation[0])
+    with pytest.raises(Unauthorized):
+        keys.verify(at_the_operation[1])
     await close_deps(signing)
 
 
