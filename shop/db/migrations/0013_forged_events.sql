@@ -3,7 +3,7 @@
 ALTER TABLE dead_letters ADD COLUMN signed boolean NOT NULL DEFAULT true;
 CREATE INDEX dead_letters_unsigned ON dead_letters (dead_letter_id) WHERE NOT signed;
 
--- As before, but for events whose sequence was never given out: one of those ended it, or stood in a history for good.
+-- As before, over a log that may hold anything; without events whose sequence was never given out, one of which ended it.
 CREATE OR REPLACE FUNCTION complete_order_history() RETURNS bigint LANGUAGE sql AS $$
     WITH said AS (
         SELECT o.order_id, o.path, o.buyer_id, o.version, e.time, e.xid,
