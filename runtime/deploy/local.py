@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runtime.deploy.cluster import CannotDeploy, Object, kubectl, references
+from runtime.settings import DEMO_ON_A_CLUSTER
 
 DEMO_ANYWHERE = "--demo-on-this-cluster"
 # Names under which Docker Desktop and a hosts file know this machine.
 LOOPBACK_NAMES = frozenset(("localhost", "host.docker.internal", "kubernetes.docker.internal"))
 BELIEVES = "ACCEPT_UNSIGNED_BUYERS"
-YES = frozenset(("true", "1"))
+YES = frozenset(("true", "1", DEMO_ON_A_CLUSTER))
 
 
 def check(documents: Sequence[Object], *, own: bool) -> str | None:

@@ -1,13 +1,16 @@
 """The demo goes to kind and to this machine; to a cluster elsewhere only where that is asked for in a word."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from runtime.catalogue import ROOT
 from runtime.deploy.local import is_demo, is_local
 from tests.deploy.test_needs import crd, deploy
+from tests.kubectl import need_kubectl
 
 NEEDS: dict[str, object | None] = {
     "version": {},
@@ -91,6 +94,14 @@ def test_what_makes_an_overlay_a_demo_is_that_it_believes_buyers() -> None:
     assert is_demo([believing("TRUE")])
     assert is_demo([OPERATION | {"spec": spec}])
     assert not is_demo([believing("false"), OPERATION])
+
+
+def test_the_project_s_own_demo_is_one_and_production_is_not() -> None:
+    need_kubectl("overlays are not built")
+    for overlay, demo in (("kind", True), ("production", False)):
+        command = ["kubectl", "kustomize", str(ROOT / "k8s" / "overlays" / overlay)]
+        built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert is_demo([one for one in yaml.safe_load_all(built) if one]) is demo
 
 
 def test_a_slow_cluster_is_waited_for_as_long_as_the_timeout_says_and_no_longer(tmp_path: Path) -> None:
