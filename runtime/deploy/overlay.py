@@ -19,7 +19,12 @@ def read(directory: Path) -> list[dict[str, Any]]:
     Raises:
         CannotDeploy: kustomize refuses it.
     """
-    return [one for one in yaml.safe_load_all(kubectl("kustomize", str(directory))) if one]
+    documents = [one for one in yaml.safe_load_all(kubectl("kustomize", str(directory))) if one]
+    for document in documents:
+        if document["kind"] == "Secret":  # kustomize breaks long values into lines, so each apply would change them
+            data = document.get("data") or {}
+            document["data"] = {key: "".join(str(value).split()) for key, value in data.items()}
+    return documents
 
 
 def namespace_of(documents: Sequence[Object]) -> str:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TypeVar
 
 from runtime.deploy.cluster import CannotDeploy, Object, condition, listed, named
 from runtime.deploy.patience import patience
@@ -20,6 +22,7 @@ PATIENCE_S = 15.0  # a cold cluster needs as long until its first pods are there
 AGAIN_S = 5.0
 WHY_S = 60.0
 Say = Callable[[str], None]
+Answer = TypeVar("Answer")
 
 
 def watched(documents: Sequence[Object]) -> set[str]:
@@ -52,8 +55,9 @@ def wait(names: Collection[str], namespace: str, say: Say) -> None:
     ready: set[str] = set()
     said: set[str] = set()
     before: list[str] = []
+    things: dict[str, Object] | None = None
     while True:
-        things = {named(one): one for one in listed(",".join(KINDS.values()), namespace)}
+        things = _asked(partial(_there, namespace), things)
         now = {name for name in names if name in things and is_ready(things[name])}
         if now - ready:
             say(f"ready {len(now)} of {len(names)}: {', '.join(sorted(now - ready))}")
@@ -66,13 +70,27 @@ def wait(names: Collection[str], namespace: str, say: Say) -> None:
             patience.begin(WHY_S)  # once more, for the reasons
             raise CannotDeploy(_too_late(waiting, reasons(waiting, namespace), elapsed))
         if elapsed > PATIENCE_S and time.monotonic() - looked > AGAIN_S:
-            causes = reasons(waiting, namespace)
+            causes = _asked(partial(reasons, waiting, namespace), before)
             for cause in causes:
                 if cause in before and cause not in said:
                     say(f"  {cause}")
                     said.add(cause)
             before, looked = causes, time.monotonic()
         time.sleep(LOOK_S)
+
+
+def _there(namespace: str) -> dict[str, Object]:
+    return {named(one): one for one in listed(",".join(KINDS.values()), namespace)}
+
+
+def _asked(question: Callable[[], Answer], before: Answer | None) -> Answer:
+    """The answer; the one before where the time ended meanwhile, so that what it said is still reported."""
+    try:
+        return question()
+    except CannotDeploy:
+        if patience.left_s > 0 or before is None:
+            raise
+        return before
 
 
 def _too_late(waiting: Sequence[Object], causes: Sequence[str], elapsed: float) -> str:
