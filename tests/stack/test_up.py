@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 import socket
 import subprocess
 import sys
@@ -33,9 +32,7 @@ def test_a_first_start_has_no_warning_and_its_log_is_in_the_data_directory_too(s
     shop = start_shop(workers=2)
     for path in ("/", "/metrics", "/api/v1/products", "/api/v1/sales", "/readyz"):
         assert shop.get(path) == 200
-    until = time.monotonic() + 30
-    while not all((shop.data / f"worker-{worker}.log").exists() for worker in (0, 1)) and time.monotonic() < until:
-        time.sleep(0.02)  # one of them answers as soon as it is ready
+    eventually(lambda: all((shop.data / f"worker-{worker}.log").exists() for worker in (0, 1)))  # one is ready first
     said = shop.said
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert [line for line in lines if line["level"] not in ("INFO", "DEBUG")] == []
