@@ -32,7 +32,8 @@ def test_a_first_start_has_no_warning_and_its_log_is_in_the_data_directory_too(s
     shop = start_shop(workers=2)
     for path in ("/", "/metrics", "/api/v1/products", "/api/v1/sales", "/readyz"):
         assert shop.get(path) == 200
-    eventually(lambda: all((shop.data / f"worker-{worker}.log").exists() for worker in (0, 1)))  # one is ready first
+    logs = [shop.data / f"worker-{worker}.log" for worker in (0, 1)]
+    eventually(lambda: all(log.exists() for log in logs), "both workers have written")  # one is ready first
     said = shop.said
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert [line for line in lines if line["level"] not in ("INFO", "DEBUG")] == []
