@@ -14,6 +14,7 @@ DIFFERENCES: dict[str, frozenset[str]] = {
     "404 and 409 are tried again": frozenset((JETSTREAM,)),
     "An event arrives as it was sent": frozenset((JETSTREAM,)),
     "A final status is a dead letter at once": frozenset((JETSTREAM,)),
+    "JSON data has any media type": frozenset((IN_MEMORY, JETSTREAM)),
     "Attributes are percent-encoded": frozenset((IN_MEMORY, JETSTREAM)),
     "A time is its sender's text": frozenset((IN_MEMORY, JETSTREAM)),
     "Nothing is added": frozenset((IN_MEMORY, JETSTREAM)),
