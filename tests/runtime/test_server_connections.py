@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from runtime.server import open_files
-from runtime.server.bounds import Bounds
+from runtime.server.bounds import Bounds, bounds_of
+from runtime.settings import Settings
 from runtime.stack.running import ROOT
 from tests.edge.conftest import eventually
 from tests.runtime.raw import HOST, WAIT_S, Echo, echoing, next_answer
@@ -207,3 +208,7 @@ def listening() -> Any:
 
     with socket.create_server(("127.0.0.1", 0), backlog=512) as made:
         yield made
+
+
+def test_bounds_without_settings_are_those_of_settings_that_say_nothing() -> None:
+    assert Bounds() == bounds_of(Settings(database_url="", redis_url=""))
