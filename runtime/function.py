@@ -28,8 +28,8 @@ from runtime.serve import Operation
 from runtime.server.bounds import Bounds, bounds_of
 from runtime.server.guard import Guard
 from runtime.server.http import HttpProtocol
+from runtime.server.turns import Turns
 from runtime.settings import MissingSetting, Settings, read
-from runtime.turns import Turns
 from runtime.watch import logs, metrics, tracing
 from shop.problem import Problem
 
@@ -144,7 +144,7 @@ def server(
         app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
         loop="none",
         interface="asgi3",  # else guessed, and only a coroutine function is taken for it
-        http=partial(HttpProtocol, guard=Guard(bounds or Bounds())),  # type: ignore[arg-type]  # called as a class is
+        http=partial(HttpProtocol, guard=Guard(bounds or Bounds()), turns=Turns()),  # type: ignore[arg-type]  # as a class
         ws=websocket,  # type: ignore[arg-type]  # called as a class is
         ws_max_size=WS_MESSAGE_MAX,
         ws_per_message_deflate=False,
@@ -181,7 +181,7 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
         headers: Sequence[tuple[str, str]] = ()
         if live is not None:  # browsers reach the others through the edge
             app, headers = with_origins(app, settings), safe_headers(settings)
-        await server(Turns(app), deps.ending, headers, bounds_of(settings)).serve(sockets=accepting(listening))
+        await server(app, deps.ending, headers, bounds_of(settings)).serve(sockets=accepting(listening))
     finally:
         awake = deps.pokes.awake(operation.name)
         await deps.pokes.close()

@@ -31,7 +31,6 @@ from runtime.serve import Operation
 from runtime.server.bounds import bounds_of
 from runtime.settings import MissingSetting, Settings, read
 from runtime.till import Till
-from runtime.turns import Turns
 from runtime.watch import logs, metrics, tracing
 from runtime.watch.stall import StallWatch
 from shop.db.shares import pool_size
@@ -108,7 +107,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
     for operation in operations.values():
         _register_wake(operation, deps)
     edge: App = import_module("functions.edge.main").edge_app(deps)
-    host = Turns(with_origins(Host(deps, list(operations.values()), knative, edge), settings))
+    host = with_origins(Host(deps, list(operations.values()), knative, edge), settings)
     stall = StallWatch(asyncio.get_running_loop(), starting_s=STARTING_S)
     stall.start()
     await knative.start()

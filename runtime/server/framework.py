@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from runtime.server.bounds import bounds_of
 from runtime.server.guard import Guard
 from runtime.server.http import HttpProtocol
+from runtime.server.turns import Turns
 from runtime.settings import read
 
 
@@ -22,12 +23,17 @@ def bound() -> None:
 def protocol(**given: Any) -> HttpToolsProtocol:
     """For ``uvicorn.Config``: called for each connection, in the worker that serves it."""
     _no_redirects(given["config"].app)
-    return HttpProtocol(**given, guard=_guard())
+    return HttpProtocol(**given, guard=_guard(), turns=_turns())
 
 
 @cache
 def _guard() -> Guard:
     return Guard(bounds_of(read(os.environ)))
+
+
+@cache
+def _turns() -> Turns:
+    return Turns()
 
 
 def _no_redirects(app: Any) -> None:

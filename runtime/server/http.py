@@ -5,6 +5,7 @@ and header fields as RFC 9110 and 9112 want them. How long they may take is in `
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -12,7 +13,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from runtime.server.bounds import HEAD_MAX_BYTES, PIPELINE_MAX
 from runtime.server.head import Upgrade, check_head, too_long, upgrade_of
 from runtime.server.paced import BODY, HEAD, NOTHING, REFUSED, WHOLE, PacedProtocol
+from runtime.server.turns import Turns
 from shop.problem import Malformed, Problem
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 FRAMING = 16  # bytes of chunks' sizes and ends that may come with each byte of a body
 
@@ -30,7 +35,16 @@ class _Rest:
 
 
 class HttpProtocol(PacedProtocol):
-    """What arrives, and what the parser finds in it."""
+    """
+    What arrives, and what the parser finds in it.
+
+    Args:
+        turns: of this process.
+    """
+
+    def __init__(self, *args: Any, turns: Turns, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._turns = turns
 
     def data_received(self, data: bytes) -> None:
         reading = self._reading
@@ -161,12 +175,31 @@ class HttpProtocol(PacedProtocol):
             self._refuse(problem)
             raise Refused from None
 
+    def _start_asgi_task(self, cycle: "RequestResponseCycle", app: Any) -> None:
+        if self._turns.take(self.loop):
+            super()._start_asgi_task(cycle, app)
+        else:
+            self._turns.wait(partial(self._start_later, cycle, app, self.loop.time()))
+
+    def _start_later(self, cycle: "RequestResponseCycle", app: Any, came_at: float) -> None:
+        if not cycle.disconnected:  # else its client left, or was refused meanwhile
+            cycle.scope["waited_s"] = self.loop.time() - came_at  # type: ignore[typeddict-unknown-key]  # part of its Request-Timeout
+            super()._start_asgi_task(cycle, app)
+
     def _should_upgrade(self) -> bool:
         return self._websocket
 
     def handle_websocket_upgrade(self) -> None:
+        if self._turns.take(self.loop):
+            self._upgrade()
+        else:
+            self._turns.wait(self._upgrade)
+
+    def _upgrade(self) -> None:
         from runtime.server.websocket import WebSocketProtocol
 
+        if self.transport.is_closing():
+            return
         self.guard.left(self)
         self.ws_protocol_class = partial(WebSocketProtocol, guard=self.guard, address=self.address)  # type: ignore[assignment]
         super().handle_websocket_upgrade()
