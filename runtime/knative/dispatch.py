@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from runtime.jitter import jittered
 from runtime.knative import store
@@ -13,7 +14,7 @@ from runtime.knative.lanes import Row
 from runtime.knative.status import LAG_EVENTS_MAX, Counts, TriggerStatus, status_of
 from runtime.knative.store import Store
 from runtime.knative.tail import Tail
-from runtime.knative.trigger import Bury, Deliver, TriggerRun
+from runtime.knative.trigger import Bury, Deliver, Spawn, TriggerRun
 from runtime.log import Cursor
 
 log = logging.getLogger(__name__)
@@ -111,29 +112,50 @@ class Dispatcher:
         self._woken = tail.wake
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(tail.run()), group.create_task(self._keep(opened, tail, group))]
-                tasks.append(group.create_task(self._flush_often(opened)))
-                await self._stopping.wait()
-                await self._finish(opened, tasks)
+                spawn = self._spawning(group)
+                tasks = [spawn(tail.run()), spawn(self._keep(opened, tail, spawn)), spawn(self._flush_often(opened))]
+                try:
+                    await self._stopping.wait()
+                    await self._finish(opened, tasks)
+                finally:
+                    self._close()
         finally:
             self.store = None
             self._woken = lambda: None
-            for run in self._runs.values():
-                run.close()
             self._runs = {}
+
+    def _spawning(self, group: asyncio.TaskGroup) -> Spawn:
+        """
+        Tasks of one session. The first that fails ends it, and with its connection the locks: no delivery may begin
+        after that, although timers of retries still ring until all tasks are cancelled.
+        """
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            if not task.cancelled() and task.exception() is not None:
+                self._close()
+
+        def spawn(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+            task = group.create_task(work)
+            task.add_done_callback(ended)
+            return task
+
+        return spawn
+
+    def _close(self) -> None:
+        for run in self._runs.values():
+            run.close()
 
     async def _finish(self, opened: Store, tasks: "list[asyncio.Task[None]]") -> None:
         async with opened.at_rest:
             for task in tasks:
                 task.cancel()
-            for run in self._runs.values():
-                run.close()
+            self._close()
         await asyncio.gather(*[run.drain(GRACE_S) for run in self._runs.values()])
         await self._flush(opened)
         for run in self._runs.values():
             run.end()
 
-    async def _keep(self, opened: Store, tail: Tail, group: asyncio.TaskGroup) -> None:
+    async def _keep(self, opened: Store, tail: Tail, spawn: Spawn) -> None:
         """Take locks that are free, give back what another prefers, and find rows that were put into the backlog."""
         await opened.show_presence(self._worker)
         if (mended := await opened.mend_restored()) is not None:
@@ -147,7 +169,7 @@ class Dispatcher:
             present = await self._present(opened, time.monotonic() - started)
             wanted = [name for name, home in self._home.items() if name not in self._runs and home not in present]
             if wanted and (locked := await opened.lock(wanted)):
-                await self._adopt(opened, tail, group, locked)
+                await self._adopt(opened, tail, spawn, locked)
             await asyncio.sleep(KEEP_S)
             async with self._storing:
                 self._restore(await opened.due(list(self._runs)))
@@ -161,7 +183,7 @@ class Dispatcher:
         others = set(self._home.values()) - {self._worker}
         return others if since_start_s < LEAVE_TO_OTHERS_S else await opened.present(sorted(others))
 
-    async def _adopt(self, opened: Store, tail: Tail, group: asyncio.TaskGroup, names: list[str]) -> None:
+    async def _adopt(self, opened: Store, tail: Tail, spawn: Spawn, names: list[str]) -> None:
         cursors = await opened.cursors(names, self._whole_log)
         backlog = await opened.backlog(names)
         for name in names:
@@ -172,7 +194,7 @@ class Dispatcher:
                 tail=tail,
                 deliver=self._deliver,
                 bury=self._bury,
-                spawn=group.create_task,
+                spawn=spawn,
                 changed=self._dirty.set,
                 counts=self._counts[name],
             )

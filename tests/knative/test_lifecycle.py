@@ -106,6 +106,41 @@ async def test_a_lost_connection_is_replaced_and_nothing_is_lost(start: Start, l
         assert firsts == sorted(firsts)
 
 
+async def test_no_delivery_begins_once_the_locks_connection_is_lost(
+    start: Start, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A delivery that takes long to be cancelled keeps the session open: retries that come due meanwhile wait."""
+    lost, going_on = asyncio.Event(), asyncio.Event()
+
+    async def behave(event: CloudEvent) -> Reply:
+        if event.partitionkey != "slow":
+            return Reply(503)
+        try:
+            await going_on.wait()
+        except asyncio.CancelledError:
+            lost.set()
+            await going_on.wait()
+            raise
+        return OK
+
+    listener = Listener("listener", behave)
+    await start(trigger("t", spec=delivery(retry=2000, delay="PT0.005S", policy="linear")), to=[listener])
+    await log.write(event("slow"), *(event(str(n)) for n in range(20)))
+    await listener.until(lambda listener: len(listener.heard) > 40)
+    with caplog.at_level(logging.ERROR):
+        await log.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pulsecart-log'"
+        )
+        async with asyncio.timeout(20):
+            await lost.wait()
+        heard = len(listener.heard)
+        await asyncio.sleep(0.3)  # many retries come due
+        assert len(listener.heard) == heard
+        going_on.set()
+        await listener.until(lambda listener: len(listener.heard) > heard)
+    assert caplog.messages == []
+
+
 async def test_after_a_restore_into_a_younger_server_what_was_not_done_is_delivered(start: Start, log: Log) -> None:
     listener = Listener("listener")
     first = await start(trigger("t"), to=[listener])
