@@ -5,6 +5,7 @@ A thread of its own keeps the copy fresh while somebody asks: on the loop the co
 loop is busiest, and every buyer would wait for it.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 from runtime.redis_client import RedisError, blocking
 from shop.gate import COPY_MAX_AGE_S
 
+log = logging.getLogger(__name__)
 MAX_AGE_S = COPY_MAX_AGE_S
 LOOK_EVERY_S = 0.03
 FORGET_AFTER_S = 1.0  # without a question
@@ -74,6 +76,9 @@ class SoldOut:
                     try:
                         self._refresh(client, product_id)
                     except RedisError:
+                        self._copies.pop(product_id, None)
+                    except Exception:  # this product's alone: the thread goes on for the others
+                        log.exception("product %s cannot be answered from memory", product_id)
                         self._copies.pop(product_id, None)
                 time.sleep(LOOK_EVERY_S)
 

@@ -20,6 +20,7 @@ STALL_MS = 100.0
 LOOK_EVERY_S = 0.05
 REST_AFTER_S = 30.0  # after the last request began, an operation's deadline; then the thread sleeps until the next
 FOLD_EVERY_S = 1.0
+AFTER_ERROR_S = 1.0
 
 _operation: ContextVar[str] = ContextVar("operation", default="")
 _wake = threading.Event()
@@ -104,6 +105,7 @@ class StallWatch:
         self._schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._answered = threading.Event()
         self._stopped = False
+        self._quiet_since = self._folded_at = 0.0
         self._thread = threading.Thread(target=self._watch, name="stall-watch", daemon=True)
 
     def start(self) -> None:
@@ -122,19 +124,26 @@ class StallWatch:
         return _Seen.asleep
 
     def _watch(self) -> None:
-        quiet_since, folded_at = time.monotonic(), 0.0
+        self._quiet_since, self._folded_at = time.monotonic(), 0.0
         while not self._stopped:
-            now = time.monotonic()
-            if _Seen.lately:
-                _Seen.lately, quiet_since = False, now
-            elif now - quiet_since > REST_AFTER_S:
-                self._rest()
-                continue
-            if now - folded_at > FOLD_EVERY_S:
-                counting.fold()  # so that another worker's scrape sees this one's figures
-                folded_at = now
-            self._look()
-            time.sleep(LOOK_EVERY_S)
+            try:
+                self._step()
+            except Exception:  # nobody would start another thread, and no stall would be seen any more
+                log.exception("watching the loop failed once; it goes on")
+                time.sleep(AFTER_ERROR_S)
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        if _Seen.lately:
+            _Seen.lately, self._quiet_since = False, now
+        elif now - self._quiet_since > REST_AFTER_S:
+            self._rest()
+            return
+        if now - self._folded_at > FOLD_EVERY_S:
+            counting.fold()  # so that another worker's scrape sees this one's figures
+            self._folded_at = now
+        self._look()
+        time.sleep(LOOK_EVERY_S)
 
     def _rest(self) -> None:
         counting.fold()
@@ -195,8 +204,8 @@ def _named_in(frame: FrameType | None) -> str:
         if rest == "main.py":
             return folder
         for value in frame.f_locals.values():
-            if type(value) is running:
-                return value.operation
+            if type(value) is running and (name := getattr(value, "operation", "")):  # it may just be being made
+                return str(name)
         frame = frame.f_back
     return ""
 

@@ -155,3 +155,19 @@ async def test_when_nobody_asks_any_more_the_thread_goes_home(memory: Memory, cl
     assert await memory.maybe()
     memory.remember("1")
     await until(memory.no)
+
+
+@pytest.mark.parametrize("left", ["", "many", "1e3"])
+async def test_a_gate_that_cannot_be_read_costs_its_own_product_only(
+    memory: Memory, gate: Gate, deps: Deps, left: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await gate.load("2", epoch=1, left=0, limit=0, buyers=[], claims=[])
+    memory.remember("2")
+    await deps.redis.hset("{gate}:p:1", "left", left)
+    await until(memory.maybe)
+    await memory.looked(2)
+    assert memory.says_no("2", 1, "anyone")
+    assert "product 1 cannot be answered from memory" in caplog.text
+    await deps.redis.hset("{gate}:p:1", "left", "0")
+    memory.remember("1")
+    await until(memory.no)

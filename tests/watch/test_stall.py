@@ -106,6 +106,30 @@ async def test_a_saturated_loop_blames_nobody(watch: StallWatch, told: Told) -> 
     assert (stall.operation, stall.where) == ("", "many short steps")
 
 
+async def test_an_operation_that_is_just_about_to_be_named_does_not_end_the_watch(
+    watch: StallWatch, told: Told
+) -> None:
+    with running("pay") as _here:
+        half = running.__new__(running)  # as the other thread sees it while the loop is in its __init__
+        block(0.4)
+        del half
+    assert (await next_told(told)).operation == "pay"
+
+
+@pytest.mark.parametrize("broken", ["runtime.watch.stall.counting.fold", "runtime.watch.stall.StallWatch._queued_ms"])
+async def test_a_look_that_fails_is_logged_and_the_watch_goes_on(
+    broken: str, watch: StallWatch, told: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stall, "AFTER_ERROR_S", 0.01)
+    with monkeypatch.context() as breaking, caplog.at_level(logging.ERROR):
+        breaking.setattr(broken, lambda *_: 1 / 0)
+        with running("pay") as _here:
+            await until(lambda: "it goes on" in caplog.text)
+    with running("pay") as _here:
+        block(0.4)
+    assert (await next_told(told)).operation == "pay"
+
+
 async def test_the_watching_thread_rests_without_requests_and_wakes_with_one(
     watch: StallWatch, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
