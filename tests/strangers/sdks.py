@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 LOCK = HERE.parents[1] / "requirements" / "strangers.lock"
 MAKE_S = 300
 SEND_S = 120
+JAVASCRIPT_JSON = ("application/json", "application/json; charset=utf-8")  # read as text that begins so: [ { | "
 
 
 class Missing(Exception):
@@ -36,6 +37,7 @@ class Sdk(NamedTuple):
         digits: of a second's fraction survive in its times.
         reads: digits of a fraction, at most; of more, V8 takes ``.0091`` for ``.91``.
         decodes: whether it decodes percent signs.
+        refuses_space: content types of JSON that it does not read where white space comes first.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Sdk(NamedTuple):
     digits: int
     reads: int
     decodes: bool
+    refuses_space: tuple[str, ...] = ()
 
 
 def made(cache: Path) -> list[Sdk]:
@@ -64,7 +67,7 @@ def made(cache: Path) -> list[Sdk]:
         Sdk("python1", (sys.executable, str(HERE / "python1.py")), ours, 6, 12, False),
         Sdk("python2", (str(_python2(cache)), str(HERE / "python2.py")), ours, 6, 12, True),
         Sdk("go", (str(_go(cache)),), {}, 9, 12, False),
-        Sdk("javascript", ("node", str(_javascript(cache))), {}, 3, 9, False),
+        Sdk("javascript", ("node", str(_javascript(cache))), {}, 3, 9, False, JAVASCRIPT_JSON),
     ]
 
 
