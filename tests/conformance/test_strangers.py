@@ -74,7 +74,8 @@ def _number(got: Got) -> str:
 
 def _lost(receivers: list[sdks.Receiver], subscriber: Subscriber, sink: Subscriber, taken: set[str]) -> str:
     """Where the accepted events are that a subscriber has not got."""
-    dead = sorted((_number(got), got.path, got.event.extensions.get("knativeerrorcode")) for got in sink.got)
+    causes = "knativeerrordest", "knativeerrorcode"
+    dead = sorted((_number(got), *(got.event.extensions.get(cause) for cause in causes)) for got in sink.got)
     arrived = {receiver.sdk.name: set(receiver.got) for receiver in receivers}
     arrived["plain"] = {_number(got) for got in subscriber.got}
     missing = {name: sorted(taken - numbers) for name, numbers in arrived.items() if taken - numbers}
