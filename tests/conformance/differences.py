@@ -15,6 +15,7 @@ DIFFERENCES: dict[str, frozenset[str]] = {
     "An event arrives as it was sent": frozenset((JETSTREAM,)),
     "A final status is a dead letter at once": frozenset((JETSTREAM,)),
     "JSON data has any media type": frozenset((IN_MEMORY, JETSTREAM)),
+    "JSON data begins with its value": frozenset((IN_MEMORY,)),
     "Attributes are percent-encoded": frozenset((IN_MEMORY, JETSTREAM)),
     "A time is its sender's text": frozenset((IN_MEMORY, JETSTREAM)),
     "Nothing is added": frozenset((IN_MEMORY, JETSTREAM)),

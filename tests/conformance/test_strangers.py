@@ -1,7 +1,6 @@
 """What the official SDKs send is what the official SDKs get, attribute by attribute and byte by byte."""
 
 import asyncio
-import json
 import os
 from base64 import b64decode
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.broker import BrokerUnderTest
-from tests.conformance.conftest import Apply
+from tests.conformance.conftest import FLAVOURS, Apply
 from tests.conformance.differences import differs
 from tests.conformance.subscriber import Got, Subscriber
 from tests.strangers import sdks
@@ -33,50 +32,54 @@ def strangers() -> list[sdks.Sdk]:
         pytest.skip(str(missing))
 
 
-# Over Knative's in-memory broker not every accepted event reached every SDK's receiver within a minute (seen once, not
-# explained yet), so that broker is not held to this here.
+# A JetStream channel takes two events of one id for one event, whatever their sources.
+@pytest.mark.parametrize("broker", [name for name in FLAVOURS if name != "jetstream"], indirect=True)
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("broker", ["local"], indirect=True)
 async def test_what_an_sdk_sends_every_sdk_receives_as_it_was_sent(
-    apply: Apply, broker: BrokerUnderTest, subscriber: Subscriber, strangers: list[sdks.Sdk]
+    apply: Apply, broker: BrokerUnderTest, subscriber: Subscriber, sink: Subscriber, strangers: list[sdks.Sdk]
 ) -> None:
     asked = events(COUNT, [sdk.name for sdk in strangers])
     async with AsyncExitStack() as opened:
         receivers = [await opened.enter_async_context(sdks.Receiver(sdk, broker.host)) for sdk in strangers]
         triggers = {receiver.sdk.name: {"subscriber": {"uri": receiver.url()}} for receiver in receivers}
         await apply(plain={}, **triggers)
-        sent = await _all_sent(strangers, await broker.address(), asked)
-        refused = [one for one in sent if one["status"] != 202]
-        if differs(broker, "JSON data has any media type"):
-            unexpected = [one for one in refused if one["status"] != 400 or not _is_other_json(one)]
-        else:
-            unexpected = refused
-        assert not unexpected, unexpected[:3]
-        messages = {f"{one['n']:06}": said(one) for one in sent if one["status"] == 202}
-        assert len(messages) == COUNT - len(refused) > COUNT // 2
-        numbers = set(messages)
-        for receiver in receivers:
-            await receiver.until(numbers)
-        await subscriber.until(lambda got: {one.event.extensions["strangerno"] for one in got} >= numbers)
+        sent = {f"{one['n']:06}": one for one in await _all_sent(strangers, await broker.address(), asked)}
+        messages = {number: said(one) for number, one in sent.items()}
+        refused = {number: one["status"] for number, one in sent.items() if one["status"] != 202}
+        assert refused == {number: 400 for number, message in messages.items() if _is_refused(message, broker)}
+        taken = {number: message for number, message in messages.items() if number not in refused}
+        assert len(taken) > COUNT // 2
+        try:
+            for receiver in receivers:
+                await receiver.until(set(taken))
+            await subscriber.until(lambda got: {_number(one) for one in got} >= taken.keys())
+        except TimeoutError:
+            pytest.fail(_lost(receivers, subscriber, sink, set(taken)))
+    assert not sink.got, _lost(receivers, subscriber, sink, set(taken))
     complaints = [
         f"{number} to {receiver.sdk.name}: {complaint}"
         for receiver in receivers
-        for number, message in messages.items()
-        for complaint in _heard(receiver.sdk, message, receiver.got[number][0], broker)
+        for number, message in taken.items()
+        for got in receiver.got[number]
+        for complaint in _heard(receiver.sdk, message, got, broker)
     ]
     for got in subscriber.of("plain"):
-        number = got.event.extensions["strangerno"]
-        complaints += [f"{number}: {complaint}" for complaint in _on_the_wire(messages[number], got, broker)]
+        complaints += [f"{_number(got)}: {complaint}" for complaint in _on_the_wire(taken[_number(got)], got, broker)]
     assert not complaints, "\n".join([f"{len(complaints)} differences:", *complaints[:20]])
 
 
-def _is_other_json(message: Mapping[str, Any]) -> bool:
-    """Structured, with data that is no string, of a media type other than the two that Go's SDK takes for JSON."""
-    if not message["headers"].get("content-type", "").startswith("application/cloudevents+json"):
-        return False
-    members = json.loads(b64decode(message["body"]))
-    known = members.get("datacontenttype", "application/json") in ("application/json", "text/json")
-    return "data" in members and not isinstance(members["data"], str) and not known
+def _number(got: Got) -> str:
+    return got.event.extensions["strangerno"]
+
+
+def _lost(receivers: list[sdks.Receiver], subscriber: Subscriber, sink: Subscriber, taken: set[str]) -> str:
+    """Where the accepted events are that a subscriber has not got."""
+    causes = "knativeerrordest", "knativeerrorcode"
+    dead = sorted((_number(got), *(got.event.extensions.get(cause) for cause in causes)) for got in sink.got)
+    arrived = {receiver.sdk.name: set(receiver.got) for receiver in receivers}
+    arrived["plain"] = {_number(got) for got in subscriber.got}
+    missing = {name: sorted(taken - numbers) for name, numbers in arrived.items() if taken - numbers}
+    return f"not arrived: {missing}; dead letters: {dead}"
 
 
 async def _all_sent(strangers: list[sdks.Sdk], url: str, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -85,22 +88,41 @@ async def _all_sent(strangers: list[sdks.Sdk], url: str, asked: list[dict[str, A
     return [one for share in await asyncio.gather(*sending) for one in share]
 
 
+def _is_refused(message: Said, broker: BrokerUnderTest) -> bool:
+    """Whether it is in structured mode, with JSON that is no string where Go's SDK expects text."""
+    is_json = message.written is not None and message.content is None
+    return is_json and not _is_json_to_go(message) and differs(broker, "JSON data has any media type")
+
+
+def _is_json_to_go(message: Said) -> bool:
+    media_type = message.attributes.get("datacontenttype", "").partition(";")[0]
+    return media_type in ("", "application/json", "text/json")
+
+
+def _data(message: Said, broker: BrokerUnderTest) -> bytes:
+    """What of its data a receiver gets."""
+    if message.content is not None and not _is_json_to_go(message) and differs(broker, "JSON data has any media type"):
+        return message.content
+    if message.written is not None and differs(broker, "JSON data begins with its value"):
+        return message.written
+    return message.data
+
+
 def _heard(sdk: sdks.Sdk, message: Said, got: Mapping[str, Any], broker: BrokerUnderTest) -> list[str]:
     """How what an SDK got differs from what was sent, as far as that SDK can tell."""
+    data = _data(message, broker)
+    found = [] if b64decode(got["data"]) == data else [f"data {data!r} came as {b64decode(got['data'])!r}"]
+    sent = _attributes(message, broker)
     if "error" in got:
-        return [got["error"]]
-    read: dict[str, str] = dict(got["attributes"])
-    if not sdk.decodes:
-        read = {name: plain(value) if name != "datacontenttype" else value for name, value in read.items()}
-    sent = dict(message.attributes)
-    times = sent.pop("time", None), read.pop("time", None)  # an SDK makes one up where there is none
-    found = _compared(sent, read, broker)
-    readable = times[0] is not None and len(times[0].partition(".")[2]) <= sdk.reads + len("+00:00")
-    if readable and _instant(times[0] or "", sdk.digits) != _instant(times[1] or "", sdk.digits):
+        is_known = data[:1].isspace() and sent.get("datacontenttype") in sdk.refuses_space
+        return found if is_known else [got["error"]]
+    read: dict[str, str] = dict(got["attributes"]) if sdk.decodes else _decoded(got["attributes"])
+    sent.pop("time", None)
+    times = message.attributes.get("time", ""), read.pop("time", "")  # an SDK makes one up where there is none
+    readable = times[0] and len(times[0].partition(".")[2]) <= sdk.reads + len("+00:00")
+    if readable and _instant(times[0], sdk.digits) != _instant(times[1], sdk.digits):
         found.append(f"time {times[0]} was read as {times[1]}")
-    if b64decode(got["data"]) != message.data:
-        found.append(f"data {message.data!r} came as {b64decode(got['data'])!r}")
-    return found
+    return found + _compared(sent, read, broker)
 
 
 def _on_the_wire(message: Said, got: Got, broker: BrokerUnderTest) -> list[str]:
@@ -108,22 +130,31 @@ def _on_the_wire(message: Said, got: Got, broker: BrokerUnderTest) -> list[str]:
     arrived = {n[3:]: plain(v.encode("latin-1").decode()) for n, v in got.headers.items() if n.startswith("ce-")}
     if "content-type" in got.headers:
         arrived["datacontenttype"] = got.headers["content-type"]
+    found = _compared(_attributes(message, broker), arrived, broker)
+    data = _data(message, broker)
+    if (got.event.data or b"") != data:
+        found.append(f"data {data!r} came as {got.event.data!r}")
+    return found
+
+
+def _attributes(message: Said, broker: BrokerUnderTest) -> dict[str, str]:
+    """What a receiver reads that decodes percent signs once."""
     sent = dict(message.attributes)
-    found = []
-    if differs(broker, "A time is its sender's text"):
-        times = sent.pop("time", ""), arrived.pop("time", "")
-        if _instant(times[0], 9) != _instant(times[1], 9):
-            found.append(f"time {times[0]} came as {times[1]}")
-    if (got.event.data or b"") != message.data:
-        found.append(f"data {message.data!r} came as {got.event.data!r}")
-    return found + _compared(sent, arrived, broker)
+    if message.structured and differs(broker, "Attributes are percent-encoded"):
+        sent = _decoded(sent)
+    if "time" in sent and differs(broker, "A time is its sender's text"):
+        at, fraction = _instant(sent["time"], 9)
+        sent["time"] = f"{at:%Y-%m-%dT%H:%M:%S}.{fraction}".rstrip("0").rstrip(".") + "Z"
+    return sent
+
+
+def _decoded(attributes: dict[str, str]) -> dict[str, str]:
+    return {name: plain(value) if name != "datacontenttype" else value for name, value in attributes.items()}
 
 
 def _compared(sent: dict[str, str], got: dict[str, str], broker: BrokerUnderTest) -> list[str]:
     if differs(broker, "Nothing is added"):
         got = {name: value for name, value in got.items() if name not in ADDED_BY_KNATIVE - sent.keys()}
-    if differs(broker, "Attributes are percent-encoded"):
-        sent, got = _unescaped(sent), _unescaped(got)
     return [
         f"{name} {sent.get(name)!r} came as {got.get(name)!r}"
         for name in sorted(sent.keys() | got.keys())
@@ -131,15 +162,8 @@ def _compared(sent: dict[str, str], got: dict[str, str], broker: BrokerUnderTest
     ]
 
 
-def _unescaped(attributes: dict[str, str]) -> dict[str, str]:
-    """Knative passes percent signs on as they came, and a receiver decodes them: once too often in structured mode."""
-    return {name: plain(value) if name != "datacontenttype" else value for name, value in attributes.items()}
-
-
-def _instant(text: str, digits: int) -> tuple[datetime, str] | None:
+def _instant(text: str, digits: int) -> tuple[datetime, str]:
     """A time in UTC: whole seconds, and as many digits of the fraction."""
-    if not text:
-        return None
     text = text.upper().replace("Z", "+00:00")
     at = datetime.fromisoformat(text[:19] + text[-6:]).astimezone(UTC)
     fraction = text[19:-6].lstrip(".")

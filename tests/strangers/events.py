@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 SEED = 20261129
-ASCII = ["42", "a-b_c.d", "order 42", "a  b", 'say "yes"', "50% off", "100%", "a;b,c=d", "back\\slash", "(x)", "~|^`"]
+ASCII = ["42", "a-b_c.d", "a  b", 'say "yes"', "50% off", "100%", "%41 is A", "a;b,c=d", "back\\slash", "(x)", "~|^`"]
 BEYOND = ["café", "Ünïcode straße", "绿茶", "Привет мир", "emoji 😀", "e\u0301", "a\u00a0b", "٣"]
 TYPES = {
     "json": [None, "application/json", "application/json; charset=utf-8", "application/vnd.order+json"],
@@ -22,6 +22,7 @@ JSON = [
     '{"price": 10.00, "big": 9007199254740993}',
     '{"名":"茶"}',
 ]
+SPACE = " \t\r\n"  # of JSON
 OFFSETS = ["Z", "+00:00", "-08:00", "+05:30"]
 
 
@@ -75,10 +76,20 @@ def _time(random: Random) -> str:
 
 
 class Said(NamedTuple):
-    """What a message says, by the HTTP binding and the JSON format alone."""
+    """
+    What a message says, by the HTTP binding and the JSON format alone.
+
+    Args:
+        structured: the mode it was sent in.
+        written: JSON data in structured mode, with the white space before it.
+        content: of such data that is a string.
+    """
 
     attributes: dict[str, str]
     data: bytes
+    structured: bool = False
+    written: bytes | None = None
+    content: bytes | None = None
 
 
 def said(message: dict[str, Any]) -> Said:
@@ -90,14 +101,16 @@ def said(message: dict[str, Any]) -> Said:
         attributes = {name[3:]: unquote(value) for name, value in headers.items() if name.startswith("ce-")}
         return Said(attributes | ({"datacontenttype": content_type} if content_type else {}), body)
     members = dict(_members(body.decode()))
-    data, data_base64 = members.pop("data", None), members.pop("data_base64", None)
-    attributes = {name: _canonical(json.loads(text)) for name, text in members.items() if text != "null"}
-    if data_base64 is not None:
-        return Said(attributes, b64decode(json.loads(data_base64)))
-    is_json = "json" in attributes.get("datacontenttype", "json")
-    if data is not None and not is_json and data.startswith('"'):
-        data = json.loads(data)
-    return Said(attributes, (data or "").encode())
+    written, data_base64 = members.pop("data", None), members.pop("data_base64", None)
+    values = {name: json.loads(text) for name, text in members.items()}
+    attributes = {name: _canonical(value) for name, value in values.items() if value is not None}
+    if data_base64 is not None or written is None:
+        return Said(attributes, b64decode(json.loads(data_base64 or '""')), structured=True)
+    data = written.lstrip(SPACE)
+    content = json.loads(data).encode() if data.startswith('"') else None
+    if content is not None and "json" not in attributes.get("datacontenttype", "json"):
+        return Said(attributes, content, structured=True)
+    return Said(attributes, data.encode(), True, written.encode(), content)
 
 
 def plain(text: str) -> str:
@@ -110,18 +123,18 @@ def _canonical(value: Any) -> str:
 
 
 def _members(text: str) -> list[tuple[str, str]]:
-    """The members of a JSON object, each value as it is written."""
+    """The members of a JSON object, each value as it is written, with what stands before it."""
     decoder, found, at = json.JSONDecoder(), [], text.index("{") + 1
     while text[at := _next(text, at)] != "}":
         at += text[at] == ","
         name, at = decoder.raw_decode(text, _next(text, at))
-        start = _next(text, text.index(":", at) + 1)
-        _, at = decoder.raw_decode(text, start)
+        start = text.index(":", at) + 1
+        _, at = decoder.raw_decode(text, _next(text, start))
         found.append((name, text[start:at]))
     return found
 
 
 def _next(text: str, at: int) -> int:
-    while text[at] in " \t\r\n":
+    while text[at] in SPACE:
         at += 1
     return at
