@@ -14,6 +14,7 @@ SYSTEM = "knative-eventing"
 CONTROLLER = "system:serviceaccount:knative-eventing:eventing-controller"
 SWITCHED_S, LOOK_S = 60.0, 0.2
 BROKERS, CHANNELS = "brokers.eventing.knative.dev", "inmemorychannels.messaging.knative.dev"
+KIND, IN_MEMORY = "knative.dev/channelKind", "InMemoryChannel"
 SUBSCRIPTIONS = "subscriptions.messaging.knative.dev"
 
 
@@ -57,7 +58,7 @@ def _identities() -> Iterator[tuple[str, bool | None]]:
         for one in _there(SUBSCRIPTIONS)
         if one["metadata"].get("ownerReferences")
     }
-    served = {_named(one) for one in brokers}
+    served = {_named(one) for one in brokers if one.get("status", {}).get("annotations", {}).get(KIND) == IN_MEMORY}
     for trigger in _there("triggers.eventing.knative.dev"):
         if f"Broker {trigger['metadata']['namespace']}/{trigger['spec']['broker']}" in served:
             yield _named(trigger), known.get(subscriptions.get(trigger["metadata"]["uid"], ""))
