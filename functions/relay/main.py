@@ -1,6 +1,7 @@
 """The log → Knative's broker, each key in order; idle where the broker reads the log itself"""
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from runtime.serve import operation
 from shop.db import dead_letters, replays
 from shop.event import CloudEvent
 
+log = logging.getLogger(__name__)
 EVENTING = Path(__file__).resolve().parents[2] / "eventing"
 CURSOR = "/relay"  # no Trigger can be named so
 HERE = Destination(None, "http://relay/relay")
@@ -28,6 +30,7 @@ BACKOFF_S = 0.1  # linear: 8 s between tries after ten minutes of outage
 MARGIN_S = 5.0
 LOOK_S = 0.02
 GIVE_WAY_S = 3.0
+NOT_KNOWN = frozenset((401, 403))  # the broker's word on the relay's token, whatever the event
 
 
 async def stay(deps: Deps) -> None:
@@ -39,8 +42,9 @@ async def stay(deps: Deps) -> None:
 
 class Relay:
     """
-    The broker is its one subscriber, and never given up: an outage only lets the log wait. What the broker calls
-    malformed is a dead letter of ``relay``. Every event leaves with a signature, which operations verify.
+    The broker is its one subscriber, and never given up: an outage only lets the log wait, and so does a broker that
+    does not accept the relay's identity. What the broker calls malformed is a dead letter of ``relay``. Every event
+    leaves with a signature, which operations verify.
     """
 
     def __init__(self, deps: Deps) -> None:
@@ -62,6 +66,7 @@ class Relay:
         wired = triggers()
         self._subscribers = {trigger.name: _reached(trigger.subscriber, deps) for trigger in wired}
         self._timeout_s = post_timeout_s(wired)
+        self._refused = False
 
     async def oldest(self) -> datetime | None:
         """When what is not sent yet was logged, as far as it can be sent now; or a replay was asked for."""
@@ -93,7 +98,12 @@ class Relay:
             sending.cancel()
 
     async def _post(self, trigger: Trigger, event: CloudEvent) -> Outcome:
-        return await self._courier(self._broker, self._signed(event), self._timeout_s)
+        outcome = await self._courier(self._broker, self._signed(event), self._timeout_s)
+        refused, before = outcome.code in NOT_KNOWN, self._refused
+        self._refused = refused
+        if refused and not before:  # every key tries again and again
+            log.warning("the broker does not accept the relay's identity (%d): docs/kubernetes.md", outcome.code)
+        return outcome._replace(verdict="again") if refused else outcome
 
     def _signed(self, event: CloudEvent) -> CloudEvent:
         return self._keys.signed(event) if self._keys else event

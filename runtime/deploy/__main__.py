@@ -83,6 +83,7 @@ def deploy(asked: argparse.Namespace) -> None:
     namespace = overlay.namespace_of(documents)
     needs.secrets(documents, namespace)
     needs.same_brokers(documents, namespace)
+    needs.identities(documents)
     with patience.paused():
         name = asked.image or (image.load(asked.loader, say) if asked.loader else image.build(asked.registry, say))
     overlay.with_image(documents, name, namespace)

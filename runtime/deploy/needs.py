@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from runtime.deploy.cluster import CannotDeploy, Object, found, kubectl, named, references
+from runtime.deploy.overlay import containers
 
 # 1.14 of both: the oldest whose Trigger filters are on by default, with everything that eventing/ uses.
 LEAST = (0, 41)
@@ -30,6 +31,8 @@ SECRET_KEYS = {
     "pulsecart-migrations": "MIGRATION_DATABASE_URL",
     "pulsecart-events": "EVENT_KEYS",
 }
+JETSTREAM = "config-natjsm-channel"
+FEATURES = "the ConfigMap config-features of knative-eventing"
 
 
 def knative() -> None:
@@ -99,6 +102,39 @@ def same_brokers(documents: Sequence[Object], namespace: str) -> None:
                     f"{asked or 'the default'}. Knative does not change that: `kubectl -n {namespace} delete broker "
                     f"{name}`, then deploy again. Events that are committed meanwhile wait in the log."
                 )
+
+
+def identities(documents: Sequence[Object]) -> None:
+    """
+    Raises:
+        CannotDeploy: the overlay and the cluster's Knative Eventing disagree on whether senders are authenticated.
+    """
+    if not any(one["kind"] == "Broker" for one in documents):
+        return
+    features = (found("configmap", "config-features", "knative-eventing") or {}).get("data") or {}
+    authenticates = features.get("authentication-oidc", "").lower() == "enabled"
+    policies = [named(one) for one in documents if one["kind"] == "EventPolicy"]
+    if policies and not authenticates:
+        raise CannotDeploy(
+            f"the overlay brings {policies[0]}, and Knative Eventing authenticates no sender on this cluster, so that "
+            f"no Broker with a policy becomes Ready. Set authentication-oidc: enabled in {FEATURES}, or leave "
+            "components/event-policy out."
+        )
+    if authenticates and any(_class_and_channel(one)[1] == JETSTREAM for one in documents if one["kind"] == "Broker"):
+        raise CannotDeploy(
+            "Knative Eventing authenticates senders on this cluster, and JetStream channels show its broker's filter "
+            "no identity: it would refuse every event, and they would drop it. Leave components/broker-jetstream out, "
+            f"or set authentication-oidc: disabled in {FEATURES}."
+        )
+    if authenticates and not any("BROKER_TOKEN_FILE" in _names_of_env(one) for one in documents):
+        raise CannotDeploy(
+            "Knative Eventing authenticates senders on this cluster, and the overlay's relay has no identity to show: "
+            "add components/event-policy. Events that are committed meanwhile wait in the log."
+        )
+
+
+def _names_of_env(document: Object) -> set[str]:
+    return {one["name"] for container in containers(document) for one in container.get("env", ())}
 
 
 def _given(broker: Object) -> tuple[str, str]:

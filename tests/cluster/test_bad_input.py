@@ -133,7 +133,15 @@ async def test_a_second_apply_changes_nothing() -> None:
     assert {one["metadata"]["name"]: one["metadata"]["generation"] for one in await listed("ksvc")} == before
 
 
-@pytest.mark.parametrize("overlay", ["k8s/overlays/kind", "k8s/overlays/production", "tests/cluster/overlay-jetstream"])
+@pytest.mark.parametrize(
+    "overlay",
+    [
+        "k8s/overlays/kind",
+        "k8s/overlays/production",
+        "tests/cluster/overlay-jetstream",
+        "tests/cluster/overlay-event-policy",
+    ],
+)
 async def test_the_cluster_would_take_every_overlay(place: Place, overlay: str) -> None:
     """Its schemas, defaults, webhooks and admission, without a trace."""
     place.write(overlay)

@@ -30,10 +30,12 @@ def order(sequence: int = 10**17, status: str = "PENDING") -> CloudEvent:
     )
 
 
-async def post(cluster: Cluster, event: CloudEvent, service: str, namespace: str, host: str, path: str) -> int:
+async def post(
+    cluster: Cluster, event: CloudEvent, service: str, namespace: str, host: str, path: str, **more: str
+) -> int:
     address = await kubectl("get", "service", service, "-o", "jsonpath={.spec.clusterIP}", namespace=namespace)
     headers, body = cloudevents.binary(event)
-    answer = await cluster.http.post(f"http://{address}{path}", headers={**headers, "host": host}, content=body)
+    answer = await cluster.http.post(f"http://{address}{path}", headers={**headers, **more, "host": host}, content=body)
     return answer.status_code
 
 
@@ -42,9 +44,9 @@ async def to_operation(cluster: Cluster, event: CloudEvent, operation: str) -> i
     return await post(cluster, event, "kourier-internal", "kourier-system", host, f"/{operation}")
 
 
-async def to_broker(cluster: Cluster, event: CloudEvent) -> int:
+async def to_broker(cluster: Cluster, event: CloudEvent, **headers: str) -> int:
     host = "broker-ingress.knative-eventing.svc.cluster.local"
-    return await post(cluster, event, "broker-ingress", "knative-eventing", host, "/pulsecart/default")
+    return await post(cluster, event, "broker-ingress", "knative-eventing", host, "/pulsecart/default", **headers)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ class Run:
         self._flavours = {flavour for flavour, config in CONFIGS.items() if f"configmap/{config}" in configs.split()}
         self._tests = itertools.count(1)
         self._kept = False
-        _kubectl("create", "namespace", self.namespace)
+        kubectl("create", "namespace", self.namespace)
 
     def broker(self, flavour: str) -> "ClusterBroker":
         """For one test; skips it where the cluster lacks such channels."""
@@ -71,14 +71,14 @@ class Run:
 
     def _keep_a_channel(self, config: str) -> None:
         """With its last channel JetStream's dispatcher goes, and the next one waits for its lease."""
-        template = _kubectl(
+        template = kubectl(
             "get", "configmap", config, "-n", "knative-eventing", "-o", r"jsonpath={.data.channelTemplateSpec}"
         )
         channel = yaml.safe_load(template) | {"metadata": {"name": "kept", "namespace": self.namespace}}
-        _kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(channel))
+        kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(channel))
 
     def close(self) -> None:
-        _kubectl("delete", "namespace", self.namespace, "--wait=false")
+        kubectl("delete", "namespace", self.namespace, "--wait=false")
 
 
 class ClusterBroker:
@@ -92,21 +92,23 @@ class ClusterBroker:
         self._config = {"apiVersion": "v1", "kind": "ConfigMap", "name": config, "namespace": "knative-eventing"}
         self._test = test
         self._http = httpx.AsyncClient(timeout=SEND_S, trust_env=False)
+        self.shown: dict[str, str] = {}  # headers of every request to the ingress: where it asks for a token
 
     def named(self, name: str) -> str:
         return f"{name}-{self._test}"
 
     async def apply(self, manifests: Sequence[Manifest]) -> None:
-        await self._ready(manifests)
+        await self.ready(manifests)
         async with Subscriber(self.host) as probe, asyncio.timeout(READY_S):
-            await self._ready([_probe(probe.url("probe"))])
+            await self.ready([_probe(probe.url("probe"))])
             await self._heard(probe)
 
-    async def _ready(self, manifests: Sequence[Manifest]) -> None:
+    async def ready(self, manifests: Sequence[Manifest]) -> None:
+        """Apply, and wait for each to be Ready: events may still pass a Trigger by."""
         objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": [self._here(m) for m in manifests]})
         wait = ("wait", "--for=condition=Ready", f"--timeout={READY_S}s", "-f", "-")
-        await asyncio.to_thread(_kubectl, "apply", "--server-side", "-f", "-", stdin=objects)
-        await asyncio.to_thread(_kubectl, *wait, stdin=objects, timeout_s=READY_S)
+        await asyncio.to_thread(kubectl, "apply", "--server-side", "-f", "-", stdin=objects)
+        await asyncio.to_thread(kubectl, *wait, stdin=objects, timeout_s=READY_S)
 
     async def _heard(self, probe: Subscriber) -> None:
         """
@@ -124,7 +126,7 @@ class ClusterBroker:
                 await asyncio.wait_for(probe.probed.wait(), PROBE_S)
 
     async def send(self, headers: dict[str, str], body: bytes, *, to: str = BROKER) -> int:
-        response = await self._http.post(await self.address(to), headers=headers, content=body)
+        response = await self._http.post(await self.address(to), headers=self.shown | headers, content=body)
         return response.status_code
 
     async def address(self, to: str = BROKER) -> str:
@@ -134,7 +136,7 @@ class ClusterBroker:
         await self._http.aclose()
         kinds = "triggers.eventing.knative.dev,pingsources.sources.knative.dev,brokers.eventing.knative.dev"
         selected = ("-n", self.namespace, "-l", f"{LABEL}={self._test}")
-        await asyncio.to_thread(_kubectl, "delete", kinds, *selected, "--wait=false")
+        await asyncio.to_thread(kubectl, "delete", kinds, *selected, "--wait=false")
 
     def _here(self, manifest: Manifest) -> Manifest:
         made: dict[str, Any] = deepcopy(manifest)
@@ -152,7 +154,7 @@ def _probe(uri: str) -> Manifest:
     return {"apiVersion": "eventing.knative.dev/v1", "kind": "Trigger", "metadata": {"name": "probe"}, "spec": spec}
 
 
-def _kubectl(*arguments: str, stdin: str | None = None, timeout_s: float = 0.0) -> str:
+def kubectl(*arguments: str, stdin: str | None = None, timeout_s: float = 0.0) -> str:
     done = subprocess.run(
         ("kubectl", *arguments), input=stdin, capture_output=True, text=True, timeout=KUBECTL_S + timeout_s, check=False
     )
@@ -163,7 +165,7 @@ def _kubectl(*arguments: str, stdin: str | None = None, timeout_s: float = 0.0) 
 
 def _asked(*arguments: str) -> str:
     try:
-        return _kubectl("--request-timeout=5s", *arguments).strip()
+        return kubectl("--request-timeout=5s", *arguments).strip()
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         raise NoCluster(str(error)) from error
 

@@ -58,3 +58,13 @@ async def test_a_broker_that_does_not_exist_is_404(apply: Apply, broker: BrokerU
 async def test_a_batch_is_refused(apply: Apply, broker: BrokerUnderTest) -> None:
     await apply(t={})
     assert await broker.send({"content-type": cloudevents.BATCH}, b"[]") in (400, 415)
+
+
+async def test_a_token_that_was_not_asked_for_changes_nothing_and_goes_no_further(
+    apply: Apply, broker: BrokerUnderTest, subscriber: Subscriber
+) -> None:
+    """As on a cluster that does not authenticate senders; test_event_policy.py has one that does."""
+    await apply(t={})
+    assert await broker.send({**JSON, "authorization": "Bearer forged"}, b"{}") == 202
+    await subscriber.until(lambda got: len(got) == 1)
+    assert "authorization" not in subscriber.got[0].headers

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from runtime.catalogue import ROOT
-from runtime.deploy import image
+from runtime.deploy import image, needs
+from runtime.deploy.cluster import CannotDeploy, Object
 from runtime.deploy.needs import too_old
 
 
@@ -71,6 +72,38 @@ def test_a_knative_that_is_too_old(tmp_path: Path) -> None:
 )
 def test_releases_and_modules_are_numbered_apart(version: str, old: bool) -> None:
     assert too_old(version) is old
+
+
+BROKER: Object = {"kind": "Broker", "metadata": {"name": "default"}}
+OVER_JETSTREAM: Object = {**BROKER, "spec": {"config": {"name": "config-natjsm-channel"}}}
+POLICY: Object = {"kind": "EventPolicy", "metadata": {"name": "from-the-relay"}}
+SHOWS = {"containers": [{"env": [{"name": "BROKER_TOKEN_FILE", "value": "/token"}]}]}
+RELAY: Object = {"kind": "Service", "metadata": {"name": "relay"}, "spec": SHOWS}
+
+
+@pytest.mark.parametrize(
+    ("flag", "documents", "said"),
+    [
+        (None, [BROKER], ""),
+        ("disabled", [BROKER], ""),
+        ("Enabled", [BROKER, POLICY, RELAY], ""),
+        ("disabled", [BROKER, POLICY, RELAY], "brings EventPolicy from-the-relay"),
+        (None, [BROKER, POLICY, RELAY], "brings EventPolicy from-the-relay"),
+        ("enabled", [BROKER], "add components/event-policy"),
+        ("disabled", [OVER_JETSTREAM], ""),
+        ("enabled", [OVER_JETSTREAM, POLICY, RELAY], "Leave components/broker-jetstream out"),
+    ],
+)
+def test_an_overlay_and_a_cluster_agree_on_whether_senders_are_authenticated(
+    monkeypatch: pytest.MonkeyPatch, flag: str | None, documents: list[Object], said: str
+) -> None:
+    features = None if flag is None else {"data": {"authentication-oidc": flag}}
+    monkeypatch.setattr(needs, "found", lambda *asked: features)
+    if not said:
+        needs.identities(documents)
+        return
+    with pytest.raises(CannotDeploy, match=said):
+        needs.identities(documents)
 
 
 def test_the_image_is_named_by_its_content_alone(tmp_path: Path) -> None:

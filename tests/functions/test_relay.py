@@ -82,6 +82,17 @@ async def test_what_the_broker_calls_malformed_is_kept_as_a_dead_letter(
     assert await log.rows("SELECT trigger, event_id, error_code FROM dead_letters") == [("relay", bad.id, 400)]
 
 
+@pytest.mark.parametrize("code", [401, 403])
+async def test_a_broker_that_does_not_accept_its_identity_is_an_outage_and_no_event_is_a_dead_letter(
+    on_knative: Deps, broker: Subscriber, log: Log, code: int
+) -> None:
+    broker.answers = [code] * 3
+    await log.write(event("k", 1), event("k", 2))
+    assert await poke(on_knative) == 204
+    assert [got.event.sequence for got in broker.got] == [1, 1, 1, 1, 2]
+    assert await log.rows("SELECT 1 FROM dead_letters") == []
+
+
 async def test_a_second_relay_answers_at_once_and_the_first_sends_what_it_was_poked_for(
     on_knative: Deps, broker: Subscriber, log: Log
 ) -> None:

@@ -29,6 +29,7 @@ OVERLAYS = [
     "k8s/overlays/production",
     "tests/cluster/overlay",
     "tests/cluster/overlay-jetstream",
+    "tests/cluster/overlay-event-policy",
 ]
 Document = Mapping[str, Any]
 
