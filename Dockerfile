@@ -30,8 +30,8 @@ EXPOSE 8080
 # For `tilt up` alone: sources that may be written, and a process that starts anew when they are.
 FROM python AS live
 COPY --from=sources --chown=65532:65532 /app /app
-ENTRYPOINT ["python3", "-m", "runtime.reload"]
+ENTRYPOINT ["python3", "-m", "pulsecart.processes.reload"]
 
 FROM python
 COPY --from=compiled /app /app
-ENTRYPOINT ["python3", "-m", "runtime.function"]
+ENTRYPOINT ["python3", "-m", "pulsecart.processes.function"]

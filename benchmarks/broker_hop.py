@@ -24,15 +24,15 @@ import psycopg
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.told import tell
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.http import Reply
-from runtime.knative.local import LocalKnative
-from runtime.settings import Settings
-from runtime.stack import Stack
-from shop.db.migrate import migrate
-from shop.db.outbox import append
-from shop.event import CloudEvent, new_id, padded
+from benchmarks.report import tell
+from pulsecart.broker.local import LocalKnative
+from pulsecart.local.servers import Stack
+from pulsecart.runtime.db.migrate import migrate
+from pulsecart.runtime.db.outbox import append
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.event import CloudEvent, new_id, padded
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.http import Reply
 
 BATCH = 100  # events a transaction, as in a group commit
 PAUSE_S = 0.01

@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 
 from benchmarks.machine import described
-from benchmarks.told import tell
+from benchmarks.report import tell
 from tests.cluster.shop import Cluster, gateway_of, until
 
 AT_ONCE = 32

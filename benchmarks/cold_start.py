@@ -22,9 +22,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.told import tell
-from runtime.deploy.cluster import found, kubectl, listed
-from runtime.deploy.image import LOCAL, _run
+from benchmarks.report import tell
+from tools.deploy.cluster import found, kubectl, listed
+from tools.deploy.image import LOCAL, _run
 
 HERE = Path(__file__).parent
 NAMESPACE = f"cold-start-{int(time.time())}"  # of this run alone: one that is being deleted takes nothing new
@@ -41,12 +41,13 @@ def hello_image(loader: str) -> str:
     """Given to the cluster by the shop's own loader: what is in it is called as the shop's is."""
     image = f"{LOCAL}/pulsecart-hello:{int(time.time())}"
     with tempfile.TemporaryDirectory() as directory:
-        package, lock = Path(directory) / "runtime", Path(directory) / "requirements"
-        package.mkdir()
+        package, lock = Path(directory) / "pulsecart" / "processes", Path(directory) / "requirements"
+        package.mkdir(parents=True)
         lock.mkdir()
         shutil.copy(HERE / "hello" / "main.py", package / "main.py")
         shutil.copy(HERE / "hello" / "serve.py", package / "function.py")
-        (package / "__init__.py").touch()
+        for folder in (package, package.parent):
+            (folder / "__init__.py").touch()
         shutil.copy(HERE.parent / "requirements" / "runtime.lock", lock / "image.lock")
         _run([*loader.split(), image, directory])
     return image

@@ -23,10 +23,10 @@ import uvloop
 from aiohttp import ClientSession, TCPConnector
 
 from benchmarks.machine import described
+from benchmarks.report import tell
 from benchmarks.shop import PLENTY, drained, shop
 from benchmarks.sides import hello, nothing
-from benchmarks.told import tell
-from runtime.sale.ask import ask
+from tools.crowd.ask import ask
 
 PATH = "/api/v1/orders"
 PRODUCTS = (2, 3)

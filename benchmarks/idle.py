@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described
+from benchmarks.report import tell
 from benchmarks.shop import shop
-from benchmarks.told import tell
-from runtime.sale.machine import cpu_s, pss_mb
-from runtime.stack.running import running
+from pulsecart.admin.which_shop import running
+from tools.crowd.machine import cpu_s, pss_mb
 
 SETTLE_S = 15.0  # the first moments still start connections, triggers and the autovacuum
 

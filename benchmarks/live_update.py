@@ -18,8 +18,8 @@ from urllib.request import urlopen
 
 from benchmarks.machine import described
 from benchmarks.operation_start import GIVE_UP_S, LOOK_S, NOBODY, ROOT, free_port, start
-from benchmarks.told import tell
-from runtime.reload import ROOMS
+from benchmarks.report import tell
+from pulsecart.processes.reload import ROOMS
 
 SAID = '"UP"'
 
@@ -30,10 +30,10 @@ def updates(operation: str, times: int) -> list[float]:
         directory, port = Path(made), free_port()
         for room in ROOMS:
             shutil.copytree(ROOT / room, directory / room)
-        served = directory / "runtime" / "function.py"
+        served = directory / "pulsecart" / "processes" / "function.py"
         text = served.read_text()
         child = subprocess.Popen(
-            [sys.executable, "-m", "runtime.reload", operation, "--port", str(port)],
+            [sys.executable, "-m", "pulsecart.processes.reload", operation, "--port", str(port)],
             cwd=directory,
             env={**os.environ, "PYTHONPATH": made, **NOBODY},
             stderr=subprocess.DEVNULL,

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic, process_time
 
-from runtime.sale.ask import address
-from runtime.sale.ledger import percentiles_ms
-from runtime.sale.machine import Meter
-from runtime.sale.wire import Answer, Line, Lines
+from tools.crowd.ask import address
+from tools.crowd.ledger import percentiles_ms
+from tools.crowd.machine import Meter
+from tools.crowd.wire import Answer, Line, Lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,29 +2,29 @@
 The shop as one would write it first: for each request one script call, and one transaction, a statement at a time.
 
 All guards of ``checkout`` are here (gate with limit and lease, claim, epoch, stock, buyer's limit, Idempotency-Key,
-events in the log); nothing is grouped and nothing is remembered. It is what ``benchmarks.contests`` compares with.
+events in the log); nothing is grouped and nothing is remembered. It is what ``benchmarks.comparisons`` compares with.
 """
 
 import msgspec
 from psycopg.errors import UniqueViolation
 
-from runtime.access import CUSTOMER
-from runtime.bodies import PurchaseBody, decoded
-from runtime.deps import Deps
-from runtime.http import Reply, Request
-from runtime.idempotency import key_of
-from runtime.rebuild import rebuild
-from runtime.routes import post
-from runtime.serve import operation
-from shop import announce
-from shop.db import history
-from shop.db.pool import Tx
-from shop.decision import Key
-from shop.gate import Answer, Gate, Wish
-from shop.messages import StockAdjusted
-from shop.order import Line, Order, purchase_document
-from shop.problem import Refused, Unavailable
-from shop.refusal import refusal
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.first_replies import Key
+from pulsecart.runtime.problem import Refused, Unavailable
+from pulsecart.serving.access import CUSTOMER
+from pulsecart.serving.bodies import PurchaseBody, decoded
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.idempotency import key_of
+from pulsecart.serving.operation import operation
+from pulsecart.serving.routes import post
+from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish
+from pulsecart.shop.inventory.gate_rebuild import rebuild
+from pulsecart.shop.messages import StockAdjusted
+from pulsecart.shop.orders import events as announce
+from pulsecart.shop.orders.db import history
+from pulsecart.shop.orders.order import Line, Order, purchase_document
+from pulsecart.shop.orders.refusal import refusal
 
 CONNECTIONS = 16
 PRICE_MINOR = 4990

@@ -23,8 +23,8 @@ from statistics import median
 from typing import IO, Any
 
 from benchmarks.machine import described
-from benchmarks.told import tell
-from runtime import registry
+from benchmarks.report import tell
+from pulsecart.processes import registry
 
 ROOT = Path(__file__).parent.parent
 HELLO = "hello"
@@ -63,7 +63,7 @@ def start(name: str, importtime: bool = False) -> Start:
     what = (
         ("benchmarks/hello/serve.py", str(port))
         if name == HELLO
-        else ("-m", "runtime.function", name, f"--port={port}")
+        else ("-m", "pulsecart.processes.function", name, f"--port={port}")
     )
     with tempfile.TemporaryFile() as said:
         began = time.monotonic()

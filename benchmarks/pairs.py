@@ -17,12 +17,12 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.contests import CONTESTS, Contest
+from benchmarks.comparisons import CONTESTS, Contest
 from benchmarks.load import Turn, turn
 from benchmarks.machine import described
 from benchmarks.sides import Side
-from runtime.sale.__main__ import allow_connections
-from runtime.sale.machine import busy_s
+from tools.crowd.__main__ import allow_connections
+from tools.crowd.machine import busy_s
 
 TOLERATED = 0.001  # share of other answers than the expected one
 

@@ -20,10 +20,10 @@ from rich.console import Console
 
 from benchmarks.machine import described
 from benchmarks.shop import shop
-from runtime.sale.__main__ import allow_connections
-from runtime.sale.checks import checks
-from runtime.sale.play import Plan, play
-from runtime.sale.report import document
+from tools.crowd.__main__ import allow_connections
+from tools.crowd.checks import checks
+from tools.crowd.play import Plan, play
+from tools.crowd.report import document
 
 
 def sale(

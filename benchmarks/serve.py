@@ -9,9 +9,9 @@ from typing import Any
 
 import uvloop
 
-from runtime import registry
-from runtime.function import run, server
-from runtime.settings import read
+from pulsecart.processes import registry
+from pulsecart.processes.function import run, server
+from pulsecart.runtime.settings import read
 
 HERE = Path(__file__).parent
 

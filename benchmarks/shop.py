@@ -1,6 +1,7 @@
 """A whole shop for a benchmark, started by ``scripts/up`` as everybody starts it."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import tempfile
@@ -10,9 +11,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 
 from benchmarks.sides import Side, purchases
-from runtime.sale.ask import NotThere, ask
-from runtime.sale.running import Running, find
-from runtime.stack.running import running
+from pulsecart.admin.which_shop import ROOT, running
+from tools.crowd.ask import NotThere, ask
+from tools.crowd.running import Running, find
 
 READY_WITHIN_S = 60.0
 DRAINED_WITHIN_S = 300.0
@@ -23,12 +24,22 @@ class NotReady(Exception):
     """The shop did not start, or did not finish what it had begun."""
 
 
+def started_by(checkout: Path) -> str:
+    """The module that ``scripts/up`` of this checkout runs: its name differs between the code's ages."""
+    script = (checkout / "scripts" / "up").read_text()
+    found = re.search(r'/python" -m (\S+)', script)
+    if found is None:
+        raise NotReady(f"scripts/up of {checkout} starts no module:\n{script}")
+    return found[1]
+
+
 @contextmanager
 def shop(workers: int = 1, code: Path | None = None) -> Iterator[tuple[Running, Path]]:
     """A running shop of this code, or of another checkout, and its data directory; both are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="pulsecart-bench-") as directory:
         data = Path(directory) / "data"
-        command = [sys.executable, "-m", "runtime.up", "--port", "0", "--data", str(data), "--workers", str(workers)]
+        command = [sys.executable, "-m", started_by(code or ROOT), "--port", "0", "--data", str(data)]
+        command += ["--workers", str(workers)]
         with (
             (Path(directory) / "log").open("w+") as log,
             subprocess.Popen(command, stdout=log, stderr=log, cwd=code) as process,

@@ -17,12 +17,12 @@ from secrets import randbelow
 
 import psycopg
 
-from runtime.demo import GOODS, SALE
-from runtime.sale.ask import NotThere, address, ask
-from runtime.sale.wire import purchase_maker
-from runtime.stack import Stack
-from shop.db.catalogue import load_catalogue
-from shop.db.migrate import migrate
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.local.servers import Stack
+from pulsecart.runtime.db.migrate import migrate
+from tools.crowd.ask import NotThere, address, ask
+from tools.crowd.wire import purchase_maker
 
 READY_WITHIN_S = 30.0
 POOL_MAX = 16

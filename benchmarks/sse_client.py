@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from runtime.sale.ask import address
+from tools.crowd.ask import address
 
 Hear = Callable[[str, Mapping[str, Any]], None]
 

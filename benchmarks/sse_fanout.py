@@ -25,17 +25,17 @@ import psycopg
 import uvloop
 
 from benchmarks.machine import described
+from benchmarks.report import tell
 from benchmarks.sse_client import EventSource, listen
 from benchmarks.sse_server import DIRECT, TASKS
-from benchmarks.told import tell
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.edge.hub import PACE_S
-from runtime.edge.news import News, encode, stock_topic
-from runtime.edge.publish import Publisher
-from runtime.sale.machine import cpu_s, pss_mb
-from runtime.settings import Settings
-from runtime.stack import Stack
-from shop.db.migrate import migrate
+from pulsecart.edge.streams.hub import PACE_S
+from pulsecart.edge.streams.news import News, encode, stock_topic
+from pulsecart.edge.streams.publish import Publisher
+from pulsecart.local.servers import Stack
+from pulsecart.runtime.db.migrate import migrate
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.settings import Settings
+from tools.crowd.machine import cpu_s, pss_mb
 
 SIDES = (DIRECT, TASKS)
 TOPIC = stock_topic("1")

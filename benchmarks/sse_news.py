@@ -21,10 +21,10 @@ from typing import Any
 import uvloop
 
 from benchmarks.machine import described
+from benchmarks.report import tell
 from benchmarks.shop import shop
 from benchmarks.sse_client import age_ms, listen, percentiles, send
-from benchmarks.told import tell
-from runtime.sale.machine import cpu_s
+from tools.crowd.machine import cpu_s
 
 PRODUCT = "2"  # has no limit per buyer
 BUYER = "1"

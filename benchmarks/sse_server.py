@@ -7,9 +7,9 @@ import sys
 import uvloop
 
 from functions.edge.main import edge, edge_app
-from runtime.deps import open_deps
-from runtime.function import Function, server
-from runtime.settings import read
+from pulsecart.processes.function import Function, server
+from pulsecart.runtime.deps import open_deps
+from pulsecart.runtime.settings import read
 
 DIRECT, TASKS = "direct", "task per client"
 

@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.told import tell
+from benchmarks.report import tell
 
 ROOT = Path(__file__).parent.parent
 GIVE_UP_S = 120.0

@@ -7,10 +7,10 @@ from timeit import repeat
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from runtime.watch.logs import bind
-from runtime.watch.metrics import ORDERS_CREATED, Requests
-from runtime.watch.stall import running
-from runtime.watch.tracing import span
+from pulsecart.runtime.telemetry.logs import bind
+from pulsecart.runtime.telemetry.metrics import ORDERS_CREATED, Requests
+from pulsecart.runtime.telemetry.stall import running
+from pulsecart.runtime.telemetry.tracing import span
 
 TIMES, ROUNDS = 200_000, 5
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

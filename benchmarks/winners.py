@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks.machine import described
 from benchmarks.paths import sale
-from benchmarks.told import tell
-from runtime.sale.__main__ import allow_connections
+from benchmarks.report import tell
+from tools.crowd.__main__ import allow_connections
 
 WANTED = 4.0  # winners' p99 ÷ p50 of all answers, at most
 EVERYBODY_WINS = 500  # connections of the sale in which all win

@@ -10,14 +10,14 @@ from typing import Any
 
 import psycopg
 
-from runtime import registry
-from runtime.deps import Deps
-from runtime.dev_issuer import token
-from runtime.http import Reply, Request
-from runtime.router import Router
-from runtime.serve import Operation
-from shop.event import CloudEvent
-from shop.messages import MESSAGES
+from pulsecart.local.issuer import token
+from pulsecart.processes import registry
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.operation import Operation
+from pulsecart.serving.router import Router
+from pulsecart.shop.messages import MESSAGES
 from tests.contracts.described import check_described
 
 

@@ -13,15 +13,15 @@ import pytest
 import redis
 from psycopg import sql
 
-from runtime import dev_issuer
-from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.settings import Settings
-from runtime.stack import Stack
-from shop.db.catalogue import load_catalogue
-from shop.db.migrate import migrate
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.local import issuer as dev_issuer
+from pulsecart.local.servers import Stack
+from pulsecart.runtime.db.migrate import migrate
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.settings import Settings
 from tests.client import Client
-from tests.stack.running_shop import RunningShop
+from tests.local.running_shop import RunningShop
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 TEMPLATE = "template_migrated"

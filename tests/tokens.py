@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from runtime import dev_issuer
+from pulsecart.local import issuer as dev_issuer
 
 
 def bearer(data: Path, user: str, *roles: str) -> dict[str, str]:

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from runtime.deps import Clock, Deps, open_deps
-from runtime.poke import Pokes
-from runtime.settings import Settings
+from pulsecart.runtime.deps import Clock, Deps, open_deps
+from pulsecart.runtime.settings import Settings
+from pulsecart.runtime.wakeups import Pokes
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ class TurnedClock(Clock):
         self.at += timedelta(seconds=seconds)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """In the place of ``runtime.poke.wait_on``."""
+        """In the place of ``pulsecart.runtime.wakeups.wait_on``."""
         await asyncio.sleep(0)
         if not event.is_set():
             self.turn(seconds)

@@ -2,17 +2,17 @@
 
 import msgspec
 
-from runtime.access import OWNER
-from runtime.deps import Deps
-from runtime.http import Reply, Request
-from runtime.policy import check
-from runtime.routes import post
-from runtime.serve import operation
-from shop.db import history, orders
-from shop.event import is_id
-from shop.messages import OrderCanceled, StockAdjusted
-from shop.order import order_document
-from shop.problem import NotFound
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import is_id
+from pulsecart.runtime.problem import NotFound
+from pulsecart.serving.access import OWNER
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.operation import operation
+from pulsecart.serving.policy import check
+from pulsecart.serving.routes import post
+from pulsecart.shop.messages import OrderCanceled, StockAdjusted
+from pulsecart.shop.orders.db import history, orders
+from pulsecart.shop.orders.order import order_document
 
 
 async def call_off(request: Request, deps: Deps) -> Reply:

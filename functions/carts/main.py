@@ -6,27 +6,27 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from runtime.access import CART, CUSTOMER
-from runtime.addresses import proxies_of
-from runtime.auth import buyer_of, require_buyer, require_owner
-from runtime.bodies import LINES_MAX, Id, decoded
-from runtime.cookies import set_cookie, value_of
-from runtime.deps import Deps
-from runtime.http import Reply, Request
-from runtime.idempotency import key_of
-from runtime.limits import Allowance
-from runtime.ordering import Accepted, first_reply, order_cart
-from runtime.routes import get, post, put
-from runtime.serve import operation
-from shop.cart import QTY_MAX, Cart, Item, cart_document, merged
-from shop.cart import put as put_item
-from shop.db import carts as rows
-from shop.db.pool import Tx
-from shop.event import is_id
-from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
-from shop.pricing import limit_per_order, unit_price
-from shop.problem import Forbidden, NotFound, Refused, TooMany, Unavailable
-from shop.refusal import refusal
+from functions.carts.checkout import Accepted, first_reply, order_cart
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import is_id
+from pulsecart.runtime.problem import Forbidden, NotFound, Refused, TooMany, Unavailable
+from pulsecart.serving.access import CART, CUSTOMER
+from pulsecart.serving.addresses import proxies_of
+from pulsecart.serving.auth import buyer_of, require_buyer, require_owner
+from pulsecart.serving.bodies import LINES_MAX, Id, decoded
+from pulsecart.serving.cookies import set_cookie, value_of
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.idempotency import key_of
+from pulsecart.serving.operation import operation
+from pulsecart.serving.rate_limit import Allowance
+from pulsecart.serving.routes import get, post, put
+from pulsecart.shop.carts.cart import QTY_MAX, Cart, Item, cart_document, merged
+from pulsecart.shop.carts.cart import put as put_item
+from pulsecart.shop.carts.db import carts as rows
+from pulsecart.shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
+from pulsecart.shop.orders.refusal import refusal
+from pulsecart.shop.pricing.terms import limit_per_order, unit_price
 
 COOKIE = "cart"
 MINE = "mine"

@@ -4,28 +4,29 @@ import time
 
 import msgspec
 
-from runtime.access import CUSTOMER
-from runtime.auth import require_buyer
-from runtime.batch import Batcher
-from runtime.bodies import OrderBody, PurchaseBody, decoded
-from runtime.deadline import Deadline
-from runtime.deps import Deps
-from runtime.http import PROBLEM, Reply, Request
-from runtime.idempotency import correlation_of, key_of
-from runtime.replies import reply_of
-from runtime.routes import post
-from runtime.serve import operation
-from runtime.till import Till
-from runtime.watch import metrics
-from runtime.watch.logs import bind
-from runtime.watch.tracing import span
-from shop.db import intake
-from shop.decision import Denied, Held, Intent, Key, Outcome, Repeated, Stored
-from shop.gate import Answer
-from shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
-from shop.order import Line, Order, Path, order_document
-from shop.problem import Malformed, Problem
-from shop.refusal import denial, public_reason, refusal, sold_out
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.deadline import Deadline
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.problem import Malformed, Problem
+from pulsecart.runtime.telemetry import metrics
+from pulsecart.runtime.telemetry.logs import bind
+from pulsecart.runtime.telemetry.tracing import span
+from pulsecart.serving.access import CUSTOMER
+from pulsecart.serving.auth import require_buyer
+from pulsecart.serving.bodies import OrderBody, PurchaseBody, decoded
+from pulsecart.serving.http import PROBLEM, Reply, Request
+from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.operation import operation
+from pulsecart.serving.replies import reply_of
+from pulsecart.serving.routes import post
+from pulsecart.shop.inventory.gate.gate import Answer
+from pulsecart.shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
+from pulsecart.shop.orders.db import intake
+from pulsecart.shop.orders.decide import Denied, Held, Intent, Outcome, Repeated
+from pulsecart.shop.orders.order import Line, Order, Path, order_document
+from pulsecart.shop.orders.refusal import denial, public_reason, refusal, sold_out
+from pulsecart.shop.orders.till import Till
 
 INTAKE_CONNECTIONS = 4
 DEADLINE_S = 30.0

@@ -4,21 +4,21 @@ from typing import Any
 
 import msgspec
 
-from runtime.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
-from runtime.auth import customer_of, require_buyer
-from runtime.bodies import Id, decoded
-from runtime.deps import Deps
-from runtime.edge.docs import api_document, api_page, problem
-from runtime.edge.live import live_app
-from runtime.edge.pages import page, passport, shop, static
-from runtime.edge.session import cookie_for, issue_ticket, no_cookie
-from runtime.edge.snapshot import Snapshots
-from runtime.edge.sse import stream
-from runtime.http import Reply, Request
-from runtime.origin import check_origin
-from runtime.routes import delete, get, post
-from runtime.serve import operation
-from shop.problem import Malformed, Unauthorized
+from pulsecart.edge.app import live_app
+from pulsecart.edge.session import cookie_for, issue_ticket, no_cookie
+from pulsecart.edge.streams.snapshot import Snapshots
+from pulsecart.edge.streams.sse import stream
+from pulsecart.edge.web.docs import api_document, api_page, problem
+from pulsecart.edge.web.pages import page, passport, shop, static
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Malformed, Unauthorized
+from pulsecart.serving.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
+from pulsecart.serving.auth import customer_of, require_buyer
+from pulsecart.serving.bodies import Id, decoded
+from pulsecart.serving.csrf import check_origin
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.operation import operation
+from pulsecart.serving.routes import delete, get, post
 
 
 class Claimed(msgspec.Struct):

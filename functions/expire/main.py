@@ -5,13 +5,14 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from runtime.away import is_away
-from runtime.batch import Batcher
-from runtime.deps import Deps
-from runtime.poke import QUIET_S
-from runtime.serve import operation
-from shop.db import due, keys
-from shop.messages import OrderCanceled, StockAdjusted
+from pulsecart.runtime.away import is_away
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.db import first_replies
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.wakeups import QUIET_S
+from pulsecart.serving.operation import operation
+from pulsecart.shop.messages import OrderCanceled, StockAdjusted
+from pulsecart.shop.orders.db import due
 
 log = logging.getLogger(__name__)
 MARGIN_S = 5.0  # clocks of who confirms and who expires differ
@@ -25,7 +26,7 @@ async def stay(deps: Deps) -> None:
     failed: set[str] = set()  # left to the next poke or sweep
 
     async def next_due() -> datetime | None:
-        await keys.end_old(deps.db)
+        await first_replies.end_old(deps.db)
         async with deps.db.transaction() as tx:
             return await due.first_pay_by(tx, failed)
 

@@ -5,28 +5,31 @@ from datetime import datetime
 
 import msgspec
 
-from runtime.access import ADMIN, ANYBODY
-from runtime.auth import subject_of
-from runtime.bodies import SaleBody, SaleChangeBody, decoded, exact_price
-from runtime.conditional import check_match, etag_of, is_current, required_match
-from runtime.deps import Deps
-from runtime.http import Reply, Request
-from runtime.idempotency import correlation_of, key_of
-from runtime.policy import check
-from runtime.rebuild import changed, rebuild
-from runtime.routes import get, post, put
-from runtime.serve import operation
-from shop.db import products, sales, stock
-from shop.db.catalogue_keys import FirstReply, first_reply, keep
-from shop.db.pool import Tx
-from shop.db.sales import Sale, sale_document
-from shop.db.stock import Level
-from shop.decision import Key
-from shop.gate import Gate
-from shop.messages import Cause, FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted
-from shop.order import wire_id
-from shop.problem import Gone, NotFound, Refused, Unavailable, Unprocessable
-from shop.refusal import refusal
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import Cause
+from pulsecart.runtime.first_replies import Key
+from pulsecart.runtime.problem import Gone, NotFound, Refused, Unavailable, Unprocessable
+from pulsecart.serving.access import ADMIN, ANYBODY
+from pulsecart.serving.auth import subject_of
+from pulsecart.serving.bodies import SaleBody, SaleChangeBody, decoded, exact_price
+from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.operation import operation
+from pulsecart.serving.policy import check
+from pulsecart.serving.routes import get, post, put
+from pulsecart.shop.catalogue.db import products
+from pulsecart.shop.catalogue.db.catalogue_keys import FirstReply, first_reply, keep
+from pulsecart.shop.inventory.db import stock
+from pulsecart.shop.inventory.db.stock import Level
+from pulsecart.shop.inventory.gate.gate import Gate
+from pulsecart.shop.inventory.gate_rebuild import changed, rebuild
+from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted
+from pulsecart.shop.money import wire_id
+from pulsecart.shop.orders.refusal import refusal
+from pulsecart.shop.pricing.db import sales
+from pulsecart.shop.pricing.db.sales import Sale, sale_document
 
 log = logging.getLogger(__name__)
 WHERE = "/api/v1/flash-sales/"
@@ -152,7 +155,7 @@ async def _rebuilt(sale: Sale, deps: Deps) -> None:
     """Rebuild the gate if the change ended it; where Redis is away ``settle`` finds that it is of a past epoch."""
     if not sale.buyer_limit:
         return
-    from runtime.redis_client import RedisError  # of no use to those who only read
+    from pulsecart.runtime.redis_client import RedisError  # of no use to those who only read
 
     try:
         await rebuild(deps.db, Gate(deps.redis, deps.settings.lease_s), sale.product_id)

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from runtime.batch import Batcher
-from runtime.deps import Deps
-from runtime.serve import Received, on, operation
-from shop import announce
-from shop.db import consumed, orders
-from shop.event import is_id
-from shop.messages import Cause, OrderFulfilled, OrderPaid
-from shop.order import stepped
-from shop.problem import Malformed
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.db import consumed
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import Cause, is_id
+from pulsecart.runtime.problem import Malformed
+from pulsecart.serving.operation import Received, on, operation
+from pulsecart.shop.messages import OrderFulfilled, OrderPaid
+from pulsecart.shop.orders import events as announce
+from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.order import stepped
 
 
 class Shipping:

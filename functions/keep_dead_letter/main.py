@@ -2,15 +2,15 @@
 
 import logging
 
-from runtime import letters
-from runtime.deps import Deps
-from runtime.http import Request
-from runtime.serve import Received, on_anything, operation
-from shop.db import dead_letters
-from shop.db.pool import Tx
-from shop.event import CloudEvent
-from shop.printable import printable, shortened
-from shop.problem import Forbidden
+from pulsecart.broker.dead_letters import letters
+from pulsecart.runtime.db import dead_letters
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.printable import printable, shortened
+from pulsecart.runtime.problem import Forbidden
+from pulsecart.serving.http import Request
+from pulsecart.serving.operation import Received, on_anything, operation
 
 log = logging.getLogger(__name__)
 BODY_MAX = 8 * 1024 * 1024  # above what any broker carries; what is refused here is lost

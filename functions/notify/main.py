@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from runtime.deps import Deps
-from runtime.edge.news import GONE, SALES, News, encode, order_topic, stock_topic
-from runtime.edge.publish import Publisher
-from runtime.serve import Received, on, operation
-from shop.event import CloudEvent, rfc3339
-from shop.messages import (
+from pulsecart.edge.streams.news import GONE, SALES, News, encode, order_topic, stock_topic
+from pulsecart.edge.streams.publish import Publisher
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent, rfc3339
+from pulsecart.serving.operation import Received, on, operation
+from pulsecart.shop.messages import (
     FlashSaleChanged,
     FlashSaleEnded,
     FlashSaleScheduled,

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from runtime.deps import Deps
-from runtime.serve import operation
-from shop.db import sales
-from shop.db.pool import Busy
-from shop.messages import FlashSaleEnded, FlashSaleStarted
-from shop.problem import Unavailable
+from pulsecart.runtime.db.database import Busy
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Unavailable
+from pulsecart.serving.operation import operation
+from pulsecart.shop.messages import FlashSaleEnded, FlashSaleStarted
+from pulsecart.shop.pricing.db import sales
 
 log = logging.getLogger(__name__)
 QUIET_S = 330.0  # longer than from one sweep to the next: whatever begins in between has somebody who stays for it
@@ -61,9 +61,9 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
 
 async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
     """Those that are of a past epoch; what fails here is found by ``settle``, or by whoever buys."""
-    from runtime.rebuild import rebuild
-    from runtime.redis_client import RedisError
-    from shop.gate import Gate
+    from pulsecart.runtime.redis_client import RedisError
+    from pulsecart.shop.inventory.gate.gate import Gate
+    from pulsecart.shop.inventory.gate_rebuild import rebuild
 
     try:
         gate = Gate(deps.redis, deps.settings.lease_s)
@@ -77,8 +77,8 @@ async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
     """A sale begins at its second also where this fails: what is cold is made when somebody asks for it."""
     if not product_ids:
         return
-    from runtime.product_cache import ProductCache
-    from runtime.redis_client import RedisError
+    from pulsecart.runtime.redis_client import RedisError
+    from pulsecart.shop.catalogue.cache import ProductCache
 
     if gates:
         await _make_gates(deps, product_ids)

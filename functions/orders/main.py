@@ -4,24 +4,24 @@ from typing import Any
 
 import msgspec
 
-from runtime.access import ANYBODY, ANYBODY_COUNTED, CUSTOMER, OWNER, OWNER_OR_PARTNER
-from runtime.auth import require_buyer
-from runtime.bodies import names_somebody
-from runtime.deps import Deps
-from runtime.fresh import Fresh
-from runtime.health import up
-from runtime.http import Reply, Request
-from runtime.policy import check
-from runtime.query import parameters, whole
-from runtime.routes import get
-from runtime.serve import operation
-from shop.db import customers
-from shop.db.customers import PAGE
-from shop.db.orders import find
-from shop.db.queue import queue
-from shop.event import is_id
-from shop.order import Order, order_document
-from shop.problem import Malformed, NotFound
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import is_id
+from pulsecart.runtime.fresh import Fresh
+from pulsecart.runtime.problem import Malformed, NotFound
+from pulsecart.serving.access import ANYBODY, ANYBODY_COUNTED, CUSTOMER, OWNER, OWNER_OR_PARTNER
+from pulsecart.serving.auth import require_buyer
+from pulsecart.serving.bodies import names_somebody
+from pulsecart.serving.health import up
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.operation import operation
+from pulsecart.serving.policy import check
+from pulsecart.serving.query import parameters, whole
+from pulsecart.serving.routes import get
+from pulsecart.shop.orders.db import by_customer
+from pulsecart.shop.orders.db.by_customer import PAGE
+from pulsecart.shop.orders.db.orders import find
+from pulsecart.shop.orders.db.queue import queue
+from pulsecart.shop.orders.order import Order, order_document
 
 QUEUE_FRESH_S = 1.0
 STATUS_KEY = "order_status:"
@@ -50,8 +50,8 @@ async def status(request: Request, deps: Deps) -> Reply:
 
 
 async def _cached(order_id: str, deps: Deps) -> dict[str, Any] | None:
-    from runtime.breaker import Breaker  # whose import of Redis nobody pays for who asks for no status
-    from runtime.redis_client import RedisError
+    from pulsecart.runtime.redis_breaker import Breaker  # whose import of Redis nobody pays for who asks for no status
+    from pulsecart.runtime.redis_client import RedisError
 
     try:
         found = await deps.one(Breaker).ask(lambda: deps.redis.get(STATUS_KEY + order_id))
@@ -79,7 +79,7 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
     if before is not None and not is_id(before):
         raise Malformed("cursor-malformed", "cursor= is what the page before named as next.")
     async with deps.db.transaction() as tx:
-        found = await customers.orders_of(tx, buyer, before=before, limit=limit + 1)
+        found = await by_customer.orders_of(tx, buyer, before=before, limit=limit + 1)
     page: dict[str, Any] = {"orders": found[:limit]}
     if len(found) > limit:
         page["next"] = page["orders"][-1]["orderId"]
@@ -88,7 +88,7 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
 
 async def show_passport(request: Request, deps: Deps) -> Reply:
     """What is known of an order: its request, steps, events, deliveries; to its owner. An admin reads errors too."""
-    from runtime.passport import passport_of  # it reads eventing/, which nothing else here pays for
+    from functions.orders.passport import passport_of  # it reads eventing/, which nothing else here pays for
 
     async with deps.db.transaction() as tx:
         order = await find(tx, request.params["id"])
@@ -114,7 +114,7 @@ async def of_customer(request: Request, deps: Deps) -> Reply:
     customer_id = request.params["id"]
     check(request, deps, "order", "list", owner=customer_id)
     async with deps.db.transaction() as tx:
-        found = await customers.orders_of(tx, customer_id)
+        found = await by_customer.orders_of(tx, customer_id)
     return Reply(200, msgspec.json.encode({"customerId": customer_id, "orders": found}))
 
 

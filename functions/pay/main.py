@@ -8,26 +8,32 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from runtime import calls
-from runtime.access import DEMO, OWNER
-from runtime.batch import Batcher
-from runtime.bodies import decoded
-from runtime.calls import Failed
-from runtime.deps import Deps
-from runtime.http import Reply, Request
-from runtime.policy import check
-from runtime.routes import get, post, put
-from runtime.serve import Received, on, operation
-from runtime.watch import metrics
-from runtime.watch.tracing import span
-from shop import payment
-from shop.db import orders
-from shop.db.payments import Payment
-from shop.event import is_id
-from shop.gateway import Ask, Charge, GatewayTimeout, Mode, SimulatedGateway
-from shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested, StockAdjusted
-from shop.order import Order, may_become, order_document, refuse_step
-from shop.problem import Malformed, NotFound, Refused
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import is_id
+from pulsecart.runtime.problem import Malformed, NotFound, Refused
+from pulsecart.runtime.telemetry import metrics
+from pulsecart.runtime.telemetry.tracing import span
+from pulsecart.serving.access import DEMO, OWNER
+from pulsecart.serving.bodies import decoded
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.policy import check
+from pulsecart.serving.routes import get, post, put
+from pulsecart.shop.messages import (
+    OrderCanceled,
+    OrderConfirmed,
+    OrderPaid,
+    PaymentFailed,
+    RefundRequested,
+    StockAdjusted,
+)
+from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.order import Order, may_become, order_document, refuse_step
+from pulsecart.shop.payments import calls, payment
+from pulsecart.shop.payments.calls import Failed
+from pulsecart.shop.payments.db.payments import Payment
+from pulsecart.shop.payments.simulated_gateway import Ask, Charge, GatewayTimeout, Mode, SimulatedGateway
 
 CONNECTIONS = 3
 PAID = frozenset({"PAID", "FULFILLED"})

@@ -5,28 +5,28 @@ from typing import Any
 
 import msgspec
 
-from runtime.access import ADMIN, ANYBODY
-from runtime.auth import subject_of
-from runtime.bodies import ProductBody, decoded, exact_price
-from runtime.conditional import check_match, etag_of, is_current, required_match
-from runtime.deps import Deps
-from runtime.http import Reply, Request
-from runtime.idempotency import correlation_of, key_of
-from runtime.product_cache import ProductCache
-from runtime.product_query import cursor_of, wanted_of
-from runtime.query import parameters
-from runtime.routes import delete, get, post, put
-from runtime.serve import operation
-from shop.db import listing
-from shop.db import products as rows
-from shop.db.pool import Tx
-from shop.messages import Cause, ProductUpdated
-from shop.moment import YEARS, is_kept
-from shop.money import decimal_amount
-from shop.order import wire_id
-from shop.problem import Gone, Malformed, NotFound, Unprocessable
-from shop.product import Product, product_document, sale_document, sale_member
-from shop.refusal import refusal
+from functions.products.query import cursor_of, wanted_of
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import Cause
+from pulsecart.runtime.moment import YEARS, is_kept
+from pulsecart.runtime.problem import Gone, Malformed, NotFound, Unprocessable
+from pulsecart.serving.access import ADMIN, ANYBODY
+from pulsecart.serving.auth import subject_of
+from pulsecart.serving.bodies import ProductBody, decoded, exact_price
+from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.operation import operation
+from pulsecart.serving.query import parameters
+from pulsecart.serving.routes import delete, get, post, put
+from pulsecart.shop.catalogue.cache import ProductCache
+from pulsecart.shop.catalogue.db import listing
+from pulsecart.shop.catalogue.db import products as rows
+from pulsecart.shop.catalogue.product import Product, product_document, sale_document, sale_member
+from pulsecart.shop.messages import ProductUpdated
+from pulsecart.shop.money import decimal_amount, wire_id
+from pulsecart.shop.orders.refusal import refusal
 
 WHERE = "/api/v1/products/"
 MOMENT_MAX = 40

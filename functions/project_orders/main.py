@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from runtime.batch import Batcher
-from runtime.deps import Deps
-from runtime.serve import Received, on, operation
-from shop.db.customers import Row, project
-from shop.event import is_id
-from shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
-from shop.money import minor_amount
-from shop.problem import Malformed
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import is_id
+from pulsecart.runtime.problem import Malformed
+from pulsecart.serving.operation import Received, on, operation
+from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
+from pulsecart.shop.money import minor_amount
+from pulsecart.shop.orders.db.by_customer import Row, project
 
 Event = OrderCreated | OrderConfirmed | OrderPaid | OrderFulfilled | OrderCanceled
 STATUS: dict[type[Event], str] = {

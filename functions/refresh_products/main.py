@@ -5,13 +5,15 @@ from datetime import datetime
 
 import msgspec
 
-from runtime.batch import Batcher
-from runtime.deps import Deps
-from runtime.serve import Received, on, operation
-from shop.copies import ENDED_S, Copies, stock_document
-from shop.db import search
-from shop.event import rfc3339
-from shop.messages import (
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import rfc3339
+from pulsecart.runtime.moment import is_kept
+from pulsecart.runtime.problem import Malformed
+from pulsecart.serving.operation import Received, on, operation
+from pulsecart.shop.catalogue.copies.copies import ENDED_S, Copies, stock_document
+from pulsecart.shop.catalogue.db import search
+from pulsecart.shop.messages import (
     FlashSaleChanged,
     FlashSaleEnded,
     FlashSaleScheduled,
@@ -19,8 +21,6 @@ from shop.messages import (
     ProductUpdated,
     StockAdjusted,
 )
-from shop.moment import is_kept
-from shop.problem import Malformed
 
 
 class Index:

@@ -4,19 +4,20 @@ import asyncio
 import time
 from dataclasses import replace
 
-from runtime.calls import Failed, failed, result_of
-from runtime.deps import Deps
-from runtime.serve import Received, on, operation
-from runtime.watch import metrics
-from runtime.watch.tracing import span
-from shop.db import calls, orders, payments
-from shop.db.calls import Begun, Ended
-from shop.db.payments import Payment
-from shop.db.pool import Tx
-from shop.event import is_id
-from shop.gateway import Charge, GatewayTimeout, SimulatedGateway
-from shop.messages import OrderCanceled, PaymentRefunded, RefundRequested
-from shop.problem import Malformed
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import is_id
+from pulsecart.runtime.problem import Malformed
+from pulsecart.runtime.telemetry import metrics
+from pulsecart.runtime.telemetry.tracing import span
+from pulsecart.serving.operation import Received, on, operation
+from pulsecart.shop.messages import OrderCanceled, PaymentRefunded, RefundRequested
+from pulsecart.shop.orders.db import orders
+from pulsecart.shop.payments.calls import Failed, failed, result_of
+from pulsecart.shop.payments.db import calls, payments
+from pulsecart.shop.payments.db.calls import Begun, Ended
+from pulsecart.shop.payments.db.payments import Payment
+from pulsecart.shop.payments.simulated_gateway import Charge, GatewayTimeout, SimulatedGateway
 
 GATEWAY_S = 10.0  # then its answer counts as lost
 OPEN = frozenset({"INTENDED", "CHARGED"})  # the gateway has, or may have, the buyer's money

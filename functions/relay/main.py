@@ -6,19 +6,20 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runtime import letters, signatures
-from runtime.deps import Deps
-from runtime.knative.config import Trigger, load
-from runtime.knative.courier import Courier
-from runtime.knative.delivery import Delivery, Destination, Outcome
-from runtime.knative.dispatch import Dispatcher
-from runtime.knative.filters import everything
-from runtime.knative.replays import replay
-from runtime.knative.store import session
-from runtime.registry import names
-from runtime.serve import operation
-from shop.db import dead_letters, replays
-from shop.event import CloudEvent
+from pulsecart.broker.courier import Courier
+from pulsecart.broker.dead_letters import letters, replay_queue
+from pulsecart.broker.dead_letters.replays import replay
+from pulsecart.broker.delivery import Delivery, Destination, Outcome
+from pulsecart.broker.dispatch import Dispatcher
+from pulsecart.broker.filters import everything
+from pulsecart.broker.manifests.eventing import Trigger, load
+from pulsecart.broker.store import session
+from pulsecart.runtime.db import dead_letters
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving import signatures
+from pulsecart.serving.operation import operation
+from pulsecart.serving.operation_names import names
 
 log = logging.getLogger(__name__)
 EVENTING = Path(__file__).resolve().parents[2] / "eventing"
@@ -71,7 +72,7 @@ class Relay:
     async def oldest(self) -> datetime | None:
         """When what is not sent yet was logged, as far as it can be sent now; or a replay was asked for."""
         async with self._deps.db.transaction() as tx:
-            asked = await replays.next_due(tx)
+            asked = await replay_queue.next_due(tx)
         async with session(self._deps.settings.database_url) as store:
             cursor = (await store.cursors([CURSOR], whole_log=True))[CURSOR]
             count, since = await store.log.unread(cursor, 1)

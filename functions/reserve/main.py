@@ -2,18 +2,18 @@
 
 from msgspec.structs import replace
 
-from runtime.batch import Batcher
-from runtime.deps import Deps
-from runtime.serve import Received, on, operation
-from runtime.till import Till
-from runtime.watch import metrics
-from shop.db import orders
-from shop.decision import Denied, Intent
-from shop.event import is_id
-from shop.gate import Answer
-from shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, StockAdjusted
-from shop.order import Order
-from shop.problem import Malformed, Unavailable
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import is_id
+from pulsecart.runtime.problem import Malformed, Unavailable
+from pulsecart.runtime.telemetry import metrics
+from pulsecart.serving.operation import Received, on, operation
+from pulsecart.shop.inventory.gate.gate import Answer
+from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, StockAdjusted
+from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.decide import Denied, Intent
+from pulsecart.shop.orders.order import Order
+from pulsecart.shop.orders.till import Till
 
 CANCELS = {"SOLD_OUT": "SOLD_OUT", "LIMIT": "LIMIT_REACHED", "SALE_LIMIT_REACHED": "LIMIT_REACHED"}
 

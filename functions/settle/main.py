@@ -1,9 +1,9 @@
 """Claims of a silent process → void, or won · stock released → back to the gate · gate and table compared"""
 
-from runtime.deps import Deps
-from runtime.serve import Received, on, operation
-from runtime.settlement import Settlement
-from shop.messages import StockAdjusted
+from functions.settle.settlement import Settlement
+from pulsecart.runtime.deps import Deps
+from pulsecart.serving.operation import Received, on, operation
+from pulsecart.shop.messages import StockAdjusted
 
 
 async def give_back(event: Received[StockAdjusted], deps: Deps) -> None:

@@ -2,24 +2,24 @@
 
 import msgspec
 
-from runtime.access import ADMIN_OR_DEMO, ANYBODY
-from runtime.batch import Batcher
-from runtime.breaker import Breaker
-from runtime.deps import Deps
-from runtime.http import Reply, Request
-from runtime.query import parameters, whole
-from runtime.rebuild import changed
-from runtime.redis_client import RedisError
-from runtime.routes import get, post, put
-from runtime.serve import operation
-from runtime.till import Till
-from shop.copies import Copies, stock_document
-from shop.db import stock as rows
-from shop.db.pool import Tx
-from shop.db.stock import Level
-from shop.messages import StockAdjusted
-from shop.order import wire_id
-from shop.problem import Malformed, NotFound
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Malformed, NotFound
+from pulsecart.runtime.redis_breaker import Breaker
+from pulsecart.runtime.redis_client import RedisError
+from pulsecart.serving.access import ADMIN_OR_DEMO, ANYBODY
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.operation import operation
+from pulsecart.serving.query import parameters, whole
+from pulsecart.serving.routes import get, post, put
+from pulsecart.shop.catalogue.copies.copies import Copies, stock_document
+from pulsecart.shop.inventory.db import stock as rows
+from pulsecart.shop.inventory.db.stock import Level
+from pulsecart.shop.inventory.gate_rebuild import changed
+from pulsecart.shop.messages import StockAdjusted
+from pulsecart.shop.money import wire_id
+from pulsecart.shop.orders.till import Till
 
 UNITS_DEFAULT = 1000
 UNITS_MAX = 10_000_000

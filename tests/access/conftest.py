@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from functions.edge.main import edge_app
-from runtime import dev_issuer, registry
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.edge.sse import EVENTS
-from runtime.host import EVENTING, Host
-from runtime.knative.local import LocalKnative
+from pulsecart.broker.local import LocalKnative
+from pulsecart.edge.streams.sse import EVENTS
+from pulsecart.local import issuer as dev_issuer
+from pulsecart.processes import registry
+from pulsecart.processes.host import EVENTING, Host
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from tests.edge.conftest import served
 
 HOUR = timedelta(hours=1)

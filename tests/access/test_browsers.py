@@ -6,10 +6,10 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from runtime.edge.origins import with_origins
-from runtime.host import Host
-from runtime.settings import MissingSetting, Settings, read
-from tests.stack.running_shop import RunningShop
+from pulsecart.processes.host import Host
+from pulsecart.runtime.settings import MissingSetting, Settings, read
+from pulsecart.serving.cors import with_origins
+from tests.local.running_shop import RunningShop
 
 FRIEND = "https://friend.example"
 BUY = "/api/v1/sync/purchase"
@@ -81,7 +81,7 @@ def test_what_is_no_origin_stops_the_start(settings: Settings, origin: str) -> N
 
 
 def test_plain_http_is_not_told_to_be_https(settings: Settings) -> None:
-    from runtime.edge.origins import safe_headers
+    from pulsecart.serving.cors import safe_headers
 
     assert "strict-transport-security" not in dict(safe_headers(settings))
     assert read({"DATABASE_URL": "", "REDIS_URL": ""}).cors_origins == ""

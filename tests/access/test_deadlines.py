@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from runtime import breaker, redis_client
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.watch import metrics
+from pulsecart.runtime import redis_breaker, redis_client
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.telemetry import metrics
 from tests.client import Client, connect, until
 
 BUY = "/api/v1/sync/purchase"
@@ -109,7 +109,7 @@ async def test_while_the_gate_is_mute_purchases_wait_and_everything_else_is_answ
 async def test_a_mute_redis_is_tried_by_one_look_and_postgresql_read_once_for_all_who_ask(
     client: Client, deps: Deps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "SILENT_S", 3600.0)
+    monkeypatch.setattr(redis_breaker, "SILENT_S", 3600.0)
     shown = (await client.ask("GET", "/api/v1/products/2")).body
     async with mute_redis(deps, tmp_path) as (shop, talking):
         assert (await shop.ask("GET", "/api/v1/products/2")).body == shown
@@ -125,17 +125,17 @@ async def test_a_mute_redis_is_tried_by_one_look_and_postgresql_read_once_for_al
 async def test_a_redis_that_speaks_again_is_looked_into_again(
     client: Client, deps: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "SILENT_S", 0.0)
-    looked, asking = asyncio.Event(), deps.one(breaker.Breaker)
+    monkeypatch.setattr(redis_breaker, "SILENT_S", 0.0)
+    looked, asking = asyncio.Event(), deps.one(redis_breaker.Breaker)
 
     async def hangs() -> None:
         looked.set()
         await asyncio.Event().wait()
 
-    with pytest.raises(breaker.Silent):
+    with pytest.raises(redis_breaker.Silent):
         await asking.ask(hangs)
     assert looked.is_set()
-    monkeypatch.setattr(breaker, "LOOK_S", 20.0)
+    monkeypatch.setattr(redis_breaker, "LOOK_S", 20.0)
     await client.ask("GET", "/api/v1/products/2")
     before = await reads()
     assert (await client.ask("GET", "/api/v1/products/2")).status == 200
@@ -143,8 +143,8 @@ async def test_a_redis_that_speaks_again_is_looked_into_again(
 
 
 async def test_while_redis_is_silent_one_of_those_who_ask_tries_it(deps: Deps, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "LOOK_S", 0.0)
-    asking, tried, may_answer = deps.one(breaker.Breaker), 0, asyncio.Event()
+    monkeypatch.setattr(redis_breaker, "LOOK_S", 0.0)
+    asking, tried, may_answer = deps.one(redis_breaker.Breaker), 0, asyncio.Event()
 
     async def look() -> str:
         nonlocal tried
@@ -152,15 +152,15 @@ async def test_while_redis_is_silent_one_of_those_who_ask_tries_it(deps: Deps, m
         await may_answer.wait()
         return "a copy"
 
-    monkeypatch.setattr(breaker, "SILENT_S", 0.0)
-    with pytest.raises(breaker.Silent):
+    monkeypatch.setattr(redis_breaker, "SILENT_S", 0.0)
+    with pytest.raises(redis_breaker.Silent):
         await asking.ask(look)
-    monkeypatch.setattr(breaker, "LOOK_S", 20.0)
-    monkeypatch.setattr(breaker, "SILENT_S", 3600.0)
+    monkeypatch.setattr(redis_breaker, "LOOK_S", 20.0)
+    monkeypatch.setattr(redis_breaker, "SILENT_S", 3600.0)
     probe = asyncio.create_task(asking.ask(look))
     await asyncio.sleep(0)
     told = await asyncio.gather(*(asking.ask(look) for _ in range(50)), return_exceptions=True)
-    assert {type(one) for one in told} == {breaker.Silent}
+    assert {type(one) for one in told} == {redis_breaker.Silent}
     may_answer.set()
     assert (await probe, tried) == ("a copy", 2)
     assert await asking.ask(look) == "a copy"

@@ -12,9 +12,9 @@ from websockets.asyncio.client import connect
 
 from functions.edge.main import edge, edge_app
 from functions.stock.main import stock
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.edge.sse import EVENTS
-from runtime.function import Function
+from pulsecart.edge.streams.sse import EVENTS
+from pulsecart.processes.function import Function
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from tests.access.conftest import Door
 from tests.access.test_every_route import EVENT
 from tests.client import connect as database
@@ -109,7 +109,7 @@ async def test_head_needs_what_get_needs_and_is_not_there_where_get_is_not(door:
 async def test_head_of_a_stream_ends_at_once_and_nobody_listens(door: Door) -> None:
     head = await door.http.head("/sse/stock/1", headers={"accept": EVENTS})
     assert (head.status_code, head.headers["content-type"], head.content) == (200, EVENTS, b"")
-    from runtime.edge.hub import Hub
+    from pulsecart.edge.streams.hub import Hub
 
     assert door.deps.one(Hub).listeners == 0
 

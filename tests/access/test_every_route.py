@@ -12,14 +12,16 @@ from starlette.routing import Route as StreamRoute
 from starlette.routing import WebSocketRoute
 
 from functions.edge.main import edge, edge_app
-from runtime import access, dev_issuer, registry
-from runtime.access import Allow
-from runtime.edge.sse import EVENTS
-from runtime.host import own
-from runtime.routes import Route
-from runtime.tokens import issue_session
-from shop.contracts import CONTRACTS_DIR
-from shop.messages import FlashSaleEnded
+from pulsecart.edge.streams.sse import EVENTS
+from pulsecart.local import issuer as dev_issuer
+from pulsecart.processes import registry
+from pulsecart.processes.host import own
+from pulsecart.runtime.contracts import CONTRACTS_DIR
+from pulsecart.serving import access
+from pulsecart.serving.access import Allow
+from pulsecart.serving.routes import Route
+from pulsecart.serving.tokens import issue_session
+from pulsecart.shop.messages import FlashSaleEnded
 from tests.access.conftest import Door
 
 OPERATIONS = [*registry.load_all().values(), own(cast(Any, None))]  # nothing is dispatched by asking what there is

@@ -9,8 +9,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from runtime.hosts import Hosts
-from runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
+from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
+from pulsecart.serving.hosts import Hosts
 from tests.access.conftest import Door
 
 OURS = ["127.0.0.1", "127.0.0.1:80", "localhost", "LOCALHOST:8080", "localhost.", "[::1]:8080", "shop.localhost", ""]

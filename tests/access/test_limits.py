@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime import limits
-from runtime.addresses import Proxies
-from runtime.deps import Clock, Deps, close_deps, open_deps
-from runtime.fresh import Fresh
-from shop.db.pool import Tx
-from shop.db.queue import Queue, queue
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.deps import Clock, Deps, close_deps, open_deps
+from pulsecart.runtime.fresh import Fresh
+from pulsecart.serving import rate_limit
+from pulsecart.serving.addresses import Proxies
+from pulsecart.shop.orders.db.queue import Queue, queue
 from tests.client import Answered, Client
 
 QUOTA = 3
@@ -120,11 +120,11 @@ async def test_what_everybody_may_ask_is_not_counted_and_no_limit_is_none(strict
 
 
 async def test_a_crowd_is_forgotten_before_it_fills_the_memory(demo: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "CALLERS_MAX", 2)
+    monkeypatch.setattr(rate_limit, "CALLERS_MAX", 2)
     await demo.restock(1, 0)
     for user in (1, 2, 3):
         assert (await demo.buy(user=user)).status == 409
-    (counts,) = demo.deps.one(limits.Limits)._counts.values()
+    (counts,) = demo.deps.one(rate_limit.Limits)._counts.values()
     assert set(counts) == {"3"}
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from runtime import dev_issuer
-from runtime.access import ROLES, Allow
-from runtime.auth import admit
-from runtime.deps import Clock, Deps, close_deps, open_deps
-from runtime.http import Request
-from runtime.limits import Limits
-from runtime.routes import Route
-from runtime.settings import Settings
-from runtime.tokens import issue_session
-from shop.problem import Problem
+from pulsecart.local import issuer as dev_issuer
+from pulsecart.runtime.deps import Clock, Deps, close_deps, open_deps
+from pulsecart.runtime.problem import Problem
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.access import ROLES, Allow
+from pulsecart.serving.auth import admit
+from pulsecart.serving.http import Request
+from pulsecart.serving.rate_limit import Limits
+from pulsecart.serving.routes import Route
+from pulsecart.serving.tokens import issue_session
 from tests.access.conftest import HOUR
 from tests.access.test_every_route import DECLARED, NAMES, ROUTES, TABLE, WORDS
 

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.deps import Deps
-from runtime.http import Request
-from runtime.origin import check_origin, check_page
-from runtime.settings import Settings
-from shop.problem import Forbidden
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Forbidden
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.csrf import check_origin, check_page
+from pulsecart.serving.http import Request
 from tests.access.conftest import Door
 
 BUY = "/api/v1/sync/purchase"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from runtime.access import ROLES, Caller
-from runtime.deps import Deps
-from runtime.http import Request
-from runtime.policy import FOLDER, Policies, check, read
-from shop.problem import Forbidden, Unauthorized
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Forbidden, Unauthorized
+from pulsecart.serving.access import ROLES, Caller
+from pulsecart.serving.http import Request
+from pulsecart.serving.policy import FOLDER, Policies, check, read
 from tests.functions.conftest import Strict, strict
 
 __all__ = ["strict"]

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.stack.running_shop import RunningShop
+from tests.local.running_shop import RunningShop
 from tests.tokens import bearer
 
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from shop.messages import OrderCreated, OrderPaid, ProductUpdated, StockAdjusted
+from pulsecart.shop.messages import OrderCreated, OrderPaid, ProductUpdated, StockAdjusted
 
 AN_ID = "0199f3a2-7c41-7b02-9d1e-5f0c8a6b1e77"
 PATHS = (

@@ -18,13 +18,13 @@ from schemathesis import Case, GenerationMode, Response
 from schemathesis.core import NotSet
 from schemathesis.specs.openapi.checks import missing_required_header, negative_data_rejection, positive_data_acceptance
 
-from runtime.openapi.document import document
 from tests.api.conftest import Asked
+from tools.openapi.document import document
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "20"))  # per operation; the same ones each time
 STEPS = 12  # of one visitor
 # Nothing that is answered tells how the shop is built.
-INSIDE = re.compile(r"Traceback|psycopg|site-packages|/runtime/|/functions/|unix://|\.sock\b|SELECT |relation \"")
+INSIDE = re.compile(r"Traceback|psycopg|site-packages|/pulsecart/|/functions/|unix://|\.sock\b|SELECT |relation \"")
 # No schema says these: two members that do not go together, a value that only we can make, characters no eye can see,
 # a body that only a demo needs.
 NO_SCHEMA_SAYS = {

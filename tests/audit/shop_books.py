@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
-from shop.event import new_id, padded, schema_of
+from pulsecart.runtime.event import new_id, padded, schema_of
 
 STEPS = {
     "PENDING": ("created",),

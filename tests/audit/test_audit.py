@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from runtime.audit import audit
-from shop.audit import Finding
-from shop.db.audit import ROWS_MAX, checks
+from pulsecart.admin.audit.audit import audit
+from pulsecart.shop.audit.db.questions import ROWS_MAX, checks
+from pulsecart.shop.audit.verdict import Finding
 from tests.audit.plants import CREATED, PAID, PLANTS, STOCK
 from tests.audit.shop_books import ShopBooks, small_shop
 
@@ -149,7 +149,7 @@ def test_the_verdict_waits_until_what_is_under_way_has_ended(shop: ShopBooks, da
 
 
 def test_all_is_read_in_one_moment_and_nothing_is_written(shop: ShopBooks, database_url: str) -> None:
-    from shop.db.audit import read, snapshot
+    from pulsecart.shop.audit.db.questions import read, snapshot
 
     with snapshot(database_url) as connection:
         before = read(connection, grace_s=10)

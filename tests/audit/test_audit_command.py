@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.audit.__main__ import main
+from pulsecart.admin.audit.__main__ import main
 from tests.audit.shop_books import ShopBooks, small_shop
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from runtime.audit import audit
+from pulsecart.admin.audit.audit import audit
 from tests.audit.shop_books import ShopBooks, small_shop
 
 

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 import redis
 
-from runtime.audit import audit
-from runtime.audit.__main__ import main
-from shop.audit import Report
-from shop.db import audit as books_of
-from shop.db.audit import Check
+from pulsecart.admin.audit.__main__ import main
+from pulsecart.admin.audit.audit import audit
+from pulsecart.shop.audit.db import questions as books_of
+from pulsecart.shop.audit.db.questions import Check
+from pulsecart.shop.audit.verdict import Report
 from tests.audit.plants import CREATED, PAID, STOCK
 from tests.audit.shop_books import ShopBooks, small_shop
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.client import connect
-from tests.stack.running_shop import RunningShop
+from tests.local.running_shop import RunningShop
 from tests.tokens import bearer
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

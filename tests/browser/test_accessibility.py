@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, Visitor, admin, ask, pending_order, restock, shelf_held
-from tests.stack.running_shop import RunningShop
+from tests.local.running_shop import RunningShop
 
 pytestmark = pytest.mark.parametrize("scheme", ["light", "dark"])
 

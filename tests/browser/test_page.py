@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, Visitor, ask, buy, restock, stock, tab_to
-from tests.stack.running_shop import RunningShop, eventually
+from tests.local.running_shop import RunningShop, eventually
 
 WHOLE_STORY = ["Ordered", "Reserved", "Paid", "On its way"]
 

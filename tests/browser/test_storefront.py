@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from runtime.demo import GOODS
+from pulsecart.admin.demo import GOODS
 from tests.browser.conftest import (
     PHONE,
     Visitor,
@@ -25,7 +25,7 @@ from tests.browser.conftest import (
     tab_to,
 )
 from tests.client import connect
-from tests.stack.running_shop import RunningShop, eventually
+from tests.local.running_shop import RunningShop, eventually
 
 LAMP, LAMP_PRICE = 3, 34.5
 ANY = {"if-match": "*"}

@@ -211,13 +211,13 @@ class Cluster:
     async def sale(self, *options: str) -> str:
         """``scripts/sale`` through the gateway; its report. Fails where its own checks do."""
         return await run(
-            sys.executable, "-m", "runtime.sale", "--url", self.url, "--host", self.host, "--no-audit", *options
+            sys.executable, "-m", "tools.crowd", "--url", self.url, "--host", self.host, "--no-audit", *options
         )
 
     async def desk(self, *asked: str) -> str:
         """``scripts/dead-letters``"""
         return await run(
-            sys.executable, "-m", "runtime.dead_letters", "--database-url", await self.database_url(), *asked
+            sys.executable, "-m", "pulsecart.admin.dead_letters", "--database-url", await self.database_url(), *asked
         )
 
     async def mended(self) -> None:
@@ -238,7 +238,7 @@ class Cluster:
         await run(
             sys.executable,
             "-m",
-            "runtime.audit",
+            "pulsecart.admin.audit",
             "--database-url",
             await self.database_url(),
             "--redis-url",

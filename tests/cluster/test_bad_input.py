@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from runtime.catalogue import ROOT
 from tests.cluster.shop import kubectl, listed, run
+from tools.operations_table import ROOT
 
 NOWHERE = "postgresql://shop:x@127.0.0.1:1/shop"
 ALONE = [
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 async def deployed(*arguments: str) -> Said:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "runtime.deploy", *arguments, cwd=ROOT, stdout=-1, stderr=-1
+        sys.executable, "-m", "tools.deploy", *arguments, cwd=ROOT, stdout=-1, stderr=-1
     )
     out, err = await process.communicate()
     return Said(process.returncode or 0, out.decode(), err.decode())

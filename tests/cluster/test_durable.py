@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime import cloudevents
-from shop.event import CloudEvent, new_id
+from pulsecart.runtime.event import CloudEvent, new_id
+from pulsecart.serving import cloudevents
 from tests.cluster.shop import kubectl, listed, until
 from tests.conformance.broker import BROKER, Manifest
 from tests.conformance.cluster import ClusterBroker, Run

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from runtime import cloudevents
-from shop.event import CloudEvent, new_id, padded
-from shop.messages import OrderCreated, StockAdjusted
+from pulsecart.runtime.event import CloudEvent, new_id, padded
+from pulsecart.serving import cloudevents
+from pulsecart.shop.messages import OrderCreated, StockAdjusted
 from tests.cluster.shop import Cluster, kubectl, until
 
 pytestmark = pytest.mark.timeout(240)  # its end waits for a purchase, from zero

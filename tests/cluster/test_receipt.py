@@ -18,7 +18,7 @@ BUSY = ("edge", "checkout", "relay", "reserve", "pay", "fulfil")
 async def test_a_purchase_from_zero_is_on_the_receipt(cluster: Cluster, tmp_path: Path) -> None:
     await cluster.at_zero()
     found = tmp_path / "receipt.json"
-    command = ("runtime.receipt", "--for", "45s", "--every", "1s", "--json", str(found))
+    command = ("tools.receipt", "--for", "45s", "--every", "1s", "--json", str(found))
     recorder = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, stdout=asyncio.subprocess.PIPE)
     assert recorder.stdout
     assert b"Recording" in await recorder.stdout.readline()

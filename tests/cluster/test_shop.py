@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.stack.running import DATA
+from pulsecart.admin.which_shop import DATA
 from tests.cluster.shop import Cluster, until
 from tests.tokens import bearer
 

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from shop.event import CloudEvent, new_id
+from pulsecart.runtime.event import CloudEvent, new_id
 from tests.conformance.broker import BrokerUnderTest
 from tests.conformance.differences import differs
 from tests.conformance.subscriber import Subscriber

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import uvicorn
 import yaml
 
-from runtime.asgi import request_of, send_reply
-from runtime.deps import close_deps, open_deps
-from runtime.http import Request
-from runtime.knative.local import LocalKnative
-from runtime.settings import Settings
+from pulsecart.broker.local import LocalKnative
+from pulsecart.runtime.deps import close_deps, open_deps
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.asgi import request_of, send_reply
+from pulsecart.serving.http import Request
 
 BROKER, SINK = "default", "dead-letters"
 Manifest = dict[str, Any]
@@ -50,7 +50,7 @@ class BrokerUnderTest(Protocol):
 
 
 class LocalBroker:
-    """The one in ``runtime/knative``."""
+    """The one in ``pulsecart/broker``."""
 
     host = "127.0.0.1"
     namespace = "default"

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from runtime import cloudevents
-from shop.event import CloudEvent, new_id
+from pulsecart.runtime.event import CloudEvent, new_id
+from pulsecart.serving import cloudevents
 from tests.conformance.broker import BROKER, Manifest
 from tests.conformance.subscriber import PROBE, Subscriber
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime import cloudevents
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving import cloudevents
 from tests.conformance.broker import BROKER, SINK, BrokerUnderTest, LocalBroker, Manifest
 from tests.conformance.cluster import NoCluster, Run
 from tests.conformance.subscriber import Subscriber

@@ -6,7 +6,7 @@ Knative Eventing 0.48.2), and its own tests try the same dialects.
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
 
 RICH = CloudEvent(
     id="e-1",

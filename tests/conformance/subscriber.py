@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Self
 
 import uvicorn
 
-from runtime import cloudevents
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving import cloudevents
 
 PROBE = "dev.pulsecart.probe.v1"  # events of this type are no test's: a broker's door asks whether anybody hears
 Answer = int | tuple[int, dict[str, str], bytes]

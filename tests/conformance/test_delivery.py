@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from runtime import cloudevents
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving import cloudevents
 from tests.conformance.asked import assert_cause, event, quick
 from tests.conformance.broker import BrokerUnderTest
 from tests.conformance.conftest import Apply, Send

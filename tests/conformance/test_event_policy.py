@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from runtime import cloudevents
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving import cloudevents
 from tests.conformance.asked import event, quick
 from tests.conformance.broker import BROKER
 from tests.conformance.cluster import ClusterBroker, Run, kubectl

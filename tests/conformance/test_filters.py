@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
 from tests.conformance.conftest import Apply, Send
 from tests.conformance.filter_cases import BARE, RICH, TABLES, Case
 from tests.conformance.subscriber import Subscriber

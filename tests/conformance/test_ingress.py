@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime import cloudevents
+from pulsecart.serving import cloudevents
 from tests.conformance.broker import BrokerUnderTest
 from tests.conformance.conftest import Apply
 from tests.conformance.subscriber import Subscriber

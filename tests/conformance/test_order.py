@@ -5,7 +5,7 @@ in-memory channel by who sends an event of a key only after the one before it wa
 
 import asyncio
 
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
 from tests.conformance.broker import BrokerUnderTest
 from tests.conformance.conftest import Apply, Send
 from tests.conformance.differences import differs

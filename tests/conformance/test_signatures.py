@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from runtime import cloudevents
-from runtime.signatures import SIGNATURE, Keys
-from shop.event import CloudEvent
-from shop.problem import Forbidden, Unauthorized
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.problem import Forbidden, Unauthorized
+from pulsecart.serving import cloudevents
+from pulsecart.serving.signatures import SIGNATURE, Keys
 from tests.conformance.asked import event, quick
 from tests.conformance.broker import BrokerUnderTest
 from tests.conformance.conftest import Apply, Send

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from jsonschema_rs import Draft202012Validator
 
-from runtime.http import Reply
-from shop.contracts import CONTRACTS_DIR
+from pulsecart.runtime.contracts import CONTRACTS_DIR
+from pulsecart.serving.http import Reply
 
 
 def check_described(method: str, path: str, reply: Reply) -> None:

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from runtime import registry
-from shop.contracts import CONTRACTS_DIR, validate
-from shop.event import CloudEvent, rfc3339
-from shop.problem import Malformed
+from pulsecart.processes import registry
+from pulsecart.runtime.contracts import CONTRACTS_DIR, validate
+from pulsecart.runtime.event import CloudEvent, rfc3339
+from pulsecart.runtime.problem import Malformed
 
 # An order's events and those about its money are numbered in one; every other context numbers its own.
 AGGREGATES = {"ecommerce.payment": "ecommerce.order"}

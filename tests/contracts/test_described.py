@@ -2,9 +2,9 @@
 
 import pytest
 
-from runtime.http import PROBLEM, Reply
-from runtime.replies import reply_of
-from shop.problem import NotFound, Refused
+from pulsecart.runtime.problem import NotFound, Refused
+from pulsecart.serving.http import PROBLEM, Reply
+from pulsecart.serving.replies import reply_of
 from tests.contracts.described import check_described
 
 CORRELATED = (("correlation-id", "c-1"),)

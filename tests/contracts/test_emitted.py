@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from shop.contracts import schema
-from shop.event import new_id, padded, schema_of
+from pulsecart.runtime.contracts import schema
+from pulsecart.runtime.event import new_id, padded, schema_of
 from tests.contracts.emitted import assert_outbox_is_contractual
 
 CREATED, PAID = "ecommerce.order.order.created.v1", "ecommerce.order.order.paid.v1"

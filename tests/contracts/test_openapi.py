@@ -12,12 +12,12 @@ import yaml
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from runtime import registry
-from runtime.openapi import __main__ as command
-from runtime.openapi import document as described
-from runtime.openapi.document import Undescribed, document
-from runtime.openapi.problems import ROOT, Answered, answered, complaints, listed
-from shop.problem import PROBLEM_ROOT
+from pulsecart.processes import registry
+from pulsecart.runtime.problem import PROBLEM_ROOT
+from tools.openapi import __main__ as command
+from tools.openapi import document as described
+from tools.openapi.document import Undescribed, document
+from tools.openapi.problems import ROOT, Answered, answered, complaints, listed
 
 DOCUMENT = document()
 OPERATIONS = [
@@ -26,7 +26,7 @@ OPERATIONS = [
     for method, told in item.items()
 ]
 # What only an insider would say; names that are also the seeds' own words for a thing are not among them.
-MODULES = {path.relative_to(ROOT).with_suffix("").as_posix() for p in ("shop", "runtime", "functions")
+MODULES = {path.relative_to(ROOT).with_suffix("").as_posix() for p in ("pulsecart", "functions")
            for path in (ROOT / p).rglob("*.py")}  # fmt: skip
 
 
@@ -122,19 +122,19 @@ def test_the_catalogue_lists_every_problem_that_the_code_answers_and_no_other() 
 
 
 def test_a_problem_that_is_not_listed_not_answered_or_not_written_out_is_named(tmp_path: Path) -> None:
-    for package in ("shop", "runtime", "functions"):
-        (tmp_path / package).mkdir()
-    (tmp_path / "shop/problem.py").write_text(
+    for package in ("pulsecart/runtime", "functions"):
+        (tmp_path / package).mkdir(parents=True)
+    (tmp_path / "pulsecart/runtime/problem.py").write_text(
         "class Problem(Exception):\n    status = 500\n    title = 'x'\n"
         "class Lost(Problem):\n    status = 404\n"
         "def f(x):\n    raise Lost('gone-away', 'why')\n    raise Lost(x, 'why')\n    raise Lost('sold-out', 'why')\n"
     )
     found = answered(tmp_path)
-    assert found[0] == Answered("gone-away", 404, "x", "shop/problem.py:7")
+    assert found[0] == Answered("gone-away", 404, "x", "pulsecart/runtime/problem.py:7")
     known = {type: one for type, one in listed().items() if type in ("sold-out", "cart-full")}
     assert list(complaints(known, found)) == [
-        "shop/problem.py:7: add gone-away to contracts/problems.yaml: status 404, when, do",
-        "shop/problem.py:8: a problem's type is written out, so that it can be found and listed",
+        "pulsecart/runtime/problem.py:7: add gone-away to contracts/problems.yaml: status 404, when, do",
+        "pulsecart/runtime/problem.py:8: a problem's type is written out, so that it can be found and listed",
         "contracts/problems.yaml: sold-out is answered with [404]: correct its status",
         "contracts/problems.yaml: nothing answers cart-full any more: remove it",
     ]
@@ -183,4 +183,4 @@ def _mains() -> Iterator[Any]:
 
 
 def _migrations() -> str:
-    return "".join(path.read_text() for path in sorted((ROOT / "shop" / "db" / "migrations").glob("*.sql")))
+    return "".join(path.read_text() for path in sorted((ROOT / "pulsecart" / "migrations").glob("*.sql")))

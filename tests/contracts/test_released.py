@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime.released import changed, fingerprint, main, release, unreleased
-from shop.contracts import CONTRACTS_DIR, event_types, schema
+from pulsecart.runtime.contracts import CONTRACTS_DIR, event_types, schema
+from tools.frozen_contracts import changed, fingerprint, main, release, unreleased
 
 CREATED = "ecommerce/order/order.created.v1.json"
 
@@ -28,7 +28,7 @@ def test_no_released_contract_has_changed() -> None:
 
 
 def test_every_contract_is_released() -> None:
-    assert unreleased() == [], "freeze them: python -m runtime.released --release"
+    assert unreleased() == [], "freeze them: python -m tools.frozen_contracts --release"
 
 
 def test_the_changelog_names_every_contract() -> None:

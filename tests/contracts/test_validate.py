@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shop.contracts import FOREIGN_TYPES, event_types, schema, validate
-from shop.event import CloudEvent, schema_of
-from shop.problem import Malformed
+from pulsecart.runtime.contracts import FOREIGN_TYPES, event_types, schema, validate
+from pulsecart.runtime.event import CloudEvent, schema_of
+from pulsecart.runtime.problem import Malformed
 
 CREATED = "ecommerce.order.order.created.v1"
 

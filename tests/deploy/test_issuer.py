@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from runtime import dev_issuer
-from runtime.access import Caller
-from runtime.catalogue import ROOT
-from runtime.deploy import issuer, overlay
-from runtime.settings import Settings
-from runtime.tokens import Verifier
+from pulsecart.local import issuer as dev_issuer
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.access import Caller
+from pulsecart.serving.tokens import Verifier
 from tests.kubectl import need_kubectl
+from tools.deploy import issuer, overlay
+from tools.operations_table import ROOT
 
 OVERLAYS = ROOT / "k8s" / "overlays"
 

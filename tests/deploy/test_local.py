@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.catalogue import ROOT
-from runtime.deploy.local import is_demo, is_local
 from tests.deploy.test_needs import crd, deploy
 from tests.kubectl import need_kubectl
+from tools.deploy.local import is_demo, is_local
+from tools.operations_table import ROOT
 
 NEEDS: dict[str, object | None] = {
     "version": {},

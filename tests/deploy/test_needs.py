@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.catalogue import ROOT
-from runtime.deploy import image, needs
-from runtime.deploy.cluster import CannotDeploy, Object
-from runtime.deploy.needs import too_old
+from tools.deploy import needs
+from tools.deploy.cluster import CannotDeploy, Object
+from tools.deploy.needs import too_old
+from tools.operations_table import ROOT
 
 
 def deploy(
@@ -32,7 +32,7 @@ def deploy(
     )
     program.chmod(0o755)
     return subprocess.run(
-        [sys.executable, "-m", "runtime.deploy", *arguments],
+        [sys.executable, "-m", "tools.deploy", *arguments],
         cwd=ROOT,
         env={**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"},
         capture_output=True,
@@ -104,30 +104,3 @@ def test_an_overlay_and_a_cluster_agree_on_whether_senders_are_authenticated(
         return
     with pytest.raises(CannotDeploy, match=said):
         needs.identities(documents)
-
-
-def test_the_image_is_named_by_its_content_alone(tmp_path: Path) -> None:
-    (tmp_path / ".dockerignore").write_text("*\n!shop\n**/__pycache__\n")
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    (tmp_path / "shop" / "__pycache__").mkdir(parents=True)
-    (tmp_path / "shop" / "money.py").write_text("MINOR = 100\n")
-    (tmp_path / "README.md").write_text("not in the image\n")
-    first = image.tag(tmp_path)
-    (tmp_path / "README.md").write_text("changed\n")
-    (tmp_path / "shop" / "__pycache__" / "money.cpython-311.pyc").write_bytes(b"compiled")
-    assert image.tag(tmp_path) == first
-    (tmp_path / "shop" / "money.py").write_text("MINOR = 1000\n")
-    assert image.tag(tmp_path) != first
-
-
-def test_the_image_holds_what_operations_run_on_and_nothing_else() -> None:
-    held = {str(path.relative_to(ROOT)) for path in image.files()}
-    assert {path.split("/")[0] for path in held} == {
-        "contracts",
-        "eventing",
-        "functions",
-        "requirements",
-        "runtime",
-        "shop",
-    }
-    assert {path for path in held if path.startswith("requirements/")} == {"requirements/image.lock"}

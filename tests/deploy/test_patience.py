@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from runtime.deploy import cluster
-from runtime.deploy.cluster import CannotDeploy, kubectl
-from runtime.deploy.patience import Patience, patience
+from tools.deploy import cluster
+from tools.deploy.cluster import CannotDeploy, kubectl
+from tools.deploy.patience import Patience, patience
 
 SLOW = "Unable to connect to the server: net/http: TLS handshake timeout"
 BUSY = "Error from server (Timeout): the server was unable to return a response in the time allotted"
@@ -37,8 +37,8 @@ class Api:
 def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(api: Api, timeout_s: float) -> Api:
         monkeypatch.setattr(cluster, "patience", made := Patience(lambda: api.now))
-        monkeypatch.setattr("runtime.deploy.cluster.subprocess.run", api.run)
-        monkeypatch.setattr("runtime.deploy.cluster.time.sleep", api.sleep)
+        monkeypatch.setattr("tools.deploy.cluster.subprocess.run", api.run)
+        monkeypatch.setattr("tools.deploy.cluster.time.sleep", api.sleep)
         made.begin(timeout_s)
         return api
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runtime.catalogue import ROOT
-from runtime.deploy import pins
-from runtime.deploy.registry import parts
 from tests.kubectl import need_kubectl
+from tools.deploy import pins
+from tools.deploy.registry import parts
+from tools.operations_table import ROOT
 
 MANIFEST = b'{"schemaVersion":2,"manifests":[]}'
 DIGEST = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
@@ -90,7 +90,7 @@ def root(tmp_path: Path, hosts: Hosts) -> Path:
 
 def pinned(root: Path, *arguments: str, path: str = "") -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "runtime.deploy.pins", "--root", str(root), *arguments],
+        [sys.executable, "-m", "tools.deploy.pins", "--root", str(root), *arguments],
         cwd=ROOT,
         env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}"},
         capture_output=True,

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from runtime.catalogue import ROOT
-from runtime.deploy import overlay, ready
-from runtime.deploy.cluster import CannotDeploy
-from runtime.deploy.patience import Patience
 from tests.kubectl import need_kubectl
+from tools.deploy import overlay, ready
+from tools.deploy.cluster import CannotDeploy
+from tools.deploy.patience import Patience
+from tools.operations_table import ROOT
 
 STOCK: dict[str, Any] = {"kind": "Service", "metadata": {"name": "stock", "generation": 1}, "status": {}}
 
@@ -43,7 +43,7 @@ def test_the_last_answer_counts_where_the_time_ends_in_a_question(monkeypatch: p
         ("AGAIN_S", -1),
     ):
         monkeypatch.setattr(ready, name, value)
-    monkeypatch.setattr("runtime.deploy.ready.time.sleep", sleep)
+    monkeypatch.setattr("tools.deploy.ready.time.sleep", sleep)
     with pytest.raises(CannotDeploy, match=r"not Ready: Service stock\n  1 without an image"):
         ready.wait({"Service stock"}, "pulsecart", lambda _: None)
 

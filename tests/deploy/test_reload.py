@@ -13,8 +13,8 @@ from time import monotonic
 import httpx
 import pytest
 
-from runtime.catalogue import ROOT
-from runtime.reload import ROOMS
+from pulsecart.processes.reload import ROOMS
+from tools.operations_table import ROOT
 
 WITHIN_S = 20.0
 
@@ -27,7 +27,7 @@ def free_port() -> int:
 def started(directory: Path, port: int) -> "subprocess.Popen[bytes]":
     nowhere = {"DATABASE_URL": "postgresql:///nowhere", "REDIS_URL": "redis://127.0.0.1:1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "runtime.reload", "stock", "--port", str(port)],
+        [sys.executable, "-m", "pulsecart.processes.reload", "stock", "--port", str(port)],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(directory), **nowhere},
         stderr=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ async def answers(client: httpx.AsyncClient, wanted: str, within_s: float) -> No
 
 
 def save(directory: Path, old: str, new: str) -> None:
-    path = directory / "runtime" / "function.py"
+    path = directory / "pulsecart" / "processes" / "function.py"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))

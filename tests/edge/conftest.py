@@ -15,13 +15,13 @@ import pytest_asyncio
 
 from functions.edge.main import edge_app
 from functions.notify.main import notify
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.edge.hub import Hub
-from runtime.function import server as serving_as_the_host_does
-from runtime.server.bounds import Bounds, bounds_of
-from runtime.settings import Settings
-from shop.event import CloudEvent
-from shop.messages import Cause, Message, OrderConfirmed, OrderCreated, OrderPaid, StockAdjusted, enveloped
+from pulsecart.edge.streams.hub import Hub
+from pulsecart.processes.function import server as serving_as_the_host_does
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.event import Cause, CloudEvent, Message, enveloped
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.server.bounds import Bounds, bounds_of
+from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderPaid, StockAdjusted
 
 BUYER = "12345"
 

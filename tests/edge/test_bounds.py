@@ -15,9 +15,9 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from runtime.edge.places import Places
-from runtime.server.websocket import FRAGMENTS_MAX
-from runtime.settings import Settings
+from pulsecart.edge.streams.places import Places
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.server.websocket import FRAGMENTS_MAX
 from tests.edge.conftest import BUYER, Edge, eventually, running
 from tests.edge.test_ws import heard, say, socket
 

@@ -14,8 +14,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from functions.edge.main import edge as edge_function
-from runtime import dev_issuer, tokens
-from runtime.http import Request
+from pulsecart.local import issuer as dev_issuer
+from pulsecart.serving import tokens
+from pulsecart.serving.http import Request
 from tests.edge.conftest import BUYER, Edge
 
 LIFE_S = 3
@@ -105,8 +106,8 @@ async def test_within_the_leeway_of_other_requests_no_stream_begins_again(edge: 
 
 
 async def test_a_longer_session_does_not_lengthen_a_stream_and_its_jitter_stays(edge: Edge, jwks: Path) -> None:
-    from runtime.edge.opening import Opening
-    from runtime.edge.sse import _life_s
+    from pulsecart.edge.streams.sse import _life_s
+    from pulsecart.edge.streams.subscribe import Opening
 
     now, life_s = edge.deps.clock.now().timestamp(), edge.deps.settings.stream_life_s
     lives = {_life_s(edge.deps, Opening(None, (), (0, 0), now + 86_400)) for _ in range(20)}

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from functions.edge.main import edge, edge_app
-from runtime.asgi import request_of, send_reply
-from runtime.deps import close_deps, open_deps
-from runtime.function import Function
-from runtime.http import Reply, Request
-from runtime.settings import Settings
+from pulsecart.processes.function import Function
+from pulsecart.runtime.deps import close_deps, open_deps
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.asgi import request_of, send_reply
+from pulsecart.serving.http import Reply, Request
 from tests.edge.conftest import served
 
 BUY = "/api/v1/sync/purchase"

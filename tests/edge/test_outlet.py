@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from runtime.edge.hub import Hub, Listener
-from runtime.edge.news import News, order_topic, stock_topic
-from runtime.edge.outlet import ROOM, DirectOutlet, Outlet
+from pulsecart.edge.streams.client_buffer import ROOM, DirectOutlet, Outlet
+from pulsecart.edge.streams.hub import Hub, Listener
+from pulsecart.edge.streams.news import News, order_topic, stock_topic
 from tests.edge.conftest import eventually
 
 ORDER = order_topic("00000000-0000-4000-8000-000000000000")

@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runtime.edge.news import COUNT_KEY, FIREHOSE, News, encode, order_topic
-from runtime.edge.publish import Publisher
-from runtime.settings import Settings
-from runtime.stack.valkey import Valkey
-from shop.messages import FlashSaleEnded
+from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, encode, order_topic
+from pulsecart.edge.streams.publish import Publisher
+from pulsecart.local.valkey import Valkey
+from pulsecart.runtime.settings import Settings
+from pulsecart.shop.messages import FlashSaleEnded
 from tests.edge.conftest import Edge, Stream, envelope, eventually, running
 
 
@@ -227,7 +227,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(edge: Edge) -> None:
 async def test_a_client_that_stops_reading_loses_its_orders_stream_and_holds_nobody_up(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.edge.sse.CLOSE_S", 0.05)
+    monkeypatch.setattr("pulsecart.edge.streams.sse.CLOSE_S", 0.05)
     await edge.sign_in()
     order_id = await edge.add_order()
     cookie = "; ".join(f"{name}={value}" for name, value in edge.client.cookies.items())
@@ -268,7 +268,7 @@ async def test_a_thousand_clients_cost_redis_one_connection(edge: Edge) -> None:
 
 
 async def test_nobody_reads_redis_while_nobody_listens(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.edge.firehose.BLOCK_S", 0.05)
+    monkeypatch.setattr("pulsecart.edge.streams.reader.BLOCK_S", 0.05)
 
     async def readers() -> int:
         return sum(client["cmd"] == "xread" for client in await edge.deps.redis.client_list())

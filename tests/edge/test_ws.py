@@ -16,10 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from functions.edge.main import edge as edge_function
 from functions.edge.main import edge_app
-from runtime.edge.ws import MESSAGE_MAX, SUBSCRIPTIONS_MAX
-from runtime.function import Function, server
-from runtime.settings import Settings
-from runtime.watch import logs
+from pulsecart.edge.streams.ws import MESSAGE_MAX, SUBSCRIPTIONS_MAX
+from pulsecart.processes.function import Function, server
+from pulsecart.runtime.settings import Settings
+from pulsecart.runtime.telemetry import logs
 from tests.edge.conftest import BUYER, Edge, eventually, running
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from runtime.sale.ask import ask_all
 from tests.faults.crowd import FLASH, NO, SHELF, Buyer
+from tools.crowd.ask import ask_all
 
 ENDS = ("FULFILLED", "CANCELED")
 ORDERS = """

@@ -22,11 +22,11 @@ from secrets import randbelow
 from statistics import median
 from typing import Any
 
-from runtime.audit import audit
+from pulsecart.admin.audit.audit import audit
 from tests.faults import promises
 from tests.faults.crowd import ANSWER_WITHIN_S, FLASH, SHELF, TIMED_OUT, Buyer, Crowd, invent
 from tests.faults.victims import Shop, strike
-from tests.stack.running_shop import eventually
+from tests.local.running_shop import eventually
 
 VICTIMS = ("host", "postgres", "a backend", "redis", "redis emptied", "supervisor", "everything")
 BUYERS, UNITS, SHELF_UNITS = 600, 200, 120

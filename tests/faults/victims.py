@@ -9,8 +9,8 @@ from random import Random
 import psycopg
 import redis
 
-from runtime.stack.child import command_of
-from tests.stack.running_shop import RunningShop, eventually
+from pulsecart.local.child import command_of
+from tests.local.running_shop import RunningShop, eventually
 
 BACK_WITHIN_S = 60.0
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"

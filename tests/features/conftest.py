@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from runtime.demo import GOODS, SALE
-from runtime.deps import close_deps, open_deps
-from runtime.settings import Settings
-from shop.db.catalogue import load_catalogue
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.runtime.deps import close_deps, open_deps
+from pulsecart.runtime.settings import Settings
 from tests.contracts.emitted import _contractual_outbox
 from tests.flows.hands import Hands
 from tests.flows.small_shop import SmallShop, opened

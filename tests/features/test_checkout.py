@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pytest_bdd import given, parsers, scenarios, then, when
 
-from runtime.demo import GOODS
+from pulsecart.admin.demo import GOODS
 from tests.client import Answered
 from tests.features.conftest import awaited
 from tests.flows.small_shop import SmallShop

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
-from runtime.knative.config import Trigger
-from runtime.knative.delivery import DONE, Outcome
-from runtime.knative.trigger import Deliver
-from shop.event import CloudEvent
+from pulsecart.broker.delivery import DONE, Outcome
+from pulsecart.broker.manifests.eventing import Trigger
+from pulsecart.broker.trigger import Deliver
+from pulsecart.runtime.event import CloudEvent
 
 DELAY_S = 0.1
 AGAIN_S = 0.05

@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg
 
-from runtime.deps import Deps
-from runtime.host import EVENTING
-from runtime.knative.local import LocalKnative
-from shop.db.audit import snapshot, unsettled
+from pulsecart.broker.local import LocalKnative
+from pulsecart.processes.host import EVENTING
+from pulsecart.runtime.deps import Deps
+from pulsecart.shop.audit.db.questions import snapshot, unsettled
 from tests.client import Client, until
 from tests.flows.hands import Hands
 from tests.turned_clock import TurnedClock

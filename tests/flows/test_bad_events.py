@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from runtime import cloudevents, dead_letters
-from runtime.deps import Deps
-from runtime.host import EVENTING
-from runtime.http import Reply, Request
-from runtime.registry import load
-from shop.event import CloudEvent, new_id, padded
-from shop.messages import OrderPaid
+from pulsecart.admin import dead_letters
+from pulsecart.processes.host import EVENTING
+from pulsecart.processes.registry import load
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent, new_id, padded
+from pulsecart.serving import cloudevents
+from pulsecart.serving.http import Reply, Request
+from pulsecart.shop.messages import OrderPaid
 from tests.client import until
 from tests.flows.hands import Hands
 from tests.flows.small_shop import SmallShop, opened

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from runtime.audit import audit
-from runtime.demo import GOODS, SALE
-from runtime.deps import close_deps, open_deps
-from runtime.settings import Settings
-from shop.db.catalogue import load_catalogue
+from pulsecart.admin.audit.audit import audit
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.runtime.deps import close_deps, open_deps
+from pulsecart.runtime.settings import Settings
 from tests.flows.final_state import State, differences, final_state
 from tests.flows.hands import BadHands, Hands
 from tests.flows.small_shop import SmallShop, opened

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from tests.client import until
-from tests.stack.running_shop import RunningShop
+from tests.local.running_shop import RunningShop
 from tests.tokens import bearer
 
 VISITORS, AT_ONCE = 800, 40

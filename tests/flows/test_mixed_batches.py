@@ -14,17 +14,17 @@ from msgspec.structs import replace
 from functions.fulfil.main import Shipping
 from functions.project_orders.main import Projection
 from functions.refresh_products.main import Index
-from runtime import cloudevents, serve
-from runtime.deps import Deps
-from runtime.edge.news import SALES, News, buyer_topic, stock_topic
-from runtime.edge.publish import Publisher
-from runtime.edge.snapshot import Snapshots
-from runtime.http import Request
-from shop.db import search
-from shop.db.customers import Row
-from shop.event import CloudEvent, new_id, padded
-from shop.messages import OrderConfirmed, OrderCreated, OrderPaid
-from shop.problem import Malformed, Unstorable
+from pulsecart.edge.streams.news import SALES, News, buyer_topic, stock_topic
+from pulsecart.edge.streams.publish import Publisher
+from pulsecart.edge.streams.snapshot import Snapshots
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent, new_id, padded
+from pulsecart.runtime.problem import Malformed, Unstorable
+from pulsecart.serving import cloudevents, operation
+from pulsecart.serving.http import Request
+from pulsecart.shop.catalogue.db import search
+from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderPaid
+from pulsecart.shop.orders.db.by_customer import Row
 from tests.client import until
 from tests.flows.hands import Hands
 from tests.flows.small_shop import SmallShop, opened
@@ -102,7 +102,7 @@ async def test_twelve_events_that_cannot_be_stored_keep_no_paid_order_from_shipp
     shop: Open, monkeypatch: pytest.MonkeyPatch, checked: bool
 ) -> None:
     if not checked:
-        monkeypatch.setattr(serve, "check_event", lambda event: None)
+        monkeypatch.setattr(operation, "check_event", lambda event: None)
     bad = bad_events(Random(7))
     triggers = ("reserve", "pay", "fulfil", "project-orders", "notify")
     async with shop() as open_shop:
@@ -171,7 +171,7 @@ async def test_an_event_whose_claim_cannot_be_stored_is_refused_for_good_and_tho
     envelopes[4] = replace(envelopes[4], id=LONG)
     data = OrderPaid(orderId=new_id(), paymentId="p", **MONEY)
     outcomes = await asyncio.gather(
-        *(shipping.submit(serve.Received(envelope, data)) for envelope in envelopes), return_exceptions=True
+        *(shipping.submit(operation.Received(envelope, data)) for envelope in envelopes), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [Unstorable] + [type(None)] * 3
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.audit import audit
+from pulsecart.admin.audit.audit import audit
 from tests.client import until
-from tests.stack.running_shop import RunningShop
+from tests.local.running_shop import RunningShop
 
 WITHIN_S = 20.0
 CART = {"userId": 7, "items": [{"productId": 2, "qty": 2}, {"productId": 3, "qty": 1}]}

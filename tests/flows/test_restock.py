@@ -7,7 +7,7 @@ from itertools import count
 import httpx
 
 from tests.client import Client
-from tests.stack.running_shop import RunningShop
+from tests.local.running_shop import RunningShop
 
 ROUNDS = 3
 users = count(1_000)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from runtime.deps import Deps
-from shop.gateway import Ask, Charge, SimulatedGateway
+from pulsecart.runtime.deps import Deps
+from pulsecart.shop.payments.simulated_gateway import Ask, Charge, SimulatedGateway
 from tests.client import Client, until
 from tests.flows.hands import Hands
 from tests.flows.small_shop import opened

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from runtime import breaker
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.tokens import issue_session
+from pulsecart.runtime import redis_breaker
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.serving.tokens import issue_session
 from tests.client import Client
 from tests.contracts.emitted import _contractual_outbox
 
@@ -17,7 +17,7 @@ __all__ = ["_contractual_outbox"]
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow machine is no reason to ask PostgreSQL where a test means a copy."""
-    monkeypatch.setattr(breaker, "LOOK_S", 20.0)
+    monkeypatch.setattr(redis_breaker, "LOOK_S", 20.0)
 
 
 class Strict(Client):

@@ -3,9 +3,9 @@
 from random import Random
 from typing import Any
 
-from shop.event import CloudEvent
-from shop.gateway import Mode
-from shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, RefundRequested
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, RefundRequested
+from pulsecart.shop.payments.simulated_gateway import Mode
 from tests.client import Client
 
 HEARD_BY = {

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from runtime.demo import GOODS
+from pulsecart.admin.demo import GOODS
 from tests.client import Client
 from tests.functions.conftest import Strict
 

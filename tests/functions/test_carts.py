@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps
-from runtime.settings import Settings
-from shop.db.catalogue import load_catalogue
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.runtime.deps import Deps, close_deps
+from pulsecart.runtime.settings import Settings
 from tests.client import Answered, Client, until
 from tests.functions.conftest import Strict
 from tests.functions.money import deliver_all
@@ -306,7 +306,7 @@ async def test_a_price_that_changes_after_the_look_is_not_charged(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the check and the order's transaction: without the comparison under lock it would be the new price."""
-    from runtime.till import Till
+    from pulsecart.shop.orders.till import Till
 
     cart, ring_up = await new_cart(client, (2, 1), (3, 1)), Till.ring_up
 
@@ -326,7 +326,7 @@ async def test_a_price_that_changes_after_the_look_is_not_charged(
 async def test_a_cart_that_changes_after_the_look_is_not_ordered_as_it_was(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime.till import Till
+    from pulsecart.shop.orders.till import Till
 
     cart, ring_up = await new_cart(client, (2, 1)), Till.ring_up
 

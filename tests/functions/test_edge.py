@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from functions.edge.main import edge
-from runtime.deps import Clock, Deps, close_deps, open_deps
-from runtime.http import Reply, Request
-from runtime.settings import Settings
+from pulsecart.runtime.deps import Clock, Deps, close_deps, open_deps
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving.http import Reply, Request
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -3,10 +3,10 @@
 import json
 import re
 
-from runtime.deps import Deps
-from runtime.openapi.problems import listed
-from shop.problem import PROBLEM_ROOT
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import PROBLEM_ROOT
 from tests.functions.test_edge import ask, deps, header
+from tools.openapi.problems import listed
 
 __all__ = ["deps"]
 

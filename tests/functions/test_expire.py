@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from runtime.demo import GOODS, SALE
-from runtime.deps import close_deps
-from runtime.settings import Settings
-from shop.db import due
-from shop.db.catalogue import load_catalogue
-from shop.event import CloudEvent
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.runtime.deps import close_deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.settings import Settings
+from pulsecart.shop.orders.db import due
 from tests.client import Client
 from tests.functions.turned import clock, deps
 from tests.turned_clock import START, TurnedClock, turned_deps

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shop.db import keys
+from pulsecart.runtime.db import first_replies
 from tests.client import Answered, Client, connect
 from tests.functions.test_expire import PING
 from tests.functions.turned import clock, deps
@@ -49,11 +49,11 @@ async def test_a_key_answers_the_same_for_a_day_and_is_new_after_it(
     first = await ask(client)
     assert first.status in (200, 201, 202)
     await end_waiting(client)
-    clock.at = START + keys.KEPT - timedelta(microseconds=1)
+    clock.at = START + first_replies.KEPT - timedelta(microseconds=1)
     assert await client.hear("expire", PING) == 204
     again = await ask(client)
     assert (again.status, again.body) == (first.status, first.body)
-    clock.at = START + keys.KEPT
+    clock.at = START + first_replies.KEPT
     assert await client.hear("expire", PING) == 204
     new = await ask(client)
     if ask is product:
@@ -82,9 +82,9 @@ async def _check_out(client: Client, cart: str) -> Answered:
 async def test_the_sweep_removes_what_is_a_day_old_and_nothing_else(client: Client, clock: TurnedClock) -> None:
     for n, age_s in enumerate((2 * DAY_S, DAY_S, DAY_S - 1, 0)):
         await _write(client, n, clock, age_s)
-    assert await keys.end_old(client.deps.db) == 2
+    assert await first_replies.end_old(client.deps.db) == 2
     assert [bytes(row[0]) for row in await client.rows(AGES)] == [b"\x02", b"\x03"]
-    assert await keys.end_old(client.deps.db) == 0
+    assert await first_replies.end_old(client.deps.db) == 0
 
 
 async def test_the_key_of_an_order_that_still_waits_is_kept_until_it_is_decided(
@@ -102,13 +102,13 @@ async def test_the_key_of_an_order_that_still_waits_is_kept_until_it_is_decided(
 async def test_two_sweeps_at_once_share_the_rows_in_batches_and_wait_for_nobody(
     client: Client, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "AT_ONCE", 7)
+    monkeypatch.setattr(first_replies, "AT_ONCE", 7)
     for n in range(60):
         await _write(client, n, clock, DAY_S + n)
     with connect(client.deps.settings.database_url) as other, other.transaction():
         other.execute("SELECT FROM idempotency_keys WHERE payload_hash = '\\x05' FOR UPDATE")
-        ended = await asyncio.gather(*(keys.end_old(client.deps.db) for _ in range(2)))
-        while left := await keys.end_old(client.deps.db):
+        ended = await asyncio.gather(*(first_replies.end_old(client.deps.db) for _ in range(2)))
+        while left := await first_replies.end_old(client.deps.db):
             ended.append(left)
     assert sum(ended) == 59
     assert [bytes(row[0]) for row in await client.rows(AGES)] == [b"\x05"]

@@ -7,10 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from shop.db import orders, sales
-from shop.db.audit import read, snapshot
-from shop.event import rfc3339
-from shop.gate import Gate, Wish
+from pulsecart.runtime.event import rfc3339
+from pulsecart.shop.audit.db.questions import read, snapshot
+from pulsecart.shop.inventory.gate.gate import Gate, Wish
+from pulsecart.shop.orders.db import orders
+from pulsecart.shop.pricing.db import sales
 from tests.client import Answered, Client
 from tests.races.books import Books
 

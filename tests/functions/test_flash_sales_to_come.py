@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from runtime.deps import close_deps
-from runtime.settings import Settings
-from shop.event import rfc3339
+from pulsecart.runtime.deps import close_deps
+from pulsecart.runtime.event import rfc3339
+from pulsecart.runtime.settings import Settings
 from tests.client import Client
 from tests.functions.turned import clock, deps
 from tests.turned_clock import START, TurnedClock, turned_deps

@@ -4,8 +4,8 @@ import asyncio
 
 from msgspec.structs import replace
 
-from shop.event import CloudEvent
-from shop.messages import OrderFulfilled, OrderPaid
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.shop.messages import OrderFulfilled, OrderPaid
 from tests.client import Client
 from tests.functions.money import cancel, confirmed, state, told
 

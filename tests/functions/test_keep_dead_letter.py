@@ -7,14 +7,16 @@ import pytest
 from msgspec.structs import replace
 
 from functions.keep_dead_letter.main import keep_dead_letter
-from runtime import cloudevents, dead_letters, letters
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.http import Reply, Request
-from runtime.knative.delivery import Destination, dead_letter
-from runtime.settings import Settings
-from shop.event import CloudEvent
-from tests.knative.conftest import Start, bare, log, start  # noqa: F401  # fixtures
-from tests.knative.stage import OK, Listener, Log, event, trigger
+from pulsecart.admin import dead_letters
+from pulsecart.broker.dead_letters import letters
+from pulsecart.broker.delivery import Destination, dead_letter
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving import cloudevents
+from pulsecart.serving.http import Reply, Request
+from tests.broker.conftest import Start, bare, log, start  # noqa: F401  # fixtures
+from tests.broker.stage import OK, Listener, Log, event, trigger
 
 FAILED = Destination("reserve", "http://reserve.default.svc.cluster.local/reserve-order")
 keeper = keep_dead_letter.operation

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from functions.keep_dead_letter.main import keep_dead_letter
-from runtime import dead_letters
-from runtime.deps import Deps
-from runtime.http import Reply
-from shop.db.queue import queue
-from shop.event import CloudEvent
+from pulsecart.admin import dead_letters
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving.http import Reply
+from pulsecart.shop.orders.db.queue import queue
+from tests.broker.conftest import Start, bare, log, start  # noqa: F401  # fixtures
+from tests.broker.stage import OK, Listener, Log, event, trigger
 from tests.functions.test_keep_dead_letter import letter_of
-from tests.knative.conftest import Start, bare, log, start  # noqa: F401  # fixtures
-from tests.knative.stage import OK, Listener, Log, event, trigger
 
 keeper = keep_dead_letter.operation
 

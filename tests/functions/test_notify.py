@@ -11,23 +11,20 @@ import pytest_asyncio
 import yaml
 
 from functions.notify.main import ENDED_S, OPEN_S, notify
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.edge.publish import STREAM_MAX
-from runtime.settings import Settings
-from shop.event import CloudEvent
-from shop.messages import (
+from pulsecart.edge.streams.publish import STREAM_MAX
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.event import Cause, CloudEvent, Message, enveloped
+from pulsecart.runtime.settings import Settings
+from pulsecart.shop.messages import (
     MESSAGES,
-    Cause,
     FlashSaleEnded,
     FlashSaleScheduled,
-    Message,
     OrderCanceled,
     OrderConfirmed,
     OrderFulfilled,
     PaymentFailed,
     ProductUpdated,
     StockAdjusted,
-    enveloped,
 )
 
 ORDER = "00000000-0000-4000-8000-000000000001"

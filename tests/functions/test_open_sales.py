@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from runtime.demo import GOODS
-from runtime.deps import close_deps
-from runtime.settings import Settings
-from runtime.settlement import Settlement
-from shop.copies import Copies
-from shop.event import CloudEvent, rfc3339
-from shop.gate import Gate
+from functions.settle.settlement import Settlement
+from pulsecart.admin.demo import GOODS
+from pulsecart.runtime.deps import close_deps
+from pulsecart.runtime.event import CloudEvent, rfc3339
+from pulsecart.runtime.settings import Settings
+from pulsecart.shop.catalogue.copies.copies import Copies
+from pulsecart.shop.inventory.gate.gate import Gate
 from tests.client import Client, until
 from tests.functions.turned import clock, deps
 from tests.turned_clock import START, TurnedClock, turned_deps

@@ -88,7 +88,7 @@ async def test_step_and_row_are_one_transaction(client: Client) -> None:
 
 
 async def _cancel(client: Client, order_id: str) -> None:
-    from shop.db import orders
+    from pulsecart.shop.orders.db import orders
 
     async with client.deps.db.transaction() as tx:
         order = await orders.find(tx, order_id, lock=True)

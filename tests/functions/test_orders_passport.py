@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from runtime import cloudevents
-from runtime.knative import store
-from runtime.log import Cursor
-from runtime.prepare import EVENTING, place_triggers
-from shop.db import dead_letters
+from pulsecart.broker import store
+from pulsecart.local.prepare import EVENTING, place_triggers
+from pulsecart.runtime.db import dead_letters
+from pulsecart.runtime.db.log import Cursor
+from pulsecart.serving import cloudevents
 from tests.client import Client
 from tests.functions.conftest import Strict
 from tests.functions.money import cancel, deliver_all

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime.deps import close_deps, open_deps
+from pulsecart.runtime.deps import close_deps, open_deps
 from tests.client import Client
 from tests.functions.conftest import Strict
 

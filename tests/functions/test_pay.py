@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 import functions.pay.main as pay
-from runtime.audit import audit
-from shop import payment
-from shop.event import new_id
-from shop.gateway import SimulatedGateway
-from shop.messages import OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested
+from pulsecart.admin.audit.audit import audit
+from pulsecart.runtime.event import new_id
+from pulsecart.shop.messages import OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested
+from pulsecart.shop.payments import payment
+from pulsecart.shop.payments.simulated_gateway import SimulatedGateway
 from tests.client import Client
 from tests.functions.money import cancel, confirmed, deliver_all, gateway, left, state, told
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import functions.pay.main as pay
-from runtime.prepare import EVENTING, place_triggers
-from runtime.watch import metrics
-from shop.event import CloudEvent
-from shop.gateway import SimulatedGateway
+from pulsecart.local.prepare import EVENTING, place_triggers
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.telemetry import metrics
+from pulsecart.shop.payments.simulated_gateway import SimulatedGateway
 from tests.client import Client, until
 from tests.functions.conftest import Strict
 from tests.functions.money import cancel, confirmed, deliver_all, gateway
@@ -175,7 +175,7 @@ async def test_a_process_that_dies_meanwhile_leaves_a_try_without_a_result(
         raise RuntimeError("killed")
 
     event = await confirmed(client)
-    monkeypatch.setattr("shop.payment.record", dies)
+    monkeypatch.setattr("pulsecart.shop.payments.payment.record", dies)
     assert await client.hear("pay", event) == 500
     assert await attempts(client, event.partitionkey) == [("charge", "UNKNOWN", None)]
 
@@ -221,6 +221,6 @@ async def test_while_the_database_is_away_the_failure_is_in_the_log_all_the_same
 
     event = await confirmed(client)
     await gateway(client, "fail")
-    monkeypatch.setattr("shop.db.calls.failed_before", away)
+    monkeypatch.setattr("pulsecart.shop.payments.db.calls.failed_before", away)
     assert await client.hear("pay", event) == 503
     assert len(warnings(caplog, event.partitionkey)) == 1

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from runtime.deps import close_deps, open_deps
+from pulsecart.runtime.deps import close_deps, open_deps
 from tests.client import Client
 from tests.functions.conftest import Strict
 from tests.functions.money import cancel, confirmed, deliver_all, gateway, left, state, told

@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from runtime.demo import GOODS
-from shop.gate import Gate
+from pulsecart.admin.demo import GOODS
+from pulsecart.shop.inventory.gate.gate import Gate
 from tests.client import Answered, Client
 
 TEA = {"sku": "TEA-1", "name": "Green tea", "price": 12.5, "category": "Pantry", "description": "Loose leaves"}

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from psycopg.errors import CheckViolation
 
-from runtime.edge.pages import FILES
-from shop.audit import Books
-from shop.currencies import DIGITS
-from shop.db.audit import read, snapshot
-from shop.money import PRICE_MINOR_MAX, decimal_amount
+from pulsecart.edge.web.pages import FILES
+from pulsecart.shop.audit.db.questions import read, snapshot
+from pulsecart.shop.audit.verdict import Books
+from pulsecart.shop.currencies import DIGITS
+from pulsecart.shop.money import PRICE_MINOR_MAX, decimal_amount
 from tests.client import Answered, Client
 from tests.functions.money import deliver_all
 from tests.functions.test_products import TEA
@@ -32,7 +32,7 @@ def kind(answered: Answered) -> str:
 
 def test_the_code_has_what_the_maintained_list_has() -> None:
     asked = subprocess.run(
-        [sys.executable, "-m", "runtime.currencies", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tools.currencies", "--check"], capture_output=True, text=True, check=False
     )
     assert (asked.returncode, asked.stderr) == (0, "")
 

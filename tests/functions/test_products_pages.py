@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime.demo import GOODS
+from pulsecart.admin.demo import GOODS
 from tests.client import Client
 from tests.functions.test_products import change, made
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.bodies import CATEGORY_MAX, NAME_MAX
-from runtime.openapi.document import document
-from runtime.product_query import CURSOR_MAX, cursor_of, wanted_of
-from shop.db.listing import Listed
-from shop.db.words import Term, alternatives_of
+from functions.products.query import CURSOR_MAX, cursor_of, wanted_of
+from pulsecart.serving.bodies import CATEGORY_MAX, NAME_MAX
+from pulsecart.shop.catalogue.db.listing import Listed
+from pulsecart.shop.catalogue.db.words import Term, alternatives_of
 from tests.client import Client
 from tests.functions.test_products import made
 from tests.functions.test_products_pages import hear_updates, names
+from tools.openapi.document import document
 
 # What has made trouble elsewhere: four bytes a character, joiners, marks, letters whose case is special, signs of SQL.
 HARD = "𠮷𩸽😀👩\u200d💻می\u200cخواهمÅßẞİıΣςǅﬁ１ｱ有机绿茶ไทยน้ำहिन्दी녹차\u00a0\u3000\u2028%_'\"\\;-&|!():*<>aZ09é"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
 from tests.client import Client
 
 TABLE = (

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from runtime import product_cache, restore
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.product_cache import ProductCache, document_of
-from runtime.watch import metrics
-from shop.copies import UNKNOWN_S, Copies
-from shop.db import products
-from shop.event import CloudEvent
+from pulsecart.admin import rebuild
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.telemetry import metrics
+from pulsecart.shop.catalogue import cache as product_cache
+from pulsecart.shop.catalogue.cache import ProductCache, document_of
+from pulsecart.shop.catalogue.copies.copies import UNKNOWN_S, Copies
+from pulsecart.shop.catalogue.db import products
 from tests.client import Answered, Client, until
 
 UPDATED = "ecommerce.product.product.updated.v1"
@@ -293,7 +294,7 @@ async def test_old_state_and_events_in_any_order_and_twice_are_the_rebuilt_state
     assert len(grown) == await _count(client)
     await client.rows("UPDATE product_search SET name = 'wrong', sequence = 99 RETURNING 1")
     await client.deps.redis.set("product:2", "9 9 0 {}")
-    assert await restore.catalogue(client.deps, [].append) >= len(events)
+    assert await rebuild.catalogue(client.deps, [].append) >= len(events)
     assert await client.rows(INDEX) == grown
     assert (await show(client)).body["name"] == "Kettle 2"
 

@@ -4,8 +4,8 @@ import json
 
 from msgspec import structs
 
-from shop.copies import ENDED_S, Copies
-from shop.event import padded
+from pulsecart.runtime.event import padded
+from pulsecart.shop.catalogue.copies.copies import ENDED_S, Copies
 from tests.client import Client
 from tests.functions.test_refresh_products import copies, show
 

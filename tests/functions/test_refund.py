@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 import functions.refund.main as refund
-from shop.event import CloudEvent
-from shop.gateway import Charge, SimulatedGateway
-from shop.messages import OrderCanceled, PaymentRefunded
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.shop.messages import OrderCanceled, PaymentRefunded
+from pulsecart.shop.payments.simulated_gateway import Charge, SimulatedGateway
 from tests.client import Client
 from tests.functions.money import cancel, confirmed, gateway, state, told
 

@@ -10,18 +10,18 @@ import pytest
 from msgspec import structs
 
 from functions.relay.main import CURSOR, post_timeout_s, relay, triggers
-from runtime import cloudevents, signatures
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.http import Request
-from runtime.knative.delivery import Destination, dead_letter
-from runtime.knative.store import session
-from runtime.poke import POKE
-from runtime.settings import Settings
-from shop.db import dead_letters
-from shop.db.dead_letter_desk import replay, waiting
-from shop.problem import Unauthorized
+from pulsecart.broker.dead_letters.desk import replay, waiting
+from pulsecart.broker.delivery import Destination, dead_letter
+from pulsecart.broker.store import session
+from pulsecart.runtime.db import dead_letters
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.problem import Unauthorized
+from pulsecart.runtime.settings import Settings
+from pulsecart.runtime.wakeups import POKE
+from pulsecart.serving import cloudevents, signatures
+from pulsecart.serving.http import Request
+from tests.broker.stage import Log, event
 from tests.conformance.subscriber import Subscriber
-from tests.knative.stage import Log, event
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from runtime import cloudevents
-from runtime.deps import Deps
-from runtime.http import Request
-from shop.event import CloudEvent
-from shop.gate import Gate
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving import cloudevents
+from pulsecart.serving.http import Request
+from pulsecart.shop.inventory.gate.gate import Gate
 from tests.client import Client, until
 
 CREATED = "ecommerce.order.order.created.v1"

@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 from msgspec import structs
 
-from runtime.deps import Deps
-from runtime.settings import Settings
-from runtime.settlement import Settlement
-from shop.event import CloudEvent, new_id
-from shop.gate import Gate, Wish
+from functions.settle.settlement import Settlement
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import CloudEvent, new_id
+from pulsecart.runtime.settings import Settings
+from pulsecart.shop.inventory.gate.gate import Gate, Wish
 from tests.client import Client, until
 
 ADJUSTED = "ecommerce.inventory.stock.adjusted.v1"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runtime.deps import close_deps, open_deps
-from shop.gate import Gate
+from pulsecart.runtime.deps import close_deps, open_deps
+from pulsecart.shop.inventory.gate.gate import Gate
 from tests.client import Client
 from tests.functions.conftest import Strict
 

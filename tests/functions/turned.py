@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps
-from runtime.settings import Settings
-from shop.db.catalogue import load_catalogue
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.runtime.deps import Deps, close_deps
+from pulsecart.runtime.settings import Settings
 from tests.turned_clock import START, TurnedClock, turned_deps
 
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
-from runtime.http import PROBLEM, Reply, Request
-from runtime.serve import Operation
+from pulsecart.serving.http import PROBLEM, Reply, Request
+from pulsecart.serving.operation import Operation
 from tests.client import Client
 from tests.fuzz.orders import PATHS, bodies, keys
 

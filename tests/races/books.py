@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg
 
-from runtime.settlement import Settlement
-from shop.gate import Gate
-from shop.problem import Unavailable
+from functions.settle.settlement import Settlement
+from pulsecart.runtime.problem import Unavailable
+from pulsecart.shop.inventory.gate.gate import Gate
 from tests.client import Client, until
 
 IDENTITY = """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.settings import Settings
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.settings import Settings
 from tests.client import Client
 from tests.contracts.emitted import _contractual_outbox
 from tests.races.books import Books

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from runtime.audit import audit
-from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.settings import Settings
-from shop.db.catalogue import load_catalogue
+from pulsecart.admin.audit.audit import audit
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.settings import Settings
 from tests.client import Client, until
 from tests.races.books import Books
 

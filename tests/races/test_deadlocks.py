@@ -5,9 +5,9 @@ import random
 
 import psycopg
 
-from runtime.deps import close_deps
-from shop.db import due
-from shop.event import CloudEvent
+from pulsecart.runtime.deps import close_deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.shop.orders.db import due
 from tests.client import Client, until
 from tests.races.books import Books
 

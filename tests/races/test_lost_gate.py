@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from runtime.rebuild import NEVER, rebuild
-from runtime.till import Till
-from shop.db.pool import Database
-from shop.decision import Denied, Held, Intent
-from shop.event import new_id
-from shop.gate import Answer, Gate, Wish
-from shop.order import Line, Order
+from pulsecart.runtime.db.database import Database
+from pulsecart.runtime.event import new_id
+from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish
+from pulsecart.shop.inventory.gate_rebuild import NEVER, rebuild
+from pulsecart.shop.orders.decide import Denied, Held, Intent
+from pulsecart.shop.orders.order import Line, Order
+from pulsecart.shop.orders.till import Till
 from tests.client import Client, until
 from tests.races.books import Books
 from tests.races.proxy import Proxy
@@ -82,7 +82,7 @@ async def test_a_claim_refused_before_the_new_gate_is_finished_makes_it_anew_onc
             await goes_on.wait()
         return made
 
-    monkeypatch.setattr("runtime.till.rebuild", slow)
+    monkeypatch.setattr("pulsecart.shop.orders.till.rebuild", slow)
     order = order_of(client, "1")
     buying = asyncio.create_task(client.buy(user=2))
     await until(lambda: books.gate.look("1"))

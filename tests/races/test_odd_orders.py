@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pytest
 
 from functions.checkout.main import Intake
-from runtime.deps import Deps
-from shop.db import intake
-from shop.decision import Held, Outcome
-from shop.event import new_id
-from shop.order import Line, Order
-from shop.problem import Exhausted
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import new_id
+from pulsecart.runtime.problem import Exhausted
+from pulsecart.shop.orders.db import intake
+from pulsecart.shop.orders.decide import Held, Outcome
+from pulsecart.shop.orders.order import Line, Order
 from tests.client import Client
 
 ODD = 13

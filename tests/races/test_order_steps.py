@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from runtime.demo import GOODS, SALE
-from runtime.deps import Deps, close_deps
-from runtime.settings import Settings
-from shop.db import due, orders
-from shop.db.catalogue import load_catalogue
-from shop.event import CloudEvent
+from pulsecart.admin.demo import GOODS, SALE
+from pulsecart.admin.seed import load_catalogue
+from pulsecart.runtime.deps import Deps, close_deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.settings import Settings
+from pulsecart.shop.orders.db import due, orders
 from tests.client import Client
 from tests.races.books import Books
 from tests.turned_clock import TurnedClock, turned_deps

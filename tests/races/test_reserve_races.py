@@ -2,13 +2,13 @@
 
 import asyncio
 
-from runtime.rebuild import rebuild
-from runtime.till import Till
-from shop.db import orders
-from shop.decision import Intent
-from shop.event import CloudEvent, new_id
-from shop.gate import Wish
-from shop.order import Order
+from pulsecart.runtime.event import CloudEvent, new_id
+from pulsecart.shop.inventory.gate.gate import Wish
+from pulsecart.shop.inventory.gate_rebuild import rebuild
+from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.decide import Intent
+from pulsecart.shop.orders.order import Order
+from pulsecart.shop.orders.till import Till
 from tests.client import Client, until
 from tests.races.books import Books
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from shop.event import CloudEvent
+from pulsecart.runtime.event import CloudEvent
 from tests.client import Client
 from tests.races.books import Books
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from runtime.till import Till
-from shop.db import orders
-from shop.decision import Denied, Intent
-from shop.gate import Answer, Gate, Wish
+from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish
+from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.decide import Denied, Intent
+from pulsecart.shop.orders.till import Till
 from tests.client import Client, until
 from tests.races.books import Books
 from tests.races.proxy import Proxy

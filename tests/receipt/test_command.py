@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    run = [sys.executable, "-m", "runtime.receipt", *arguments]
+    run = [sys.executable, "-m", "tools.receipt", *arguments]
     return subprocess.run(run, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
 
 

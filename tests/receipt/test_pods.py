@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from runtime.receipt.observed import Counted, PodSeen
-from runtime.receipt.pods import counted, remembered, seconds, seen
+from tools.receipt.observed import Counted, PodSeen
+from tools.receipt.pods import counted, remembered, seconds, seen
 
 POD = "project-orders-00002-deployment-5868dd477b-bp69z"
 NOON = seconds("2026-11-21T12:00:00Z")

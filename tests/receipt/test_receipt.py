@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.receipt.observed import Counted, Looked, Observation, PodSeen, read, written
-from runtime.receipt.receipt import Line, Receipt, receipt
-from runtime.receipt.shown import svg
+from tools.receipt.observed import Counted, Looked, Observation, PodSeen, read, written
+from tools.receipt.receipt import Line, Receipt, receipt
+from tools.receipt.shown import svg
 
 RECORDED = Path(__file__).parent / "recorded.jsonl"  # a redeployed shop of 15 operations, each started once
 

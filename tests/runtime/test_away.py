@@ -5,9 +5,9 @@ import json
 import pytest
 from redis import exceptions
 
-from runtime.away import is_away
-from runtime.replies import reply_of
-from shop.problem import Exhausted, Malformed, Unavailable
+from pulsecart.runtime.away import is_away
+from pulsecart.runtime.problem import Exhausted, Malformed, Unavailable
+from pulsecart.serving.replies import reply_of
 
 
 @pytest.mark.parametrize(

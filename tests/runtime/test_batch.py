@@ -7,8 +7,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import ResponseError as RedisRefusal
 
-from runtime.batch import Batcher
-from shop.problem import Exhausted, Unavailable
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.problem import Exhausted, Unavailable
 
 
 class Runs:

@@ -4,10 +4,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from runtime.deps import Deps
-from shop.db.errors import Busy, problem_of
-from shop.db.pool import Database
-from shop.problem import Exhausted, Unavailable, Unstorable
+from pulsecart.runtime.db.database import Database
+from pulsecart.runtime.db.errors import Busy, problem_of
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Exhausted, Unavailable, Unstorable
 
 LONG = "".join(chr(0x4E00 + n * 7 % 20000) for n in range(4000))  # not to be compressed into an index row
 CONSUMED = "INSERT INTO consumed (operation, source, event_id) VALUES ('t', %s, %s)"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from runtime.deadline import Deadline
+from pulsecart.runtime.deadline import Deadline
 
 SOON, LATER = 0.05, 3600.0
 

@@ -1,6 +1,6 @@
 """Retries come no earlier than they say, and not all at once."""
 
-from runtime.jitter import jittered
+from pulsecart.runtime.jitter import jittered
 
 
 def test_a_wait_is_as_long_as_it_says_or_up_to_half_as_long_again() -> None:

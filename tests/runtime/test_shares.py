@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.deps import Deps, close_deps, open_deps
-from runtime.settings import Settings
-from shop.db.pool import Database
-from shop.db.shares import LEAST, Share, Shares, pool_size
-from shop.problem import Unavailable
+from pulsecart.runtime.db.database import Database
+from pulsecart.runtime.db.shares import LEAST, Share, Shares, pool_size
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.problem import Unavailable
+from pulsecart.runtime.settings import Settings
 
 OPERATIONS, CONNECTIONS = 60, 40
 
@@ -131,7 +131,7 @@ async def test_a_pool_is_as_large_as_postgresql_and_the_cores_allow(settings: Se
 
 
 async def test_a_share_that_is_used_up_is_said_to_be_busy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop.db.pool.CONNECT_WAIT_S", 0.05)
+    monkeypatch.setattr("pulsecart.runtime.db.database.CONNECT_WAIT_S", 0.05)
     deps = opened(settings, 4)
     db = deps.share("one", 1).db
     async with db.connection():

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from runtime.catalogue import Wired, wanted
-from runtime.serve import PING
-from shop.contracts import event_types
-from shop.messages import MESSAGES
+from pulsecart.runtime.contracts import event_types
+from pulsecart.serving.operation import PING
+from pulsecart.shop.messages import MESSAGES
+from tools.operations_table import Wired, wanted
 
 INVENTED = "ecommerce.nowhere.nothing.happened.v1"
 NOT_OPERATIONS = {"broker.yaml"}  # the Broker and its delivery defaults belong to nobody

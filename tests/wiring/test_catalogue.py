@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from runtime import catalogue
-from runtime.catalogue import BEGIN, END, main, read, table, written
+from tools import operations_table
+from tools.operations_table import BEGIN, END, main, read, table, written
 
 
 @pytest.fixture
 def readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "README.md"
     path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    monkeypatch.setattr(catalogue, "README", path)
+    monkeypatch.setattr(operations_table, "README", path)
     return path
 
 
 def test_a_stale_table_is_noticed_and_written_anew(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check"]) == 1
-    assert "run scripts/python -m runtime.catalogue" in capsys.readouterr().err
+    assert "run scripts/python -m tools.operations_table" in capsys.readouterr().err
     assert "old" in readme.read_text(), "a check writes nothing"
     assert main([]) == 0
     assert main(["--check"]) == 0

@@ -4,11 +4,11 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from runtime import bodies, idempotency
-from runtime.catalogue import ROOT
-from runtime.settings import Settings
-from shop import bounds
-from shop.db.audit import checks
+from pulsecart.runtime import bounds
+from pulsecart.runtime.settings import Settings
+from pulsecart.serving import bodies, idempotency
+from pulsecart.shop.audit.db.questions import checks
+from tools.operations_table import ROOT
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
@@ -21,7 +21,7 @@ def test_every_setting_is_described_and_no_other() -> None:
 
 
 def test_every_rule_of_the_audit_is_described_in_its_own_words() -> None:
-    rows = {c.name: f"| [`{c.name}`](../shop/db/checks/{c.name}.sql) | {c.holds} |" for c in checks()}
+    rows = {c.name: f"| [`{c.name}`](../pulsecart/shop/audit/db/checks/{c.name}.sql) | {c.holds} |" for c in checks()}
     missing = [name for name, row in rows.items() if row not in OPERATIONS]
     assert missing == [], "mend the table in docs/operations.md"
 

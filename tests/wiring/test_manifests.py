@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime import registry
-from runtime.catalogue import ROOT, read
-from runtime.settings import read as read_settings
-from runtime.stack.postgres import LOCALE
-from runtime.startup import check_unsigned
-from shop.db.migrate import needed
+from pulsecart.local.postgres import LOCALE
+from pulsecart.processes import registry
+from pulsecart.runtime.db.migrate import needed
+from pulsecart.runtime.settings import read as read_settings
+from pulsecart.serving.startup import check_unsigned
 from tests.kubectl import need_kubectl
+from tools.operations_table import ROOT, read
 
 OPERATIONS = ROOT / "k8s" / "base" / "operations"
 DATASTORE = ROOT / "k8s" / "components" / "datastores" / "postgresql.yaml"
@@ -122,7 +122,7 @@ def test_checkout_batches_a_thousand_requests_in_one_of_few_pods() -> None:
 
 
 def test_a_live_stream_ends_itself_before_its_request_may_not_last_longer() -> None:
-    from runtime.settings import Settings
+    from pulsecart.runtime.settings import Settings
 
     life_s = Settings(database_url="", redis_url="").stream_life_s
     assert life_s < template("edge")["spec"]["timeoutSeconds"] <= 600
@@ -147,7 +147,7 @@ def test_the_job_is_named_by_the_newest_migration() -> None:
 def test_every_setting_given_is_one_that_is_read() -> None:
     from dataclasses import fields
 
-    from runtime.settings import Settings
+    from pulsecart.runtime.settings import Settings
 
     known = {field.name.upper() for field in fields(Settings)}
     assert settings().keys() <= known

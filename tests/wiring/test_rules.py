@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.catalogue import Wired, wanted, wired
-from runtime.deps import Deps
-from runtime.knative.config import load
-from runtime.serve import Operation, Received, on, on_anything, operation
-from shop.messages import Message, OrderCreated, OrderPaid
+from pulsecart.broker.manifests.eventing import load
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import Message
+from pulsecart.serving.operation import Operation, Received, on, on_anything, operation
+from pulsecart.shop.messages import OrderCreated, OrderPaid
 from tests.wiring import rules
+from tools.operations_table import Wired, wanted, wired
 
 CREATED = "ecommerce.order.order.created.v1"
 BROKER = """

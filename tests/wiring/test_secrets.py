@@ -10,20 +10,22 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from runtime import health, registry
-from runtime.catalogue import ROOT
-from runtime.deploy.cluster import references
-from runtime.deploy.needs import SECRET_KEYS
-from runtime.deps import close_deps, open_deps
-from runtime.function import SIGNER
-from runtime.serve import Operation
-from runtime.settings import MissingSetting, Settings, read
+from pulsecart.processes import registry
+from pulsecart.processes.function import SIGNER
+from pulsecart.runtime.deps import close_deps, open_deps
+from pulsecart.runtime.settings import MissingSetting, Settings, read
+from pulsecart.serving import health
+from pulsecart.serving.operation import Operation
 from tests.wiring.test_manifests import OVERLAYS, of_kind, services
+from tools.deploy.cluster import references
+from tools.deploy.needs import SECRET_KEYS
+from tools.operations_table import ROOT
 
-ROOMS = ("functions", "runtime", "shop")
+ROOMS = ("functions", "pulsecart")
 OPERATIONS = registry.load_all()
-# What every process has loaded: it asks Redis only where an operation is configured with one (runtime.health).
-BASE = ("runtime.serve", "runtime.function")
+# What every process has loaded: it asks Redis only where an operation is configured with one
+# (pulsecart.serving.health).
+BASE = ("pulsecart.serving.operation", "pulsecart.processes.function")
 
 
 @cache

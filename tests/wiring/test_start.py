@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.operation_start import HELLO, Start, start
-from runtime import registry
+from pulsecart.processes import registry
 
 OPERATIONS = registry.names()
 ASK_THE_GATE = {"checkout", "flash_sales", "notify", "products", "refresh_products", "reserve", "stock"}

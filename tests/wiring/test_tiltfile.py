@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime import registry
-from runtime.catalogue import ROOT
-from runtime.reload import ROOMS
+from pulsecart.processes import registry
+from pulsecart.processes.reload import ROOMS
 from tests.kubectl import need_kubectl
+from tools.operations_table import ROOT
 
 starlark = pytest.importorskip(
     "starlark", reason="starlark-pyo3 has no wheel for Python 3.14 on Linux aarch64: use 3.13"
@@ -173,7 +173,7 @@ def test_a_saved_file_goes_into_a_pod_that_may_be_written_and_serves_anew() -> N
     assert f"AS {build['target']}" in (ROOT / "Dockerfile").read_text()
     assert {"functions": "/app/functions"} in build["live_update"]
     synced = {path for step in build["live_update"] for path in step if path != "fall_back_on"}
-    assert synced == set(ROOMS), "what is synced and what runtime.reload watches are the same"
+    assert synced == set(ROOMS), "what is synced and what pulsecart.processes.reload watches are the same"
     for one in tilt.services().values():
         template = one["spec"]["template"]
         assert template["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is False

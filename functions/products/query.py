@@ -1,0 +1,148 @@
+"""What a page of the catalogue is asked for: the query's parameters, and the cursor that goes on with it."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+
+import msgspec
+
+from pulsecart.runtime.moment import is_kept
+from pulsecart.runtime.problem import Malformed
+from pulsecart.runtime.text import BYTES_MAX, is_text
+from pulsecart.serving.bodies import CATEGORY_MAX, ID_MAX, NAME_MAX, check_currency, exact_minor
+from pulsecart.serving.query import decimal, parameters, whole
+from pulsecart.shop.catalogue.db.listing import KEYS, Listed, Place, Wanted
+
+LIMIT, LIMIT_MAX = 20, 100
+WORDS_MAX = 200
+PRICE_MAX = 10**9
+# In characters, all of them ASCII: three bytes of the place are four of it. The place is JSON of the sort's name, a
+# product's id and the longest key there is, a name in lower case, which has as many characters as the name.
+CURSOR_MAX = 4 * (BYTES_MAX * NAME_MAX + ID_MAX + 64) // 3
+CURRENCY = "USD"
+SORTS = ", ".join(f"{name}, -{name}" for name in KEYS)
+
+
+def wanted_of(query: str) -> Wanted:
+    """
+    ``q``, ``category``, ``priceMin``, ``priceMax``, ``currency``, ``available``, ``sort``, ``limit``, ``cursor``.
+
+    Raises:
+        Malformed: one of them says nothing that can be done.
+    """
+    given = parameters(query)
+    words = (_text(given, "q", WORDS_MAX) or "").strip()
+    sort, descending = _sort(given.get("sort") or ("-relevance" if words else "created"))
+    if sort == "relevance" and not words:
+        raise Malformed("sort-malformed", "sort=relevance needs words to be relevant to: q=.")
+    compares_prices = sort == "price" or "priceMin" in given or "priceMax" in given
+    currency = given.get("currency") or (CURRENCY if compares_prices else None)
+    if currency is not None:
+        check_currency(currency)
+    return Wanted(
+        words=words,
+        category=_text(given, "category", CATEGORY_MAX),
+        currency=currency,
+        price_min=_price(given, "priceMin", currency or CURRENCY),
+        price_max=_price(given, "priceMax", currency or CURRENCY),
+        available=_yes_or_no(given, "available"),
+        sort=sort,
+        descending=descending,
+        after=_after(given.get("cursor"), given.get("sort", ""), KEYS[sort][1]),
+        limit=_limit(given.get("limit")),
+    )
+
+
+def cursor_of(last: Listed, query: str) -> str:
+    """Where the page after ``last`` begins; it goes on with this sort alone."""
+    sort = parameters(query).get("sort", "")
+    place = msgspec.json.encode((sort, last.key, last.product.product_id))
+    return urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def _after(cursor: str | None, sort: str, kind: str) -> tuple[Place, str] | None:
+    if not cursor:
+        return None
+    try:
+        if len(cursor) > CURSOR_MAX:
+            raise ValueError(len(cursor))
+        padded = cursor + "=" * (-len(cursor) % 4)
+        of_sort, key, product_id = msgspec.json.decode(urlsafe_b64decode(padded), type=tuple[str, str, str])
+        place = _place(key, product_id, kind)
+    except (ValueError, msgspec.DecodeError):
+        raise Malformed("cursor-malformed", "cursor= is what the page before gave as its next.") from None
+    if of_sort != sort:
+        raise Malformed("cursor-malformed", "This cursor goes on with another sort=; begin again without it.")
+    return place, product_id
+
+
+def _place(key: str, product_id: str, kind: str) -> Place:
+    """
+    The key of a cursor, as PostgreSQL is asked to compare it.
+
+    Args:
+        kind: PostgreSQL's name of its type, of KEYS.
+
+    Raises:
+        ValueError: no row has this key, or this id.
+    """
+    place: Place = key
+    if kind == "bigint":
+        number = whole(key, 2**63 - 1)
+        if number is None:
+            raise ValueError(key)
+        place = number
+    elif kind == "float8":
+        rank = decimal(key, float("inf"))
+        if rank is None:
+            raise ValueError(key)
+        place = rank
+    elif kind == "timestamptz":
+        place = datetime.fromisoformat(key)
+    if "\0" in key + product_id or not _is_held(place):
+        raise ValueError(key)
+    return place
+
+
+def _is_held(place: Place) -> bool:
+    """Whether a column has room for it."""
+    if isinstance(place, datetime):
+        return is_kept(place)
+    return isinstance(place, str) or abs(place) < 2**63  # NaN is not
+
+
+def _sort(given: str) -> tuple[str, bool]:
+    name = given.removeprefix("-")
+    if name not in KEYS:
+        raise Malformed("sort-malformed", f"sort= is one of {SORTS}.")
+    return name, given.startswith("-")
+
+
+def _text(given: dict[str, str], name: str, most: int) -> str | None:
+    text = given.get(name)
+    if text is not None and not is_text(text, most):
+        raise Malformed("query-malformed", f"{name}= has at most {most} characters, none of them a control character.")
+    return text
+
+
+def _price(given: dict[str, str], name: str, currency: str) -> int | None:
+    if name not in given:
+        return None
+    price = decimal(given[name], PRICE_MAX)
+    if price is None:
+        raise Malformed("price-malformed", f"{name}= is a decimal amount from 0 to {PRICE_MAX}, e.g. 26.50.")
+    return exact_minor(price, currency, name)
+
+
+def _yes_or_no(given: dict[str, str], name: str) -> bool | None:
+    if name not in given:
+        return None
+    if given[name] not in ("true", "false"):
+        raise Malformed("query-malformed", f"{name}= is true or false.")
+    return given[name] == "true"
+
+
+def _limit(given: str | None) -> int:
+    limit = LIMIT if given is None else whole(given, LIMIT_MAX, 1)
+    if limit is None:
+        raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {LIMIT_MAX}, without leading zeros.")
+    return limit

@@ -1,0 +1,91 @@
+"""What ``settle`` does: claims whose lease ended, and gates that differ from their table."""
+
+import logging
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pulsecart.runtime.away import is_away
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.telemetry import metrics
+from pulsecart.shop.inventory.db import stock
+from pulsecart.shop.inventory.db.stock import Level
+from pulsecart.shop.inventory.gate.gate import Gate, Shelf
+from pulsecart.shop.inventory.gate_rebuild import rebuild
+
+log = logging.getLogger(__name__)
+LOOK_AGAIN = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A gate that differs from its table; seen unchanged twice, it is no release on its way but wrong."""
+
+    shelf: Shelf
+    level: Level
+
+
+class Settlement:
+    """One per process; several at once are harmless."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps.share("settle")
+        self.gate = Gate(deps.redis, deps.settings.lease_s)
+        self._differences: dict[str, Difference] = {}
+
+    async def next_due(self) -> datetime | None:
+        """When the next lease ends, or when a difference is to be looked at again."""
+        now = self._deps.clock.now()
+        ends = [now + timedelta(seconds=left) for claims in (await self._leases()).values() for _, left in claims]
+        if self._differences:
+            ends.append(now + LOOK_AGAIN)
+        return min(ends, default=None)
+
+    async def act(self) -> None:
+        """Settle every ended lease, then compare each gate with its table."""
+        for product_id, claims in (await self._leases()).items():
+            ended = [claim_id for claim_id, left in claims if left <= 0]
+            if ended:
+                await _apart(product_id, self._settle(product_id, ended))
+        for product_id in await self.gate.products():
+            await _apart(product_id, self._compare(product_id))
+
+    async def _leases(self) -> Mapping[str, list[tuple[str, float]]]:
+        return {product_id: await self.gate.leases(product_id) for product_id in await self.gate.products()}
+
+    async def _settle(self, product_id: str, claim_ids: list[str]) -> None:
+        async with self._deps.db.transaction() as tx:
+            states = await stock.void_claims(tx, claim_ids)
+        void = [(product_id, claim_id) for claim_id, state in states.items() if state == "void"]
+        won = [(product_id, claim_id) for claim_id, state in states.items() if state == "won"]
+        await self.gate.release(void)
+        await self.gate.confirm(won)
+        metrics.CLAIMS_SETTLED.of("void").add(len(void))
+        metrics.CLAIMS_SETTLED.of("won").add(len(won))
+        log.info("settled %d claims of product %s: %d void", len(claim_ids), product_id, len(void))
+
+    async def _compare(self, product_id: str) -> None:
+        seen = self._differences.pop(product_id, None)
+        async with self._deps.db.transaction() as tx:
+            level = await stock.level(tx, product_id, lock=True)
+            shelf = await self.gate.look(product_id)
+        if level is None or shelf is None or shelf.leases:
+            return
+        difference = Difference(shelf, level)
+        if shelf.epoch != level.epoch or (shelf.left != level.available and difference == seen):
+            log.warning("gate of product %s differs from its table; rebuilding: %s", product_id, difference)
+            metrics.GATE_REBUILDS.of("settle").add()
+            await rebuild(self._deps.db, self.gate, product_id, shelf.epoch)
+        elif shelf.left != level.available:
+            self._differences[product_id] = difference
+
+
+async def _apart(product_id: str, work: Coroutine[Any, Any, None]) -> None:
+    """What goes wrong with one product holds back no other."""
+    try:
+        await work
+    except Exception as error:
+        if is_away(error):
+            raise
+        log.exception("product %s could not be settled", product_id)

@@ -1,0 +1,98 @@
+"""Loading a first catalogue: products, their stock, and one flash sale that starts at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pulsecart.runtime.db.database import Database, Tx, new_pool
+from pulsecart.runtime.db.shares import Shares
+from pulsecart.runtime.event import rfc3339
+from pulsecart.shop.catalogue.db import products, search
+from pulsecart.shop.catalogue.product import Product
+from pulsecart.shop.messages import FlashSaleStarted, StockAdjusted
+from pulsecart.shop.money import decimal_amount
+
+CURRENCY = "USD"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoProduct:
+    """``buyer_limit`` 0 is none."""
+
+    product_id: str
+    sku: str
+    name: str
+    description: str
+    price_minor: int
+    units: int
+    buyer_limit: int
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSale:
+    sale_id: str
+    product_id: str
+    price_minor: int
+    days: int
+
+
+async def load_catalogue(database_url: str, goods: Sequence[DemoProduct], sale: DemoSale, now: datetime) -> bool:
+    """Write all of it in one transaction, events included; False where the catalogue is not empty."""
+    pool = new_pool(database_url, 1)
+    try:
+        async with Database(pool, operation="catalogue", now=lambda: now, share=Shares(1).of(1)).transaction() as tx:
+            if await tx.row("SELECT 1 FROM products LIMIT 1"):
+                return False
+            for product in goods:
+                await _add(tx, product)
+            await _start(tx, sale)
+            await search.rebuild(tx)  # who hears the events has, in a new shop, no place in the log yet
+        return True
+    finally:
+        await pool.close()
+
+
+async def _add(tx: Tx, product: DemoProduct) -> None:
+    first_version = Product(
+        product_id=product.product_id,
+        sku=product.sku,
+        name=product.name,
+        description=product.description,
+        category=product.category,
+        price_minor=product.price_minor,
+        currency=CURRENCY,
+        version=1,
+        created_at=tx.now,
+        updated_at=tx.now,
+    )
+    await products.insert(tx, first_version)
+    await tx.execute(
+        "INSERT INTO stock (product_id, available, buyer_limit, version) VALUES (%s, %s, %s, 1)",
+        (product.product_id, product.units, product.buyer_limit),
+    )
+    await tx.execute(
+        "INSERT INTO inventory_adjustment (product_id, delta, reason) VALUES (%s, %s, 'INITIAL')",
+        (product.product_id, product.units),
+    )
+    first = StockAdjusted(productId=product.product_id, delta=product.units, available=product.units, reason="INITIAL")
+    tx.emit(first, key=product.product_id, sequence=1, stockreason="initial")
+
+
+async def _start(tx: Tx, sale: DemoSale) -> None:
+    ends_at = tx.now + timedelta(days=sale.days)
+    row = await tx.row("UPDATE sale_calendar SET version = version + 1 RETURNING version")
+    await tx.execute(
+        "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, status, version)"
+        " VALUES (%s, %s, %s, %s, %s, 'STARTED', %s)",
+        (sale.sale_id, sale.product_id, sale.price_minor, tx.now, ends_at, row[0] if row else 1),
+    )
+    started = FlashSaleStarted(
+        saleId=sale.sale_id,
+        productId=sale.product_id,
+        price=decimal_amount(sale.price_minor, CURRENCY),
+        currency=CURRENCY,
+        startsAt=rfc3339(tx.now),
+        endsAt=rfc3339(ends_at),
+    )
+    tx.emit(started, key=sale.sale_id, sequence=row[0] if row else 1)

@@ -1,0 +1,55 @@
+"""Dead letters sent once more to the subscriber that failed, and to no other: what Knative itself cannot do."""
+
+from collections.abc import Callable, Mapping
+
+from pulsecart.broker.courier import Courier
+from pulsecart.broker.dead_letters import letters, replay_queue
+from pulsecart.broker.delivery import Destination, Outcome
+from pulsecart.runtime.db.database import Database
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.problem import Problem
+from pulsecart.serving import cloudevents
+
+LEASE_S = 600.0
+NO_TRIGGER = Outcome("never", data=b"There is no such Trigger any more, so nobody was asked.")
+Sign = Callable[[CloudEvent], CloudEvent]
+
+
+async def replay(
+    db: Database, sign: Sign, courier: Courier, subscribers: Mapping[str, Destination], timeout_s: float
+) -> None:
+    """
+    Each that was asked for, once: one that fails again is a dead letter again, with its new cause.
+
+    Args:
+        sign: adds a signature of now to an event whose own was valid when its dead letter was kept.
+        subscribers: of every Trigger there is, by its name.
+    """
+    while taken := await _taken(db):
+        for asked in taken:
+            subscriber = subscribers.get(asked.trigger)
+            message = _message(asked, sign)
+            outcome = NO_TRIGGER if subscriber is None else await courier.send(subscriber, *message, timeout_s)
+            async with db.transaction() as tx:
+                if outcome.verdict == "done":
+                    await replay_queue.arrived(tx, asked)
+                else:
+                    await replay_queue.failed(
+                        tx, asked, subscriber.url if subscriber else "", outcome.code, outcome.data
+                    )
+
+
+def _message(asked: replay_queue.Replay, sign: Sign) -> tuple[Mapping[str, str], bytes]:
+    """One without a valid signature is sent as it came, and refused as it was."""
+    headers, body = letters.message(asked.raw)
+    if asked.signed:
+        try:
+            return cloudevents.binary(sign(cloudevents.decode(headers, body)))
+        except Problem:
+            pass
+    return headers, body
+
+
+async def _taken(db: Database) -> list[replay_queue.Replay]:
+    async with db.transaction() as tx:
+        return await replay_queue.take(tx, LEASE_S)

@@ -1,0 +1,143 @@
+"""What a delivery may cost, and what its answer means: the default broker's rules, as values."""
+
+import logging
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.printable import decoded, printable, shortened
+from pulsecart.runtime.problem import Malformed
+from pulsecart.runtime.telemetry.logs import bind_event
+from pulsecart.serving import cloudevents
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 30.0
+ID_LOGGED = 100  # characters
+ERROR_DATA_MAX = 1024  # characters of base64, as in Knative
+GARBAGE = 502
+NO_ANSWER = 500
+_RETRIED_4XX = frozenset((404, 408, 409, 429))
+
+Verdict = Literal["done", "again", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """
+    Where something is sent: the operation ``service`` in this process or, where that is None, ``url``, with the token
+    that ``token_file`` holds at that moment.
+    """
+
+    service: str | None
+    url: str
+    token_file: str = ""
+
+    def token(self) -> str:
+        """What ``token_file`` holds now; Kubernetes replaces it before it expires. Empty for none."""
+        return Path(self.token_file).read_text().strip() if self.token_file else ""
+
+    @property
+    def path(self) -> str:
+        """``/reserve``, or ``/`` where the URL has none."""
+        return "/" + self.url.partition("://")[2].partition("/")[2]
+
+    @property
+    def last_part(self) -> str:
+        """Of the path; for a subscriber, and for where its dead letters go, the Trigger's name."""
+        return self.path.rstrip("/").rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """``retry`` attempts follow the first, each ended after ``timeout_s``."""
+
+    dead_letter_sink: Destination
+    retry: int = 10
+    exponential: bool = True
+    backoff_delay_s: float = 0.2
+    timeout_s: float = TIMEOUT_S
+
+    @property
+    def longest_s(self) -> float:
+        """From the first attempt to the end of the last, at most."""
+        waits = sum(self.backoff_s(attempts) for attempts in range(1, self.retry + 1))
+        return waits + (self.retry + 1) * self.timeout_s
+
+    def backoff_s(self, attempts: int) -> float:
+        """
+        Seconds to wait after ``attempts`` failed ones (1 or more).
+
+        Knative counts from 0: delay × 2^0, 2^1, … or delay × 0, 1, …: its first linear retry follows at once.
+        """
+        doublings = min(attempts - 1, 32)
+        return self.backoff_delay_s * (2**doublings if self.exponential else attempts - 1)
+
+
+class Answer(NamedTuple):
+    """
+    What came back from a subscriber.
+
+    Args:
+        headers: names in lower case, ``content-type`` among them.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Outcome(NamedTuple):
+    """``event`` is a reply to route; ``code`` and ``data`` say what failed."""
+
+    verdict: Verdict
+    event: CloudEvent | None = None
+    code: int = 0
+    data: bytes = b""
+
+
+DONE = Outcome("done")
+
+
+def judge(answer: Answer) -> Outcome:
+    """
+    Done, again later, or never.
+
+    5xx, 404, 408, 409 and 429 are retried, other failures are final. A 2xx with a body that is no CloudEvent counts as
+    502. A CloudEvent is routed, whichever 2xx it came with; one that lacks something is refused as by the ingress: 400.
+    """
+    status = answer.status
+    if not 200 <= status < 300:
+        again = status >= 500 or status in _RETRIED_4XX
+        return Outcome("again" if again else "never", code=status, data=answer.body)
+    if cloudevents.carries_event(answer.headers):
+        try:
+            event = cloudevents.decode(answer.headers, answer.body)
+        except Malformed as error:
+            if error.type in cloudevents.UNREADABLE:
+                return Outcome("again", code=GARBAGE, data=error.detail.encode())
+            return Outcome("never", code=error.status, data=error.detail.encode())
+        return Outcome("done", event)
+    if answer.body:
+        return Outcome("again", code=GARBAGE, data=answer.body)
+    return DONE
+
+
+def dead_letter(event: CloudEvent, subscriber: Destination, code: int, data: bytes) -> CloudEvent:
+    """The event with what became of it: where it was sent, the last status, and the start of the last body."""
+    text = b64encode(data[: ERROR_DATA_MAX // 4 * 3]).decode()
+    url = subscriber.url if subscriber.last_part else subscriber.url.rstrip("/") + "/"
+    error = {"knativeerrordest": url, "knativeerrorcode": str(code), "knativeerrordata": text}
+    return replace(event, extensions={**event.extensions, **{name: value for name, value in error.items() if value}})
+
+
+def log_dead_letter(trigger: str, event: CloudEvent, code: int, data: bytes) -> None:
+    """One line for each, with the reason: what the subscriber answered last."""
+    reason, id = printable(decoded(data)) or "no reason was given", printable(shortened(event.id, ID_LOGGED))
+    with bind_event(event):
+        log.warning("%s: %s is a dead letter, status %d: %s", trigger, id, code, reason)

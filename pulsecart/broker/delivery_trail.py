@@ -1,0 +1,159 @@
+"""What the shop's own tables know of an order's events: the log, who finished which, what waits, what was given up."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.db.dead_letters import key_of
+from pulsecart.runtime.event import CloudEvent, Identity
+from pulsecart.runtime.printable import storable
+from pulsecart.shop.orders.order import Order
+
+# What no datetime can hold, and what is no object of texts, is left out: a passport is shown of whatever is there.
+EVENT = """
+    SELECT position, logged_at, id, source, type, subject,
+        CASE WHEN time BETWEEN '0002-01-01Z' AND '9999-01-01Z' THEN time END, dataschema, data, extensions::text,
+        datacontenttype, time_text
+    FROM outbox WHERE partitionkey = %s
+"""
+# Triggers' cursors, and the relay's where a cluster's broker has its own.
+PASSED = """
+    SELECT c.trigger, o.position FROM outbox o, trigger_cursors c
+    WHERE o.position = ANY(%s) AND (
+        pg_visible_in_snapshot(o.xid, c.window_from)
+        OR pg_visible_in_snapshot(o.xid, c.window_to) AND o.position <= c.position
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One event of the order, at its place in the log."""
+
+    position: int
+    logged_at: datetime
+    event: CloudEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A delivery that failed ``attempts`` times, or waits behind one (``due_at`` is infinity, here None)."""
+
+    attempts: int
+    due_at: datetime | None
+    error_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A dead letter."""
+
+    at: datetime
+    error_code: int | None
+    error_data: str | None
+    replayed_at: datetime | None
+    discarded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """
+    Args:
+        cursors: names of all readers of the log.
+        passed: (trigger, position): its cursor is past this event.
+        finished: (operation, event) → when.
+        waiting: (trigger, position).
+        given_up: (trigger, event's source and id as its key has them).
+        unanswered: (operation, event) whose calls to the outside were not answered.
+    """
+
+    cursors: frozenset[str]
+    passed: frozenset[tuple[str, int]]
+    finished: dict[tuple[str, Identity], datetime]
+    waiting: dict[tuple[str, int], Waiting]
+    given_up: dict[tuple[str, str, str], GivenUp]
+    unanswered: frozenset[tuple[str, Identity]] = frozenset()
+
+
+async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
+    """
+    The order's events, in order.
+
+    Args:
+        xids: of the order's steps: the log has an index on them, and none on its keys. A log that was restored from a
+            dump has other numbers, and is read whole.
+    """
+    rows = await tx.rows(f"{EVENT} AND xid = ANY(%s::xid8[]) ORDER BY position", (order.order_id, list(xids)))
+    if len(rows) < order.version:
+        rows = await tx.rows(f"{EVENT} ORDER BY position", (order.order_id,))
+    return [
+        Logged(
+            row[0],
+            row[1],
+            CloudEvent(
+                id=row[2],
+                source=row[3],
+                type=row[4],
+                subject=row[5],
+                time=row[6],
+                dataschema=row[7],
+                data=row[8],
+                extensions=_texts(row[9]),
+                datacontenttype=row[10],
+                time_text=row[11],
+            ),
+        )
+        for row in rows
+    ]
+
+
+async def deliveries_of(
+    tx: Tx, logged: Sequence[Logged], triggers: Sequence[str], operations: Sequence[str]
+) -> Deliveries:
+    """What became of these events with each of the triggers, and the operations that they call."""
+    positions, ids = [one.position for one in logged], [one.event.id for one in logged]
+    sources = sorted({one.event.source for one in logged})
+    cursors = await tx.rows("SELECT trigger FROM trigger_cursors")
+    passed = await tx.rows(PASSED, (positions,))
+    finished = await tx.rows(
+        "SELECT operation, source, event_id, consumed_at FROM consumed"
+        " WHERE operation = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
+        (list(operations), sources, ids),
+    )
+    waiting = await tx.rows(
+        "SELECT trigger, position, attempts, CASE WHEN isfinite(due_at) THEN due_at END, error_code"
+        " FROM trigger_backlog WHERE trigger = ANY(%s) AND position = ANY(%s)",
+        (list(triggers), positions),
+    )
+    given_up = await tx.rows(
+        "SELECT trigger, source, event_id, received_at, error_code, error_data, replayed_at, discarded_at"
+        " FROM dead_letters WHERE trigger = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
+        (list(triggers), [key_of(source) for source in sources], [key_of(id) for id in ids]),
+    )
+    return Deliveries(
+        frozenset(name for (name,) in cursors),
+        frozenset((trigger, position) for trigger, position in passed),
+        {(operation, Identity(source, id)): at for operation, source, id, at in finished},
+        {(row[0], row[1]): Waiting(*row[2:]) for row in waiting},
+        {(row[0], row[1], row[2]): GivenUp(*row[3:]) for row in given_up},
+    )
+
+
+def _texts(extensions: str) -> dict[str, str]:
+    try:
+        found = json.loads(extensions)
+    except (ValueError, RecursionError):
+        return {}
+    members = found.items() if isinstance(found, dict) else ()
+    return {storable(name): storable(value) for name, value in members if isinstance(value, str)}
+
+
+async def first_reply(tx: Tx, scope: bytes) -> tuple[int, datetime] | None:
+    """
+    The status first answered to an Idempotency-Key, and when; None once the key has ended
+    (``pulsecart.runtime.db.first_replies``).
+    """
+    row = await tx.row("SELECT status, created_at FROM idempotency_keys WHERE scope = %s", (scope,))
+    return (row[0], row[1]) if row else None

@@ -1,0 +1,77 @@
+"""The broker's front door: ``POST /broker/<namespace>/<broker>``, 202 once the event is durable."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
+
+from pulsecart.broker.status import Pressure
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.bounds import check_event
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.problem import NotFound, Unavailable
+from pulsecart.serving import cloudevents
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.replies import reply_of
+
+if TYPE_CHECKING:
+    from pulsecart.runtime.db.database import Database
+
+COMMIT_MAX = 256
+
+
+class Ingress:
+    """
+    Args:
+        brokers: (namespace, name) of each.
+        validate: raises Malformed for an event that breaks its contract.
+        committed: called when the log has grown.
+    """
+
+    def __init__(
+        self,
+        db: "Database",
+        brokers: Collection[tuple[str, str]],
+        *,
+        validate: Callable[[CloudEvent], None],
+        pressure: Callable[[], Pressure],
+        committed: Callable[[], None],
+    ) -> None:
+        self._db = db
+        self._brokers = brokers
+        self._validate = validate
+        self._pressure = pressure
+        self._committed = committed
+        self._commits: Batcher[CloudEvent, None] = Batcher(self._commit, size_max=COMMIT_MAX)
+
+    async def answer(self, request: Request, namespace: str, broker: str) -> Reply:
+        """202, or problem+json with 400, 404, 405, 415 or 503."""
+        try:
+            if (namespace, broker) not in self._brokers:
+                raise NotFound("no-such-broker", f"There is no Broker {broker} in namespace {namespace}.")
+            if request.method != "POST":
+                return Reply(405, headers=(("allow", "POST"),))
+            pressure = self._pressure()
+            if pressure.overloaded:
+                raise Unavailable("overloaded", "Dispatch lags; send again later.", pressure.retry_after_s)
+            await self.append(cloudevents.decode(request.headers, request.body))
+        except Exception as error:
+            return reply_of(error)
+        return Reply(202)
+
+    async def append(self, event: CloudEvent) -> None:
+        """
+        Returns when the event is durable; those that come together share a transaction.
+
+        Raises:
+            Malformed: it breaks its contract, or holds what cannot be stored.
+            Unavailable: PostgreSQL is away; whether the event was kept is not known.
+        """
+        check_event(event)
+        self._validate(event)
+        await self._commits.submit(event)
+
+    async def _commit(self, events: list[CloudEvent]) -> Sequence[None]:
+        async with self._db.transaction() as tx:
+            tx.events.extend(events)
+        asyncio.get_running_loop().call_soon(self._committed)  # outside: a commit that is done cannot fail any more
+        return [None] * len(events)

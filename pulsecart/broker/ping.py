@@ -1,0 +1,87 @@
+"""PingSources: an event straight to its sink at each tick, once across workers; as on Knative, a missed one is gone."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from pulsecart.broker.delivery import Outcome
+from pulsecart.broker.manifests.eventing import PingSource
+from pulsecart.runtime.event import CloudEvent, new_id
+from pulsecart.runtime.jitter import jittered
+
+log = logging.getLogger(__name__)
+PING = "dev.knative.sources.ping"
+RETRIES = 5
+RETRY_S = 0.05  # doubled each time
+NAP_S = 30.0  # a clock that jumps is noticed after this long
+
+
+class Clock(Protocol):
+    """The time, aware UTC."""
+
+    def now(self) -> datetime: ...
+
+
+class Pings:
+    """
+    Args:
+        send: one attempt to deliver to the sink.
+        claim: answers whether this process fires this tick of the named source; raises where that cannot be known.
+        sleep: asyncio's, or a test's.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[PingSource],
+        *,
+        send: Callable[[PingSource, CloudEvent], Awaitable[Outcome]],
+        claim: Callable[[str, datetime], Awaitable[bool]],
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._sources = sources
+        self._send = send
+        self._claim = claim
+        self._clock = clock
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for source in self._sources:
+                group.create_task(self._keep_time(source, group))
+
+    async def _keep_time(self, source: PingSource, group: asyncio.TaskGroup) -> None:
+        due = source.schedule.after(self._clock.now())
+        while True:
+            while (left_s := (due - self._clock.now()).total_seconds()) > 0:
+                await self._sleep(min(left_s, NAP_S))
+            group.create_task(self.fire(source, due))
+            due = source.schedule.after(max(due, self._clock.now()))
+
+    async def fire(self, source: PingSource, tick: datetime) -> None:
+        """Deliver this tick, if it is this worker's."""
+        try:
+            if not await self._claim(f"{source.namespace}/{source.name}", tick):
+                return
+        except Exception as error:  # without its row nobody knows who fires; the next tick comes
+            log.warning("%s: the tick of %s is skipped: %r", source.name, tick, error)
+            return
+        event = CloudEvent(
+            id=new_id(),
+            source=source.source,
+            type=PING,
+            time=self._clock.now(),
+            data=source.data,
+            datacontenttype=source.content_type,
+        )
+        outcome = await self._send(source, event)
+        for attempt in range(RETRIES):
+            if outcome.verdict != "again":
+                break
+            await self._sleep(jittered(RETRY_S * 2**attempt))
+            outcome = await self._send(source, event)
+        if outcome.verdict != "done":
+            log.error("%s: the tick of %s failed with %d: %r", source.name, tick, outcome.code, outcome.data[:200])

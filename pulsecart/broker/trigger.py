@@ -1,0 +1,251 @@
+"""One Trigger at work: reads the log, attempts deliveries, waits, retries, and buries what fails for good."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
+
+from pulsecart.broker.delivery import NO_ANSWER, Outcome, dead_letter, log_dead_letter
+from pulsecart.broker.key_lanes import KEPT_EVENTS, Entry, Lanes, Row, aside
+from pulsecart.broker.log_windows import Tail
+from pulsecart.broker.manifests.eventing import Trigger
+from pulsecart.broker.retry_timer import Waits
+from pulsecart.broker.status import Counts
+from pulsecart.runtime.db.log import Cursor, LogReader
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.jitter import jittered
+
+log = logging.getLogger(__name__)
+SLOW_S = 1.0  # an event that runs longer gets a row, so that neither cursor nor other keys wait for it
+ROOM = 500  # events in memory, not parked, above which no more are read
+PARKED_MAX = 50_000
+BURY_AGAIN_S, BURY_AGAIN_MAX_S = 1.0, 30.0
+TURN = 64  # deliveries without a pause for others on the loop
+ERROR_KEPT = 768  # bytes of a failed answer: what fits into the dead letter
+
+Deliver = Callable[[Trigger, CloudEvent], Awaitable[Outcome]]
+Bury = Callable[[Trigger, CloudEvent], Awaitable[bool]]
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+class TriggerRun:
+    """
+    Args:
+        bury: delivers a dead letter and answers whether that worked.
+        spawn: starts a task that lives no longer than the connection that holds this trigger's lock.
+        changed: called when something is to be stored or watched.
+    """
+
+    def __init__(
+        self,
+        trigger: Trigger,
+        cursor: Cursor,
+        *,
+        reader: LogReader,
+        tail: Tail,
+        deliver: Deliver,
+        bury: Bury,
+        spawn: Spawn,
+        changed: Callable[[], None],
+        counts: Counts,
+    ) -> None:
+        self.trigger = trigger
+        self.counts = counts
+        self.lanes = Lanes(trigger.name)
+        self.reading = cursor
+        self.unread = (0, 0.0)
+        self.keeps_up = False
+        self.running: set[Entry] = set()
+        self._reader = reader
+        self._tail = tail
+        self._deliver = deliver
+        self._bury = bury
+        self._spawn_task = spawn
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reader_task: asyncio.Task[None] | None = None
+        self._changed = changed
+        self._waits = Waits(self._due)
+        self._runners = self._starting = self._slow = 0
+        self.closed = False
+        self._room = asyncio.Event()
+
+    @property
+    def at_end(self) -> bool:
+        return self._tail.is_end(self.reading)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read or waiting, up to what is known of the log."""
+        return self.at_end and not self.lanes.unsettled and not self.lanes.parked
+
+    def begin(self) -> None:
+        """Read and deliver from here on."""
+        self._reader_task = self._spawn_task(self._read())
+        self._go_on()
+
+    def close(self) -> None:
+        """Start nothing more; what runs may finish."""
+        self.closed = True
+        if self._reader_task is not None:
+            self._reader_task.cancel()
+        self._waits.close()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for what runs."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
+    def end(self) -> None:
+        """Cancel what still runs."""
+        self.close()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _read(self) -> None:
+        """Take chunk after chunk, as long as there is room for more."""
+        while True:
+            while self.lanes.unsettled >= ROOM or len(self.lanes.parked) >= PARKED_MAX:
+                self._room.clear()
+                await self._room.wait()
+            chunk = await self._tail.after(self.reading)
+            wants = self.trigger.wants
+            self.reading = chunk.end
+            self.keeps_up = self.keeps_up or self.at_end
+            self.lanes.take(chunk, [row for row in chunk.rows if wants(row.event)])
+            self._changed()
+            self._go_on()
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Go on with what the backlog holds: after a start, or when somebody put a row there."""
+        retry = self.trigger.delivery.retry
+        for row in rows:
+            entry = Entry(row.key, row.position, None, None, 0.0)
+            entry.attempts, entry.code, entry.data = min(row.attempts, retry + 1), row.code, row.data
+            if entry.attempts > retry:  # nothing is left but its dead letter, for which nothing waits
+                entry.lane = aside(entry)
+            if self.lanes.restore(entry):
+                self._waits.add(entry, 0.0 if row.due_at is None else max(0.0, row.due_at - time.time()))
+
+    def park_slow(self, now: float) -> None:
+        """Give what has run for more than SLOW_S, by ``now`` of the monotonic clock, its row."""
+        for entry in self.running:
+            if not entry.slow and now - entry.started > SLOW_S:
+                entry.slow = True
+                self._slow += 1
+                if not entry.parked:
+                    self.lanes.park(entry, time.time())
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while len(self.lanes.ready) > self._starting and self._busy < self.trigger.concurrency and not self.closed:
+            self._runners += 1
+            self._starting += 1
+            task = self._spawn_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if not self._room.is_set():
+            self._room.set()
+
+    @property
+    def _busy(self) -> int:
+        """Slow ones are not counted, up to as many again: a few that hang do not stop the rest."""
+        return self._runners - min(self._slow, self.trigger.concurrency)
+
+    async def _run(self) -> None:
+        self._starting -= 1
+        try:
+            turn = 0
+            while self.lanes.ready and self._busy <= self.trigger.concurrency and not self.closed:
+                await self._attempt(self.lanes.ready.popleft())
+                turn += 1
+                if not turn % TURN:
+                    await asyncio.sleep(0)
+        finally:
+            self._runners -= 1
+        self._go_on()
+
+    async def _attempt(self, entry: Entry) -> None:
+        entry.started = time.monotonic()
+        self.running.add(entry)
+        try:
+            if entry.event is None and not await self._load(entry):
+                self.lanes.finish(entry)
+                return
+            if entry.attempts <= self.trigger.delivery.retry:
+                await self._try(entry)
+            else:
+                await self._give_up(entry)
+        finally:
+            self.running.discard(entry)
+            self._slow -= entry.slow
+            entry.slow = False
+            entry.started = 0.0
+            self._changed()
+            if not self._room.is_set():
+                self._room.set()
+
+    async def _load(self, entry: Entry) -> bool:
+        found = await self._reader.at([entry.position])
+        if not found:
+            log.error("%s: the log has no position %d any more; its row is dropped", self.trigger.name, entry.position)
+            return False
+        entry.event = found[0].event
+        return True
+
+    async def _try(self, entry: Entry) -> None:
+        assert entry.event is not None  # noqa: S101  # loaded by the caller
+        self.counts.retries += entry.attempts > 0
+        try:
+            outcome = await self._deliver(self.trigger, entry.event)
+        except Exception as error:  # a door that breaks is a failed attempt, never the end of the trigger
+            log.exception("%s: delivery broke", self.trigger.name)
+            outcome = Outcome("again", code=NO_ANSWER, data=f"dispatch error: {error!r}".encode())
+        entry.attempts += 1
+        if outcome.verdict == "done":
+            self.counts.delivered += 1
+            self.lanes.finish(entry)
+            return
+        self.counts.failed += 1
+        entry.code, entry.data = outcome.code, outcome.data[:ERROR_KEPT]
+        delivery = self.trigger.delivery
+        if outcome.verdict == "again" and entry.attempts <= delivery.retry:
+            self._come_back(entry, jittered(delivery.backoff_s(entry.attempts)))
+        else:
+            entry.attempts = delivery.retry + 1
+            await self._give_up(entry)
+
+    async def _give_up(self, entry: Entry) -> None:
+        """
+        Deliver the dead letter, now or until it works: the backlog row keeps what it will hold. Later events of its key
+        do not wait for that.
+        """
+        assert entry.event is not None  # noqa: S101  # loaded by the caller
+        trigger = self.trigger
+        letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
+        if await self._buried(trigger, letter):
+            self.counts.dead_letters += 1
+            log_dead_letter(trigger.name, entry.event, entry.code, entry.data)
+            self.lanes.finish(entry)
+            return
+        self.lanes.set_aside(entry)
+        tries = entry.attempts - trigger.delivery.retry
+        entry.attempts += 1
+        self._come_back(entry, jittered(min(BURY_AGAIN_S * 2 ** min(tries - 1, 8), BURY_AGAIN_MAX_S)))
+
+    async def _buried(self, trigger: Trigger, letter: CloudEvent) -> bool:
+        try:
+            return await self._bury(trigger, letter)
+        except Exception:  # it is tried again
+            log.exception("%s: a dead letter could not be stored", trigger.name)
+            return False
+
+    def _come_back(self, entry: Entry, delay_s: float) -> None:
+        self.lanes.park(entry, time.time() + delay_s)
+        if len(self.lanes.parked) > KEPT_EVENTS:
+            entry.event = None
+        self._waits.add(entry, delay_s)
+
+    def _due(self, entries: list[Entry]) -> None:
+        self.lanes.ready.extend(entries)
+        self._go_on()

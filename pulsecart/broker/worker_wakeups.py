@@ -1,0 +1,59 @@
+"""Tells the other workers that the log has grown; a lost ring is repaired by their poll."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pulsecart.runtime.jitter import jittered
+from pulsecart.runtime.redis_client import RedisError
+
+log = logging.getLogger(__name__)
+CHANNEL = "log"
+RECONNECT_S = 1.0
+
+
+class Bell:
+    """
+    Args:
+        redis: a ``redis.asyncio.Redis``.
+        heard: called for every ring of another worker.
+    """
+
+    def __init__(self, redis: Any, worker: int, heard: Callable[[], None]) -> None:
+        self._redis = redis
+        self._name = str(worker).encode()
+        self._heard = heard
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Returns at once; rings that come together are one."""
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Ring and listen until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ring())
+            group.create_task(self._listen())
+
+    async def _ring(self) -> None:
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            with suppress(RedisError, OSError):
+                await self._redis.publish(CHANNEL, self._name)
+            await asyncio.sleep(0.002)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
+                    await subscription.subscribe(CHANNEL)
+                    while True:
+                        message = await subscription.get_message(timeout=None)
+                        if message is not None and message["data"] not in (self._name, self._name.decode()):
+                            self._heard()
+            except (RedisError, OSError) as error:
+                log.debug("the bell is silent: %r", error)
+                await asyncio.sleep(jittered(RECONNECT_S))

@@ -1,0 +1,202 @@
+"""One origin: what a browser asks of ``/api`` goes to the operation that answers it, wherever that is served."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pulsecart.edge.routes import load
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.jitter import jittered
+from pulsecart.runtime.peers import Neighbours
+from pulsecart.runtime.problem import Malformed, NotFound, Problem, Unavailable
+from pulsecart.runtime.telemetry.metrics import Requests
+from pulsecart.runtime.telemetry.tracing import span
+from pulsecart.serving.asgi import Receive, Scope, Send, send_reply
+from pulsecart.serving.headers import fields_of
+from pulsecart.serving.http import TIMEOUT, Reply, seconds_of
+from pulsecart.serving.replies import reply_of
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+log = logging.getLogger(__name__)
+ANSWER_S = 60.0  # a cold start, and then the operation's own deadline
+PAUSE_S = 0.25
+LEAST_S = 0.001
+NOT_PASSED_ON = frozenset(
+    {
+        "connection",
+        "expect",  # answered here already
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+KEPT = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})  # no client takes away what says of it
+REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+NO_ANSWER = frozenset({502, 503, 504})
+
+
+class WrongMethod(Problem):
+    status = 405
+    title = "Method not allowed"
+
+
+class Forward:
+    """
+    Args:
+        neighbours: who answers; their replies are passed on as they come.
+    """
+
+    def __init__(self, neighbours: Neighbours, deps: Deps) -> None:
+        self._neighbours = neighbours
+        self._deps = deps
+        self._table = load()
+        self._counted: dict[str, Requests] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        methods = self._table.methods(path)
+        operation = methods.get("GET" if method == "HEAD" else method)
+        if operation is None:
+            await send_reply(send, no_route(method, path, sorted(methods)))
+            return
+        began = time.perf_counter()
+        status = await self._forwarded(operation, scope, receive, send)
+        self._counter(operation).add(status, (time.perf_counter() - began) * 1000)
+
+    def _counter(self, operation: str) -> Requests:
+        if operation not in self._counted:
+            self._counted[operation] = Requests("edge", f"to {operation}")
+        return self._counted[operation]
+
+    async def _forwarded(self, operation: str, scope: Scope, receive: Receive, send: Send) -> int:
+        """The status that was passed back."""
+        path, method = scope["path"], scope["method"]
+        try:
+            asked = fields_of(scope["headers"])
+        except Malformed as error:
+            await send_reply(send, reply_of(error))
+            return error.status
+        with span(f"edge to {operation}", asked.get("traceparent")) as trace:
+            headers = _passed_on(asked, scope) | {"traceparent": trace.traceparent}
+            url = self._neighbours.url(operation) + (scope.get("raw_path") or path.encode()).decode("latin-1")
+            if scope["query_string"]:
+                url += "?" + scope["query_string"].decode("latin-1")
+            try:
+                patience_s = min(ANSWER_S, seconds_of(headers[TIMEOUT])) if TIMEOUT in headers else ANSWER_S
+                response = await self._answered(method, url, headers, await _body(receive), patience_s)
+            except Malformed as error:
+                reply = reply_of(error)
+                await send_reply(send, reply)
+                return reply.status
+            except (TimeoutError, OSError) as error:
+                log.warning("%s %s had no answer: %r", method, url.partition("?")[0], error)
+                reply = reply_of(_unanswered(method, headers))
+                await send_reply(send, reply)
+                return reply.status
+            async with response:
+                trace.set("http.response.status_code", response.status)
+                await _pass_back(response, send)
+                return response.status
+
+    async def _answered(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes], patience_s: float
+    ) -> "ClientResponse":
+        """
+        The operation's answer. What is on the way to it (a gateway, an activator) may answer in its place while a pod
+        comes or goes: that is asked again where asking twice cannot act twice.
+
+        Raises:
+            TimeoutError, OSError: no answer of the operation's own.
+        """
+        from aiohttp import ClientConnectorError, ClientError
+        from yarl import URL
+
+        repeatable = isinstance(body, bytes) and (method in REPEATABLE or "idempotency-key" in headers)
+        target = URL(url, encoded=True)
+        async with asyncio.timeout(patience_s) as limit:
+            while True:
+                if TIMEOUT in headers:  # what is left of it
+                    left_s = (limit.when() or 0.0) - asyncio.get_running_loop().time()
+                    headers[TIMEOUT] = f"{max(left_s, LEAST_S):.3f}"
+                try:
+                    response = await self._deps.http.request(
+                        method, target, headers=headers, data=body, allow_redirects=False
+                    )
+                except ClientConnectorError as error:  # nobody has seen the request
+                    if not isinstance(body, bytes):
+                        raise OSError(str(error)) from error
+                except ClientError as error:
+                    if not repeatable:
+                        raise OSError(f"{type(error).__name__}: {error}") from error
+                else:
+                    if response.status not in NO_ANSWER or "correlation-id" in response.headers:
+                        return response
+                    response.release()
+                    if not repeatable:
+                        raise OSError(f"status {response.status} on the way")
+                await asyncio.sleep(jittered(PAUSE_S))
+
+
+def no_route(method: str, path: str, methods: list[str]) -> Reply:
+    """404, or 405 with the methods that this path has."""
+    if not methods:
+        return reply_of(NotFound("no-such-route", f"Nothing answers {method} {path[:200]}."))
+    answered = ", ".join(sorted({*methods, "HEAD"}) if "GET" in methods else methods)
+    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} answers {answered} only."))
+    reply.headers = (*reply.headers, ("allow", answered))
+    return reply
+
+
+def _unanswered(method: str, headers: Mapping[str, str]) -> Problem:
+    if method in REPEATABLE or "idempotency-key" in headers:
+        return Unavailable("no-answer", "This part of the shop does not answer just now; ask again in a second.")
+    return Unavailable("outcome-unknown", "It is not known whether this was done; look before you ask again.")
+
+
+def _passed_on(asked: Mapping[str, str], scope: Scope) -> dict[str, str]:
+    own = {name.strip().lower() for name in asked.get("connection", "").split(",")} - KEPT  # RFC 9110 §7.6.1
+    headers = {name: value for name, value in asked.items() if name not in NOT_PASSED_ON and name not in own}
+    client = scope.get("client")
+    known = [asked.get("x-forwarded-for", ""), client[0] if client else ""]
+    headers["x-forwarded-for"] = ", ".join(part for part in known if part)
+    headers.setdefault("x-forwarded-host", asked.get("host", ""))
+    return headers
+
+
+async def _body(receive: Receive) -> bytes | AsyncIterator[bytes]:
+    message = await receive()
+    first: bytes = message.get("body", b"")
+    return _chunks(first, receive) if message.get("more_body") else first
+
+
+async def _chunks(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
+    yield first
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise OSError("the client left before its end")
+        more = message.get("more_body", False)
+        if message.get("body"):
+            yield message["body"]
+
+
+async def _pass_back(response: Any, send: Send) -> None:
+    headers = [(name.lower(), value) for name, value in response.raw_headers]
+    headers = [(name, value) for name, value in headers if name.decode("latin-1") not in NOT_PASSED_ON]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if response.content_length is not None:
+        await send({"type": "http.response.body", "body": await response.read()})
+        return
+    async for chunk in response.content.iter_any():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

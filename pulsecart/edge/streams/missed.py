@@ -1,0 +1,63 @@
+"""What a client missed: the stream's entries after its last id, or the news that they cannot be told any more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pulsecart.edge.streams.news import START, Id, News, Topic, dashed, id_of
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.redis_client import RedisError
+
+MISSED_MAX = 1_000
+
+
+@dataclass(frozen=True)
+class Missed:
+    """``lost`` says why continuity cannot be promised (a snapshot is due), None where ``news`` is all there was."""
+
+    news: Sequence[News] = ()
+    lost: str | None = None
+
+
+class History:
+    """Reads that arrive together share one round trip; made with ``deps.one(History)``."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._redis = deps.redis
+        self._batch: Batcher[tuple[Topic, Id], Missed] = Batcher(self._read)
+
+    async def after(self, topic: Topic, last: Id) -> Missed:
+        """Where only the newest matters, only that. Never raises RedisError: an absent Redis has lost everything."""
+        try:
+            return await self._batch.submit((topic, last))
+        except RedisError:
+            return Missed(lost="history-unavailable")
+
+    async def _read(self, asked: list[tuple[Topic, Id]]) -> Sequence[Missed]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for topic, last in asked:
+                pipe.xrange(topic.key, count=1)
+                pipe.xrevrange(topic.key, count=1)
+                pipe.xrange(topic.key, min=f"({dashed(last)}", count=1 if topic.newest_only else MISSED_MAX)
+            replies = await pipe.execute()
+        return [
+            _missed(topic, last, *([_news(topic, entry) for entry in reply] for reply in replies[at * 3 : at * 3 + 3]))
+            for at, (topic, last) in enumerate(asked)
+        ]
+
+
+def _missed(topic: Topic, last: Id, oldest: list[News], newest: list[News], after: list[News]) -> Missed:
+    if not oldest:
+        return Missed(lost="history-empty")
+    if last > newest[0].id:
+        return Missed(lost="ahead-of-history")
+    if last[0] < oldest[0].id[0] - 1:  # sequences count without holes
+        return Missed(lost="history-gone")
+    if len(after) == MISSED_MAX:
+        return Missed(lost="too-much-missed")
+    return Missed(newest if after and topic.newest_only else after)
+
+
+def _news(topic: Topic, entry: tuple[bytes, dict[bytes, Any]]) -> News:
+    return News(topic.key, id_of(entry[0].decode()) or START, entry[1][b"e"].decode(), entry[1][b"d"])

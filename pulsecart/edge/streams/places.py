@@ -1,0 +1,60 @@
+"""How many live streams and sockets one caller, one address and everybody may have open in this process."""
+
+from collections import Counter
+
+from pulsecart.runtime.deps import Deps
+from pulsecart.serving.addresses import proxies_of
+from pulsecart.serving.http import Request
+
+STREAMS_MAX = 20_000
+
+
+class Place:
+    """A stream's or socket's; given back once."""
+
+    __slots__ = ("_holders", "_places")
+
+    def __init__(self, places: "Places", holders: tuple[str, ...]) -> None:
+        self._places: Places | None = places
+        self._holders = holders
+
+    def leave(self) -> None:
+        if self._places is not None:
+            self._places.give_back(self._holders)
+            self._places = None
+
+
+class Places:
+    """Made with ``deps.one(Places)``."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._per_caller = deps.settings.streams_per_caller
+        self._per_address = deps.settings.streams_per_address
+        self._proxies = deps.one(proxies_of)
+        self._held: Counter[str] = Counter()
+        self._all = 0
+
+    def take(self, request: Request, buyer_id: str | None) -> Place | None:
+        """
+        None where there is none left: for this caller, this address or at all.
+
+        Args:
+            buyer_id: who asks; None for nobody known: then the address alone counts.
+        """
+        bounds = {"a:" + self._proxies.counted(request.headers, request.peer): self._per_address}
+        if buyer_id is not None:
+            bounds["c:" + buyer_id] = self._per_caller
+        if self._all >= STREAMS_MAX or any(self._held[holder] >= most for holder, most in bounds.items()):
+            return None
+        self._all += 1
+        holders = tuple(bounds)
+        self._held.update(holders)
+        return Place(self, holders)
+
+    def give_back(self, holders: tuple[str, ...]) -> None:
+        """For ``Place.leave`` alone."""
+        self._all -= 1
+        for holder in holders:
+            self._held[holder] -= 1
+            if not self._held[holder]:
+                del self._held[holder]

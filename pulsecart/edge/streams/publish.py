@@ -1,0 +1,78 @@
+"""Writing news to the live streams: what arrives together shares one round trip, and nothing is told twice."""
+
+from collections.abc import Sequence
+
+from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, ORDER_KEY, STATUS_KEY, News, dashed
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Malformed
+from pulsecart.runtime.redis_client import ResponseError
+
+STREAM_MAX = 1_000
+FIREHOSE_MAX = 10_000
+STATUS_S = 3600  # a cached status is kept
+STALE = "equal or smaller"
+
+# KEYS: the firehose, its count, then for each news its stream and the order's cached status (the stream again where
+# there is none). ARGV: MAXLEN of the firehose and of a stream, seconds that a status is kept, then of each news id,
+# event, data, buyer, traceparent, seconds to live (0: for ever) and status. Every first write gets the firehose's next
+# number, so that who reads it notices what was trimmed before it was read. A status follows its stream: what comes late
+# is refused by both.
+TELL = """
+local told = {}
+for i = 3, #KEYS, 2 do
+  local at = 4 + (i - 3) / 2 * 7
+  local id, event, data, lasts = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
+  local added = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[2], id, 'e', event, 'd', data)
+  if type(added) == 'table' and added.err then
+    told[#told + 1] = added.err
+  else
+    local number = redis.call('INCR', KEYS[2])
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'n', number, 'k', KEYS[i], 'i', id, 'e', event, 'd', data,
+               'b', ARGV[at + 3], 't', ARGV[at + 4])
+    if lasts > 0 then redis.call('EXPIRE', KEYS[i], lasts) end
+    local status = ARGV[at + 6]
+    if status == 'gone' then redis.call('DEL', KEYS[i + 1])
+    elseif status ~= '' then redis.call('SET', KEYS[i + 1], status, 'EX', ARGV[3]) end
+    told[#told + 1] = ''
+  end
+end
+return told
+"""
+
+
+class Publisher:
+    """The one writer of a process; made with ``deps.one(Publisher)``."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._tell = deps.redis.register_script(TELL)
+        self._batch: Batcher[News, bool] = Batcher(self._write, parallel=2)
+
+    async def tell(self, news: News) -> bool:
+        """
+        Returns:
+            Whether it was new: a stream takes only ids above its newest, so a duplicate or a late one is refused.
+
+        Raises:
+            Malformed: the id is none a stream can have (sequence 0).
+            Unavailable: too many are waiting.
+            RedisError: it may or may not have been written; telling it again is harmless.
+        """
+        return await self._batch.submit(news)
+
+    async def _write(self, batch: list[News]) -> Sequence[bool | Exception]:
+        keys = [FIREHOSE, COUNT_KEY]
+        args: list[str | bytes | int] = [FIREHOSE_MAX, STREAM_MAX, STATUS_S]
+        for news in batch:
+            keys += (news.key, STATUS_KEY + news.key.removeprefix(ORDER_KEY) if news.status else news.key)
+            args += (dashed(news.id), news.event, news.data, news.buyer_id, news.traceparent, news.lasts_s, news.status)
+        return [_outcome(error) for error in await self._tell(keys, args)]
+
+
+def _outcome(error: bytes) -> bool | Exception:
+    text = error.decode()
+    if "greater than 0-0" in text:
+        return Malformed("no-sequence", "News needs its aggregate's sequence, counted from 1.")
+    if text and STALE not in text:
+        return ResponseError(text)
+    return not text

@@ -1,0 +1,90 @@
+"""The one reader of a process: every news of every stream, over one Redis connection, without a hole unnoticed."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, id_of
+from pulsecart.runtime.redis_client import Redis, RedisError
+
+log = logging.getLogger(__name__)
+NUMBER = b"n"
+BLOCK_S = 20
+COUNT = 512
+CONNECT_S = 2.0
+BACKOFF_S = (0.1, 2.0)
+
+
+@dataclass
+class Place:
+    """How far one life of Redis was read: the last entry's id and number."""
+
+    run_id: str
+    id: str
+    number: int
+
+
+async def follow(redis_url: str) -> AsyncGenerator[list[News] | None, None]:
+    """
+    Endless: what was told since the last item, possibly nothing; an item at least every BLOCK_S s while Redis lives.
+
+    None says that from here on nothing is missed, but before it something may have been: it comes first, after Redis
+    was lost, and when entries were trimmed before they were read.
+    """
+    place: Place | None = None
+    failures = 0
+    while True:
+        redis = Redis.from_url(redis_url, socket_timeout=BLOCK_S + CONNECT_S, socket_connect_timeout=CONNECT_S)
+        try:
+            resumed = await _resumed(redis, place)
+            if resumed is not place:
+                place = resumed
+                yield None
+            async with aclosing(_read(redis, place)) as items:
+                async for item in items:
+                    failures = 0
+                    yield item
+        except (RedisError, OSError) as error:
+            failures += 1
+            if failures == 1:
+                log.warning("live streams wait for Redis: %s", error)
+        finally:
+            await redis.aclose()
+        await asyncio.sleep(min(BACKOFF_S[1], BACKOFF_S[0] * 2**failures) * random.uniform(0.5, 1))  # noqa: S311  # jitter
+
+
+async def _resumed(redis: Redis, place: Place | None) -> Place:
+    """The same place where this is still the same life of Redis, else the end of the new one's firehose."""
+    run_id = str((await redis.info("server"))["run_id"])
+    if place is not None and place.run_id == run_id:
+        return place
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.xrevrange(FIREHOSE, count=1)
+        pipe.get(COUNT_KEY)
+        newest, number = await pipe.execute()
+    return Place(run_id, newest[0][0].decode() if newest else "0-0", int(number or 0))
+
+
+async def _read(redis: Redis, place: Place) -> AsyncGenerator[list[News] | None, None]:
+    while True:
+        reply: Any = await redis.xread({FIREHOSE: place.id}, count=COUNT, block=int(BLOCK_S * 1000))
+        entries = reply[0][1] if reply else []
+        place.id = entries[-1][0].decode() if entries else place.id
+        ours = [fields for _, fields in entries if NUMBER in fields]
+        if ours:
+            expected = place.number + 1
+            place.number = int(ours[-1][NUMBER])
+            if int(ours[0][NUMBER]) != expected:
+                yield None
+        yield [_news(fields) for fields in ours]
+
+
+def _news(fields: dict[bytes, bytes]) -> News:
+    id = id_of(fields[b"i"].decode())
+    assert id is not None, "the publisher writes no other"  # noqa: S101
+    key, event, buyer_id, traceparent = (fields[name].decode() for name in (b"k", b"e", b"b", b"t"))
+    return News(key, id, event, fields[b"d"], buyer_id, traceparent)

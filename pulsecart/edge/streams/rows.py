@@ -1,0 +1,110 @@
+"""What the live streams' snapshots and the page read: the truth of this moment, many at once."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pulsecart.runtime.db.database import Tx
+
+SALES_MAX = 50
+ORDERS_MAX = 20
+ORDERS = """
+    SELECT o.order_id::text, o.buyer_id, o.status, o.cancel_reason, o.version, o.total_minor, o.currency,
+           o.created_at, o.updated_at, p.status
+    FROM orders o LEFT JOIN payments p USING (order_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StockNow:
+    """``version`` is the sequence of the product's newest stock event."""
+
+    product_id: str
+    available: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNow:
+    """``payment`` is the payment's status, None before there is one."""
+
+    order_id: str
+    buyer_id: str
+    status: str
+    reason: str | None
+    version: int
+    total_minor: int
+    currency: str
+    created_at: datetime
+    updated_at: datetime
+    payment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SaleNow:
+    """
+    Args:
+        initial: all units that were ever put on the shelf.
+        buyer_limit: units that one buyer may have in this sale; 0 for no limit.
+        product_limit: units of the product that one buyer may have, bought at any time; 0 for no limit.
+    """
+
+    sale_id: str
+    product_id: str
+    name: str
+    price_minor: int
+    currency: str
+    starts_at: datetime
+    ends_at: datetime
+    status: str
+    available: int
+    stock_version: int
+    initial: int
+    buyer_limit: int
+    product_limit: int
+
+
+async def stock(tx: Tx, product_ids: Collection[str]) -> dict[str, StockNow]:
+    """By product id; unknown ones are absent."""
+    rows = await tx.rows(
+        "SELECT product_id, available, version FROM stock WHERE product_id = ANY(%s)", (list(product_ids),)
+    )
+    return {row[0]: StockNow(*row) for row in rows}
+
+
+async def orders(tx: Tx, order_ids: Collection[str]) -> dict[str, OrderNow]:
+    """By order id; unknown ones are absent."""
+    rows = await tx.rows(ORDERS + "WHERE o.order_id = ANY(%s::uuid[])", (list(order_ids),))
+    return {row[0]: OrderNow(*row) for row in rows}
+
+
+async def newest_orders(tx: Tx, buyer_id: str) -> list[OrderNow]:
+    """One buyer's, newest first, ORDERS_MAX at most."""
+    rows = await tx.rows(
+        ORDERS
+        + """WHERE o.order_id IN (SELECT order_id FROM orders_by_customer WHERE customer_id = %s
+             ORDER BY ordered_at DESC NULLS LAST LIMIT %s) ORDER BY o.created_at DESC""",
+        (buyer_id, ORDERS_MAX),
+    )
+    return [OrderNow(*row) for row in rows]
+
+
+async def sales(tx: Tx) -> tuple[int, Sequence[SaleNow]]:
+    """The calendar's version, and the sales that are open, to come, or ended within a day; soonest end first."""
+    rows = await tx.rows(
+        """
+        SELECT s.sale_id, s.product_id, p.name, s.price_minor, p.currency, s.starts_at, s.ends_at,
+               CASE WHEN s.status = 'ENDED' OR s.ends_at <= %(now)s THEN 'ENDED'
+                    WHEN s.starts_at > %(now)s THEN 'SCHEDULED' ELSE 'STARTED' END AS status,
+               k.available, k.version,
+               (SELECT coalesce(sum(a.delta), 0) FROM inventory_adjustment a WHERE a.product_id = s.product_id),
+               s.buyer_limit, k.buyer_limit
+        FROM flash_sales s JOIN products p USING (product_id) JOIN stock k USING (product_id)
+        WHERE s.ends_at > %(now)s - interval '1 day'
+        ORDER BY (s.status = 'ENDED' OR s.ends_at <= %(now)s), s.starts_at > %(now)s, s.ends_at, s.sale_id
+        LIMIT %(most)s
+        """,
+        {"now": tx.now, "most": SALES_MAX},
+    )
+    version = await tx.row("SELECT version FROM sale_calendar")
+    return (version[0] if version else 0), [SaleNow(*row) for row in rows]

@@ -1,0 +1,144 @@
+"""How a stream begins: whose it may be, and what brings its client up to date."""
+
+from dataclasses import dataclass, replace
+
+from pulsecart.edge.session import spend_ticket
+from pulsecart.edge.streams.hub import Hub, Listener
+from pulsecart.edge.streams.missed import History
+from pulsecart.edge.streams.news import SALES, START, Id, News, Topic, id_of, order_topic, stock_topic
+from pulsecart.edge.streams.snapshot import Snapshots, order_news
+from pulsecart.runtime.bounds import PARAMETER_CHARACTERS
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Forbidden, NotFound, Unauthorized
+from pulsecart.serving.access import Caller
+from pulsecart.serving.auth import customer_of
+from pulsecart.serving.http import Request
+from pulsecart.serving.query import parameters
+
+
+@dataclass(frozen=True)
+class Opening:
+    """
+    Args:
+        lost: why the client's history has a hole.
+        news: what it gets first.
+        seen: what it then has.
+        until_s: when what opened the stream ends, in seconds since 1970.
+    """
+
+    lost: str | None
+    news: tuple[News, ...]
+    seen: Id
+    until_s: float = float("inf")
+
+
+def topic_of(path: str) -> Topic:
+    """
+    ``/sse/flash-sales``, ``/sse/stock/{productId}``, ``/sse/orders/{id}``.
+
+    Raises:
+        NotFound: there is no such stream.
+    """
+    match path.split("/")[2:]:
+        case ["flash-sales"]:
+            return SALES
+        case ["stock", product_id] if _names_something(product_id):
+            return stock_topic(product_id)
+        case ["orders", order_id] if _names_something(order_id):
+            return order_topic(order_id)
+    raise NotFound("no-such-stream", f"{path[:200]} is no live stream.")
+
+
+def _names_something(id: str) -> bool:
+    """As in every other path (``pulsecart.serving.routes.matched``)."""
+    return 0 < len(id) <= PARAMETER_CHARACTERS and id.isprintable()
+
+
+def asked(request: Request, name: str) -> str | None:
+    """A parameter of the query."""
+    return parameters(request.query).get(name)
+
+
+def last_id_in(request: Request) -> str | None:
+    """A reconnecting browser's header is newer than the query that its page began with."""
+    return request.headers.get("last-event-id") or asked(request, "last_event_id")
+
+
+async def asking_buyer(request: Request, deps: Deps) -> Caller | None:
+    """
+    Who asks: by a ticket, a Bearer token or the session's cookie; None for nobody known.
+
+    Raises:
+        Unauthorized: a token or cookie came and is not valid, or over: what a stream is opened with ends it to the
+            second, so that the leeway of other requests would only open it again and again.
+        RedisError: tickets cannot be read.
+    """
+    ticket = asked(request, "ticket")
+    buyer = await customer_of(request, deps) if ticket is None else await spend_ticket(ticket, deps)
+    if buyer is not None and left_s(buyer.expires_s, deps) <= 0:
+        raise over()
+    return buyer
+
+
+def left_s(until_s: float, deps: Deps) -> float:
+    """Seconds that a stream may go on; 0 where its session or token has ended."""
+    return max(0.0, until_s - deps.clock.now().timestamp())
+
+
+def over() -> Unauthorized:
+    """What opened a stream has ended."""
+    return Unauthorized("bad-token", "The session or token that opened this has expired: sign in, or send a new one.")
+
+
+async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Caller | None = None) -> Opening:
+    """
+    Joins the hub first and reads afterwards, so that nothing falls between; on any error the listener has left again.
+
+    Args:
+        last: the client's last id as it says, None where it has none.
+        buyer: who asks; an order's stream is its buyer's alone.
+
+    Raises:
+        Unauthorized: the stream is an order's, and nobody known asks.
+        NotFound: there is no such product or order.
+        Forbidden: the order is another buyer's.
+        Unavailable: PostgreSQL cannot be reached.
+    """
+    hub = deps.one(Hub)
+    topic = listener.topic
+    if topic.kind == "order" and buyer is None:
+        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a fresh ticket.")
+    try:
+        await hub.join(listener)
+        order = await _own_order(topic, buyer, deps) if topic.kind == "order" else None
+        caught_up = await _caught_up(topic, last, order, deps)
+        return replace(caught_up, until_s=buyer.expires_s) if buyer else caught_up
+    except BaseException:
+        hub.leave(listener)
+        raise
+
+
+async def _own_order(topic: Topic, buyer: Caller | None, deps: Deps) -> News:
+    order = await deps.one(Snapshots).order(topic)
+    if order is None:
+        raise NotFound("unknown-order", "There is no such order.")
+    if buyer is None or order.buyer_id != buyer.subject:
+        raise Forbidden("not-your-order", "This order is another buyer's.")
+    return order_news(topic, order)
+
+
+async def _caught_up(topic: Topic, last: str | None, snapshot: News | None, deps: Deps) -> Opening:
+    last_id = id_of(last) if last is not None else None
+    wants_history = last_id is not None or (last is None and topic.kind == "order")
+    missed = await deps.one(History).after(topic, last_id or START) if wants_history else None
+    if last_id is not None and missed is not None and missed.lost is None:
+        return Opening(None, tuple(missed.news), missed.news[-1].id if missed.news else last_id)
+    snapshot = snapshot or await deps.one(Snapshots).of(topic)
+    if snapshot is None:
+        raise NotFound("unknown-stock", "There is no stock of this product.")  # sales and buyers always have a snapshot
+    if snapshot.id == last_id:  # it has what there is, though Redis may be behind, or new
+        return Opening(None, (), last_id)
+    if last is not None:
+        return Opening((missed and missed.lost) or "unknown-id", (snapshot,), snapshot.id)
+    earlier = missed.news if missed else ()
+    return Opening(None, (*(news for news in earlier if news.id <= snapshot.id), snapshot), snapshot.id)

@@ -1,0 +1,52 @@
+"""For who builds on the API: its OpenAPI document, the page of it, and where a problem's ``type`` leads."""
+
+import re
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from pulsecart.edge.web.pages import FILES, SAFE, served
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import NotFound
+from pulsecart.serving.http import JSON, Reply, Request
+
+PAGE = "api.html"
+DOCUMENT = Path(__file__).parents[3] / "contracts" / "openapi.json"
+
+
+async def api_page(request: Request, deps: Deps) -> Reply:
+    """``/docs/api``: every operation and every problem; it loads nothing but its style."""
+    return served(request, PAGE)
+
+
+async def api_document(request: Request, deps: Deps) -> Reply:
+    """``/api/openapi.json``"""
+    body, etag = _document()
+    headers = (("etag", etag), ("cache-control", "no-cache"), *SAFE)
+    if etag in request.headers.get("if-none-match", ""):
+        return Reply(304, headers=headers)
+    return Reply(body=body, media_type=JSON, headers=headers)
+
+
+async def problem(request: Request, deps: Deps) -> Reply:
+    """
+    ``/problems/{type}``, the path of every problem's ``type``: to its place on the page.
+
+    Raises:
+        NotFound: there is no such problem.
+    """
+    type = request.params["type"]
+    if type not in _problems():
+        raise NotFound("no-such-problem", f"No problem is called {type[:64]}; /docs/api lists them.")
+    return Reply(302, headers=(("location", f"/docs/api#problem-{type}"),))
+
+
+@cache
+def _document() -> tuple[bytes, str]:
+    body = DOCUMENT.read_bytes()
+    return body, f'"{sha256(body).hexdigest()[:16]}"'
+
+
+@cache
+def _problems() -> frozenset[str]:
+    return frozenset(re.findall(r'id="problem-([a-z-]+)"', (FILES / PAGE).read_text()))

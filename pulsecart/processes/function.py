@@ -1,0 +1,224 @@
+"""One operation alone, as a cluster runs it: ``python -m pulsecart.processes.function checkout --port 8080``."""
+
+import argparse
+import asyncio
+import gc
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from pulsecart.processes import registry
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.problem import Problem
+from pulsecart.runtime.settings import MissingSetting, Settings, read
+from pulsecart.runtime.telemetry import logs, metrics, tracing
+from pulsecart.serving import health, signatures, startup
+from pulsecart.serving.access import METRICS
+from pulsecart.serving.asgi import App, Receive, Scope, Send, request_of, send_reply
+from pulsecart.serving.auth import admit
+from pulsecart.serving.cors import safe_headers, with_origins
+from pulsecart.serving.hosts import Hosts, refuse
+from pulsecart.serving.http import Reply
+from pulsecart.serving.operation import Operation
+from pulsecart.serving.replies import reply_of
+from pulsecart.serving.router import Router, serve
+from pulsecart.serving.server.bounds import Bounds, bounds_of
+from pulsecart.serving.server.guard import Guard
+from pulsecart.serving.server.http import HttpProtocol
+from pulsecart.serving.server.turns import Turns
+
+BACKLOG = 4096
+GRACE_S = 5
+WS_MESSAGE_MAX = 65_536
+ACCEPTS_PER_TURN = 16
+LIVE = ("/sse/", "/ws/")
+SIGNER = "relay"
+
+
+class Function:
+    """
+    An ASGI application: the operation's routes, health and metrics, its events and pokes posted to any other path.
+
+    Args:
+        live: the edge's own application: live streams, WebSockets, and what it forwards.
+    """
+
+    def __init__(self, operation: Operation, deps: Deps, live: App | None = None) -> None:
+        self._operation = operation
+        self._deps = deps
+        self._live = live
+        self._router = Router([operation])
+        self._hosts = Hosts(deps.settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._hosts.knows(scope):
+            await refuse(scope, receive, send)
+            return
+        if self._live is not None and scope["path"].startswith(LIVE):
+            await self._live(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            raise NotImplementedError(f"{self._operation.name} answers HTTP alone")
+        found = self._router.find(scope["method"], scope["path"])
+        if found is not None:
+            entry, params = found
+            await serve(entry, params, self._deps, scope, receive, send)
+            return
+        reply = await self._about_itself(scope, receive)
+        if reply is None and self._live is not None:
+            await self._live(scope, receive, send)
+        else:
+            await send_reply(send, reply or await self._event(scope, receive))
+
+    async def _about_itself(self, scope: Scope, receive: Receive) -> Reply | None:
+        match scope["path"]:
+            case "/healthz":
+                return Reply(200, b'{"status":"UP"}')
+            case "/startz":
+                return await health.started(self._deps)
+            case "/readyz":
+                return await health.ready(self._deps)
+            case "/metrics" if not _through_a_gateway(scope):
+                return await self._measured(scope, receive)
+        return None
+
+    async def _measured(self, scope: Scope, receive: Receive) -> Reply:
+        try:
+            await admit(await request_of(scope, receive, self._deps.settings.max_body_bytes), METRICS, self._deps)
+        except Problem as error:
+            return reply_of(error)
+        return metrics.exposition()
+
+    async def _event(self, scope: Scope, receive: Receive) -> Reply:
+        try:
+            most = self._operation.max_body_bytes or self._deps.settings.max_body_bytes
+            request = await request_of(scope, receive, most)
+        except Problem as error:
+            return reply_of(error)
+        return await self._operation.answer(request, self._deps)
+
+
+def _through_a_gateway(scope: Scope) -> bool:
+    """As buyers come. Whoever scrapes metrics asks the pod itself: queue-proxy and API server add no such header."""
+    return any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
+
+
+class Server(uvicorn.Server):
+    """Ends what would never end by itself, and then waits for the rest."""
+
+    def __init__(self, config: uvicorn.Config, ending: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for end in self._ending:
+            await end()
+        await super().shutdown(sockets)
+
+
+def websocket(**given: Any) -> asyncio.Protocol:
+    """Tells uvicorn that WebSockets are served; HttpProtocol imports their protocol at the first one."""
+    raise NotImplementedError
+
+
+def server(
+    app: object,
+    ending: Sequence[Callable[[], Awaitable[None]]] = (),
+    headers: Sequence[tuple[str, str]] = (),
+    bounds: Bounds | None = None,
+) -> Server:
+    """
+    The one way an application of ours is served: no access log, no framework; it stops within GRACE_S.
+
+    Args:
+        headers: on every reply.
+        bounds: on connections; as without settings where there are none.
+    """
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
+        loop="none",
+        interface="asgi3",  # else guessed, and only a coroutine function is taken for it
+        http=partial(HttpProtocol, guard=Guard(bounds or Bounds()), turns=Turns()),  # type: ignore[arg-type]  # as a class
+        ws=websocket,  # type: ignore[arg-type]  # called as a class is
+        ws_max_size=WS_MESSAGE_MAX,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        headers=list(headers),
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+    )
+    return Server(config, ending)
+
+
+def accepting(listening: socket.socket) -> list[socket.socket]:
+    """
+    The listening socket, many times: libuv accepts one connection per handle and turn of the loop, so that with one
+    handle a crowd that arrives at a busy loop waits for seconds.
+    """
+    # Before it is duplicated: a blocking socket's duplicate makes the one socket below them blocking again, for every
+    # worker that shares it, and one that loses a race for a connection then stands still until the next one comes.
+    listening.setblocking(False)
+    return [listening, *(listening.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
+
+
+async def run(operation: Operation, settings: Settings, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    deps = open_deps(settings)
+    live: App | None = import_module("functions.edge.main").edge_app(deps) if operation.name == "edge" else None
+    gc.freeze()
+    try:
+        app: App = Function(operation, deps, live)
+        headers: Sequence[tuple[str, str]] = ()
+        if live is not None:  # browsers reach the others through the edge
+            app, headers = with_origins(app, settings), safe_headers(settings)
+        await server(app, deps.ending, headers, bounds_of(settings)).serve(sockets=accepting(listening))
+    finally:
+        awake = deps.pokes.awake(operation.name)
+        await deps.pokes.close()
+        if awake and deps.neighbours:
+            await deps.neighbours.hand_over(operation.dns_name)
+        await close_deps(deps)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Serve one operation.")
+    target = os.environ.get("FUNCTION_TARGET")
+    parser.add_argument(
+        "operation",
+        choices=registry.names(),
+        type=lambda name: name.replace("-", "_"),
+        nargs="?" if target else None,
+        default=target,
+    )
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in a container of its own
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
+    asked = parser.parse_args(arguments)
+    operation = registry.load(asked.operation)
+    try:
+        settings = read(os.environ, optional=() if operation.redis else ("redis_url",))
+        if operation.verifies_events or operation.name == SIGNER:
+            signatures.require(settings)
+        logs.start(settings.log_level, file=settings.log_file)
+        known = any(route.allow.roles for route in operation.routes)
+        startup.check(settings, asked.host, os.environ, reads_tokens=known, sells=False)
+        tracing.start(settings.otel_exporter_otlp_endpoint)
+        with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
+            uvloop.run(run(operation, settings, listening))
+    except MissingSetting as error:
+        sys.exit(str(error))
+    tracing.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""One process for every operation, the edge and the local Knative: ``python -m pulsecart.processes.host --fd N``."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import uvloop
+
+from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.manifests.strict_yaml import Misconfigured
+from pulsecart.edge.forward import no_route
+from pulsecart.processes import registry
+from pulsecart.processes.function import accepting, server
+from pulsecart.runtime.db.shares import pool_size
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.runtime.settings import MissingSetting, Settings, read
+from pulsecart.runtime.telemetry import logs, metrics, tracing
+from pulsecart.runtime.telemetry.stall import StallWatch
+from pulsecart.serving import health, router, startup
+from pulsecart.serving.access import ADMIN_OR_DEMO, ANYBODY, METRICS
+from pulsecart.serving.asgi import App, Receive, Scope, Send, send_reply
+from pulsecart.serving.cors import safe_headers, with_origins
+from pulsecart.serving.hosts import Hosts, refuse
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.operation import Operation
+from pulsecart.serving.router import Router
+from pulsecart.serving.routes import get, post
+from pulsecart.serving.server.bounds import bounds_of
+from pulsecart.shop.orders.till import Till
+
+log = logging.getLogger(__name__)
+EVENTING = Path(__file__).parents[2] / "eventing"
+STARTING_S = 30.0  # what is done for the first time takes longer
+EVENTS_MAX = 2048  # being taken down at once
+
+
+class Host:
+    """
+    An ASGI application: operations and what is the process's own, by their routes; all else is the edge's.
+    """
+
+    def __init__(self, deps: Deps, operations: Sequence[Operation], knative: LocalKnative, edge: App) -> None:
+        self._deps = deps
+        self.router = Router([*(one for one in operations if one.name != "edge"), own(knative)])
+        self._edge = edge
+        self._hosts = Hosts(deps.settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._hosts.knows(scope):
+            await refuse(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await self._edge(scope, receive, send)
+            return
+        found = self.router.find(scope["method"], scope["path"])
+        if found is not None:
+            entry, params = found
+            await router.serve(entry, params, self._deps, scope, receive, send)
+            return
+        methods = self.router.methods(scope["path"])
+        if methods:
+            await send_reply(send, no_route(scope["method"], scope["path"], methods))
+        else:
+            await self._edge(scope, receive, send)
+
+
+def own(knative: LocalKnative) -> Operation:
+    """
+    What is the process's own: health, metrics, and the broker's ingress, which on a cluster no buyer can reach. Here it
+    is for an admin; what operations emit is in the log by their own transactions and does not come this way.
+    """
+
+    async def alive(request: Request, deps: Deps) -> Reply:
+        return Reply(200, b'{"status":"UP"}')
+
+    async def ready(request: Request, deps: Deps) -> Reply:
+        return await health.ready(deps, knative)
+
+    async def measured(request: Request, deps: Deps) -> Reply:
+        return metrics.exposition()
+
+    async def take(request: Request, deps: Deps) -> Reply:
+        return await knative.ingress(request, request.params["namespace"], request.params["name"])
+
+    routes = [
+        get("/healthz", alive, allow=ANYBODY),
+        get("/readyz", ready, allow=ANYBODY),
+        get("/metrics", measured, allow=METRICS),
+        post("/broker/{namespace}/{name}", take, allow=ADMIN_OR_DEMO),
+    ]
+    return Operation("host", routes, concurrency=EVENTS_MAX)
+
+
+async def run(settings: Settings, listening: socket.socket, worker: int, workers: int) -> None:
+    """Serve until SIGINT or SIGTERM; then end live streams, finish what was begun, and stop dispatching."""
+    deps = open_deps(replace(settings, pool_max=await pool_size(settings.database_url, workers)))
+    operations = registry.load_all()
+    knative = LocalKnative(operations, EVENTING, deps, worker, workers, busy=lambda: orders_wait(deps))
+    deps.committed = knative.wake
+    for operation in operations.values():
+        _register_wake(operation, deps)
+    edge: App = import_module("functions.edge.main").edge_app(deps)
+    host = with_origins(Host(deps, list(operations.values()), knative, edge), settings)
+    stall = StallWatch(asyncio.get_running_loop(), starting_s=STARTING_S)
+    stall.start()
+    await knative.start()
+    for operation in operations.values():
+        deps.pokes.poke(operation.name)  # whoever was poked by a process that is gone
+    log.info("worker %d of %d serves %d operations", worker, workers, len(operations))
+    gc.freeze()
+    try:
+        serving = server(host, deps.ending, safe_headers(settings), bounds_of(settings))
+        await serving.serve(sockets=accepting(listening))
+    finally:
+        await deps.pokes.close()
+        await knative.stop()
+        stall.stop()
+        await close_deps(deps)
+
+
+def orders_wait(deps: Deps) -> bool:
+    """Whether a buyer's order waits for its transaction to begin."""
+    till = deps.made.get(Till)
+    return isinstance(till, Till) and till.has_queue
+
+
+def _register_wake(operation: Operation, deps: Deps) -> None:
+    wake = operation.wake
+    if wake is not None:
+        own = deps.share(operation.name, operation.connections)
+        deps.pokes.register(operation.name, lambda: wake(own))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Serve every operation in one process.")
+    parser.add_argument("--fd", type=int, required=True, help="the listening socket, inherited")
+    parser.add_argument("--worker", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    asked = parser.parse_args(arguments)
+    with socket.socket(fileno=asked.fd) as listening:
+        try:
+            settings = read(os.environ)
+            logs.start(settings.log_level, file=settings.log_file)
+            startup.check(settings, startup.host_of(listening), os.environ, reads_tokens=True, sells=True)
+            tracing.start(settings.otel_exporter_otlp_endpoint)
+            uvloop.run(run(settings, listening, asked.worker, asked.workers))
+        except (Misconfigured, MissingSetting) as error:
+            sys.exit(str(error))
+    tracing.stop()
+
+
+if __name__ == "__main__":
+    main()

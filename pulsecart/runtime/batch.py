@@ -1,0 +1,140 @@
+"""Calls that arrive together share one run: the heart of group commit, and of every batched write."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from typing import Generic, TypeVar
+
+from pulsecart.runtime.away import is_away
+from pulsecart.runtime.problem import Problem, Unavailable
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Members = list[tuple[Item, asyncio.Future[Result]]]
+
+
+class Batcher(Generic[Item, Result]):
+    """
+    Collects what is submitted in one turn of the loop, and while earlier runs are busy, into one list.
+
+    Args:
+        run: gets up to ``size_max`` items and answers as many results, in order; an exception in a result's
+            place is raised to its caller alone. Where ``run`` raises, nothing of it was done, or doing it again is
+            harmless: its items are then run in halves, and these in halves, until the ones that fail do so alone,
+            2n - 1 runs of n items at most. Only where the error says that something they all need is away
+            (``is_away``: Unavailable, such as an unknown outcome of a commit, a lost connection, a timeout) is it
+            raised to all of them at once.
+        size_max: items per run.
+        queue_max: items waiting; one more is refused with ``Unavailable``.
+        parallel: runs under way at once.
+        drop_abandoned: whoever stopped waiting before a run took their item has it left out.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        size_max: int = 256,
+        queue_max: int = 8192,
+        parallel: int = 1,
+        drop_abandoned: bool = False,
+    ) -> None:
+        self._run = run
+        self._size_max = size_max
+        self._queue_max = queue_max
+        self._idle_runs = parallel
+        self._drop_abandoned = drop_abandoned
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: each asking is a system call
+
+    @property
+    def waiting(self) -> int:
+        """Items not yet in a run."""
+        return len(self._waiting)
+
+    def submit(self, item: Item) -> "asyncio.Future[Result]":
+        """
+        Raises:
+            Unavailable: ``queue_max`` items wait already.
+        """
+        if len(self._waiting) >= self._queue_max:
+            raise Unavailable("busy", f"{self._queue_max} calls are waiting here already; try again in a second.")
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if self._idle_runs and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._start, context=Context())  # a run is nobody's request: logs must not say so
+        return future
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._idle_runs and self._waiting:
+            self._idle_runs -= 1
+            task = asyncio.get_running_loop().create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self) -> None:
+        try:
+            while batch := self._take():
+                await self._finish(batch)
+        finally:
+            self._idle_runs += 1
+
+    def _take(self) -> Members[Item, Result]:
+        batch: Members[Item, Result] = []
+        while self._waiting and len(batch) < self._size_max:
+            submitted = self._waiting.popleft()
+            if not (self._drop_abandoned and submitted[1].cancelled()):
+                batch.append(submitted)
+        return batch
+
+    async def _finish(self, batch: Members[Item, Result]) -> None:
+        parts = [batch]  # to be run, the next one last
+        while parts:
+            part = parts.pop()
+            results = await self._outcome(part)
+            if not isinstance(results, Exception):
+                _settle(part, results)
+            elif is_away(results):
+                rest = part + [member for later in reversed(parts) for member in later]
+                _settle(rest, [results] * len(rest))
+                return
+            elif len(part) == 1:
+                _settle(part, [results])
+            else:
+                if part is batch:
+                    log.warning("%d calls failed together (%s); they are tried apart", len(part), _named(results))
+                middle = len(part) // 2
+                parts += [half for half in map(self._wanted, (part[middle:], part[:middle])) if half]
+
+    async def _outcome(self, part: Members[Item, Result]) -> Sequence[Result | Exception] | Exception:
+        try:
+            results = await self._run([item for item, _ in part])
+        except Exception as error:
+            return error
+        return results if len(results) == len(part) else RuntimeError(f"{len(results)} results of {len(part)} items")
+
+    def _wanted(self, part: Members[Item, Result]) -> Members[Item, Result]:
+        return [member for member in part if not (self._drop_abandoned and member[1].cancelled())]
+
+
+def _settle(part: Members[Item, Result], results: Sequence[Result | Exception]) -> None:
+    for (_, future), result in zip(part, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+def _named(error: Exception) -> str:
+    """Without what it says: that may be what somebody sent."""
+    return error.type if isinstance(error, Problem) else type(error).__name__

@@ -1,0 +1,103 @@
+"""
+What can be stored and compared: the one rule for text, ids and numbers from outside, at every entrance (docs/input.md).
+
+What an index carries is bounded in bytes of UTF-8: a row of a btree in PostgreSQL holds 2,704 of them.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from pulsecart.runtime.problem import Malformed, Unstorable
+
+if TYPE_CHECKING:
+    from pulsecart.runtime.event import CloudEvent
+
+# ``consumed`` and ``dead_letters`` index an event's id and source together with the name of an operation or a Trigger.
+ATTRIBUTE_BYTES: Final = 1_024
+EXTENSION_BYTES: Final = 4_096
+EXTENSIONS_MAX: Final = 64
+SEQUENCE_MAX: Final = 2**63 - 1  # bigint
+SEQUENCE_DIGITS: Final = 20
+AMOUNT_MAX: Final = 10**14  # in a currency of four decimals still a bigint of minor units
+# A day from the ends of what Python holds: a database of any time zone reads it again.
+EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+PARAMETER_CHARACTERS: Final = 512  # of one placeholder in a path
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an even run of backslashes before it is text
+_INDEXED = ("partitionkey",)
+
+
+def is_clean(text: str) -> bool:
+    """Whether ``text`` holds no control character (C0, DEL, C1) and no half of a surrogate pair."""
+    return text.isprintable() or not _CONTROL.search(text)
+
+
+def is_within(text: str, bytes_max: int) -> bool:
+    """Whether clean ``text`` has at most so many bytes of UTF-8."""
+    return len(text) <= bytes_max and (text.isascii() or len(text.encode()) <= bytes_max)
+
+
+def is_sequence(text: str) -> bool:
+    """Whether ``text`` is 1 to 20 ASCII digits of a number that a bigint holds."""
+    return text.isascii() and text.isdigit() and len(text) <= SEQUENCE_DIGITS and int(text) <= SEQUENCE_MAX
+
+
+def check_event(event: "CloudEvent") -> None:
+    """
+    Raises:
+        Malformed: an attribute cannot be stored, compared or counted; the detail names it and its bound.
+        Unstorable: the JSON data holds U+0000.
+    """
+    extensions = event.extensions
+    if len(extensions) > EXTENSIONS_MAX:
+        raise Malformed("bad-attribute", f"An event has at most {EXTENSIONS_MAX} extensions; put more into data.")
+    whole = "".join((event.id, event.source, event.type, event.datacontenttype or "", *extensions.values()))
+    whole += (event.subject or "") + (event.dataschema or "")
+    if not (len(whole) <= ATTRIBUTE_BYTES and whole.isascii() and whole.isprintable()):  # as nearly all are
+        _check_each(event)
+    sequence = extensions.get("sequence")
+    if sequence and not is_sequence(sequence):
+        raise Malformed(
+            "bad-attribute", f"sequence is 1 to {SEQUENCE_DIGITS} ASCII digits of a number up to {SEQUENCE_MAX}."
+        )
+    if event.time is not None and not EARLIEST <= event.time <= LATEST:
+        raise Malformed("bad-time", "time lies within a day of the years 1 or 9999's ends; send one that is stored.")
+    if event.data and b"\\u0000" in event.data and "json" in (event.datacontenttype or "json").lower():
+        check_json(event.data)
+
+
+def check_json(body: bytes) -> None:
+    """
+    Raises:
+        Unstorable: a string in it, of whatever depth, or a member's name holds U+0000, which no text column keeps.
+    """
+    if b"\\u0000" in body and _ESCAPED_NUL.search(body):
+        raise Unstorable("unstorable", "The JSON holds the character U+0000, which cannot be stored; take it out.")
+
+
+def check_query(query: str) -> None:
+    """
+    Args:
+        query: raw, percent-encoded.
+
+    Raises:
+        Unstorable: it holds U+0000.
+    """
+    if "%00" in query or "\0" in query:
+        raise Unstorable("unstorable", "The query holds the character U+0000 (%00); no text here has it, take it out.")
+
+
+def _check_each(event: "CloudEvent") -> None:
+    for name in ("id", "source", "type", "subject", "dataschema", "datacontenttype"):
+        _check_attribute(name, getattr(event, name) or "", ATTRIBUTE_BYTES)
+    for name, value in event.extensions.items():
+        _check_attribute(name, value, ATTRIBUTE_BYTES if name in _INDEXED else EXTENSION_BYTES)
+
+
+def _check_attribute(name: str, value: str, bytes_max: int) -> None:
+    if not is_clean(value):
+        raise Malformed("bad-attribute", f"{name[:40]} holds a control character or a lone surrogate; take it out.")
+    if not is_within(value, bytes_max):
+        raise Malformed("bad-attribute", f"{name[:40]} has more than {bytes_max} bytes of UTF-8; send a shorter one.")

@@ -1,0 +1,99 @@
+"""Does an event keep its contract? ``contracts/`` says what each type's data looks like; this asks it."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from jsonschema_rs import Draft202012Validator, ValidationError
+
+from pulsecart.runtime.event import JSON, CloudEvent, schema_of
+from pulsecart.runtime.problem import Malformed
+
+CONTRACTS_DIR: Final = Path(__file__).resolve().parents[2] / "contracts"
+
+# What others send us under their own contract: these pass, whatever their data.
+FOREIGN_TYPES: Final = frozenset({"dev.knative.sources.ping"})
+
+
+def validate(event: CloudEvent) -> None:
+    """
+    Raises:
+        Malformed: no contract for the type (``unknown-type``), or the event breaks it (``contract-broken``, with
+            ``pointer``, a JSON pointer into the data, and ``reason``). The same event fails again.
+    """
+    if event.type in FOREIGN_TYPES:
+        return
+    if event.type not in event_types():
+        raise _unknown(event.type)
+    if event.dataschema is not None and event.dataschema != schema_of(event.type):
+        raise _broken(event, "", f"dataschema is {event.dataschema}, this type's is {schema_of(event.type)}")
+    error = next(_validator(event.type).iter_errors(_json(event)), None)
+    if error is not None:
+        raise _broken(event, _pointer(error), _reason(error))
+
+
+@cache
+def event_types() -> frozenset[str]:
+    """Every type that has a contract, e.g. ``ecommerce.order.order.created.v1``."""
+    return frozenset(_type_of(path) for path in CONTRACTS_DIR.glob("*/*/*.json"))
+
+
+def schema_path(event_type: str) -> Path:
+    """Where the type's schema lies, whether or not it exists."""
+    domain, context, *name = event_type.split(".")
+    return CONTRACTS_DIR / domain / context / f"{'.'.join(name)}.json"
+
+
+def schema(event_type: str) -> dict[str, Any]:
+    """
+    Raises:
+        FileNotFoundError: the type has no contract.
+    """
+    document: dict[str, Any] = msgspec.json.decode(schema_path(event_type).read_bytes())
+    return document
+
+
+@cache
+def _validator(event_type: str) -> Draft202012Validator:
+    return Draft202012Validator(schema(event_type), validate_formats=True)
+
+
+def _type_of(path: Path) -> str:
+    domain, context, name = path.relative_to(CONTRACTS_DIR).with_suffix("").parts
+    return f"{domain}.{context}.{name}"
+
+
+def _json(event: CloudEvent) -> Any:
+    if (event.datacontenttype or JSON).partition(";")[0].strip().lower() != JSON:
+        raise _broken(event, "", f"datacontenttype is {event.datacontenttype}, not application/json")
+    try:
+        return msgspec.json.decode(event.data or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _broken(event, "", f"the data is not JSON: {error}") from None
+
+
+def _pointer(error: ValidationError) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
+
+
+def _reason(error: ValidationError) -> str:
+    # The value is the sender's, of any size: name what is wrong with it without repeating all of it.
+    return error.message if len(error.message) <= 200 else f"{error.message[:200]}…"
+
+
+def _unknown(event_type: str) -> Malformed:
+    return Malformed(
+        "unknown-type",
+        f"No contract for events of type {event_type[:200]!r}. "
+        "Correct the type, or add its schema under contracts/ and its message to pulsecart/shop/messages.py.",
+    )
+
+
+def _broken(event: CloudEvent, pointer: str, reason: str) -> Malformed:
+    return Malformed(
+        "contract-broken",
+        f"{event.type} {event.id}: {pointer or 'the event'}: {reason}. Send it again as {schema_of(event.type)} says.",
+        pointer=pointer,
+        reason=reason,
+    )

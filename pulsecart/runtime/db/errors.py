@@ -1,0 +1,52 @@
+"""What PostgreSQL's errors mean to who asked: away, busy, too much at once, or a value that it cannot keep."""
+
+from psycopg import DataError, Error, OperationalError
+
+from pulsecart.runtime.problem import Exhausted, Problem, Unavailable, Unstorable
+
+# By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html). psycopg's own classes mix them:
+# OperationalError is a lost connection as well as an index row that is too long.
+LOCKED = frozenset({"40001", "40P01", "55P03", "55006"})
+TOO_MUCH = frozenset({"53200", "53400"})
+AWAY = frozenset({"08", "28", "53", "57", "58", "F0"})  # classes
+OF_THE_VALUE = frozenset({"22", "54"})
+DIVISION_BY_ZERO = "22012"  # ``Tx.later`` undoes a transaction with it: that says nothing of a value
+
+
+class Busy(Unavailable):
+    """Rows stayed locked, or two transactions waited for each other: rolled back, so it can be repeated."""
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """The problem that ``error`` is; None for one that nobody expected, or that is handled where it is known."""
+    if isinstance(error, UnicodeEncodeError):
+        return _unstorable("half of a surrogate pair")
+    if not isinstance(error, Error):
+        return None
+    code = error.sqlstate or ""
+    if not code:
+        return _without_code(error)
+    if code in LOCKED:
+        return Busy("busy", "The same rows are being written elsewhere; try again in a second.")
+    if code in TOO_MUCH:
+        return Exhausted("database-exhausted", "The database has not enough memory for this now; try again shortly.")
+    if code[:2] in OF_THE_VALUE and code != DIVISION_BY_ZERO:
+        return _unstorable(f"SQLSTATE {code}, {type(error).__name__}")
+    return _away() if code[:2] in AWAY else None
+
+
+def _without_code(error: Error) -> Problem | None:
+    """Raised by the driver itself: no connection, or a text that it cannot send."""
+    if isinstance(error, OperationalError):
+        return _away()
+    return _unstorable("U+0000") if isinstance(error, DataError) and "NUL" in str(error) else None
+
+
+def _away() -> Unavailable:
+    return Unavailable("database-unavailable", "The database cannot be reached; try again shortly.")
+
+
+def _unstorable(what: str) -> Unstorable:
+    return Unstorable(
+        "unstorable", f"A value in it cannot be stored or compared ({what}); shorten or correct it, and send it again."
+    )

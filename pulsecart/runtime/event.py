@@ -1,0 +1,174 @@
+"""The envelope of every event: CloudEvents 1.0 (https://github.com/cloudevents/spec), as a frozen value."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import ClassVar, NamedTuple
+
+import msgspec
+from msgspec import Struct
+from uuid_utils import uuid7
+
+from pulsecart.runtime.bounds import is_sequence
+
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SCHEMA_ROOT = "https://pulsecart.dev/contracts"
+
+
+JSON = "application/json"
+
+
+class Identity(NamedTuple):
+    """What tells one event from every other: two events of one id from two sources are two events."""
+
+    source: str
+    id: str
+
+
+class CloudEvent(Struct, frozen=True, kw_only=True):
+    """
+    One event. Attribute names are CloudEvents' own, lower case.
+
+    Args:
+        id: unique within its source; a UUIDv7 in our own events.
+        source: who says it, e.g. ``/pulsecart/reserve``.
+        type: e.g. ``ecommerce.order.order.created.v1``.
+        time: aware UTC; ``None`` where a foreign event carries none.
+        time_text: the time as its sender wrote it, where that differs from ``rfc3339(time)``: another offset, more or
+            fewer digits, a leap second.
+        subject: the aggregate's id.
+        datacontenttype: with its parameters, as its sender wrote it; ``None`` where it wrote none, which means JSON.
+        data: the body's bytes; ``None`` for no data, which is not empty data.
+        extensions: everything else, as strings: ``partitionkey``, ``sequence`` (20 digits, zero-padded),
+            ``correlationid``, ``causationid``, ``traceparent``, ``orderstatus``, ``knativeerror…``.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: datetime | None = None
+    time_text: str | None = None
+    subject: str | None = None
+    dataschema: str | None = None
+    datacontenttype: str | None = JSON
+    data: bytes | None = None
+    extensions: Mapping[str, str] = {}  # a Struct copies it
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.source, self.id)
+
+    @property
+    def partitionkey(self) -> str:
+        """What orders this event against others; an event without one is ordered against nothing."""
+        return self.extensions.get("partitionkey") or f"{self.source} {self.id}"
+
+    @property
+    def sequence(self) -> int:
+        """The aggregate's version, 0 where the event carries none, or what is none."""
+        digits = self.extensions.get("sequence", "")
+        return int(digits) if is_sequence(digits) else 0
+
+    def attributes(self) -> dict[str, str]:
+        """Every context attribute a Trigger may filter on, as strings."""
+        named = {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": self.source,
+            "type": self.type,
+            "time": self.time_text or (rfc3339(self.time) if self.time else None),
+            "subject": self.subject,
+            "dataschema": self.dataschema,
+            "datacontenttype": self.datacontenttype,
+        }
+        return {**self.extensions, **{name: value for name, value in named.items() if value is not None}}
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): unique, and sorted by time of making."""
+    return str(uuid7())
+
+
+def padded(sequence: int) -> str:
+    """A sequence as text that sorts like the number: 20 digits."""
+    return f"{sequence:020d}"
+
+
+@lru_cache(maxsize=1024)
+def rfc3339(moment: datetime) -> str:
+    """Microseconds, UTC, ``Z``."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def schema_of(event_type: str) -> str:
+    """``ecommerce.order.order.created.v1`` → …/ecommerce/order/order.created.v1.json"""
+    domain, context, *name = event_type.split(".")
+    return f"{SCHEMA_ROOT}/{domain}/{context}/{'.'.join(name)}.json"
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` is a UUID as ``new_id`` writes it."""
+    return _ID.fullmatch(text) is not None
+
+
+_encode = msgspec.json.Encoder().encode
+_schema_of = cache(schema_of)
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """Data of one event type; ``TYPE`` is the CloudEvent's ``type``, and never changes its meaning."""
+
+    TYPE: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something happens: what its events carry as ``correlationid``, ``causationid`` and ``traceparent``."""
+
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+    causation_source: str | None = None
+
+    @classmethod
+    def of(cls, event: CloudEvent) -> "Cause":
+        """The cause of what a consumer of ``event`` does."""
+        named = event.extensions.get
+        return cls(named("correlationid"), event.id, named("traceparent"), event.source)
+
+    @property
+    def event(self) -> Identity | None:
+        """The event that caused it; None where a request did."""
+        return Identity(self.causation_source or "", self.causation_id) if self.causation_id else None
+
+
+def enveloped(
+    message: Message,
+    *,
+    source: str,
+    key: str,
+    sequence: int,
+    time: datetime,
+    cause: Cause,
+    extensions: Mapping[str, str],
+) -> CloudEvent:
+    """The CloudEvent that carries ``message``; ``key`` is its aggregate's id, ``sequence`` the aggregate's version."""
+    named = {"partitionkey": key, "sequence": padded(sequence), **extensions}
+    if cause.correlation_id:
+        named["correlationid"] = cause.correlation_id
+    if cause.causation_id:
+        named["causationid"] = cause.causation_id
+    if cause.traceparent:
+        named["traceparent"] = cause.traceparent
+    return CloudEvent(
+        id=new_id(),
+        source=source,
+        type=message.TYPE,
+        time=time,
+        subject=key,
+        dataschema=_schema_of(message.TYPE),
+        data=_encode(message),
+        extensions=named,
+    )

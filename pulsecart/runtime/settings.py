@@ -1,0 +1,195 @@
+"""Everything that may differ between two places PulseCart runs in: read once from the environment."""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from urllib.parse import SplitResult, urlsplit
+
+from pulsecart.runtime.algorithms import KINDS, named
+
+DEMO_ON_A_CLUSTER = "demo-on-this-cluster"
+SECRET_MIN_BYTES = 32
+METRICS_TOKEN_MIN = 16
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+MAY_BE_0 = frozenset({"RATE_LIMIT"})  # every other number is above 0
+
+
+Origin = tuple[str, str, int]
+
+
+class MissingSetting(Exception):
+    """A variable without which nothing can start, or one whose value cannot be read or cannot work; it is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    Field names in upper case are the environment's variables. Units stand in the names.
+
+    Args:
+        broker_url: where relay posts events; empty where the broker reads the log itself.
+        accept_unsigned_buyers: True on loopback; DEMO_ON_A_CLUSTER is the word for a demo that is not there.
+        allowed_hosts: names by which a demo on this machine is reached beside localhost and PUBLIC_URL's.
+        metrics_token: a Bearer token that reads ``/metrics``.
+        broker_token_file: a token that relay shows to the broker, read for each event; empty where it asks for none.
+        event_keys: secrets, separated by commas: the first signs events, each verifies them
+            (``pulsecart.serving.signatures``).
+        function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
+            empty where all are in this process.
+        log_file: where this process writes its log as well as to standard error; one for each process.
+        pay_by_hand: charge nobody before they ask to pay; ``pay_within_s`` is then for people.
+        retry_refused: answer 503 to an event that can never be taken, for a broker that drops it at a 4xx instead of
+            keeping it as a dead letter: it becomes one after the last attempt.
+    """
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    accept_unsigned_buyers: bool | str = False
+    allowed_hosts: str = ""
+    metrics_token: str = field(default="", repr=False)
+    session_secret: str = field(default="", repr=False)
+    jwt_jwks_url: str = ""
+    jwt_public_key: str = ""
+    jwt_algorithms: str = "RS256,ES256"
+    jwt_audience: str = "pulsecart"
+    jwt_issuer: str = ""
+    jwt_roles_claim: str = "roles"
+    pay_within_s: float = 30.0
+    pay_by_hand: bool = False
+    lease_s: float = 5.0
+    lock_wait_s: float = 2.0
+    pool_max: int = 4
+    batch_max: int = 128
+    queue_max: int = 8192
+    broker_url: str = ""
+    broker_token_file: str = ""
+    function_url: str = ""
+    event_keys: str = ""
+    retry_refused: bool = False
+    otel_exporter_otlp_endpoint: str = ""
+    log_level: str = "INFO"
+    log_file: str = ""
+    max_body_bytes: int = 65536
+    rate_limit: int = 1200
+    rate_limit_window_s: float = 60.0
+    stream_life_s: float = 280.0
+    stream_heartbeat_s: float = 15.0
+    silent_timeout_s: float = 30.0
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 20.0
+    write_timeout_s: float = 30.0
+    keep_alive_s: float = 75.0
+    progress_bytes_per_s: int = 128
+    connections_max: int = 0
+    connections_per_address: float = 0.25
+    trusted_proxies: str = "127.0.0.0/8,::1"
+    streams_per_caller: int = 64
+    streams_per_address: int = 2000
+    carts_per_address: int = 300
+    public_url: str = field(default="http://127.0.0.1:8080")
+    cors_origins: str = ""
+
+    @property
+    def unsigned_on_cluster(self) -> bool:
+        """Whether this is a demo on a cluster that is there for it alone."""
+        return self.accept_unsigned_buyers == DEMO_ON_A_CLUSTER
+
+
+def read(environ: Mapping[str, str], optional: Collection[str] = ()) -> Settings:
+    """
+    Args:
+        optional: fields without a default that may be absent all the same; they are then empty.
+
+    Raises:
+        MissingSetting: a variable without a default is absent, or a value is not of its type or cannot work.
+    """
+    values: dict[str, object] = {}
+    for f in fields(Settings):
+        name = f.name.upper()
+        if name in environ:
+            values[f.name] = _parsed(name, environ[name], f.type)
+        elif f.name in optional:
+            values[f.name] = ""
+        elif f.name in ("database_url", "redis_url"):
+            raise MissingSetting(f"{name} is not set; scripts/up sets it, elsewhere give the server's URL")
+    settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type
+    _check_tokens(settings)
+    _check_others(settings)
+    return settings
+
+
+def origin_of(url: str) -> Origin | None:
+    """Scheme, host in lower case and port (the scheme's own where none is given); None: it is no http or https URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        return None
+    return parts.scheme, parts.hostname.rstrip("."), port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _check_tokens(settings: Settings) -> None:
+    algorithms = named(settings.jwt_algorithms)
+    if not algorithms or not set(algorithms) <= set(KINDS):
+        raise MissingSetting(f"JWT_ALGORITHMS={settings.jwt_algorithms!r} must name some of {', '.join(KINDS)}")
+    if settings.jwt_jwks_url and settings.jwt_public_key:
+        raise MissingSetting("JWT_JWKS_URL and JWT_PUBLIC_KEY are both set: keep the one that your issuer signs with")
+    if settings.jwt_issuer and not (settings.jwt_jwks_url or settings.jwt_public_key):
+        raise MissingSetting("JWT_ISSUER is set without its keys: set JWT_JWKS_URL or JWT_PUBLIC_KEY, too")
+    if settings.jwt_jwks_url and not _is_jwks_url(settings.jwt_jwks_url):
+        raise MissingSetting(f"JWT_JWKS_URL={settings.jwt_jwks_url!r} is no http:, https: or file: URL")
+    for name, value in (("JWT_AUDIENCE", settings.jwt_audience), ("JWT_ROLES_CLAIM", settings.jwt_roles_claim)):
+        if not value.strip():
+            raise MissingSetting(f"{name} is empty: no token could be right; leave it out for the default")
+    if settings.session_secret and len(settings.session_secret.encode()) < SECRET_MIN_BYTES:
+        raise MissingSetting(f"SESSION_SECRET must have {SECRET_MIN_BYTES} bytes at least")
+
+
+def _check_others(settings: Settings) -> None:
+    if origin_of(settings.public_url) is None:
+        raise MissingSetting(f"PUBLIC_URL={settings.public_url!r} is no URL like https://shop.example")
+    if settings.metrics_token and not re.fullmatch(rf"[\x21-\x7e]{{{METRICS_TOKEN_MIN},}}", settings.metrics_token):
+        raise MissingSetting(f"METRICS_TOKEN must have {METRICS_TOKEN_MIN} printable ASCII characters or more")
+    for host in filter(None, map(str.strip, settings.allowed_hosts.split(","))):
+        if not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9a-fA-F:]+", host):
+            raise MissingSetting(f"ALLOWED_HOSTS={host!r} is no name like shop.example, without scheme and port")
+    if settings.log_level.upper() not in LOG_LEVELS:
+        raise MissingSetting(f"LOG_LEVEL={settings.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+
+
+def _is_jwks_url(url: str) -> bool:
+    try:
+        parts: SplitResult = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.scheme == "file":
+        return len(parts.path) > 1 and parts.netloc in ("", "localhost")
+    return origin_of(url) is not None and not re.search(r"\s", url)
+
+
+def _parsed(name: str, text: str, kind: object) -> object:
+    if kind in (bool, "bool", bool | str, "bool | str"):
+        words: dict[str, bool | str] = {"true": True, "1": True, "false": False, "0": False, "": False}
+        if name == "ACCEPT_UNSIGNED_BUYERS":
+            words[DEMO_ON_A_CLUSTER] = DEMO_ON_A_CLUSTER
+        if text.lower() not in words:
+            raise MissingSetting(f"{name}={text!r} is not a bool")
+        return words[text.lower()]
+    if kind in (int, "int", float, "float"):
+        return _number(name, text, int if kind in (int, "int") else float)
+    return text
+
+
+def _number(name: str, text: str, kind: type[int] | type[float]) -> float:
+    try:
+        number = kind(text) if text.isascii() and len(text) <= 32 else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise MissingSetting(f"{name}={text!r} is not {'an int' if kind is int else 'a float'}")
+    if number < 0 or (number == 0 and name not in MAY_BE_0):
+        raise MissingSetting(f"{name}={text!r} must be {'0 or more' if name in MAY_BE_0 else 'above 0'}")
+    return number

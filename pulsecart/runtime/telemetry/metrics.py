@@ -1,0 +1,165 @@
+"""What is counted and timed, under the names of seed 002 §10, and ``/metrics``."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pulsecart.runtime.telemetry.batched import Counters, Histograms, Measured, fold_all
+from pulsecart.serving.http import Reply
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Metric
+
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+
+
+class Requests:
+    """The requests of one route: ``http_requests_total`` and ``http_request_duration_ms`` by status class."""
+
+    __slots__ = ("_adds", "_labels")
+
+    def __init__(self, operation: str, route: str) -> None:
+        """
+        Args:
+            route: as declared, e.g. ``/api/v1/orders/{id}``; never the path that was asked for.
+        """
+        self._labels = operation, route
+        self._adds: dict[int, Callable[[float], None]] = {}
+
+    def add(self, status: int, ms: float) -> None:
+        """One request answered with ``status`` after ``ms`` milliseconds."""
+        add = self._adds.get(status)
+        if add is None:
+            add = self._adds[status] = HTTP.of(*self._labels, STATUS_CLASSES[status // 100 - 1]).add
+        add(ms)
+
+
+HTTP = Histograms(
+    "http_request_duration_ms",
+    "Time to answer a request, ms",
+    "operation",
+    "route",
+    "status",
+    counted=("http_requests_total", "Requests answered"),
+)
+ORDERS_CREATED = Counters("orders_created_total", "Orders recorded", "path")
+ORDER_CREATION_MS = Histograms("order_creation_latency_ms", "Request read to order committed, ms", "path")
+RESERVATION_FAILURES = Counters("inventory_reservation_failures_total", "Reservations refused", "reason")
+DELIVERIES = Histograms(
+    "event_delivery_duration_ms",
+    "Time an operation took over an event, ms",
+    "operation",
+    "outcome",
+    counted=("event_deliveries_total", "Events handed to an operation: done, refused (for good) or retry"),
+)
+EVENTS_REFUSED = Counters(
+    "events_refused_total", "Events without a valid signature, by the reason", "operation", "reason"
+)
+PAYMENTS = Counters("payments_total", "Charges by their outcome: the payment gateway's answer, or none", "outcome")
+OUTSIDE_CALLS = Histograms(
+    "outside_call_duration_ms",
+    "Time of one call to the outside, ms",
+    "call",
+    "outcome",
+    counted=("outside_calls_total", "Calls to the outside: the answer, or TIMEOUT, UNAVAILABLE, REFUSED, ERROR"),
+)
+GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders sharing one transaction", bounds=BATCH_SIZES)
+GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Transaction of one batch, ms")
+GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt from PostgreSQL", "reason")
+CLAIMS_SETTLED = Counters("claims_settled_total", "Silent claims settled: won, void or released", "outcome")
+PRODUCT_CACHE = Counters("product_cache_lookups_total", "Products asked for: hit, miss, or miss and stale", "outcome")
+PRODUCT_READS = Counters("product_reads_total", "Queries for products that no copy answered")
+CONNECTIONS_ENDED = Counters(
+    "http_connections_ended_total", "Connections and requests ended before a handler had them", "reason"
+)
+LOOP_STALLS = Histograms("loop_stall_ms", "Time the event loop stood still, over 100 ms, ms", "operation")
+
+
+def order_created(path: str, began: float) -> None:
+    """
+    An order was committed.
+
+    Args:
+        began: ``time.perf_counter()`` when its request was read.
+    """
+    ORDERS_CREATED.of(path).add()
+    ORDER_CREATION_MS.of(path).add((time.perf_counter() - began) * 1000)
+
+
+def outside_call(call: str, outcome: str, began: float) -> None:
+    """
+    One call to the outside was answered, or failed.
+
+    Args:
+        began: ``time.perf_counter()`` before it.
+    """
+    OUTSIDE_CALLS.of(call, outcome).add((time.perf_counter() - began) * 1000)
+
+
+def delivery(operation: str, status: int) -> Measured:
+    """The deliveries of ``operation`` answered with ``status``, named by what the broker then does."""
+    retried = status >= 500 or status in (404, 408, 409, 429)
+    return DELIVERIES.of(operation, "done" if status < 300 else "retry" if retried else "refused")
+
+
+def exposition() -> Reply:
+    """``/metrics``: this process, or every worker's sum where PROMETHEUS_MULTIPROC_DIR is set."""
+    from prometheus_client import (
+        CONTENT_TYPE_LATEST,
+        REGISTRY,
+        CollectorRegistry,
+        disable_created_metrics,
+        generate_latest,
+    )
+
+    fold_all()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it without annotations
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    registry = _everyones(Path(directory)) if directory else REGISTRY
+    derived = CollectorRegistry()
+    derived.register(_HitRatio(registry))
+    body = generate_latest(registry) + generate_latest(derived)
+    return Reply(body=body, media_type=CONTENT_TYPE_LATEST)
+
+
+class _HitRatio:
+    """``product_cache_hit_ratio`` of all that was asked so far: a gauge of each worker's could not be summed."""
+
+    def __init__(self, counted: "CollectorRegistry") -> None:
+        self._counted = counted
+
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client.core import GaugeMetricFamily
+
+        hits, misses = (
+            self._counted.get_sample_value("product_cache_lookups_total", {"outcome": outcome}) or 0
+            for outcome in ("hit", "miss")
+        )
+        if hits + misses:
+            says = "Products answered from a copy ÷ products asked for"
+            yield GaugeMetricFamily("product_cache_hit_ratio", says, hits / (hits + misses))
+
+
+def _everyones(directory: Path) -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    for file in directory.glob("gauge_live*_*.db"):  # a killed worker cannot take its live gauges with it
+        if not _runs(int(file.stem.rpartition("_")[2])):
+            file.unlink(missing_ok=True)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]  # likewise
+    return registry
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True

@@ -1,0 +1,175 @@
+"""Who asks: a JWT as Bearer token, or our own session cookie. A token that came and is bad is never ignored."""
+
+import hmac
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.problem import Forbidden, Unauthorized
+from pulsecart.serving.access import CUSTOMER_ROLE, DEMO, Allow, Caller
+from pulsecart.serving.addresses import proxies_of
+from pulsecart.serving.cookies import OURS, value_of
+from pulsecart.serving.csrf import check_origin, check_page
+from pulsecart.serving.http import Request
+from pulsecart.serving.rate_limit import Limits
+
+if TYPE_CHECKING:
+    from pulsecart.serving.tokens import Verifier
+
+NOT_SIGNED_IN = "Send your token: Authorization: Bearer <token>."
+SAFE = frozenset({"GET", "HEAD"})
+
+
+async def admit(request: Request, allow: Allow, deps: Deps) -> None:
+    """
+    Find out who asks, where ``allow`` needs to know, and leave it in ``request.caller``.
+
+    Raises:
+        Unauthorized: nobody known asks, or what they show is not valid.
+        Forbidden: they are known, and none of their roles may do this; or another site's page asks, with our cookie or
+            in the demo.
+        TooMany: they asked too often.
+        Unavailable: the issuer's keys cannot be fetched.
+    """
+    if allow.roles is None:
+        if allow.counted:
+            address = deps.one(proxies_of).counted(request.headers, request.peer)
+            deps.one(Limits).count(request, address, deps.clock.now().timestamp())
+        return
+    headers = request.headers
+    if "authorization" in headers:
+        if allow.by_metrics_token and _reads_metrics(headers["authorization"], deps.settings.metrics_token):
+            return
+        request.caller = await _shown(request, deps, by_session=False)
+    else:
+        if request.method not in SAFE:
+            _check_its_page(headers, deps)
+        if "cookie" in headers:
+            request.caller = await _shown(request, deps, by_session=allow.by_session)
+    caller = request.caller
+    if caller is None:
+        if allow.anonymous or (allow.unsigned and deps.settings.accept_unsigned_buyers):
+            return
+        if allow.by_ticket and "ticket=" in request.query:
+            return
+        if allow.roles:
+            raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
+    elif caller.roles & allow.roles or (allow is DEMO and deps.settings.accept_unsigned_buyers):
+        deps.one(Limits).count(request, caller.subject, deps.clock.now().timestamp())
+        return
+    if not allow.roles:
+        raise Forbidden("demo-only", "This is there in the demo only (ACCEPT_UNSIGNED_BUYERS).")
+    needed = " or ".join(sorted(allow.roles))
+    raise Forbidden("role-missing", f"This needs the role {needed}; what you are signed in with has not got it.")
+
+
+def _check_its_page(headers: Mapping[str, str], deps: Deps) -> None:
+    """A token is sent on purpose. Cookies go along with what any page asks, and a demo needs neither of them."""
+    if OURS in headers.get("cookie", ""):
+        check_origin(headers, deps.settings)
+    elif deps.settings.accept_unsigned_buyers:
+        check_page(headers, deps.settings)
+
+
+def _reads_metrics(authorization: str, token: str) -> bool:
+    scheme, _, shown = authorization.partition(" ")
+    return bool(token) and scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode())
+
+
+async def caller_of(request: Request, deps: Deps) -> Caller | None:
+    """
+    Who asks, from ``Authorization: Bearer …`` or the session's cookie; None where neither came.
+
+    Raises:
+        Unauthorized: one came and is not valid.
+        Unavailable: the issuer's keys cannot be fetched.
+    """
+    return request.caller if request.route else await _shown(request, deps, by_session=True)
+
+
+async def _shown(request: Request, deps: Deps, *, by_session: bool) -> Caller | None:
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthorized("bad-authorization", "Send your token as Authorization: Bearer <token>.")
+        return await deps.one(verifier).caller(token.strip(), deps.clock.now())
+    session = value_of("session", request.headers.get("cookie", ""), deps.settings) if by_session else None
+    if session is None:
+        return None
+    from pulsecart.serving.tokens import read_session
+
+    return read_session(session, deps.settings, deps.clock.now())
+
+
+async def customer_of(request: Request, deps: Deps) -> Caller | None:
+    """
+    The customer who asks, and until when that is known; None for nobody known.
+
+    Raises:
+        Unauthorized, Unavailable: as ``caller_of``.
+        Forbidden: whoever asks is no customer.
+    """
+    caller = await caller_of(request, deps)
+    if caller is None:
+        return None
+    if CUSTOMER_ROLE not in caller.roles:
+        raise Forbidden("role-missing", "This is for customers; what you are signed in with has not got that role.")
+    return caller
+
+
+async def buyer_of(request: Request, deps: Deps) -> str | None:
+    """The id of the customer who asks; None for nobody known. Raises as ``customer_of``."""
+    caller = await customer_of(request, deps)
+    return caller.subject if caller else None
+
+
+async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) -> str:
+    """
+    The buyer a mutation is for: who is signed in. In the demo (ACCEPT_UNSIGNED_BUYERS) nobody need be; then the
+    body is believed.
+
+    Raises:
+        Unauthorized: nobody known asks, or the token is bad (in the demo too).
+        Forbidden: the body names somebody else (in the demo too).
+        TooMany: the one whom the demo believes asked too often.
+    """
+    nobody = request.route and request.caller is None
+    buyer = None if nobody else await buyer_of(request, deps)
+    if buyer is None:
+        if not (deps.settings.accept_unsigned_buyers and body_user_id):
+            raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
+        deps.one(Limits).count(request, body_user_id, deps.clock.now().timestamp())
+        return body_user_id
+    if body_user_id and body_user_id != buyer:
+        raise Forbidden("not-yours", "The userId that you name is not the one you are signed in as.")
+    return buyer
+
+
+async def require_owner(request: Request, deps: Deps, owner: str) -> None:
+    """
+    Only its owner goes on. In the demo (ACCEPT_UNSIGNED_BUYERS) so does who is not signed in at all.
+
+    Raises:
+        Unauthorized: nobody known asks.
+        Forbidden: somebody else does.
+    """
+    buyer = await buyer_of(request, deps)
+    if buyer is None and deps.settings.accept_unsigned_buyers:
+        return
+    if buyer is None:
+        raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
+    if buyer != owner:
+        raise Forbidden("not-yours", "This belongs to another buyer.")
+
+
+def subject_of(request: Request) -> str:
+    """Who asks, as the route's ``allow`` found out; empty for nobody known."""
+    return request.caller.subject if request.caller else ""
+
+
+def verifier(deps: Deps) -> "Verifier":
+    """The process's own, for ``deps.one``: a shop that nobody shows a token to never loads what reads one (8 MB)."""
+    from pulsecart.serving.tokens import Verifier
+
+    return Verifier(deps.settings)

@@ -1,0 +1,243 @@
+"""CloudEvents 1.0 over HTTP ⇄ CloudEvent (HTTP protocol binding and JSON format, https://github.com/cloudevents/spec)."""
+
+import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from pulsecart.runtime.bounds import is_clean
+from pulsecart.runtime.event import CloudEvent, rfc3339
+from pulsecart.runtime.moment import of_rfc3339
+from pulsecart.runtime.problem import Malformed
+from pulsecart.serving import header_text
+from pulsecart.serving.http import Reply
+
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+UNREADABLE = ("bad-json", "unknown-format")  # types of Malformed: no event at all, good or bad
+_ANY_CLOUDEVENT = "application/cloudevents"
+NAME_MAX = 100  # the specification recommends 20
+_NAME = re.compile(rf"[a-z0-9]{{1,{NAME_MAX}}}")
+_WORD = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE = re.compile(rf"{_WORD}(/{_WORD})?([ \t]*;([\t -~]*[!-~])?)?")
+_INTEGER = re.compile(rb"-?[0-9]{1,32}")
+_TEXTS = frozenset(("specversion", "id", "source", "type", "time", "subject", "dataschema", "datacontenttype"))
+_Members = dict[str, msgspec.Raw]
+_decode_members = msgspec.json.Decoder(_Members).decode
+_decode_batch = msgspec.json.Decoder(list[_Members]).decode
+
+
+class UnknownFormat(Malformed):
+    """A content type that says CloudEvent, in a format not spoken here."""
+
+    status = 415
+    title = "Unknown event format"
+
+
+def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
+    """
+    The event of one HTTP message, binary or structured.
+
+    Args:
+        headers: names in lower case, values as bytes in latin-1, as ASGI has them.
+
+    Raises:
+        Malformed: it is no CloudEvent 1.0; the detail says what to mend.
+        UnknownFormat: a batch, or a format other than JSON (415).
+    """
+    content_type = headers.get("content-type", "")
+    if content_type[:23].lower() == _ANY_CLOUDEVENT:
+        if _media(content_type) != STRUCTURED:
+            raise UnknownFormat("unknown-format", f"Send one event as {STRUCTURED}, not {content_type}.")
+        return _from_members(_parsed(_decode_members, body))
+    return _from_headers(headers, content_type, body)
+
+
+def decode_batch(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
+    """The events of a batch; one event alone is a batch of one. Raises as ``decode`` does."""
+    if _media(headers.get("content-type", "")) != BATCH:
+        return [decode(headers, body)]
+    return [_from_members(members) for members in _parsed(_decode_batch, body)]
+
+
+def carries_event(headers: Mapping[str, str]) -> bool:
+    """Whether an HTTP message says that it is a CloudEvent, well-formed or not."""
+    return "ce-specversion" in headers or headers.get("content-type", "")[:23].lower() == _ANY_CLOUDEVENT
+
+
+def binary(event: CloudEvent) -> tuple[dict[str, str], bytes]:
+    """Headers (``content-type`` and ``ce-…``, lower case) and body in binary mode."""
+    attributes = event.attributes()
+    content_type = attributes.pop("datacontenttype", None)
+    headers = {f"ce-{name}": header_text.encode(value) for name, value in attributes.items()}
+    if content_type is not None:
+        headers["content-type"] = content_type
+    return headers, event.data or b""
+
+
+def structured(event: CloudEvent) -> bytes:
+    """The body in structured mode; its content type is STRUCTURED."""
+    return msgspec.json.encode(document(event))
+
+
+def document(event: CloudEvent) -> dict[str, Any]:
+    """The members of the JSON format: JSON data as ``data``, byte by byte, and everything else as ``data_base64``."""
+    members: dict[str, Any] = {**event.attributes()}
+    if event.data is None:
+        return members
+    if _is_json(event.datacontenttype) and _well_formed(event.data):
+        members["data"] = msgspec.Raw(event.data)
+    else:
+        members["data_base64"] = event.data
+    return members
+
+
+def reply(event: CloudEvent) -> Reply:
+    """A 200 that carries ``event``, in binary mode."""
+    headers, body = binary(event)
+    content_type = headers.pop("content-type", "")
+    if content_type and not body:  # a reply without a body would not say its type
+        headers["content-type"] = content_type
+    return Reply(200, body, content_type, tuple(headers.items()))
+
+
+def _from_headers(headers: Mapping[str, str], content_type: str, body: bytes) -> CloudEvent:
+    attributes = {}
+    for name, value in headers.items():
+        if name.startswith("ce-"):
+            attributes[name[3:]] = header_text.decode(name, value)
+    if "specversion" not in attributes:
+        raise Malformed("no-event", f"Send ce-specversion, ce-id, ce-source and ce-type, or a body as {STRUCTURED}.")
+    if attributes.pop("datacontenttype", content_type) != content_type:
+        raise Malformed("bad-attribute", "In binary mode datacontenttype is the Content-Type header; leave ce- away.")
+    return _event(attributes, content_type, body or None)
+
+
+def _from_members(members: _Members) -> CloudEvent:
+    data, data_base64 = members.pop("data", None), members.pop("data_base64", None)
+    attributes = {}
+    for name, raw in members.items():
+        if (value := _text(name, bytes(raw))) is not None:
+            attributes[name] = value
+    content_type = attributes.pop("datacontenttype", "")
+    return _event(attributes, content_type, _data(data, data_base64, content_type))
+
+
+def _event(attributes: dict[str, str], content_type: str, data: bytes | None) -> CloudEvent:
+    take = attributes.pop
+    if (version := take("specversion", "")) != "1.0":
+        raise Malformed("bad-specversion", f"specversion is {version!r}; only '1.0' is spoken here.")
+    required = take("id", ""), take("source", ""), take("type", "")
+    if not all(required):
+        missing = [name for name, value in zip(("id", "source", "type"), required, strict=True) if not value]
+        raise Malformed("missing-attribute", f"Every event needs {', '.join(missing)}, not empty.")
+    time, time_text = _time(take("time", ""))
+    return CloudEvent(
+        id=_clean("id", required[0]),
+        source=_clean("source", required[1]),
+        type=_clean("type", required[2]),
+        time=time,
+        time_text=time_text,
+        subject=_clean("subject", take("subject", "")) or None,
+        dataschema=_clean("dataschema", take("dataschema", "")) or None,
+        datacontenttype=_content_type(content_type),
+        data=data,
+        extensions={_name(name): _clean(name, value) for name, value in attributes.items()},
+    )
+
+
+def _name(name: str) -> str:
+    if _NAME.fullmatch(name) and name != "data":
+        return name
+    reason = f"attribute names are 1 to 20 of a-z and 0-9, up to {NAME_MAX} are taken, and data is not one"
+    raise Malformed("bad-attribute-name", f"{name[:40]!r}: {reason}.")
+
+
+def _clean(name: str, value: str) -> str:
+    if is_clean(value):
+        return value
+    raise Malformed("bad-attribute", f"{name} holds a control character; take it out.")
+
+
+def _content_type(text: str) -> str | None:
+    """It becomes the Content-Type header of what is delivered: there it could neither be encoded nor nested."""
+    if not text:
+        return None
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise Malformed("bad-attribute", f"{text[:80]!r} is no media type, like text/plain; charset=utf-8.")
+    if text[: len(_ANY_CLOUDEVENT)].lower() == _ANY_CLOUDEVENT:
+        raise Malformed("bad-attribute", f"An event cannot be the data of another as {text[:80]}; name it JSON.")
+    return text
+
+
+def _time(text: str) -> tuple[datetime | None, str | None]:
+    """The moment, and the text where it says more than the moment does."""
+    if not text:
+        return None, None
+    at = of_rfc3339(text)
+    if at is None:
+        raise Malformed("bad-time", f"time {text[:40]!r} is not RFC 3339 with an offset, like 2026-01-31T09:30:00.5Z.")
+    return at, text if text != rfc3339(at) else None
+
+
+def _text(name: str, raw: bytes) -> str | None:
+    """An attribute's canonical text; None where it is null, which is the same as absent."""
+    if raw[:1] == b'"':
+        text: str = _parsed(msgspec.json.decode, raw)
+        return text
+    if raw == b"null":
+        return None
+    if name in _TEXTS:
+        raise Malformed("bad-attribute", f"{name} is not text; put it in quotes.")
+    if raw in (b"true", b"false") or _INTEGER.fullmatch(raw):
+        return raw.decode()
+    raise Malformed("bad-attribute", f"{name[:40]} is neither text, integer nor boolean; put structure into data.")
+
+
+def _data(data: msgspec.Raw | None, data_base64: msgspec.Raw | None, content_type: str) -> bytes | None:
+    if data is not None and data_base64 is not None:
+        raise Malformed("two-data", "Give data or data_base64, not both.")
+    if data_base64 is not None:
+        try:
+            return b64decode(msgspec.json.decode(data_base64, type=str), validate=True)
+        except (NotBase64, ValueError, msgspec.ValidationError):
+            raise Malformed("bad-data", "data_base64 is not base64 text.") from None
+    if data is None:
+        return None
+    if not _is_json(content_type):
+        value = _parsed(msgspec.json.decode, bytes(data))
+        return value.encode() if isinstance(value, str) else bytes(data)
+    return bytes(data)
+
+
+def _parsed(decoder: Any, body: bytes) -> Any:
+    try:
+        return decoder(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed("bad-json", f"The body is not the JSON that its content type says: {error}.") from None
+
+
+def _media(content_type: str) -> str:
+    media, _, parameters = content_type.lower().partition(";")
+    return media.strip() if "charset" not in parameters or "utf-8" in parameters else content_type
+
+
+def _is_json(content_type: str | None) -> bool:
+    if not content_type:
+        return True
+    media = content_type.partition(";")[0].strip().lower()
+    return media in ("application/json", "text/json") or media.endswith("+json")
+
+
+def _well_formed(data: bytes) -> bool:
+    if data != data.strip():  # a JSON value begins and ends with itself: the spaces around it would be lost
+        return False
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

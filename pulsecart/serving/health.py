@@ -1,0 +1,117 @@
+"""Health that tells the truth: what is asked is what buyers need."""
+
+import asyncio
+import logging
+from typing import Protocol
+
+import msgspec
+
+from pulsecart.runtime.db import dead_letters, schema
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.fresh import Fresh
+from pulsecart.runtime.problem import Unavailable
+from pulsecart.serving.http import Reply
+
+log = logging.getLogger(__name__)
+ASK_S = 2.0
+
+
+class Dispatching(Protocol):
+    @property
+    def running(self) -> bool: ...
+
+
+async def ready(deps: Deps, knative: Dispatching | None = None) -> Reply:
+    """
+    200, or 503 with what is missing. Open dead letters are counted beside it: they wait for a person, and purchases
+    succeed meanwhile.
+
+    Args:
+        knative: None where a cluster's broker dispatches.
+    """
+    missing = dict(await deps.one(Asking).missing.get())
+    if knative is not None and not knative.running:
+        missing["broker"] = "triggers are not being dispatched"
+    waiting = 0 if "database" in missing else await deps.one(Asking).dead_letters.get()
+    if knative is None:
+        return _reply("UP" if not missing else "DOWN", missing, waiting)
+    return _reply("READY" if not missing else "NOT READY", missing, waiting)
+
+
+async def _dead_letters(deps: Deps) -> int:
+    try:
+        async with asyncio.timeout(ASK_S), deps.db.transaction() as tx:
+            return await dead_letters.open_ones(tx)
+    except (Unavailable, TimeoutError):
+        return 0
+
+
+async def started(deps: Deps) -> Reply:
+    """
+    Whether this process can begin to work: 200 once PostgreSQL has answered with a schema that is new enough, and ever
+    after. An outage later is answered to each request as such; a pod that is taken away for it would answer nothing.
+    """
+    start = deps.one(Start)
+    if not start.done:
+        missing = await _database(deps)
+        start.done = not missing
+        if missing != start.missing:
+            log.warning("not ready: %s", "; ".join(missing.values())) if missing else log.info("ready")
+        start.missing = missing
+    return _reply("STARTED" if start.done else "NOT READY", start.missing)
+
+
+class Start:
+    """What kept this process from beginning when it was last asked."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.done = False
+        self.missing: dict[str, str] = {}
+
+
+async def up(deps: Deps) -> Reply:
+    """The seed's health: whether a purchase can succeed now."""
+    missing = await deps.one(Asking).missing.get()
+    return _reply("UP" if not missing else "DOWN", missing)
+
+
+class Asking:
+    """One question to PostgreSQL and Redis for all who ask at the same time; one per process."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.missing = Fresh(lambda: _missing(deps), keep_s=0)
+        self.dead_letters = Fresh(lambda: _dead_letters(deps), keep_s=0)
+
+
+async def _missing(deps: Deps) -> dict[str, str]:
+    from pulsecart.runtime.redis_client import RedisError
+
+    missing = await _database(deps)
+    if not deps.settings.redis_url:  # an operation that does not use it
+        return missing
+    try:
+        async with asyncio.timeout(ASK_S):
+            await deps.redis.ping()
+    except (RedisError, TimeoutError) as error:
+        log.warning("the gate does not answer: %s", error or type(error).__name__)
+        missing["gate"] = "does not answer"  # the error names addresses
+    return missing
+
+
+async def _database(deps: Deps) -> dict[str, str]:
+    try:
+        async with asyncio.timeout(ASK_S), deps.db.transaction() as tx:
+            found = await schema.version(tx)
+    except (Unavailable, TimeoutError) as error:
+        return {"database": str(error) or "did not answer"}
+    if found < schema.NEEDED:
+        return {"database": f"schema {schema.NEEDED} needed, {found} found: has the migration been run?"}
+    return {}
+
+
+def _reply(status: str, missing: dict[str, str], waiting: int = 0) -> Reply:
+    told: dict[str, object] = {"status": status}
+    told |= {"missing": missing} if missing else {}
+    told |= {"deadLetters": waiting} if waiting else {}
+    body = msgspec.json.encode(told)
+    return Reply(503 if missing else 200, body, headers=(("retry-after", "1"),) if missing else ())

@@ -1,0 +1,73 @@
+"""By which names a demo on this machine may be asked: a page of a name that was made to lead here is not its page."""
+
+from pulsecart.runtime.problem import Problem
+from pulsecart.runtime.settings import Settings, origin_of
+from pulsecart.serving.asgi import Receive, Scope, Send, send_reply
+from pulsecart.serving.replies import reply_of
+from pulsecart.serving.startup import is_loopback
+
+REMEMBERED = 64
+
+
+class Misdirected(Problem):
+    """The request is for another server (RFC 9110)."""
+
+    status = 421
+    title = "Misdirected request"
+
+
+class Hosts:
+    """
+    A browser lets every page talk to the name that it came from. Who owns that name can let it lead to 127.0.0.1, and
+    would then read and buy where nobody need sign in (DNS rebinding). Names of this machine cannot be owned; PUBLIC_URL
+    and ALLOWED_HOSTS add others. Outside of a demo on loopback every name is good: what counts there is signed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        public = origin_of(settings.public_url)
+        self._any = not settings.accept_unsigned_buyers or settings.unsigned_on_cluster
+        self._names = {name.strip().lower() for name in settings.allowed_hosts.split(",")} | {
+            public[1] if public else ""
+        }
+        self._known: dict[bytes, bool] = {}
+
+    def knows(self, scope: Scope) -> bool:
+        """Whether the request is for a name of this shop's; a program of HTTP/1.0 may name none."""
+        if self._any:
+            return True
+        for name, value in scope["headers"]:
+            if name != b"host" or self._known.get(value) or self._learn(value):
+                continue
+            if not _is_its_own_address(value, scope):
+                return False
+        return True
+
+    def _learn(self, value: bytes) -> bool:
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        good = self._known[value] = self._is_named(value.decode("latin-1"))
+        return good
+
+    def _is_named(self, host: str) -> bool:
+        asked = origin_of(f"http://{host}")
+        if asked is None:
+            return not host
+        name = asked[1]
+        return is_loopback(name) or name.endswith(".localhost") or name in self._names
+
+
+def _is_its_own_address(value: bytes, scope: Scope) -> bool:
+    """The very address that was connected to is no name that could lead elsewhere."""
+    asked, server = origin_of(f"http://{value.decode('latin-1')}"), scope.get("server")
+    return bool(asked and server and asked[1] == server[0])
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """421; a WebSocket is not opened."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})
+        return
+    names = "localhost, its addresses, and the names in PUBLIC_URL and ALLOWED_HOSTS"
+    await send_reply(
+        send, reply_of(Misdirected("unknown-host", f"This demo answers to {names}; ask for one of these."))
+    )

@@ -1,0 +1,322 @@
+"""An operation: its routes and the events it hears, behind two doors (HTTP, and the local broker's call in process)."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import structs
+
+from pulsecart.runtime.bounds import check_event, check_query
+from pulsecart.runtime.deps import Deps, deps_of_loop
+from pulsecart.runtime.event import CloudEvent, Message
+from pulsecart.runtime.problem import Malformed, NotFound, Problem, Unavailable
+from pulsecart.runtime.telemetry import metrics, tracing
+from pulsecart.runtime.telemetry.logs import bind_event
+from pulsecart.runtime.telemetry.stall import running
+from pulsecart.runtime.telemetry.tracing import span
+from pulsecart.runtime.wakeups import POKE
+from pulsecart.serving import cloudevents, signatures
+from pulsecart.serving.access import ANYBODY
+from pulsecart.serving.auth import admit
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.idempotency import correlation_of
+from pulsecart.serving.replies import failed_delivery, reply_of
+from pulsecart.serving.routes import Route, matched
+
+Data = TypeVar("Data")
+PING = "dev.knative.sources.ping"
+Wake = Callable[[Deps], Awaitable[None]]
+Unreadable = Callable[[Request, str, Deps], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Received(Generic[Data]):
+    """
+    An event and its data, decoded once; ``path`` is where it was delivered: each Trigger has its own. ``signed`` is
+    false only where the operation takes unsigned events, and this one's signature is missing or wrong.
+    """
+
+    envelope: CloudEvent
+    data: Data
+    path: str = "/"
+    signed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hears:
+    """``message`` is None where data stays bytes; ``type`` is ``*`` for an operation that takes any event."""
+
+    message: type[Message] | None
+    type: str
+    handler: Callable[[Received[Any], Deps], Awaitable[CloudEvent | None]]
+
+
+M = TypeVar("M", bound=Message)
+
+
+def on(message: type[M], handler: Callable[[Received[M], Deps], Awaitable[CloudEvent | None]]) -> Hears:
+    """``message.TYPE`` → ``handler``; what the handler returns goes back to the broker as the reply event."""
+    return Hears(message, message.TYPE, handler)
+
+
+def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
+    """Every event, its data as bytes."""
+    return Hears(None, "*", handler)
+
+
+@dataclass(slots=True)
+class Operation:
+    """
+    Args:
+        emits: the messages it may put into the log; the catalogue shows them, tests hold it to them.
+        wake: does what is due and stays while more is due soon; called by a poke, and by a PingSource's tick.
+        connections: of PostgreSQL, at most, held by this operation in one process.
+        concurrency: requests under way; one more is answered 503.
+        deadline_s: for one request; None where the operation sets it itself, behind what it answers from memory.
+        unreadable: takes what was posted as an event and is no CloudEvent, with the reason; else that is refused.
+        max_body_bytes: of an event; None: as everywhere (MAX_BODY_BYTES).
+        redis: it uses Redis; one that does not needs no REDIS_URL where it is deployed on its own.
+        takes_unsigned: its handler also gets posted events without a valid signature, and is told so.
+    """
+
+    name: str
+    routes: Sequence[Route] = ()
+    hears: Sequence[Hears] = ()
+    emits: Sequence[type[Message]] = ()
+    wake: Wake | None = None
+    connections: int = 2
+    concurrency: int = 256
+    deadline_s: float | None = 30.0
+    unreadable: Unreadable | None = None
+    max_body_bytes: int | None = None
+    takes_unsigned: bool = False
+    redis: bool = False
+    _running: int = 0
+    _exact: dict[tuple[str, str], Route] = field(default_factory=dict)
+    _shared: dict[int, Deps] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.wake is not None:
+            self.hears = (*self.hears, Hears(None, PING, self._tick))
+        self._exact = {(route.method, route.path): route for route in self.routes if "{" not in route.path}
+
+    @property
+    def dns_name(self) -> str:
+        """Its name on a cluster, and in ``eventing/``."""
+        return self.name.replace("_", "-")
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The types it hears."""
+        return tuple(heard.type for heard in self.hears)
+
+    @property
+    def verifies_events(self) -> bool:
+        """Whether it handles events that need a signature; a PingSource's tick needs none."""
+        return any(heard.type != PING for heard in self.hears)
+
+    async def answer(self, request: Request, deps: Deps) -> Reply:
+        """The HTTP door: a route's reply, or the delivery of the CloudEvent that was posted."""
+        route, params = self.find(request.method, request.path)
+        if route is not None:
+            request.params = params
+            return await self.respond(route, request, deps)
+        if self.wake is not None and (request.method, request.path) == ("POST", POKE):
+            return await self._poked(deps)
+        if not self.hears or request.method != "POST":
+            return reply_of(NotFound("no-such-route", f"{self.name} has no {request.method} {request.path}."))
+        try:
+            event = cloudevents.decode(request.headers, request.body)
+        except Problem as error:
+            return await self._unread(request, error, deps)
+        if self.wake is not None and event.type == PING:  # unsigned, and does no more than what is due
+            return await self.hear(event, deps, request.path)
+        refused = signatures.refusal(event, self.name, deps)
+        if refused is not None and not self.takes_unsigned:
+            return failed_delivery(refused, deps.settings.retry_refused)
+        return await self.hear(event, deps, request.path, signed=refused is None)
+
+    async def _unread(self, request: Request, reason: Problem, deps: Deps) -> Reply:
+        if self.unreadable is None:
+            return reply_of(reason)
+        try:
+            await self.unreadable(request, reason.detail, self._own(deps))
+        except Exception as error:
+            return failed_delivery(error, deps.settings.retry_refused)
+        return Reply(204)
+
+    async def respond(self, route: Route, request: Request, deps: Deps) -> Reply:
+        """What the route answers, to whom it may, in this operation's bounds, with the Correlation-Id or a new one."""
+        correlation_id = correlation_of(request)
+        request.headers["correlation-id"] = correlation_id
+        if "traceparent" in request.headers and tracing.parsed(request.headers["traceparent"]) is None:
+            del request.headers["traceparent"]  # W3C Trace Context: a bad one is as good as none
+        if self._running >= self.concurrency:
+            reply = reply_of(Unavailable("busy", f"{self.concurrency} requests are under way here; try again."))
+        else:
+            self._running += 1
+            try:
+                with running(self.name) as _here:
+                    if self.deadline_s is None:
+                        reply = await self._admitted(route, request, deps)
+                    else:
+                        async with asyncio.timeout(request.within(self.deadline_s)):
+                            reply = await self._admitted(route, request, deps)
+            except Exception as error:
+                reply = reply_of(error)
+            finally:
+                self._running -= 1
+        reply.headers = (*reply.headers, *request.told, ("correlation-id", correlation_id))
+        return reply
+
+    async def _admitted(self, route: Route, request: Request, deps: Deps) -> Reply:
+        if request.query:
+            check_query(request.query)
+        if route.allow is not ANYBODY:
+            request.route = id(route)
+            await admit(request, route.allow, deps)
+        return await route.handler(request, self._own(deps))
+
+    async def hear(self, event: CloudEvent, deps: Deps, path: str = "/", *, signed: bool = True) -> Reply:
+        """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
+        began = time.perf_counter()
+        about = {"event.type": event.type, "event.source": event.source, "event.id": event.id}
+        parent = event.extensions.get("traceparent")
+        with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
+            if tracing.on():  # what the handler emits is then a child of this delivery
+                event = structs.replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
+            reply = await self._heard(event, deps, path, signed)
+            trace.set("http.response.status_code", reply.status)
+        metrics.delivery(self.name, reply.status).add((time.perf_counter() - began) * 1000)
+        return reply
+
+    async def _heard(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
+        try:
+            heard = self._listener(event.type)
+            if heard.message is not None:  # a dead letter is kept whatever it holds
+                check_event(event)
+            received = Received(event, _decoded(event, heard.message), path, signed)
+            reply = await heard.handler(received, self._own(deps))
+        except Exception as error:
+            return failed_delivery(error, deps.settings.retry_refused)
+        return self._reply(reply, deps) if reply is not None else Reply(204)
+
+    def _reply(self, event: CloudEvent, deps: Deps) -> Reply:
+        """The broker delivers it to other operations, which verify it."""
+        known = deps.one(signatures.keys)
+        return cloudevents.reply(known.signed(event) if known else event)
+
+    def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
+        """The route for this request and its placeholders' values; what answers GET answers HEAD."""
+        exact = self._exact.get((method, path))
+        if exact is not None:
+            return exact, {}
+        for route in self.routes:
+            if route.method == method and "{" in route.path:
+                params = matched(route.path, path)
+                if params is not None:
+                    return route, params
+        return self.find("GET", path) if method == "HEAD" else (None, {})
+
+    async def _tick(self, event: Received[bytes], deps: Deps) -> None:
+        await self._wake(deps)
+
+    async def _poked(self, deps: Deps) -> Reply:
+        """Answered when it goes back to sleep: a pod with a request under way is not taken away."""
+        try:
+            await self._wake(self._own(deps))
+        except Exception as error:
+            return reply_of(error)
+        return Reply(204)
+
+    async def _wake(self, deps: Deps) -> None:
+        if deps.pokes.knows(self.name):  # a host that stays up anyway
+            deps.pokes.poke(self.name)
+        elif self.wake is not None:
+            await self.wake(deps)
+
+    def _listener(self, event_type: str) -> Hears:
+        for heard in self.hears:
+            if heard.type in (event_type, "*"):
+                return heard
+        raise Malformed("unknown-type", f"{self.name} does not hear {event_type}; mend the trigger's filter.")
+
+    def _own(self, deps: Deps) -> Deps:
+        own = self._shared.get(id(deps))
+        if own is None:
+            own = self._shared[id(deps)] = deps.share(self.name, self.connections)
+        return own
+
+
+class OperationFunction(Protocol):
+    """What ``operation()`` makes: callable by functions-framework, and carrying its operation."""
+
+    operation: Operation
+
+    def __call__(self, request: Any) -> Awaitable[Any]: ...
+
+
+def operation(
+    name: str,
+    *,
+    routes: Sequence[Route] = (),
+    events: Sequence[Hears] = (),
+    emits: Sequence[type[Message]] = (),
+    wake: Wake | None = None,
+    connections: int = 2,
+    concurrency: int = 256,
+    deadline_s: float | None = 30.0,
+    unreadable: Unreadable | None = None,
+    max_body_bytes: int | None = None,
+    takes_unsigned: bool = False,
+    redis: bool = False,
+) -> OperationFunction:
+    """An async function named ``name`` for functions-framework (Starlette request in, response out)."""
+    made = Operation(
+        name,
+        routes,
+        events,
+        emits,
+        wake,
+        connections,
+        concurrency,
+        deadline_s,
+        unreadable=unreadable,
+        max_body_bytes=max_body_bytes,
+        takes_unsigned=takes_unsigned,
+        redis=redis,
+    )
+
+    async def function(request: Any) -> Any:
+        from pulsecart.serving import functions_framework as starlette_door
+
+        return await starlette_door.answer(made, request, deps_of_loop())
+
+    function.__name__ = function.__qualname__ = name
+    function.operation = made  # type: ignore[attr-defined]  # functions-framework wants a plain function
+    _tell_functions_framework(name)
+    return function  # type: ignore[return-value]  # as above
+
+
+def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
+    if message is None:
+        return event.data or b""
+    try:
+        return msgspec.json.decode(event.data or b"", type=message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed("contract-broken", f"The data is no {message.TYPE}: {error}.") from error
+
+
+def _tell_functions_framework(name: str) -> None:
+    if "functions_framework" in sys.modules:
+        from functions_framework._function_registry import ASGI_FUNCTIONS, HTTP_SIGNATURE_TYPE, REGISTRY_MAP
+
+        from pulsecart.serving.server.framework import bound
+
+        REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
+        ASGI_FUNCTIONS.add(name)
+        bound()

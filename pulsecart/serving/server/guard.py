@@ -1,0 +1,174 @@
+"""Admits connections and looks at each once per tick: one guard for all connections of a process."""
+
+import asyncio
+import errno
+import logging
+import os
+from collections import Counter, OrderedDict
+from typing import Protocol
+
+from pulsecart.runtime.problem import Problem, Unavailable
+from pulsecart.runtime.telemetry.metrics import CONNECTIONS_ENDED
+from pulsecart.serving.addresses import Proxies
+from pulsecart.serving.server import open_files
+from pulsecart.serving.server.bounds import Bounds
+
+log = logging.getLogger(__name__)
+CLOSE_S = 10.0  # for what is closed, and has nothing left to send, to be gone
+PRESSED_KEEP_ALIVE_S = 1.0  # between two requests, while no further connection fits
+TURNED_AWAY_MAX = 64  # connections beyond the limit that get an answer; more are closed without one
+REPORT_S = 10.0
+NEVER = float("inf")
+EXPECTED = frozenset({"silent", "keep-alive"})  # browsers open connections that they may not need
+
+
+class Guarded(Protocol):
+    """A connection as the guard sees it."""
+
+    address: str
+
+    def check(self, now: float) -> None:
+        """End what took too long; called once per tick."""
+
+    def end(self, reason: str) -> None:
+        """Close at once: its place is needed."""
+
+
+class Guard:
+    """
+    Attributes:
+        now: seconds that the loop had for its connections, up to the last tick. While it stands still, as on a machine
+            that is busy otherwise, no client is to blame.
+        pressed: no further connection fits: idle ones are closed early.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.now = 0.0
+        self.pressed = False
+        self.proxies = Proxies(bounds.trusted_proxies)
+        self.hosts: set[bytes] = set()  # that were valid lately
+        limit = open_files.raise_limit()
+        self.connections_max = bounds.connections_max or open_files.room(limit)
+        self._share = max(1, int(self.connections_max * bounds.connections_per_address))
+        open_files.warn_if_low(limit, self.connections_max)
+        self._connections: set[Guarded] = set()
+        self._turned_away: set[Guarded] = set()
+        self._waiting: OrderedDict[Guarded, None] = OrderedDict()  # that sent no whole head yet, the oldest first
+        self._by_address: Counter[str] = Counter()
+        self._looked = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended: Counter[str] = Counter()
+        self._reported = -NEVER
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def admit(self, connection: Guarded) -> Problem | None:
+        """
+        One more connection; what to answer where there is no place for it. Where all places are taken, the oldest
+        connection that has never sent a whole head makes room.
+        """
+        self._start()
+        address = connection.address
+        if self._by_address[address] >= self._share and address not in self.proxies:
+            return self._turn_away(connection, "address-share", f"{self._share} connections from your address are open")
+        if len(self._connections) >= self.connections_max and not self._make_room():
+            return self._turn_away(connection, "full", "all connections of this server are taken")
+        self.enter(connection)
+        self._waiting[connection] = None
+        return None
+
+    def enter(self, connection: Guarded) -> None:
+        """A connection that is there already changes its protocol."""
+        self._connections.add(connection)
+        self._by_address[connection.address] += 1
+
+    def spoke(self, connection: Guarded) -> None:
+        """Its first head is complete."""
+        self._waiting.pop(connection, None)
+
+    def left(self, connection: Guarded) -> None:
+        self._waiting.pop(connection, None)
+        self._turned_away.discard(connection)
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._by_address[connection.address] -= 1
+            if not self._by_address[connection.address]:
+                del self._by_address[connection.address]
+
+    def count(self, reason: str) -> None:
+        """A connection or request was ended for ``reason`` before a handler had it."""
+        self._ended[reason] += 1
+        CONNECTIONS_ENDED.of(reason).add()
+
+    def _turn_away(self, connection: Guarded, reason: str, why: str) -> Problem:
+        self.count(reason)
+        if len(self._turned_away) < TURNED_AWAY_MAX:
+            self._turned_away.add(connection)
+        else:
+            connection.end("")
+        return Unavailable("too-many-connections", f"Too many connections: {why}. Try again in a second.")
+
+    def _make_room(self) -> bool:
+        self.pressed = True
+        if not self._waiting:
+            return False
+        oldest, _ = self._waiting.popitem(last=False)
+        oldest.end("made-room")
+        return True
+
+    def _start(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._looked = loop.time()
+            self._timer = loop.call_later(self.bounds.tick_s, self._tick)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self.now += min(began - self._looked, 2 * self.bounds.tick_s)
+        self._looked = began
+        self.pressed = len(self._connections) >= self.connections_max
+        self._look_for_a_free_file()
+        for connection in (*self._connections, *self._turned_away):
+            connection.check(self.now)
+        self._report()
+        self._timer = None
+        if self._connections or self._turned_away or self._ended:
+            self._timer = loop.call_later(self.bounds.tick_s, self._tick)
+
+    def _look_for_a_free_file(self) -> None:
+        """
+        Where files have run out all the same, the loop closes what it accepts without an answer, and says nothing. It
+        may even give up its listening sockets: a few connections end instead.
+        """
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self.count("no-open-files")
+            for _ in range(min(len(self._waiting), 16)):
+                self._make_room()
+
+    def _report(self) -> None:
+        if self._ended and self.now - self._reported >= REPORT_S:
+            self._reported = self.now
+            for reason, count in self._ended.items():
+                level = logging.INFO if reason in EXPECTED else logging.WARNING
+                log.log(level, SAYS.get(reason, "%d requests refused: " + reason), count)
+            self._ended.clear()
+
+
+SAYS = {
+    "silent": "%d connections closed that never sent a request",
+    "keep-alive": "%d idle connections closed",
+    "head-too-slow": "%d connections closed: the head of a request did not arrive in time (408)",
+    "body-too-slow": "%d connections closed: the body of a request did not arrive in time (408)",
+    "reader-too-slow": "%d connections closed: the client did not read its answer in time",
+    "address-share": "%d connections refused: their address has its share of all connections (503)",
+    "full": "%d connections refused: all that this process may hold are open (503)",
+    "made-room": "%d connections closed that had sent nothing yet: others needed the place",
+    "no-open-files": "%d times no file could be opened: connections are refused until some end",
+}

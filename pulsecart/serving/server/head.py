@@ -1,0 +1,141 @@
+"""The head of a request as RFC 9110 and 9112 want it: its target, its Host, each field once, no unknown framing."""
+
+import re
+from enum import Enum
+
+import httptools
+
+from pulsecart.runtime.problem import Malformed, Problem
+from pulsecart.serving.headers import FIELDS_MAX, combined
+from pulsecart.serving.server.bounds import TARGET_MAX_BYTES
+from pulsecart.serving.server.refused import (
+    HEAD,
+    HOST_MISSING,
+    TARGET,
+    FramingUnknown,
+    HeadTooLarge,
+    TargetTooLong,
+    VersionUnknown,
+)
+
+Headers = list[tuple[bytes, bytes]]
+
+HOSTS_MAX = 256
+ABSOLUTE = re.compile(rb"https?://", re.IGNORECASE)
+HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
+
+
+class Upgrade(Enum):
+    """What becomes of a request that asks for another protocol."""
+
+    WEBSOCKET = 1
+    IGNORED = 2
+    IGNORED_WITH_BODY = 3
+
+
+def check_head(target: bytes, headers: Headers, parser: httptools.HttpRequestParser, hosts: set[bytes]) -> bytes:
+    """
+    Args:
+        parser: that has just read it.
+        headers: names in lower case, in the order in which they came; where a name came more than once, it is combined.
+        hosts: that were valid lately.
+
+    Returns:
+        The target in origin form: path and query.
+
+    Raises:
+        Problem: it is not what it may be; the status says how.
+    """
+    found = dict(headers)
+    if len(found) != len(headers) or len(found) > FIELDS_MAX or len(target) > TARGET_MAX_BYTES:
+        _check_size(target, headers)
+        headers[:] = combined(headers)
+        found = dict(headers)
+    if target[:1] != b"/":
+        target, found[b"host"] = _origin_form(target, parser.get_method(), found.get(b"host"))
+        headers[:] = found.items()
+    host = found.get(b"host")
+    # What stays open unasked is HTTP/1.1; the version's text costs as much as all other questions.
+    plain = parser.should_keep_alive() and b"connection" not in found
+    version = "1.1" if plain else parser.get_http_version()
+    if host not in hosts:
+        _check_host(host, version, hosts)
+    if version != "1.1" or b"transfer-encoding" in found:
+        _check_framing(version, found.get(b"transfer-encoding"))
+    return target
+
+
+def upgrade_of(headers: Headers, method: bytes, *, answering: bool) -> Upgrade:
+    """
+    Args:
+        answering: an earlier answer is not complete.
+
+    Raises:
+        Malformed: it asks for a WebSocket as none can begin.
+        HeadTooLarge: a field is longer than WebSocket's library reads.
+    """
+    found = dict(headers)
+    body = b"transfer-encoding" in found or found.get(b"content-length", b"0").strip(b"0") != b""
+    tokens = {token.strip().lower() for token in found.get(b"connection", b"").split(b",")}
+    if b"upgrade" not in tokens or found.get(b"upgrade", b"").strip().lower() != b"websocket":
+        return Upgrade.IGNORED_WITH_BODY if body else Upgrade.IGNORED
+    if body or answering or method != b"GET":
+        raise Malformed("upgrade-malformed", "A WebSocket begins with a GET without a body, on a free connection.")
+    if any(len(name) + len(value) > TARGET_MAX_BYTES for name, value in headers):
+        raise HeadTooLarge("head-too-large", HEAD)
+    return Upgrade.WEBSOCKET
+
+
+def too_long(target: bytes) -> Problem:
+    """What to answer to a head that does not end."""
+    if len(target) > TARGET_MAX_BYTES:
+        return TargetTooLong("target-too-long", TARGET)
+    return HeadTooLarge("head-too-large", HEAD)
+
+
+def _check_size(target: bytes, headers: Headers) -> None:
+    if len(target) > TARGET_MAX_BYTES or len(headers) > FIELDS_MAX:
+        raise too_long(target)
+
+
+def _check_host(host: bytes | None, version: str, known: set[bytes]) -> None:
+    if host is None:
+        if version == "1.1":
+            raise Malformed("host-missing", HOST_MISSING)
+        return
+    if not HOST.fullmatch(host.strip()):
+        raise Malformed("host-malformed", "Host is a name or an address, and a port where it is not the usual one.")
+    if len(known) >= HOSTS_MAX:
+        known.clear()
+    known.add(host)
+
+
+def _check_framing(version: str, coding: bytes | None) -> None:
+    if version not in ("1.0", "1.1"):
+        raise VersionUnknown("http-version-unknown", "HTTP/1.1 and HTTP/1.0 are understood here.")
+    if coding is None:
+        return
+    if version == "1.0":
+        raise Malformed("request-malformed", "HTTP/1.0 has no Transfer-Encoding; send Content-Length.")
+    if coding.strip().lower() != b"chunked":
+        raise FramingUnknown("transfer-coding-unknown", "Send the body with Content-Length, or as chunked alone.")
+
+
+def _origin_form(target: bytes, method: bytes, host: bytes | None) -> tuple[bytes, bytes]:
+    """Path and query, and the host, which an absolute target names, whatever the header says (RFC 9112 §3.2.2)."""
+    if target == b"*" and method == b"OPTIONS":
+        if host is None:
+            raise Malformed("host-missing", HOST_MISSING)
+        return target, host
+    try:
+        parts = httptools.parse_url(target) if ABSOLUTE.match(target) else None
+    except httptools.HttpParserInvalidURLError:
+        parts = None
+    if parts is None or not parts.host or parts.userinfo:
+        raise Malformed("target-malformed", "Ask for a path that begins with a slash.")
+    name = b"[%b]" % parts.host if b":" in parts.host else parts.host
+    path = parts.path or b"/"
+    return (
+        path + b"?" + parts.query if parts.query else path,
+        b"%b:%d" % (name, parts.port) if parts.port else name,
+    )

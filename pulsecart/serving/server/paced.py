@@ -1,0 +1,119 @@
+"""How long an HTTP connection may make its server wait, and how it is refused."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pulsecart.runtime.problem import Problem
+from pulsecart.serving.server.bounds import HEAD_MAX_BYTES
+from pulsecart.serving.server.connection import Connection, address_of
+from pulsecart.serving.server.guard import PRESSED_KEEP_ALIVE_S, Guard
+from pulsecart.serving.server.refused import TooSlow, answer_of
+
+LINGER_S = 2.0  # what a refused client still sends is read and dropped, or its system might drop our answer
+
+# What the next byte from the client belongs to. Plain numbers: a member of an Enum costs a tenth of a microsecond.
+NOTHING = 0  # the next request's first
+HEAD = 1
+BODY = 2
+WHOLE = 3  # the request is complete; its answer is not
+REFUSED = 4  # nothing more is read
+
+
+class PacedProtocol(Connection, HttpToolsProtocol):
+    """
+    uvicorn's protocol, looked at by the guard in each of its ticks: no timer is set for a request.
+
+    Args:
+        guard: of this process.
+    """
+
+    def __init__(self, *args: Any, guard: Guard, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.guard = guard
+        self.address = ""
+        self._reading = NOTHING
+        self._since = 0.0
+        self._room = HEAD_MAX_BYTES  # bytes that the head may still have
+        self._fresh = True  # no head has been complete yet
+        self._websocket = self._body_follows = False
+        self._body_bytes = self._body_raw = self._body_seen = 0
+        self._refusal: Problem | None = None  # sent when the answers before it are
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]  # a socket's
+        self.address = address_of(transport)
+        self._refusal = self.guard.admit(self)  # answered when its head is complete
+        self._since = self.guard.now
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.guard.left(self)
+        super().connection_lost(exc)
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer ``problem`` in the place of the request that is being read, after those before it, and close."""
+        self.guard.count(problem.type)
+        of_this, self._reading = self._reading == BODY, REFUSED
+        cycle = self.cycle
+        if of_this and cycle.response_started:  # a second answer would be taken for the next request's
+            if cycle.response_complete:
+                self._part(None)
+            else:
+                self.transport.close()
+            return
+        if of_this:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if of_this and self.pipeline:
+            self.pipeline.popleft()
+            self._refusal = problem
+        elif of_this or cycle is None or cycle.response_complete:
+            self._part(problem)
+        else:
+            self._refusal = problem
+
+    def _part(self, problem: Problem | None) -> None:
+        """The last answer, None where it was given, and the end of what we send."""
+        if self.transport.is_closing():
+            return
+        self._reading, self._since, self._refusal = REFUSED, self.guard.now, None
+        self.flow.resume_reading()
+        if problem is not None:
+            self.transport.write(answer_of(problem, dict(self.headers or ()), self.server_state.default_headers))
+        self.transport.write_eof()
+
+    def check(self, now: float) -> None:
+        if self._over(now, self.flow.write_paused):
+            return
+        reading, waited, bounds = self._reading, now - self._since, self.guard.bounds
+        if reading == WHOLE:
+            return
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if reading == REFUSED or self._refusal is not None:
+            if not answering and waited > LINGER_S:
+                self.transport.close()
+        elif reading == BODY:
+            if self.flow.read_paused or self.pipeline:
+                self._since, self._body_seen = now, self._body_bytes
+            elif waited > bounds.body_timeout_s:
+                self._check_progress(now, waited)
+        elif answering:
+            self._since = now
+        elif reading == HEAD:
+            if waited > bounds.head_timeout_s:
+                self._refuse(TooSlow("head-too-slow", f"The head came not within {bounds.head_timeout_s:g} s."))
+        elif waited > (bounds.silent_timeout_s if self._fresh else self._keep_alive_s()):
+            self.guard.count("silent" if self._fresh else "keep-alive")
+            self.transport.close()
+
+    def _keep_alive_s(self) -> float:
+        kept_s = self.guard.bounds.keep_alive_s
+        return min(kept_s, PRESSED_KEEP_ALIVE_S) if self.guard.pressed else kept_s
+
+    def _check_progress(self, now: float, waited: float) -> None:
+        came = self._body_bytes - self._body_seen
+        if self.cycle.response_complete or came < waited * self.guard.bounds.progress_bytes_per_s:
+            self._refuse(TooSlow("body-too-slow", "The body came too slowly; send it again on a better connection."))
+        else:
+            self._since, self._body_seen = now, self._body_bytes

@@ -1,0 +1,55 @@
+"""Answers to what never reaches a handler: problem+json, and for an EventSource what makes it come again."""
+
+from collections.abc import Iterable, Mapping
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from pulsecart.runtime.problem import Problem
+from pulsecart.serving.headers import FIELDS_MAX
+from pulsecart.serving.replies import for_event_source, reply_of
+from pulsecart.serving.server.bounds import HEAD_MAX_BYTES, TARGET_MAX_BYTES
+
+TARGET = f"An address has {TARGET_MAX_BYTES} bytes at most; send less in its query."
+HEAD = f"A request's head has {HEAD_MAX_BYTES} bytes and {FIELDS_MAX} fields at most; send fewer or shorter ones."
+HOST_MISSING = "Every HTTP/1.1 request says in its Host header which server it means."
+Fields = Iterable[tuple[bytes, bytes]]
+
+
+class TooSlow(Problem):
+    status = 408
+    title = "Too slow"
+
+
+class TargetTooLong(Problem):
+    status = 414
+    title = "Address too long"
+
+
+class HeadTooLarge(Problem):
+    status = 431
+    title = "Header too large"
+
+
+class FramingUnknown(Problem):
+    status = 501
+    title = "Not implemented"
+
+
+class VersionUnknown(Problem):
+    status = 505
+    title = "HTTP version not supported"
+
+
+def answer_of(problem: Problem, asked: Mapping[bytes, bytes], headers: Fields) -> bytes:
+    """
+    The whole response, after which the connection is closed.
+
+    Args:
+        asked: the request's header fields, as far as they came.
+        headers: on every reply.
+    """
+    reply = for_event_source(reply_of(problem), {"accept": asked.get(b"accept", b"").decode("latin-1")})
+    told = [*headers, *((name.encode(), value.encode()) for name, value in reply.headers)]
+    told += [(b"content-type", reply.media_type.encode()), (b"content-length", b"%d" % len(reply.body))]
+    lines = b"".join(b"%b: %b\r\n" % line for line in (*told, (b"connection", b"close")))
+    return STATUS_LINE[reply.status] + lines + b"\r\n" + reply.body

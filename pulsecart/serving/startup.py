@@ -1,0 +1,92 @@
+"""What stops the start beside a value that cannot be read: a demo that strangers reach, and tokens that cannot work."""
+
+import json
+import logging
+import socket
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pulsecart.runtime.algorithms import KINDS, named
+from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings
+
+log = logging.getLogger(__name__)
+IN_A_POD = "K_SERVICE"  # Knative's, whose queue-proxy brings everybody's requests over the pod's loopback
+
+
+def check(settings: Settings, host: str, environ: Mapping[str, str], *, reads_tokens: bool, sells: bool) -> None:
+    """
+    Args:
+        host: the address that is listened on; empty for a Unix socket.
+        reads_tokens: some route here is for callers who are known.
+        sells: this process is the whole shop, in which somebody must be able to buy.
+
+    Raises:
+        MissingSetting: everybody would be believed by more than this machine, or no token could be accepted.
+    """
+    check_unsigned(settings, host, environ)
+    if not reads_tokens:
+        return
+    if settings.jwt_public_key:
+        from pulsecart.serving.jwks import ConfiguredKey  # 8 MB, where there is a key to read
+
+        ConfiguredKey(settings.jwt_public_key).check(named(settings.jwt_algorithms))
+    elif settings.jwt_jwks_url.startswith("file:"):
+        _check_file(settings)
+    elif not settings.jwt_jwks_url and not settings.accept_unsigned_buyers:
+        missing = "neither JWT_JWKS_URL nor JWT_PUBLIC_KEY is set: no token is accepted, so that nobody can buy"
+        if sells:
+            raise MissingSetting(missing)
+        log.warning(missing)
+    if not settings.jwt_issuer and (settings.jwt_jwks_url or settings.jwt_public_key):
+        log.warning("JWT_ISSUER is not set: a token of any issuer that signs with these keys is accepted")
+
+
+def check_unsigned(settings: Settings, host: str, environ: Mapping[str, str]) -> None:
+    """
+    Raises:
+        MissingSetting: ACCEPT_UNSIGNED_BUYERS where others than this machine's users can connect.
+    """
+    if not settings.accept_unsigned_buyers or settings.unsigned_on_cluster:
+        return
+    in_a_pod = IN_A_POD in environ
+    if in_a_pod or not is_loopback(host):
+        where = "runs on a cluster" if in_a_pod else f"listens on {host}"
+        raise MissingSetting(
+            f"ACCEPT_UNSIGNED_BUYERS believes every buyer, which is for loopback only, and this {where}."
+            f" Leave it out; on a cluster that is there for a demo alone, set it to {DEMO_ON_A_CLUSTER}"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to this address; a name is asked of nobody."""
+    if not host or host == "localhost":
+        return True
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return bool((getattr(address, "ipv4_mapped", None) or address).is_loopback)
+
+
+def host_of(listening: socket.socket) -> str:
+    """The address that a socket listens on; empty for a Unix socket."""
+    name = listening.getsockname()
+    return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def _check_file(settings: Settings) -> None:
+    try:
+        keys = json.loads(Path(unquote(urlsplit(settings.jwt_jwks_url).path)).read_bytes())["keys"]
+        kinds = {key.get("kty") for key in keys}
+        if not kinds:
+            raise ValueError("it is empty")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise MissingSetting(f"JWT_JWKS_URL={settings.jwt_jwks_url} holds no keys: {reason}") from None
+    if not kinds & {KINDS[algorithm] for algorithm in named(settings.jwt_algorithms)}:
+        found = ", ".join(sorted(map(str, kinds)))
+        raise MissingSetting(
+            f"JWT_ALGORITHMS={settings.jwt_algorithms} fits no key of {settings.jwt_jwks_url}, which holds {found}"
+        )

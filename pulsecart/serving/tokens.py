@@ -1,0 +1,199 @@
+"""Reading tokens: those of the issuer, by its public keys, and our own sessions. Imported when the first one comes."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import jwt
+
+from pulsecart.runtime.algorithms import KINDS, named
+from pulsecart.runtime.problem import Unauthorized
+from pulsecart.runtime.settings import SECRET_MIN_BYTES, MissingSetting, Settings
+from pulsecart.serving.access import CUSTOMER_ROLE, ROLES, Caller
+from pulsecart.serving.bodies import ID_MAX, names_somebody
+from pulsecart.serving.jwks import ConfiguredKey, NoKeys, PublishedKeys
+
+LEEWAY_S = 10  # between the issuer's clock and ours
+SESSION_AUDIENCE = "pulsecart-session"
+SESSION_ROLES = frozenset({CUSTOMER_ROLE})
+SESSION_S = 12 * 3600
+TYPES = frozenset({"jwt", "at+jwt"})  # RFC 7519, RFC 9068; an ID token or a logout token of the issuer's is another
+REMEMBERED = 4096  # verified tokens
+REMEMBER_S = 300  # at most: then a token whose key was withdrawn is refused
+
+
+class Verifier:
+    """
+    Tokens of the issuer that the settings name, by its published keys (JWT_JWKS_URL) or one of them
+    (JWT_PUBLIC_KEY, PEM). One per process.
+
+    Raises:
+        MissingSetting: JWT_ALGORITHMS names none, or one that is not for public keys; JWT_PUBLIC_KEY is no such key.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._algorithms = _pinned(settings.jwt_algorithms)
+        self._keys = _keys(settings)
+        self._verified: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+
+    async def caller(self, token: str, now: datetime) -> Caller:
+        """
+        The token's ``sub`` and its roles.
+
+        Raises:
+            Unauthorized: it is no valid token; the sentence says why.
+            Unavailable: the issuer's keys cannot be fetched, so nobody can tell.
+        """
+        remembered = self._verified.get(token)
+        if remembered is not None and now.timestamp() < remembered[1]:
+            self._verified.move_to_end(token)
+            return remembered[0]
+        header = _header(token)
+        _check_type(header)
+        algorithm = str(header.get("alg"))
+        if algorithm not in self._algorithms:
+            raise bad_token(f"its algorithm is not one of {', '.join(self._algorithms)}")
+        kid = header.get("kid")
+        key = await self._keys.find(kid if isinstance(kid, str) else None, now.timestamp())
+        if key is None:
+            raise bad_token("its key is not one of the issuer's")
+        if not key.fits(algorithm):
+            raise bad_token("its algorithm does not fit its key")
+        claims = _claims(token, key.public, algorithm, self._settings.jwt_audience, self._settings.jwt_issuer or None)
+        _check_times(claims, now)
+        return self._remember(token, claims, now)
+
+    def _remember(self, token: str, claims: Mapping[str, Any], now: datetime) -> Caller:
+        until = min(float(claims["exp"]) + LEEWAY_S, now.timestamp() + REMEMBER_S)
+        roles = roles_in(claims, self._settings.jwt_roles_claim)
+        caller = Caller(str(claims["sub"]), roles, float(claims["exp"]))
+        self._verified[token] = caller, until
+        while len(self._verified) > REMEMBERED:
+            self._verified.popitem(last=False)
+        return caller
+
+
+def roles_in(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
+    """
+    One name, or a list of names, of which others than ours mean nothing here. A token without the claim is a
+    customer's; one that has it and names none of our roles has none.
+    """
+    said = claims.get(claim, CUSTOMER_ROLE)
+    names = said if isinstance(said, list) else [said]
+    return ROLES & {name for name in names if isinstance(name, str)}
+
+
+def issue_session(user_id: str, settings: Settings, now: datetime) -> str:
+    """
+    The value of cookie ``pulsecart_session``, good for SESSION_S.
+
+    Raises:
+        MissingSetting: SESSION_SECRET is shorter than 32 bytes.
+    """
+    issued = int(now.timestamp())
+    claims = {"sub": user_id, "aud": SESSION_AUDIENCE, "iat": issued, "exp": issued + SESSION_S}
+    return jwt.encode(claims, _secret(settings), algorithm="HS256")
+
+
+def read_session(session: str, settings: Settings, now: datetime) -> Caller:
+    """
+    The buyer whose session it is: a customer, whatever else they may do, for a cookie goes along unasked.
+
+    Raises:
+        Unauthorized: it is not ours, or over.
+    """
+    if str(_header(session).get("alg")) != "HS256" or not _signs(settings):
+        raise bad_token("it is no session of ours")
+    claims = _claims(session, settings.session_secret, "HS256", SESSION_AUDIENCE, None)
+    _check_times(claims, now)
+    return Caller(str(claims["sub"]), SESSION_ROLES, float(claims["exp"]))
+
+
+def bad_token(why: str) -> Unauthorized:
+    """A token came, and is not valid."""
+    return Unauthorized("bad-token", f"The token is not valid: {why}.")
+
+
+def _keys(settings: Settings) -> ConfiguredKey | PublishedKeys | NoKeys:
+    if settings.jwt_public_key:
+        return ConfiguredKey(settings.jwt_public_key)
+    return PublishedKeys(settings.jwt_jwks_url) if settings.jwt_jwks_url else NoKeys()
+
+
+def _pinned(names: str) -> tuple[str, ...]:
+    algorithms = named(names)
+    if not algorithms or not set(algorithms) <= set(KINDS):
+        raise MissingSetting(f"JWT_ALGORITHMS={names!r} must name some of {', '.join(KINDS)}")
+    return algorithms
+
+
+def _header(token: str) -> dict[str, Any]:
+    try:
+        return jwt.get_unverified_header(token)
+    except jwt.PyJWTError:
+        raise bad_token("it cannot be read") from None
+
+
+def _check_type(header: Mapping[str, Any]) -> None:
+    """A token without a type is taken for one of access, as RFC 7519 leaves it out."""
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
+        raise bad_token(f"its typ is none of {', '.join(sorted(TYPES))}")
+
+
+def _claims(token: str, key: Any, algorithm: str, audience: str, issuer: str | None) -> dict[str, Any]:
+    """Claims of a token whose signature, audience and issuer are right; its times are judged by our own clock."""
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=audience,
+            issuer=issuer,
+            options={
+                "require": ["exp", "sub", "aud", *(["iss"] if issuer else [])],
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
+    except jwt.InvalidAudienceError:
+        raise bad_token("it was made for another audience") from None
+    except jwt.InvalidIssuerError:
+        raise bad_token("it comes from another issuer") from None
+    except jwt.MissingRequiredClaimError as error:
+        raise bad_token(f"it lacks {error.claim}") from None
+    except (jwt.PyJWTError, TypeError, ValueError):
+        raise bad_token("its signature or its claims are wrong") from None
+    if not claims["sub"]:
+        raise bad_token("it lacks sub")
+    if not names_somebody(claims["sub"]):
+        raise bad_token(f"its sub is not 1 to {ID_MAX} printable ASCII characters without a space")
+    return claims
+
+
+def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
+    now_s = now.timestamp()
+    try:
+        expires, begins = float(claims["exp"]), float(claims.get("nbf", 0))
+    except (OverflowError, TypeError, ValueError):
+        raise bad_token("its times are no numbers") from None
+    if not math.isfinite(expires):
+        raise bad_token("its times are no numbers")
+    if not now_s < expires + LEEWAY_S:
+        raise bad_token("it has expired")
+    if not begins <= now_s + LEEWAY_S:
+        raise bad_token("it is not valid yet")
+
+
+def _signs(settings: Settings) -> bool:
+    return len(settings.session_secret.encode()) >= SECRET_MIN_BYTES
+
+
+def _secret(settings: Settings) -> str:
+    if not _signs(settings):
+        raise MissingSetting(f"SESSION_SECRET must have {SECRET_MIN_BYTES} bytes at least")
+    return settings.session_secret

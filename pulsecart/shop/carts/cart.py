@@ -1,0 +1,190 @@
+"""A cart: what its buyer chose, at the prices they were shown; and how it compares with catalogue and stock now."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pulsecart.runtime.event import rfc3339
+from pulsecart.runtime.problem import Refused, Unprocessable
+from pulsecart.shop.money import decimal_amount, wire_id
+from pulsecart.shop.orders.decide import CartRow
+from pulsecart.shop.orders.order import Line
+from pulsecart.shop.pricing.terms import SaleRow, StockRow, is_open, limit_per_order, unit_price
+
+QTY_MAX = 1000
+LINES_MAX = 20
+
+
+class Item(Struct, frozen=True):
+    """``seen_minor`` is the unit price that the buyer was shown when it was put in."""
+
+    product_id: str
+    qty: int
+    seen_minor: int
+    currency: str
+    added_at: datetime
+
+
+class Cart(Struct, frozen=True, kw_only=True):
+    """``buyer_id`` is None for one that belongs to who knows its id; ``status``: OPEN, ORDERED, MERGED."""
+
+    cart_id: str
+    buyer_id: str | None
+    status: str
+    version: int
+    order_id: str | None
+    expires_at: datetime
+    items: tuple[Item, ...] = ()
+
+    @property
+    def row(self) -> CartRow:
+        """What the order's transaction compares with the cart under lock."""
+        return CartRow(self.cart_id, self.version, self.status == "OPEN")
+
+
+class Shelf(Struct, frozen=True):
+    """A product as it is offered now."""
+
+    name: str
+    stock: StockRow
+
+
+Shelves = Mapping[str, Shelf]
+
+
+def put(items: Sequence[Item], item: Item) -> tuple[Item, ...]:
+    """
+    The items with this one's quantity; 0 takes it out. One that is there keeps the price it was first shown at.
+
+    Raises:
+        Refused: it would be the twenty-first line.
+        Unprocessable: it is sold in another currency.
+    """
+    others = [other for other in items if other.product_id != item.product_id]
+    if item.qty == 0:
+        return tuple(others)
+    if len(others) >= LINES_MAX:
+        raise Refused("cart-full", f"A cart has {LINES_MAX} lines at most; take something out, or order this apart.")
+    if any(other.currency != item.currency for other in others):
+        raise Unprocessable("mixed-currencies", "One order has one currency; order these products apart.")
+    if len(others) == len(items):
+        return (*items, item)
+    return tuple(replace(old, qty=item.qty) if old.product_id == item.product_id else old for old in items)
+
+
+def merged(mine: Sequence[Item], brought: Sequence[Item], limits: Mapping[str, int]) -> tuple[Item, ...]:
+    """
+    Both carts' items; quantities add up, to QTY_MAX and the product's limit per buyer at most. Of two prices the one
+    that was brought along was seen last.
+
+    Args:
+        limits: product → units that one buyer may have; 0 is none.
+
+    Raises:
+        Refused, Unprocessable: as ``put``; nothing is merged then.
+    """
+    result = tuple(mine)
+    for item in brought:
+        there = next((old for old in result if old.product_id == item.product_id), None)
+        most = min(limits.get(item.product_id) or QTY_MAX, QTY_MAX)
+        qty = min(item.qty + (there.qty if there else 0), most)
+        result = put(result, replace(item, qty=qty))
+        result = tuple(replace(i, seen_minor=item.seen_minor) if i.product_id == item.product_id else i for i in result)
+    return result
+
+
+def order_lines(cart: Cart, accepted: Mapping[str, int]) -> tuple[Line, ...]:
+    """The cart's lines at the prices that were accepted, or else seen."""
+    return tuple(
+        Line(item.product_id, item.qty, accepted_minor=accepted.get(item.product_id, item.seen_minor))
+        for item in cart.items
+    )
+
+
+def differences(lines: Sequence[Line], shelves: Shelves, now: datetime) -> list[dict[str, Any]]:
+    """What stands against ordering these lines: each with its reason, a line's problem."""
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        shelf, named = shelves.get(line.product_id), {"productId": wire_id(line.product_id)}
+        if shelf is None:
+            found.append({**named, "reason": "UNKNOWN_PRODUCT"})
+            continue
+        if begins := _begins(shelf.stock.sale, now):
+            found.append({**named, "reason": "SALE_NOT_OPEN", **begins})
+        price = unit_price(shelf.stock, now)
+        if line.accepted_minor not in (None, price):
+            seen, currency = line.accepted_minor or 0, shelf.stock.currency
+            amounts = {"accepted": decimal_amount(seen, currency), "price": decimal_amount(price, currency)}
+            found.append({**named, "reason": "PRICE_CHANGED", **amounts, "currency": currency})
+        if shelf.stock.available < line.qty:
+            what = {"qty": line.qty, "available": shelf.stock.available}
+            found.append({**named, "reason": "SHORT_STOCK", **what})
+    return found
+
+
+def refuse_differences(found: Sequence[dict[str, Any]]) -> Refused:
+    """The answer to a cart that is not as it was seen; it names the lines."""
+    reasons = {line["reason"] for line in found}
+    if "SALE_NOT_OPEN" in reasons:
+        detail = "The sale of these lines has not begun; nothing was ordered. Wait for saleStartsAt, or take them out."
+        return Refused("sale-not-open", detail, lines=list(found))
+    if "PRICE_CHANGED" in reasons:
+        detail = "Prices changed since they were seen; nothing was ordered. Accept them in accept, or take those out."
+        return Refused("price-changed", detail, lines=list(found))
+    if "SHORT_STOCK" in reasons:
+        detail = "There are not as many units as these lines want; nothing was ordered. Lower them, or take them out."
+        return Refused("short-stock", detail, lines=list(found))
+    return Refused("product-gone", "These products are no longer sold; take them out of the cart.", lines=list(found))
+
+
+def cart_document(cart: Cart, shelves: Shelves, now: datetime) -> dict[str, Any]:
+    """The cart as its buyer sees it: each line compared with catalogue and stock."""
+    lines = [_line(item, shelves.get(item.product_id), now) for item in cart.items]
+    document: dict[str, Any] = {
+        "cartId": cart.cart_id,
+        "status": cart.status,
+        "version": cart.version,
+        "items": lines,
+        "expiresAt": rfc3339(cart.expires_at),
+    }
+    if cart.items:
+        currency = cart.items[0].currency
+        document["totalAmount"] = decimal_amount(_total(cart, shelves, now), currency)
+        document["currency"] = currency
+    if cart.buyer_id is not None:
+        document["userId"] = wire_id(cart.buyer_id)
+    if cart.order_id is not None:
+        document["orderId"] = cart.order_id
+    return document
+
+
+def _total(cart: Cart, shelves: Shelves, now: datetime) -> int:
+    """Minor units, at what the lines cost now; what is no longer sold costs nothing."""
+    sold = [(item, shelves[item.product_id]) for item in cart.items if item.product_id in shelves]
+    return sum(item.qty * unit_price(shelf.stock, now) for item, shelf in sold)
+
+
+def _begins(sale: SaleRow | None, now: datetime) -> dict[str, Any]:
+    """When the sale begins before which nothing is sold; empty where it has, or there is none."""
+    return {} if sale is None or is_open(sale, now) else {"saleStartsAt": rfc3339(sale.starts_at)}
+
+
+def _line(item: Item, shelf: Shelf | None, now: datetime) -> dict[str, Any]:
+    line: dict[str, Any] = {"productId": wire_id(item.product_id), "qty": item.qty}
+    line["seenPrice"] = decimal_amount(item.seen_minor, item.currency)
+    if shelf is None:
+        return {**line, "available": 0, "problems": ["UNKNOWN_PRODUCT"]}
+    price, limit = unit_price(shelf.stock, now), limit_per_order(shelf.stock, now)
+    begins = _begins(shelf.stock.sale, now)
+    problems = ["SALE_NOT_OPEN"] if begins else []
+    if price != item.seen_minor:
+        problems.append("PRICE_CHANGED")
+    if shelf.stock.available < item.qty:
+        problems.append("SHORT_STOCK")
+    if limit and item.qty > limit:
+        problems.append("LIMIT_REACHED")
+    offered = {"name": shelf.name, "price": decimal_amount(price, item.currency), "available": shelf.stock.available}
+    return {**line, **offered, **begins, "problems": problems}

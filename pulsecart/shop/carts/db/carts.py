@@ -1,0 +1,132 @@
+"""Carts in PostgreSQL. One that has expired is as if it were gone; whoever makes a new one removes some of those."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from pulsecart.runtime.db.database import Tx, as_json
+from pulsecart.shop.carts.cart import Cart, Item, Shelf
+from pulsecart.shop.orders.db import facts
+
+KEPT = timedelta(days=30)
+ANONYMOUS_KEPT = timedelta(days=7)
+SWEPT_AT_ONCE = 50
+SELECT = """
+    SELECT c.cart_id::text, c.buyer_id, c.status, c.version, c.order_id::text, c.expires_at,
+           (SELECT json_agg(json_build_array(i.product_id, i.qty, i.seen_minor, i.currency, i.added_at)
+                            ORDER BY i.added_at, i.product_id)
+            FROM cart_items i WHERE i.cart_id = c.cart_id)
+    FROM carts c
+"""
+INSERT_ITEMS = """
+    INSERT INTO cart_items (cart_id, product_id, qty, seen_minor, currency, added_at)
+    SELECT %s, product_id, qty, seen_minor, currency, added_at FROM json_to_recordset(%s::json)
+        AS t (product_id text, qty int, seen_minor bigint, currency text, added_at timestamptz)
+"""
+
+
+async def find(tx: Tx, cart_id: str) -> Cart | None:
+    """The cart; None where there is none, or it has expired."""
+    rows = await tx.rows(f"{SELECT} WHERE c.cart_id = %s AND c.expires_at > %s", (cart_id, tx.now))
+    return next(iter(_carts(rows)), None)
+
+
+async def locked(tx: Tx, cart_ids: Iterable[str]) -> dict[str, Cart]:
+    """Those of the carts that there are, by id; their rows are locked, in the order of their ids."""
+    found = await tx.rows(
+        "SELECT cart_id::text FROM carts WHERE cart_id = ANY(%s::uuid[]) AND expires_at > %s"
+        " ORDER BY cart_id FOR UPDATE",
+        (list(cart_ids), tx.now),
+    )  # and then read as they are now that nobody else writes them
+    rows = await tx.rows(f"{SELECT} WHERE c.cart_id = ANY(%s::uuid[])", ([row[0] for row in found],))
+    return {cart.cart_id: cart for cart in _carts(rows)}
+
+
+async def open_of(tx: Tx, buyer_id: str) -> Cart | None:
+    """The buyer's open cart, of which there is one at most."""
+    rows = await tx.rows(
+        f"{SELECT} WHERE c.buyer_id = %s AND c.status = 'OPEN' AND c.expires_at > %s", (buyer_id, tx.now)
+    )
+    return next(iter(_carts(rows)), None)
+
+
+async def create(tx: Tx, cart_id: str, buyer_id: str | None) -> Cart:
+    """A new, empty cart; a buyer who has an open one gets that."""
+    await sweep(tx)
+    if buyer_id is not None:
+        await tx.execute(
+            "DELETE FROM carts WHERE buyer_id = %s AND status = 'OPEN' AND expires_at <= %s", (buyer_id, tx.now)
+        )
+    kept = KEPT if buyer_id is not None else ANONYMOUS_KEPT
+    await tx.execute(
+        """
+        INSERT INTO carts (cart_id, buyer_id, expires_at, created_at, updated_at) VALUES (%s, %s, %s, %s, %s)
+        ON CONFLICT (buyer_id) WHERE status = 'OPEN' DO NOTHING
+        """,
+        (cart_id, buyer_id, tx.now + kept, tx.now, tx.now),
+    )
+    cart = await find(tx, cart_id) if buyer_id is None else await open_of(tx, buyer_id)
+    assert cart is not None  # noqa: S101  # written just now, or there before
+    return cart
+
+
+async def save(tx: Tx, cart: Cart, items: Sequence[Item], status: str = "OPEN") -> Cart:
+    """A locked cart with these items; it is kept for its whole time again."""
+    await tx.execute("DELETE FROM cart_items WHERE cart_id = %s", (cart.cart_id,))
+    await tx.execute(INSERT_ITEMS, (cart.cart_id, as_json(items)))
+    kept = KEPT if cart.buyer_id is not None else ANONYMOUS_KEPT
+    rows = await tx.rows(
+        """
+        UPDATE carts SET version = version + 1, status = %s, expires_at = %s, updated_at = %s WHERE cart_id = %s
+        RETURNING version, expires_at
+        """,
+        (status, tx.now + kept, tx.now, cart.cart_id),
+    )
+    return Cart(
+        cart_id=cart.cart_id,
+        buyer_id=cart.buyer_id,
+        status=status,
+        version=rows[0][0],
+        order_id=cart.order_id,
+        expires_at=rows[0][1],
+        items=tuple(items),
+    )
+
+
+async def ordered_as(tx: Tx, order_id: str) -> str | None:
+    """The cart that became this order; None where none did, or it is removed by now."""
+    row = await tx.row("SELECT cart_id::text FROM carts WHERE order_id = %s", (order_id,))
+    return row[0] if row else None
+
+
+async def sweep(tx: Tx) -> int:
+    """Remove carts that have expired, SWEPT_AT_ONCE at most and none that somebody is just using; how many."""
+    swept = await tx.rows(
+        """
+        DELETE FROM carts WHERE cart_id IN (
+            SELECT cart_id FROM carts WHERE expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        (tx.now, SWEPT_AT_ONCE),
+    )
+    return len(swept)
+
+
+async def shelves(tx: Tx, product_ids: Iterable[str]) -> dict[str, Shelf]:
+    """What is offered now, of these products."""
+    wanted = sorted(set(product_ids))
+    stock = await facts.stock_rows(tx.connection, wanted)
+    names = await tx.rows("SELECT product_id, name FROM products WHERE product_id = ANY(%s)", (wanted,))
+    return {product_id: Shelf(name, stock[product_id]) for product_id, name in names if product_id in stock}
+
+
+def _carts(rows: Iterable[Sequence[Any]]) -> list[Cart]:
+    named = ("cart_id", "buyer_id", "status", "version", "order_id", "expires_at")
+    return [Cart(**dict(zip(named, row, strict=False)), items=_items(row[-1])) for row in rows]
+
+
+def _items(rows: Sequence[Sequence[Any]] | None) -> tuple[Item, ...]:
+    named = ("product_id", "qty", "seen_minor", "currency", "added_at")
+    return tuple(msgspec.convert(dict(zip(named, row, strict=True)), Item) for row in rows or ())

@@ -1,0 +1,246 @@
+"""
+Products read through Redis: one read of PostgreSQL however many ask at once, and an old copy rather than none.
+
+In one process everybody who misses waits for one task; across processes that task takes a lock in Redis, and looks once
+more when it has it. Nothing here invalidates: events do (``refresh-products``).
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from pulsecart.runtime.batch import Batcher
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.jitter import jittered
+from pulsecart.runtime.problem import Gone, NotFound, Unavailable
+from pulsecart.runtime.redis_breaker import Breaker, Silent
+from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.telemetry import metrics
+from pulsecart.serving.etag import etag_of
+from pulsecart.shop.catalogue.copies.copies import UNKNOWN, Copies, Copy
+from pulsecart.shop.catalogue.db import products
+from pulsecart.shop.catalogue.product import OpenSale, Product, product_document, sale_document, sale_member
+
+log = logging.getLogger(__name__)
+CONNECTIONS = 2
+LOOK_AGAIN_S = 0.01
+WAIT_S = 1.0  # for another process's read; after that we read ourselves
+PATIENCE_S = 0.3  # with a new copy, where there is an old one; AWAY_S long after that there is none
+AWAY_S = 1.0
+
+
+class Begins(msgspec.Struct):
+    """Of a sale's document."""
+
+    startsAt: datetime | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Begins).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A product as it is sent; ``version`` is the product's."""
+
+    version: int
+    body: bytes
+    etag: str
+    headers: tuple[tuple[str, str], ...]
+
+
+Read = tuple[Product, OpenSale | None, datetime]
+
+
+class ProductCache:
+    """One per process; made with ``deps.one(ProductCache)``."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._db = deps.share("products", CONNECTIONS).db
+        self._copies = Copies(deps.redis)
+        self._ask = deps.one(Breaker).ask
+        self._looks: Batcher[str, Copy | Shown | None] = Batcher(self._look, parallel=2)
+        self._reads: Batcher[str, Read | None] = Batcher(self._read)
+        self._filling: dict[str, asyncio.Task[Shown]] = {}
+        self._away_until = 0.0
+        deps.closing.append(self._close)
+
+    async def read(self, product_id: str) -> Shown:
+        """
+        Raises:
+            NotFound: there never was such a product.
+            Gone: it was deleted.
+            Unavailable: PostgreSQL is away, and there is no copy either.
+        """
+        if len(product_id) > 64:
+            raise _unknown(product_id)
+        try:
+            held = await self._looks.submit(product_id)
+        except RedisError:
+            metrics.PRODUCT_CACHE.of("miss").add()
+            return shown_now(product_id, await self._reads.submit(product_id))
+        if isinstance(held, Shown):
+            metrics.PRODUCT_CACHE.of("hit").add()
+            return held
+        metrics.PRODUCT_CACHE.of("miss").add()
+        if held is None or held.version <= UNKNOWN:
+            return await self._fill_once(product_id, held.demanded if held else 0)
+        return await self._fill_or_stale(product_id, held)
+
+    async def _fill_or_stale(self, product_id: str, held: Copy) -> Shown:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(PATIENCE_S if loop.time() > self._away_until else 0):
+                return await self._fill_once(product_id, held.demanded)
+        except (Unavailable, TimeoutError):
+            self._away_until = loop.time() + AWAY_S
+            metrics.PRODUCT_CACHE.of("stale").add()
+            return shown(product_id, held, self._deps.clock.now(), old=True)
+
+    async def warm(self, product_ids: Iterable[str]) -> None:
+        """Have copies before anybody asks; nothing is said of products that cannot be read."""
+        await asyncio.gather(*(self._warm(product_id) for product_id in product_ids))
+
+    async def _warm(self, product_id: str) -> None:
+        with suppress(Gone, NotFound):
+            if not isinstance(await self._looks.submit(product_id), Shown):
+                await self._fill_once(product_id)
+
+    async def _look(self, product_ids: list[str]) -> Sequence[Copy | Shown | Exception | None]:
+        """What is fresh is made ready to be sent once for all who ask in this turn."""
+        asked = list(dict.fromkeys(product_ids))
+        now = self._deps.clock.now()
+        found: dict[str, Copy | Shown | Exception | None] = {}
+        for product_id, held in zip(asked, await self._ask(lambda: self._copies.look(asked)), strict=True):
+            found[product_id] = held
+            if held is not None and held.is_fresh(now):
+                try:
+                    found[product_id] = shown(product_id, held, now)
+                except (Gone, NotFound) as none:
+                    found[product_id] = none
+        return [found[product_id] for product_id in product_ids]
+
+    async def _fill_once(self, product_id: str, demanded: int = 0) -> Shown:
+        """A read that is under way may have begun before the version that is ``demanded``: then the next one is."""
+        try:
+            found = await asyncio.shield(self._fill_task(product_id))
+        except NotFound:
+            if not demanded:
+                raise
+        else:
+            if found.version >= demanded:
+                return found
+        return await asyncio.shield(self._fill_task(product_id))
+
+    def _fill_task(self, product_id: str) -> asyncio.Task[Shown]:
+        task = self._filling.get(product_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._fill(product_id))
+            self._filling[product_id] = task
+            task.add_done_callback(partial(self._filled, product_id))
+        return task
+
+    def _filled(self, product_id: str, task: asyncio.Task[Shown]) -> None:
+        self._filling.pop(product_id, None)
+        if not task.cancelled():
+            task.exception()  # who did not wait for it has been answered
+
+    async def _close(self) -> None:
+        tasks = list(self._filling.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fill(self, product_id: str) -> Shown:
+        word = self._deps.new_id()
+        try:
+            await self._get_turn(product_id, word)
+            try:
+                (held,) = await self._ask(lambda: self._copies.look([product_id]))  # by whose turn it was meanwhile
+                now = self._deps.clock.now()
+                if held is not None and held.is_fresh(now):
+                    return shown(product_id, held, now)
+                return await self._fill_from_database(product_id)
+            finally:
+                await self._ask(lambda: self._copies.free(product_id, word))
+        except RedisError as error:
+            level = logging.DEBUG if isinstance(error, Silent) else logging.WARNING  # the breaker logs a silence once
+            log.log(level, "product %s is not kept: %s", product_id, error)
+            return shown_now(product_id, await self._reads.submit(product_id))
+
+    async def _get_turn(self, product_id: str, word: str) -> None:
+        """Return with the lock, or after WAIT_S without."""
+        for _ in range(int(WAIT_S / LOOK_AGAIN_S)):
+            if await self._ask(lambda: self._copies.lock(product_id, word)):
+                return
+            await asyncio.sleep(jittered(LOOK_AGAIN_S))
+
+    async def _fill_from_database(self, product_id: str) -> Shown:
+        read = await self._reads.submit(product_id)
+        await self._ask(partial(self._keep, product_id, read))
+        return shown_now(product_id, read)
+
+    async def _keep(self, product_id: str, read: Read | None) -> None:
+        if read is None:
+            await self._copies.put_unknown(product_id, self._deps.clock.now())
+            return
+        product, sale, read_at = read
+        if sale:
+            lasts_s = (sale.ends_at - read_at).total_seconds()
+            await self._copies.put_sale(product_id, sale.version, _encode(sale_document(sale)), lasts_s)
+        await self._copies.put(product_id, product.version, read_at, document_of(product))
+
+    async def _read(self, product_ids: list[str]) -> Sequence[Read | None]:
+        async with self._db.transaction(pipelined=True) as tx:
+            found = await products.by_ids(tx, product_ids)
+            sales = await products.sales(tx, product_ids)
+        metrics.PRODUCT_READS.of().add()
+        return [(found[id], sales.get(id), tx.now) if id in found else None for id in product_ids]
+
+
+def document_of(product: Product) -> bytes:
+    """What a copy holds: nothing of a deleted product."""
+    return b"" if product.deleted else _encode(product_document(product))
+
+
+def shown_now(product_id: str, read: Read | None) -> Shown:
+    """As it was read from PostgreSQL."""
+    if read is None:
+        raise _unknown(product_id)
+    product, sale, read_at = read
+    at = read_at.timestamp()
+    told = (_encode(sale_document(sale)), sale.version) if sale else (b"", 0)
+    return shown(product_id, Copy(product.version, 0, at, document_of(product), *told), read_at)
+
+
+def shown(product_id: str, held: Copy, now: datetime, *, old: bool = False) -> Shown:
+    """
+    Args:
+        old: the copy may be, and nobody can be asked: its age is said.
+    """
+    if held.version == UNKNOWN:
+        raise _unknown(product_id)
+    if not held.document:
+        raise Gone("product-deleted", f"Product {product_id} is not in the catalogue any more.")
+    if held.sale:
+        name = sale_member(_decode(held.sale).startsAt, now)
+        body = held.document[:-1] + f',"{name}":'.encode() + held.sale + b"}"
+        etag = etag_of(held.version, held.sale_version, opens=name == "nextSale")
+    else:
+        body, etag = held.document, etag_of(held.version)
+    headers = (("etag", etag), ("cache-control", "no-cache"))
+    if not old:
+        return Shown(held.version, body, etag, headers)
+    age_s = max(int(now.timestamp() - held.read_at), 0)
+    return Shown(held.version, body, etag, (*headers, ("age", str(age_s)), ("warning", '110 - "Response is Stale"')))
+
+
+def _unknown(product_id: str) -> NotFound:
+    return NotFound("unknown-product", f"There is no product {product_id[:64]}.")

@@ -1,0 +1,34 @@
+"""The first replies to the Idempotency-Keys of whoever keeps the catalogue."""
+
+from msgspec import Struct
+
+from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.first_replies import Key
+
+
+class FirstReply(Struct, frozen=True):
+    """What was answered to an Idempotency-Key; ``payload_hash`` is of what came with it."""
+
+    payload_hash: bytes
+    status: int
+    body: str
+    location: str
+
+
+async def first_reply(tx: Tx, key: Key | None) -> FirstReply | None:
+    """None where nothing was answered under this key yet, or none was sent."""
+    if key is None:
+        return None
+    row = await tx.row("SELECT payload_hash, status, body, location FROM catalogue_keys WHERE scope = %s", (key.scope,))
+    return FirstReply(bytes(row[0]), *row[1:]) if row else None
+
+
+async def keep(tx: Tx, key: Key | None, status: int, body: str, location: str) -> FirstReply:
+    """Store a reply together with what it tells of; raises UniqueViolation where another process has just done so."""
+    if key is not None:
+        await tx.execute(
+            "INSERT INTO catalogue_keys (scope, payload_hash, status, body, location, created_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            (key.scope, key.payload_hash, status, body, location, tx.now),
+        )
+    return FirstReply(key.payload_hash if key else b"", status, body, location)

@@ -1,0 +1,129 @@
+"""A page of the catalogue: filtered, sorted, searched, and gone on with where the last one ended."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from pulsecart.runtime.db.database import Tx
+from pulsecart.shop.catalogue.db.products import COLUMNS, NOT_OVER, product_of
+from pulsecart.shop.catalogue.db.words import Search
+from pulsecart.shop.catalogue.product import OpenSale, Product
+
+# What is sorted by, and its type. Ids break ties, so that every product has one place. Names stand in the order of the
+# code points of their lower case, whatever locale the database was made with. Relevance is the search's own expression.
+KEYS = {
+    "name": ('lower(p.name COLLATE "pg_c_utf8")', "text"),
+    "price": ("p.price_minor", "bigint"),
+    "created": ("p.created_at", "timestamptz"),
+    "relevance": ("", "float8"),
+}
+CATEGORIES_MAX = 1000
+SALE = "f.sale_id, f.price_minor, f.starts_at, f.ends_at, f.version"
+
+
+Place = str | int | float | datetime
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """
+    What a page shows.
+
+    Args:
+        words: full-text, as one types into a search box; empty for all.
+        currency: of the prices; needed where prices are compared.
+        available: whether units are left, also for a sale to come; None for both.
+        sort: of KEYS.
+        after: (sort key, of its type, and product id) of the last one seen.
+    """
+
+    words: str = ""
+    category: str | None = None
+    currency: str | None = None
+    price_min: int | None = None
+    price_max: int | None = None
+    available: bool | None = None
+    sort: str = "created"
+    descending: bool = False
+    after: tuple[Place, str] | None = None
+    limit: int = 20
+
+
+class Listed(Struct, frozen=True):
+    """``units``: None where there never was stock; ``sale``: open or to come; ``key``: where the next page begins."""
+
+    product: Product
+    units: int | None
+    sale: OpenSale | None
+    key: str
+
+
+async def page(tx: Tx, wanted: Wanted) -> tuple[list[Listed], bool]:
+    """
+    One page, and whether there is more. What was asked for was read before: a row that cannot be is nobody's fault who
+    asks.
+    """
+    sql, params = _query(wanted, tx.now)
+    rows = await tx.rows(sql, params)
+    found = [_listed(row) for row in rows[: wanted.limit]]
+    return found, len(rows) > wanted.limit
+
+
+async def categories(tx: Tx) -> list[tuple[str, int]]:
+    """(name, products) of each category that has any, by name."""
+    return await tx.rows(
+        """SELECT category, count(*) FROM products WHERE deleted_at IS NULL AND category <> ''
+           GROUP BY category ORDER BY category COLLATE "C" LIMIT %s""",
+        (CATEGORIES_MAX,),
+    )
+
+
+def _query(wanted: Wanted, now: datetime) -> tuple[str, dict[str, Any]]:
+    key, kind = KEYS[wanted.sort]
+    direction, beyond = ("DESC", "<") if wanted.descending else ("ASC", ">")
+    conditions = ["p.deleted_at IS NULL"]
+    params: dict[str, Any] = {"now": now, "most": wanted.limit + 1}
+    joins = ""
+    if wanted.words or wanted.sort == "relevance":
+        search = Search(wanted.words)
+        joins = "JOIN product_search s ON s.product_id = p.product_id"
+        conditions.append(f"NOT s.deleted AND {search.condition}")
+        key, params = key or search.rank, params | search.params
+    filters = {
+        "category": "p.category = %(category)s",
+        "currency": "p.currency = %(currency)s",
+        "price_min": "p.price_minor >= %(price_min)s",
+        "price_max": "p.price_minor <= %(price_max)s",
+        "available": "(coalesce(k.available, 0) > 0) = %(available)s",
+    }
+    for name, condition in filters.items():
+        if (value := getattr(wanted, name)) is not None:
+            conditions.append(condition)
+            params[name] = value
+    if wanted.after:
+        conditions.append(f"({key}, p.product_id) {beyond} (%(after_key)s::{kind}, %(after_id)s)")
+        params["after_key"], params["after_id"] = wanted.after
+    sql = f"""
+        SELECT {COLUMNS}, k.available, {SALE}, ({key})::text
+        FROM products p LEFT JOIN stock k ON k.product_id = p.product_id
+        LEFT JOIN flash_sales f ON f.product_id = p.product_id AND {NOT_OVER} {joins}
+        WHERE {" AND ".join(conditions)} ORDER BY {key} {direction}, p.product_id {direction} LIMIT %(most)s
+    """
+    return sql, params
+
+
+def _listed(row: Any) -> Listed:
+    product = product_of(row)
+    units, sale_id, price_minor, starts_at, ends_at, version, key = row[-7:]
+    sale = None
+    if sale_id is not None:
+        sale = OpenSale(
+            sale_id=sale_id,
+            product_id=product.product_id,
+            price_minor=price_minor,
+            currency=product.currency,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            version=version,
+        )
+    return Listed(product, units, sale, key)

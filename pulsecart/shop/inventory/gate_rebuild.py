@@ -1,0 +1,67 @@
+"""A product's gate made anew from PostgreSQL, under the stock row's lock."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from pulsecart.runtime.db.database import Database, Tx
+from pulsecart.runtime.event import Cause
+from pulsecart.shop.inventory.db import stock
+from pulsecart.shop.inventory.db.stock import Level
+from pulsecart.shop.inventory.gate.gate import COPY_MAX_AGE_S, Gate
+
+NEVER = -1
+
+
+async def rebuild(db: Database, gate: Gate, product_id: str, wrong_epoch: int = NEVER) -> bool:
+    """
+    Raise the epoch and load the gate with what PostgreSQL has, unless somebody did since ``wrong_epoch``.
+
+    The gate is written before the commit, while the row is locked: a crash between the two leaves a gate whose
+    claims cannot commit, which is found and rebuilt; the other order would lose units released in between.
+
+    Returns:
+        False where the product has no stock row.
+    """
+    async with db.transaction() as tx:
+        level = await stock.level(tx, product_id, lock=True)
+        if level is None:
+            return False
+        shelf = await gate.look(product_id)
+        if shelf is None or shelf.epoch != level.epoch or shelf.epoch == wrong_epoch:
+            await _load(tx, gate, level)
+    return True
+
+
+async def changed(
+    db: Database, gate: Gate, product_id: str, change: Callable[[Tx], Awaitable[Level]], cause: Cause | None = None
+) -> Level:
+    """
+    Change a product's stock row (``change`` locks it) and make its gate anew in the same transaction.
+
+    Returns when no process, here or elsewhere, can answer "sold out" any more from a copy of the gate that was: what
+    its caller buys next meets the new stock.
+    """
+    async with db.transaction(cause) as tx:
+        level = await change(tx)
+        await _load(tx, gate, level)
+    await asyncio.sleep(COPY_MAX_AGE_S)
+    return level
+
+
+async def _load(tx: Tx, gate: Gate, level: Level) -> None:
+    epoch = await stock.raise_epoch(tx, level)
+    loaded = await gate.load(
+        level.product_id,
+        epoch=epoch,
+        left=level.available,
+        limit=level.buyer_limit,
+        buyers=await stock.buyers(tx, level.product_id),
+        claims=await stock.releasable(tx, level.product_id),
+        sale=await stock.sale_limit(tx, level.product_id),
+    )
+    if not loaded:  # the gate is ahead: this database is older than the Redis it was given
+        shelf = await gate.look(level.product_id)
+        ahead = Level(
+            level.product_id, level.available, level.buyer_limit, shelf.epoch if shelf else epoch, level.version
+        )
+        await _load(tx, gate, ahead)

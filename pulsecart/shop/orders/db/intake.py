@@ -1,0 +1,86 @@
+"""Orders taken down as PENDING, many in one transaction: their stock is taken later, by ``reserve``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.errors import UniqueViolation
+
+from pulsecart.runtime.db.database import Busy, Database
+from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.problem import Exhausted, Unavailable
+from pulsecart.shop.orders.db import facts, orders
+from pulsecart.shop.orders.db.commit import REPEATS
+from pulsecart.shop.orders.decide import Denied, Held, Outcome, Repeated, price_changed, priced
+from pulsecart.shop.orders.order import Order
+from pulsecart.shop.pricing.terms import StockRow, is_open
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    ``reply`` makes the status and body that are stored under ``key`` and given again; ``expected`` are the unit prices
+    that the buyer accepted, as in ``pulsecart.shop.orders.decide.Intent``.
+    """
+
+    order: Order
+    key: Key | None
+    reply: Callable[[Order], tuple[int, str]]
+    expected: tuple[float | None, ...] = ()
+
+
+async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
+    """
+    Write PENDING orders; ``Held`` holds the order as written (no stock is held yet).
+
+    Raises:
+        Unavailable: PostgreSQL is away; a request with a key may be repeated, its first reply is found.
+    """
+    last: Exception | None = None
+    for _ in range(REPEATS):
+        try:
+            return await _take_down_once(db, requests)
+        except (UniqueViolation, Busy) as error:
+            last = error  # a key was used by another process between reading and writing: now it can be read
+    refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # the first may be one order's fault
+    raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
+
+
+async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:
+    products = sorted({line.product_id for request in requests for line in request.order.lines})
+    async with db.transaction(pipelined=True) as tx:
+        stock = await facts.stock_rows(tx.connection, products)
+        stored = await facts.stored_keys(tx.connection, [request.key.scope for request in requests if request.key])
+        outcomes: list[Outcome] = []
+        for request in requests:
+            outcome = _decide(request, stock, stored, tx.now)
+            outcomes.append(outcome)
+            if isinstance(outcome, Held) and request.key:
+                stored[request.key.scope] = _as_stored(request.key, outcome.order, request)
+        taken = [(o.order, r) for o, r in zip(outcomes, requests, strict=True) if isinstance(o, Held)]
+        orders.insert(tx, [order for order, _ in taken], keys={order.order_id: r.key for order, r in taken})
+        orders.insert_keys(tx, [(r.key, o.order_id, *r.reply(o)) for o, r in taken if r.key])
+    return outcomes
+
+
+def _as_stored(key: Key, order: Order, request: Request) -> Stored:
+    status, body = request.reply(order)
+    return Stored(order.order_id, key.payload_hash, status, body)
+
+
+def _decide(request: Request, stock: dict[str, StockRow], stored: dict[bytes, Stored], now: datetime) -> Outcome:
+    first = stored.get(request.key.scope) if request.key else None
+    if first is not None and request.key is not None:
+        return Repeated(first) if first.payload_hash == request.key.payload_hash else Denied("KEY_REUSED")
+    for line in request.order.lines:
+        row = stock.get(line.product_id)
+        if row is None:
+            return Denied("UNKNOWN_PRODUCT", line.product_id)
+        if not is_open(row.sale, now):
+            return Denied("SALE_NOT_OPEN", line.product_id)
+    if len({stock[line.product_id].currency for line in request.order.lines}) > 1:
+        return Denied("MIXED_CURRENCIES")
+    changed = price_changed(request.order, request.expected, stock, now)
+    if changed is not None:
+        return changed
+    return Held(priced(request.order, stock, now, request.expected), request.key)

@@ -1,0 +1,250 @@
+"""What becomes of a batch of wishes, given what PostgreSQL says under lock. Pure: rows in, outcomes out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import zip_longest
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pulsecart.runtime.event import Identity
+from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.shop.money import decimal_amount
+from pulsecart.shop.orders.order import Line, Order, order_document, purchase_document
+from pulsecart.shop.pricing.terms import StockRow, in_sale, is_open, unit_price
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Intent(Struct, frozen=True, kw_only=True):
+    """
+    One order to be written.
+
+    Args:
+        order: its lines priced or not; the decision prices a new order's.
+        epochs: the gate's, one per line; empty where the gate refused.
+        waiting: the order is PENDING in the table; otherwise it is new.
+        refused: the gate's no to a waiting order, which cancels it.
+        caused_by: the event that brings a waiting order.
+        cart: what the order is made of, with the version that its lines are of; the order closes it.
+        expected: unit prices that the buyer accepted, one per line, decimals; None or absent where any will do.
+    """
+
+    order: Order
+    epochs: tuple[int, ...] = ()
+    key: Key | None = None
+    waiting: bool = False
+    refused: str | None = None
+    caused_by: Identity | None = None
+    cart: "CartRow | None" = None
+    expected: tuple[float | None, ...] = ()
+
+
+class CartRow(Struct, frozen=True):
+    """A cart as it was read, or stands under lock."""
+
+    cart_id: str
+    version: int
+    is_open: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """
+    Args:
+        units: (product, buyer) → units counted against the product's limit.
+        sale_units: (sale, buyer) → units counted against the sale's limit.
+        sale_limits: sale → its limit, of sales that orders still wait for.
+        waiting: order → its row, PENDING or not.
+    """
+
+    stock: dict[str, StockRow] = field(default_factory=dict)
+    units: dict[tuple[str, str], int] = field(default_factory=dict)
+    sale_units: dict[tuple[str, str], int] = field(default_factory=dict)
+    sale_limits: dict[str, int] = field(default_factory=dict)
+    claims: Mapping[str, str] = field(default_factory=dict)
+    keys: dict[bytes, Stored] = field(default_factory=dict)
+    waiting: dict[str, Order] = field(default_factory=dict)
+    carts: dict[str, CartRow] = field(default_factory=dict)
+
+
+class Held(Struct, frozen=True):
+    """Stock is taken: the order, now CONFIRMED; ``reply`` is what its buyer is told again, empty where it waited."""
+
+    order: Order
+    key: Key | None = None
+    reply: bytes = b""
+    cart_id: str = ""
+
+
+class Dropped(Struct, frozen=True):
+    """A waiting order ends CANCELED, without having held stock."""
+
+    order: Order
+
+
+class Repeated(Struct, frozen=True):
+    """The key was used before: its first reply, again."""
+
+    stored: Stored
+
+
+class Denied(Struct, frozen=True):
+    """
+    Nothing is written.
+
+    Args:
+        reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN; VOID (settled by another), STALE (a newer gate),
+            NOT_WAITING, WON_BEFORE, CART_CHANGED (or ordered meanwhile), PRICE_CHANGED (not as accepted),
+            MIXED_CURRENCIES, SALE_LIMIT_REACHED; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
+        product_id: whose gate was wrong and is to be rebuilt, for the last two.
+        price: what one unit costs now, a decimal, and its currency, for PRICE_CHANGED.
+    """
+
+    reason: str
+    product_id: str = ""
+    price: tuple[float, str] | None = None
+
+
+Outcome = Held | Dropped | Repeated | Denied
+
+
+def decide(intents: Sequence[Intent], facts: Facts, now: datetime) -> list[Outcome]:
+    """
+    Args:
+        facts: read under the stock rows' locks; kept up to date with what is decided.
+        now: aware UTC; decides which sale price holds.
+
+    Returns:
+        One outcome per intent, in order; a refused one leaves nothing behind for the others.
+    """
+    outcomes = []
+    for intent in intents:
+        outcome = _decide_one(intent, facts, now)
+        if isinstance(outcome, Held | Dropped):
+            _remember(outcome, facts)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _remember(outcome: Held | Dropped, facts: Facts) -> None:
+    """What those after it in the batch have to know: its key and, where it waited, that it waits no more."""
+    order = outcome.order
+    if order.order_id in facts.waiting:
+        facts.waiting[order.order_id] = order
+    elif isinstance(outcome, Held) and outcome.key:
+        stored = Stored(order.order_id, outcome.key.payload_hash, 200, outcome.reply.decode())
+        facts.keys[outcome.key.scope] = stored
+    if isinstance(outcome, Held) and outcome.cart_id:
+        facts.carts[outcome.cart_id] = replace(facts.carts[outcome.cart_id], is_open=False)
+
+
+def _decide_one(intent: Intent, facts: Facts, now: datetime) -> Outcome:
+    if intent.waiting:
+        order = facts.waiting.get(intent.order.order_id)
+        if order is None or order.status != "PENDING":
+            return Denied("NOT_WAITING")
+        if intent.refused:
+            return Dropped(replace(order, status="CANCELED", cancel_reason=intent.refused, version=order.version + 1))
+    known = _known(intent, facts)
+    if known is not None:
+        return known
+    denied = _denied(intent, facts, now)
+    if denied is not None:
+        return denied
+    return _hold(intent, facts, now)
+
+
+def _known(intent: Intent, facts: Facts) -> Outcome | None:
+    stored = facts.keys.get(intent.key.scope) if intent.key else None
+    if stored is not None and intent.key is not None:
+        return Repeated(stored) if stored.payload_hash == intent.key.payload_hash else Denied("KEY_REUSED")
+    ended = facts.claims.get(intent.order.claim_id or "")
+    if ended is not None:
+        return Denied("VOID" if ended == "void" else "WON_BEFORE")
+    return None
+
+
+def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
+    if intent.cart is not None and facts.carts.get(intent.cart.cart_id) != intent.cart:
+        return Denied("CART_CHANGED")
+    for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
+        row = facts.stock.get(line.product_id)
+        if row is None:
+            return Denied("UNKNOWN_PRODUCT")
+        if row.epoch != epoch:
+            return Denied("STALE", line.product_id)
+        if not intent.waiting and not is_open(row.sale, now):
+            return Denied("SALE_NOT_OPEN", line.product_id)
+        if not intent.waiting and row.currency != facts.stock[intent.order.lines[0].product_id].currency:
+            return Denied("MIXED_CURRENCIES", line.product_id)
+        counted = facts.units.get((line.product_id, intent.order.buyer_id), 0)
+        if row.buyer_limit and counted + line.qty > row.buyer_limit:
+            return Denied("LIMIT_REACHED", line.product_id)
+        sale_id, sale_limit = _sale_limit(line, intent.waiting, facts, now)
+        if sale_limit and facts.sale_units.get((sale_id, intent.order.buyer_id), 0) + line.qty > sale_limit:
+            return Denied("SALE_LIMIT_REACHED", line.product_id)
+        if row.available < line.qty:
+            return Denied("SOLD_OUT", line.product_id)
+    return None if intent.waiting else price_changed(intent.order, intent.expected, facts.stock, now)
+
+
+def _sale_limit(line: Line, waiting: bool, facts: Facts, now: datetime) -> tuple[str, int]:
+    """The sale of a line, and its limit; 0 for none. A waiting line belongs to the sale that priced it."""
+    sale = facts.stock[line.product_id].sale
+    if not waiting:
+        return (sale.sale_id, sale.buyer_limit) if sale is not None and in_sale(sale, now) else ("", 0)
+    if sale is not None and sale.sale_id == line.sale_id:
+        return sale.sale_id, sale.buyer_limit
+    return line.sale_id or "", facts.sale_limits.get(line.sale_id or "", 0)
+
+
+def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
+    order = intent.order
+    if intent.waiting:
+        waiting = facts.waiting[order.order_id]
+        order = replace(waiting, status="CONFIRMED", claim_id=order.claim_id, version=waiting.version + 1)
+    else:
+        order = priced(replace(order, status="CONFIRMED", version=2), facts.stock, now, intent.expected)
+    for line in order.lines:
+        row = facts.stock[line.product_id]
+        facts.stock[line.product_id] = replace(row, available=row.available - line.qty)
+        at = (line.product_id, order.buyer_id)
+        facts.units[at] = facts.units.get(at, 0) + line.qty
+        sale_id, sale_limit = _sale_limit(line, intent.waiting, facts, now)
+        if sale_limit:
+            facts.sale_limits[sale_id] = sale_limit
+            at = (sale_id, order.buyer_id)
+            facts.sale_units[at] = facts.sale_units.get(at, 0) + line.qty
+    if intent.waiting:
+        return Held(order)
+    if intent.cart is not None:
+        return Held(order, intent.key, _encode(order_document(order)), intent.cart.cart_id)
+    return Held(order, intent.key, _encode(purchase_document(order)))
+
+
+def price_changed(
+    order: Order, expected: Sequence[float | None], stock: Mapping[str, StockRow], now: datetime
+) -> Denied | None:
+    """The refusal of an order whose buyer accepted another price than the one that holds, with that one."""
+    for line, accepted in zip_longest(order.lines, expected):
+        row = stock[line.product_id]
+        minor = unit_price(row, now)
+        price = decimal_amount(minor, row.currency)
+        if line.accepted_minor not in (None, minor) or accepted not in (None, price):
+            return Denied("PRICE_CHANGED", line.product_id, (price, row.currency))
+    return None
+
+
+def priced(order: Order, stock: Mapping[str, StockRow], now: datetime, expected: Sequence[float | None] = ()) -> Order:
+    """The order with its lines' prices as they are now; where its buyer named one, that was this one."""
+    lines = []
+    for line, accepted in zip_longest(order.lines, expected):
+        row = stock[line.product_id]
+        minor, named = unit_price(row, now), line.accepted_minor
+        sale_id = row.sale.sale_id if row.sale is not None and in_sale(row.sale, now) else None
+        accepted_minor = named if accepted is None else minor
+        lines.append(replace(line, price_minor=minor, accepted_minor=accepted_minor, sale_id=sale_id))
+    return replace(order, lines=tuple(lines), currency=stock[lines[0].product_id].currency)

@@ -1,0 +1,126 @@
+"""An order and its states: PENDING → CONFIRMED (stock held) → PAID → FULFILLED; CANCELED from the first three."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pulsecart.runtime.problem import Refused
+from pulsecart.shop.money import decimal_amount, wire_id
+
+Status = Literal["PENDING", "CONFIRMED", "PAID", "FULFILLED", "CANCELED"]
+Path = Literal["sync", "async", "orders"]
+
+STEPS: dict[str, frozenset[str]] = {
+    "PENDING": frozenset({"CONFIRMED", "CANCELED"}),
+    "CONFIRMED": frozenset({"PAID", "CANCELED"}),
+    "PAID": frozenset({"FULFILLED", "CANCELED"}),
+    "FULFILLED": frozenset(),
+    "CANCELED": frozenset(),
+}
+HOLDS_STOCK = frozenset({"CONFIRMED", "PAID", "FULFILLED"})
+
+
+class Line(Struct, frozen=True):
+    """
+    ``price_minor`` is per unit, in the order's currency; ``accepted_minor`` is the one its buyer named, if any.
+    ``sale_id`` is the flash sale at whose price it is ordered; None for the list price.
+    """
+
+    product_id: str
+    qty: int
+    price_minor: int = 0
+    accepted_minor: int | None = None
+    sale_id: str | None = None
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """``version`` is the sequence of its newest event."""
+
+    order_id: str
+    buyer_id: str
+    status: str
+    lines: tuple[Line, ...]
+    currency: str
+    path: str
+    version: int
+    created_at: datetime
+    claim_id: str | None = None
+    cancel_reason: str | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+
+    @property
+    def total_minor(self) -> int:
+        total = 0
+        for line in self.lines:  # several times for each order of a sale: a generator costs more than it adds up
+            total += line.qty * line.price_minor
+        return total
+
+
+def may_become(status: str, wanted: str) -> bool:
+    """Whether the state machine has this step."""
+    return wanted in STEPS[status]
+
+
+def stepped(order: Order, status: str, reason: str | None = None) -> Order:
+    """
+    The order one step on.
+
+    Raises:
+        Refused: the state machine lacks this step.
+    """
+    if not may_become(order.status, status):
+        raise refuse_step(order.order_id, order.status, status)
+    return replace(order, status=status, version=order.version + 1, cancel_reason=reason)
+
+
+def refuse_step(order_id: str, status: str, wanted: str) -> Refused:
+    """The answer to a step that the state machine lacks: where the order is, and where it can go from there."""
+    allowed = sorted(STEPS[status])
+    return Refused(
+        "illegal-step",
+        f"Order {order_id} is {status}; from there it can become {' or '.join(allowed) or 'nothing'}, not {wanted}.",
+        orderId=order_id,
+        orderStatus=status,
+        allowed=allowed,
+    )
+
+
+def purchase_document(order: Order) -> dict[str, Any]:
+    """The seed's answer to a purchase of one product."""
+    line = order.lines[0]
+    return {
+        "orderId": order.order_id,
+        "status": order.status,
+        "productId": wire_id(line.product_id),
+        "quantity": line.qty,
+        "userId": wire_id(order.buyer_id),
+        "totalAmount": decimal_amount(order.total_minor, order.currency),
+        "currency": order.currency,
+        "createdAt": order.created_at,
+    }
+
+
+def order_document(order: Order) -> dict[str, Any]:
+    """An order as ``GET /api/v1/orders/{id}`` shows it."""
+    document: dict[str, Any] = {
+        "orderId": order.order_id,
+        "status": order.status,
+        "userId": wire_id(order.buyer_id),
+        "items": [
+            {
+                "productId": wire_id(line.product_id),
+                "qty": line.qty,
+                "price": decimal_amount(line.price_minor, order.currency),
+            }
+            for line in order.lines
+        ],
+        "totalAmount": decimal_amount(order.total_minor, order.currency),
+        "currency": order.currency,
+        "createdAt": order.created_at,
+    }
+    if order.cancel_reason:
+        document["reason"] = order.cancel_reason
+    return document

@@ -1,0 +1,55 @@
+"""What a buyer is told when nothing was sold: reasons as problems, each with what to do."""
+
+from pulsecart.runtime.problem import NotFound, Problem, Refused, Unavailable, Unprocessable
+from pulsecart.shop.money import wire_id
+from pulsecart.shop.orders.decide import Denied
+
+
+def refusal(reason: str, product_id: str = "") -> Problem:
+    """The problem for a reason of ``pulsecart.shop.orders.decide.Denied``, or the gate's verdict."""
+    match reason:
+        case "SOLD_OUT":
+            return sold_out()
+        case "LIMIT" | "LIMIT_REACHED" | "SALE_LIMIT_REACHED":
+            return Refused("limit-reached", "You have as many of this product as one buyer may have.")
+        case "SALE_NOT_OPEN":
+            return Refused(
+                "sale-not-open", "The sale of this product has not started; the product's nextSale says when."
+            )
+        case "UNKNOWN_PRODUCT":
+            return NotFound("unknown-product", f"There is no product {product_id} with stock; see /api/v1/sales.")
+        case "KEY_REUSED":
+            return Unprocessable(
+                "idempotency-key-reused", "This Idempotency-Key came with another payload before; use a new key."
+            )
+        case "MIXED_CURRENCIES":
+            return Unprocessable("mixed-currencies", "One order has one currency; order these products apart.")
+        case "SEEN":
+            return Refused(
+                "request-in-flight", "The first request with this Idempotency-Key is not finished; ask again."
+            )
+        case _:
+            return Unavailable("busy", "The order could not be taken just now; try again in a second.")
+
+
+def public_reason(reason: str) -> str:
+    """A reason as metrics and replies name it: whichever limit it is, and whoever found that out, is one reason."""
+    return "LIMIT_REACHED" if reason in ("LIMIT", "SALE_LIMIT_REACHED") else reason
+
+
+def sold_out() -> Refused:
+    return Refused("sold-out", "All units of this product are sold; a unit that comes back is sold to who asks then.")
+
+
+def denial(denied: Denied) -> Problem:
+    """The problem of what PostgreSQL's facts denied; a changed price comes with the new one."""
+    if denied.price is None:
+        return refusal(denied.reason, denied.product_id)
+    price, currency = denied.price
+    return Refused(
+        "price-changed",
+        "The price is not the one you accepted; nothing was bought. Send the new one as expectedPrice to accept it.",
+        productId=wire_id(denied.product_id),
+        price=price,
+        currency=currency,
+    )

@@ -1,0 +1,160 @@
+"""A payment gateway, simulated: it takes money once per key, and can be told to decline, time out or fail."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pulsecart.runtime.db.database import Database
+from pulsecart.runtime.problem import Unavailable, Unprocessable
+from pulsecart.shop.payments.db import simulated_books as books
+
+Mode = Literal["approve", "decline", "timeout", "fail"]
+ChargeStatus = Literal["CHARGED", "DECLINED", "REFUNDED", "VOIDED"]
+
+
+class GatewayTimeout(Unavailable):
+    """No answer in time: it may have happened or not. The same key asks again."""
+
+
+class GatewayDown(Unavailable):
+    """It answered 5xx: nothing happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """
+    Args:
+        status: CHARGED, DECLINED, REFUNDED (charged, and returned), VOIDED (never charged, and never will be).
+        reference: the gateway's own id of it.
+    """
+
+    key: str
+    status: str
+    reference: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Money asked for, once per key."""
+
+    key: str
+    amount_minor: int
+    currency: str
+
+
+class SimulatedGateway:
+    """
+    Idempotent by key: the same key gets the first answer, as long as its money stays where it is.
+
+    Args:
+        db: where it keeps its books, in short transactions of its own.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def charge(self, key: str, amount_minor: int, currency: str) -> Charge:
+        """
+        Raises:
+            GatewayTimeout: charged or not, the same key will tell.
+            GatewayDown: not charged.
+            Unprocessable: the key was used for another amount.
+        """
+        (answer,) = await self.charge_all([Ask(key, amount_minor, currency)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def charge_all(self, asks: Sequence[Ask]) -> list[Charge | Exception]:
+        """The same for many keys in one request; each is answered apart, with what ``charge`` would raise."""
+        async with self._db.transaction() as tx:
+            mode, share = await books.behaviour(tx)
+            towards = {ask.key: mode if _place(ask.key) < share else "approve" for ask in asks}
+            carried_out = [ask for ask in asks if _arrives(ask.key, towards[ask.key])]
+            wanted = [_wanted(ask, "DECLINED" if towards[ask.key] == "decline" else "CHARGED") for ask in carried_out]
+            rows = await books.first_answers(tx, wanted) if wanted else {}
+        return [_answer(ask, towards[ask.key], rows.get(ask.key)) for ask in asks]
+
+    async def refund(self, key: str) -> Charge:
+        """
+        Give the money of a charge back; what was not charged stays as it is.
+
+        Raises:
+            GatewayTimeout: given back or not, asking again will tell.
+            GatewayDown: not given back.
+            Unprocessable: the gateway knows no such key.
+        """
+        return await self._give_back(key, void=False)
+
+    async def void(self, key: str) -> Charge:
+        """
+        Whatever became of ``key``: no money stays with us, and a charge that comes later is answered VOIDED.
+
+        Raises:
+            GatewayTimeout, GatewayDown: as in ``refund``.
+        """
+        return await self._give_back(key, void=True)
+
+    async def behaviour(self) -> tuple[str, float]:
+        """Mode, and the share of the keys that it meets."""
+        async with self._db.transaction() as tx:
+            return await books.behaviour(tx)
+
+    async def behave(self, mode: Mode, share: float = 1.0) -> None:
+        """
+        Args:
+            share: of the keys, 0 to 1, that meet ``mode``, always the same ones; the others are approved.
+        """
+        async with self._db.transaction() as tx:
+            await books.behave(tx, mode, share)
+
+    async def _give_back(self, key: str, *, void: bool) -> Charge:
+        async with self._db.transaction() as tx:
+            mode, share = await books.behaviour(tx)
+            mode = mode if _place(key) < share else "approve"
+            if not _arrives(key, mode):
+                raise _lost(mode)
+            nothing = _wanted(Ask(key, 0, "XXX"), "VOIDED")
+            rows = await books.first_answers(tx, [nothing]) if void else await books.find(tx, [key])
+            if key not in rows:
+                raise Unprocessable("gateway-key-unknown", f"The gateway knows no charge {key}.")
+            charge = Charge(*rows[key])
+            if charge.status == "CHARGED":
+                await books.give_back(tx, key)
+                charge = replace(charge, status="REFUNDED")
+        if mode == "timeout":
+            raise _lost(mode)
+        return charge
+
+
+def _wanted(ask: Ask, status: str) -> books.ChargeRow:
+    reference = f"sim_{hashlib.sha256(ask.key.encode()).hexdigest()[:24]}"
+    return ask.key, status, reference, ask.amount_minor, ask.currency
+
+
+def _answer(ask: Ask, mode: str, row: books.ChargeRow | None) -> Charge | Exception:
+    if row is None or mode == "timeout":
+        return _lost(mode)
+    charge = Charge(*row)
+    if charge.status != "VOIDED" and (charge.amount_minor, charge.currency) != (ask.amount_minor, ask.currency):
+        return Unprocessable("gateway-key-reused", f"Key {ask.key} stands for another amount.")
+    return charge
+
+
+def _lost(mode: str) -> Unavailable:
+    if mode == "fail":
+        return GatewayDown("gateway-down", "The payment gateway answers with errors; try again shortly.")
+    return GatewayTimeout("gateway-timeout", "The payment gateway did not answer in time; ask again with the same key.")
+
+
+def _arrives(key: str, mode: str) -> bool:
+    """Whether a request is carried out: of those that time out, for every other key."""
+    return mode != "fail" and (mode != "timeout" or hashlib.sha256(key.encode()).digest()[6] % 2 == 0)
+
+
+def _place(key: str) -> float:
+    """Where a key falls between 0 and 1, always the same."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") / 2**48

@@ -1,0 +1,50 @@
+"""What a product costs now, and how many of it one buyer may have: the product's own terms, and its flash sale's."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+
+class StockRow(Struct, frozen=True):
+    """One product under lock; ``sale`` is its flash sale that has not ended, if any."""
+
+    available: int
+    epoch: int
+    version: int
+    buyer_limit: int
+    price_minor: int
+    currency: str
+    sale: "SaleRow | None" = None
+
+
+class SaleRow(Struct, frozen=True):
+    """``buyer_limit``: units that one buyer may have in this sale; 0 for no limit."""
+
+    price_minor: int
+    starts_at: datetime
+    ends_at: datetime
+    sale_id: str = ""
+    buyer_limit: int = 0
+
+
+def is_open(sale: SaleRow | None, now: datetime) -> bool:
+    """A product without a sale sells always; one with a sale from its first second on. After its end: list price."""
+    return sale is None or sale.starts_at <= now
+
+
+def in_sale(sale: SaleRow, now: datetime) -> bool:
+    """Whether what is ordered now is ordered in this sale, at its price."""
+    return sale.starts_at <= now < sale.ends_at
+
+
+def unit_price(row: StockRow, now: datetime) -> int:
+    """Minor units: the sale's price while it is open, else the list price."""
+    if row.sale is not None and in_sale(row.sale, now):
+        return row.sale.price_minor
+    return row.price_minor
+
+
+def limit_per_order(row: StockRow, now: datetime) -> int:
+    """Units that one order may have: the smaller of the product's limit and that of a sale not over; 0 for no limit."""
+    sale_limit = row.sale.buyer_limit if row.sale is not None and now < row.sale.ends_at else 0
+    return min(filter(None, (row.buyer_limit, sale_limit)), default=0)

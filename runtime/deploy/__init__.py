@@ -1,1 +1,0 @@
-"""Puts PulseCart on a cluster: image, overlay, waiting until all is Ready; or a sentence on what is missing."""

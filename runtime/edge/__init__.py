@@ -1,1 +1,0 @@
-"""Live streams: what happened, in the browsers that look, as it happens."""

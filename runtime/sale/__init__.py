@@ -1,1 +1,0 @@
-"""The player: a crowd of buyers against a running shop, and the accounts afterwards (``scripts/sale``)."""

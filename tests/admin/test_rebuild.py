@@ -1,0 +1,136 @@
+"""What can be thrown away is made anew from PostgreSQL, and is what it was."""
+
+from typing import Any
+
+import pytest
+
+from pulsecart.admin import rebuild
+from pulsecart.admin.demo import GOODS
+from pulsecart.processes import registry
+from pulsecart.runtime.event import CloudEvent, new_id, padded
+from pulsecart.serving.http import Reply
+from pulsecart.serving.operation import Operation
+from pulsecart.shop.messages import OrderPaid
+from tests.client import Client
+
+SILENT = [].append
+
+
+async def _shop_with_a_past(client: Client) -> None:
+    for user in range(5):
+        await client.buy(user=user)
+        await client.buy(user=user, path="async")
+
+    for event in await client.log("ecommerce.order.order.created.v1"):
+        if event.extensions["orderstatus"] == "pending":
+            assert await client.hear("reserve", event) == 204
+    for event in await client.log():
+        for name in ("project_orders", "notify"):
+            if event.type in registry.load(name).events:
+                assert await client.hear(name, event) == 204
+
+
+async def _streams(client: Client) -> dict[bytes, Any]:
+    keys = sorted([key async for key in client.deps.redis.scan_iter("news:*", _type="stream")])
+    return {key: await client.deps.redis.xrange(key) for key in keys}
+
+
+async def test_the_projection_rebuilt_from_the_log_is_the_one_that_grew_with_it(client: Client) -> None:
+    await _shop_with_a_past(client)
+    projected = "SELECT * FROM orders_by_customer ORDER BY customer_id, order_id"
+    grown = await client.rows(projected)
+    assert len(grown) == 10
+    await client.rows("UPDATE orders_by_customer SET status = 'wrong' RETURNING 1")
+    assert await rebuild.orders_by_customer(client.deps, SILENT) >= 20
+    assert await client.rows(projected) == grown
+
+
+async def test_a_history_completed_from_the_log_is_the_one_that_was_written_with_it(client: Client) -> None:
+    await _shop_with_a_past(client)
+    (event, *_) = await client.log("ecommerce.order.order.confirmed.v1")
+    assert await client.hear("pay", event) == 204
+    assert (await client.ask("POST", f"/api/v1/orders/{event.subject}/cancel")).status == 200
+    (event, *_) = await client.log("ecommerce.order.order.canceled.v1")
+    assert await client.hear("refund", event) == 204
+    written = "SELECT order_id, sequence, status, happened_at, actor, xid FROM order_status_history ORDER BY 1, 2"
+    grown = await client.rows(written)
+    assert await rebuild.order_history(client.deps, SILENT) == 0
+    await client.rows("DELETE FROM order_status_history RETURNING 1")
+    assert await rebuild.order_history(client.deps, SILENT) == len(grown)
+    assert await client.rows(written) == grown
+
+
+async def test_a_redis_without_data_gets_the_same_streams_and_the_same_gate(client: Client) -> None:
+    await _shop_with_a_past(client)
+    streams = await _streams(client)
+    assert len(streams) >= 11
+    await client.deps.redis.flushall()
+    assert await rebuild.streams(client.deps, SILENT) > 0
+    assert await rebuild.gate(client.deps, SILENT) == len(GOODS)
+    assert await _streams(client) == streams
+    (left,) = await client.deps.redis.hmget("{gate}:p:1", ["left"])
+    assert int(left) == 990
+    assert (await client.buy(user=0)).body["type"].endswith("limit-reached")
+
+
+def odd(data: bytes, **attributes: str) -> CloudEvent:
+    """An order.paid as some other system could have written it."""
+    about = {"partitionkey": new_id(), "sequence": padded(3), **attributes}
+    return CloudEvent(id=new_id(), source="/elsewhere", type=OrderPaid.TYPE, data=data, extensions=about)
+
+
+async def test_a_log_that_holds_odd_events_is_replayed_without_them_and_each_is_named(client: Client) -> None:
+    await _shop_with_a_past(client)
+    projected = "SELECT * FROM orders_by_customer ORDER BY customer_id, order_id"
+    grown = await client.rows(projected)
+    strangers = [odd(b"{"), odd(b"\xff"), odd(b'{"orderId": "\\u0000"}'), odd(b"[]"), odd(b"{}", sequence="x" * 3000)]
+    async with client.deps.db.transaction() as tx:
+        tx.events.extend(strangers)
+    told: list[str] = []
+    assert await rebuild.orders_by_customer(client.deps, told.append) >= 20
+    assert await client.rows(projected) == grown
+    assert [sum(event.id in line for line in told) for event in strangers] == [1] * len(strangers)
+    assert any(f"{len(strangers)} of them can never be taken" in line for line in told)
+    assert all(line.isprintable() for line in told)
+    for part in ("order-history", "streams", "catalogue"):
+        await rebuild.PARTS[part](client.deps, told.append)
+
+
+async def test_one_event_that_cannot_be_taken_now_is_tried_again_and_costs_itself_alone(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _shop_with_a_past(client)
+    projected = "SELECT * FROM orders_by_customer ORDER BY customer_id, order_id"
+    grown = await client.rows(projected)
+    (broken, later, *_) = await client.log("ecommerce.order.order.created.v1")
+    hear, tried = Operation.hear, []
+
+    async def sometimes(self: Operation, event: CloudEvent, *rest: Any) -> Reply:
+        tried.append(event.id)
+        if event.id == broken.id or (event.id == later.id and tried.count(later.id) == 1):
+            return Reply(500, b"no ink")
+        return await hear(self, event, *rest)
+
+    monkeypatch.setattr(rebuild, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(Operation, "hear", sometimes)
+    told: list[str] = []
+    with pytest.raises(rebuild.Incomplete, match="1 events could not be taken"):
+        await rebuild.orders_by_customer(client.deps, told.append)
+    assert any(broken.id in line and "no ink" in line for line in told)
+    found = await client.rows("SELECT order_id FROM orders_by_customer WHERE ordered_at IS NOT NULL")
+    assert len(found) == len(grown) - 1
+
+
+async def test_a_history_is_completed_over_a_log_that_holds_odd_events(client: Client) -> None:
+    await _shop_with_a_past(client)
+    steps = await client.row("SELECT count(*) FROM order_status_history")
+    (order_id,) = await client.row("SELECT order_id::text FROM orders LIMIT 1")
+    for extensions in ('{"sequence": "\\u0000"}', '{"sequence": "99999999999999999999", "orderstatus": "odd"}', "[]"):
+        await client.rows(
+            "INSERT INTO outbox (id, source, type, partitionkey, extensions) VALUES"
+            " (gen_random_uuid(), '/pulsecart/odd', 'ecommerce.order.order.created.v1', %s, %s) RETURNING 1",
+            order_id,
+            extensions,
+        )
+    await client.rows("DELETE FROM order_status_history RETURNING 1")
+    assert await rebuild.order_history(client.deps, SILENT) == steps[0]

@@ -1,0 +1,48 @@
+"""
+One worker as a process of its own, to be killed: ``python -m tests.broker.worker_process DIR WORKER WORKERS``.
+
+What it hears it writes into the table ``heard``, in the order of hearing.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pulsecart.broker.local import LocalKnative
+from pulsecart.runtime.deps import Deps, open_deps
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.runtime.settings import read
+from pulsecart.serving.http import Reply
+
+HEARD = (
+    "CREATE TABLE IF NOT EXISTS heard (at bigint GENERATED ALWAYS AS IDENTITY, worker int, key text, sequence bigint)"
+)
+
+
+class Writer:
+    """An operation that writes down what it hears."""
+
+    def __init__(self, name: str, worker: int) -> None:
+        self.dns_name = name
+        self._worker = worker
+
+    async def hear(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
+        async with deps.db.transaction() as tx:
+            values: list[Any] = [self._worker, event.partitionkey, event.sequence]
+            await tx.execute("INSERT INTO heard (worker, key, sequence) VALUES (%s, %s, %s)", values)
+        return Reply(204)
+
+
+async def main(directory: Path, worker: int, workers: int) -> None:
+    deps = open_deps(read(os.environ))
+    operations = {name: Writer(name, worker) for name in ("listener", "keep-dead-letter")}
+    broker = LocalKnative(operations, directory, deps, worker, workers)  # type: ignore[arg-type]  # stand-ins
+    await broker.start()
+    print("started", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,130 @@
+"""``scripts/sale``: play a sale against a running shop and account for it. Exit status 1 when it does not add up."""
+
+import argparse
+import gc
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from secrets import randbelow
+
+import uvloop
+from rich.console import Console
+
+from pulsecart.admin.which_shop import DATA, DEFAULT_URL
+from tools.crowd.ask import NotThere
+from tools.crowd.audit import audit
+from tools.crowd.checks import checks
+from tools.crowd.crowd import Habits
+from tools.crowd.play import Plan, play
+from tools.crowd.report import document, picture, show
+from tools.crowd.running import Running, find
+
+USUAL = Habits()
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("scripts/sale", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--url", help=f"the shop; default: the one that runs on --data, else {DEFAULT_URL}")
+    add("--host", default="", help="the Host header, where a gateway needs another one than the URL's")
+    add("--data", type=Path, default=DATA, help="the shop's data directory, as scripts/up has it")
+    add("--product", default="1")
+    add("--buyers", type=_count, default=100_000)
+    add("--units", type=int, default=1000, help="the stock is set to this many before")
+    add("--no-reset", dest="reset", action="store_false", help="leave the stock as it is")
+    add("--connections", type=_count, default=2000, help="keep-alive connections; buyers queue on them")
+    add("--path", choices=("sync", "async"), default="sync")
+    add("--retry-share", type=_share, default=USUAL.retry, help="ask again under the same key after the answer")
+    add("--double-click-share", type=_share, default=USUAL.double_click, help="same key twice at once")
+    add("--give-up-share", type=_share, default=USUAL.give_up, help="hang up early; half of them come back")
+    add("--cheat-share", type=_share, default=USUAL.cheat, help="buy again under new keys until refused")
+    add("--seed", type=int, default=None, help="of the buyers' habits; their ids are new in every run")
+    add("--settle-timeout", type=float, default=120.0, help="seconds the shop may take to finish what it accepted")
+    add("--tracked", type=int, default=2000, help="orders whose state is asked for afterwards")
+    add("--json", type=Path, metavar="FILE", help="write the report there, and a picture beside it (.svg)")
+    add("--no-audit", dest="audit", action="store_false", help="the player's own checks only")
+    return parser
+
+
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError("a share is between 0 and 1")
+    return share
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
+
+
+def plan_of(options: argparse.Namespace, running: Running) -> Plan:
+    return Plan(
+        url=(options.url or running.url or DEFAULT_URL).rstrip("/"),
+        named=options.host,
+        path=options.path,
+        product=options.product,
+        buyers=options.buyers,
+        units=options.units,
+        connections=options.connections,
+        habits=Habits(
+            retry=options.retry_share,
+            double_click=options.double_click_share,
+            give_up=options.give_up_share,
+            cheat=options.cheat_share,
+        ),
+        seed=randbelow(2**32) if options.seed is None else options.seed,
+        reset=options.reset,
+        settle_timeout_s=options.settle_timeout,
+        tracked=options.tracked,
+        processes=running.processes if options.url in (None, running.url) else {},
+    )
+
+
+def allow_connections(count: int) -> None:
+    """
+    Raises:
+        NotThere: this system does not let one process open that many.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and count + 100 > hard:
+        raise NotThere(f"{count} connections need more open files than the {hard} allowed here; lower --connections")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100 if hard == resource.RLIM_INFINITY else hard, hard))
+
+
+def audited(running: Running, plan: Plan) -> bool | None:
+    """What the audit says; None where nobody told us which database the shop at the address has."""
+    if running.url == plan.url:
+        return audit(running.environment, plan.settle_timeout_s)
+    if "DATABASE_URL" in os.environ:
+        return audit({}, plan.settle_timeout_s)
+    sys.stdout.write("no audit: give the shop's --data directory, or DATABASE_URL and REDIS_URL\n")
+    return None
+
+
+def main() -> int:
+    options = arguments().parse_args()
+    running = find(options.data)
+    plan, console = plan_of(options, running), Console()
+    gc.disable()  # nothing here makes cycles by the thousand, and a pause would count as the shop's
+    try:
+        allow_connections(plan.connections)
+        played = uvloop.run(play(plan, console))
+    except NotThere as refusal:
+        console.print(f"[red]{refusal}[/]", highlight=False)
+        return 2
+    found = checks(plan, played)
+    told = document(plan, played, found)
+    show(console, told, played.ledger)
+    told["audit"] = audited(running, plan) if options.audit else None
+    told["passed"] = all(check.ok for check in found) and told["audit"] is not False
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=2) + "\n")
+        options.json.with_suffix(".svg").write_text(picture(told, played.ledger))
+    return 0 if told["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

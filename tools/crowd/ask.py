@@ -1,0 +1,97 @@
+"""Single requests around the sale: reset the stock, read it, look at the queue, ask what became of orders."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from tools.crowd.wire import Answer, Line, Lines
+
+ANSWER_WITHIN_S = 30.0
+
+
+class NotThere(Exception):
+    """No shop answers at the address; the message says which and what to do."""
+
+
+def address(url: str) -> tuple[str, int]:
+    """
+    Raises:
+        NotThere: not an http address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise NotThere(f"{url!r} is no http:// address; the player speaks plain HTTP only")
+    return parts.hostname, parts.port or 80
+
+
+class _Errands:
+    """Hands out the requests in order and keeps each answer in its place."""
+
+    def __init__(self, requests: Sequence[bytes]) -> None:
+        self.answers: list[Answer | None] = [None] * len(requests)
+        self._requests = requests
+        self._left = iter(range(len(requests)))
+        self._open = len(requests)
+        self.done = asyncio.Event()
+
+    def free(self, line: Line[int]) -> None:
+        if (i := next(self._left, None)) is not None:
+            line.send(i, self._requests[i])
+
+    def answered(self, line: Line[int], errand: int, answer: Answer) -> None:
+        self.answers[errand] = answer
+        self._count()
+
+    def lost(self, line: Line[int], errand: int | None, reason: str) -> None:
+        if errand is not None:
+            self._count()
+
+    def _count(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self.done.set()
+
+
+async def ask_all(
+    url: str, requests: Sequence[tuple[str, str]], connections: int = 8, named: str = ""
+) -> list[tuple[int, Any]]:
+    """
+    (status, decoded JSON or None) for each (method, path); (0, None) where no answer came in time.
+
+    Args:
+        named: the Host header, where it is not the URL's.
+
+    Raises:
+        NotThere: nobody listens.
+    """
+    host, port = address(url)
+    if not requests:
+        return []
+    head = f" HTTP/1.1\r\nHost: {named or f'{host}:{port}'}\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n"
+    errands = _Errands([f"{method} {path}{head}".encode() for method, path in requests])
+    lines = Lines(host, port, min(connections, len(requests)), errands)
+    try:
+        await lines.open()
+        await asyncio.wait_for(errands.done.wait(), ANSWER_WITHIN_S)
+    except OSError as error:
+        if not isinstance(error, TimeoutError):
+            raise NotThere(
+                f"nobody answers at {url} ({error}); start the shop with scripts/up, or give --url"
+            ) from error
+    finally:
+        lines.close()
+    return [(answer.status, _json(answer.body)) if answer else (0, None) for answer in errands.answers]
+
+
+async def ask(url: str, method: str, path: str, named: str = "") -> tuple[int, Any]:
+    """One request, as ``ask_all``."""
+    return (await ask_all(url, [(method, path)], named=named))[0]
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

@@ -1,0 +1,177 @@
+"""What happened, as one JSON document, as text, and as a picture."""
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tools.crowd.checks import Check
+from tools.crowd.ledger import Ledger, percentiles_ms
+from tools.crowd.picture import histogram, in_terminal, svg
+from tools.crowd.play import Plan, Played
+from tools.crowd.verdict import Verdict
+
+MEANINGFUL = (Verdict.SOLD, Verdict.ACCEPTED, Verdict.SOLD_OUT, Verdict.LIMITED)
+
+
+def document(plan: Plan, played: Played, found: list[Check]) -> dict[str, Any]:
+    """The report for machines. Times are in seconds where the name ends in ``_s``, milliseconds in ``_ms``."""
+    ledger = played.ledger
+    return {
+        "url": plan.url,
+        "path": plan.path,
+        "product": plan.product,
+        "buyers": plan.buyers,
+        "units": plan.units if plan.reset else None,
+        "connections": plan.connections,
+        "seed": plan.seed,
+        "seconds": round(played.seconds, 3),
+        "answers": ledger.answers,
+        "answers_per_s": round(ledger.answers / played.seconds, 1),
+        "orders": len(ledger.orders),
+        "outcomes": dict(ledger.outcomes),
+        "verdicts": {verdict.value: len(took) for verdict, took in ledger.took.items() if took},
+        "statuses": {str(status): n for status, n in sorted(ledger.statuses.items())},
+        "errors": dict(ledger.errors),
+        "gave_up": ledger.gave_up,
+        "connections_reopened": played.reopened,
+        "latency_ms": latencies(ledger),
+        "winners_ms": rounded(percentiles_ms(ledger.winners)),
+        "winners_p99_per_all_p50": winners_per_all(ledger),
+        "generator_lag_ms": rounded(percentiles_ms(played.lag.late_s)),
+        "first_sold_out_s": ledger.first_sold_out_s,
+        "last_order_s": ledger.last_sold_s,
+        "stock_left": played.stock_left,
+        "acceptance": acceptance(ledger),
+        "drain_s": played.drain_s,
+        "states": dict(played.endings),
+        "server": server(played),
+        "generator_cpu_us_per_answer": round(played.generator_cpu_s / max(ledger.answers, 1) * 1e6, 1),
+        "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in found],
+        "breaches": ledger.breaches,
+    }
+
+
+def latencies(ledger: Ledger) -> dict[str, dict[str, float]]:
+    """Of every usable answer together, and of each kind."""
+    told = {"all": percentiles_ms(*(ledger.took[verdict] for verdict in MEANINGFUL))}
+    told |= {v.value: percentiles_ms(ledger.took[v]) for v in MEANINGFUL if ledger.took[v]}
+    return {name: rounded(figures) for name, figures in told.items()}
+
+
+def rounded(figures: dict[str, float]) -> dict[str, float]:
+    """To the microsecond."""
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def winners_per_all(ledger: Ledger) -> float | None:
+    """How many times as long as half of all answers took a winner in a hundred waits; None without winners."""
+    all_p50 = percentiles_ms(*(ledger.took[verdict] for verdict in MEANINGFUL))["p50"]
+    return round(percentiles_ms(ledger.winners)["p99"] / all_p50, 2) if ledger.winners and all_p50 else None
+
+
+def acceptance(ledger: Ledger) -> float | None:
+    """202 answers ÷ all answers and losses, of the async path; a buyer who hangs up is not counted."""
+    accepted = len(ledger.took[Verdict.ACCEPTED])
+    asked = ledger.answers + sum(n for name, n in ledger.errors.items() if not name.startswith("status "))
+    return accepted / asked if accepted else None
+
+
+def server(played: Played) -> dict[str, Any]:
+    """CPU of the shop's processes: while buyers asked, and until the last event was heard; peak memory (PSS)."""
+    if not played.cpu_s:
+        return {}
+    answers = max(played.ledger.answers, 1)
+    total, drained = sum(played.cpu_s.values()), sum(played.cpu_drained_s.values())
+    return {
+        "cpu_s": {name: round(s, 2) for name, s in played.cpu_s.items()},
+        "cpu_until_drained_s": {name: round(s, 2) for name, s in played.cpu_drained_s.items()},
+        "cpu_us_per_answer": round(total / answers * 1e6, 1),
+        "cpu_us_per_answer_until_drained": round(drained / answers * 1e6, 1),
+        "peak_mb": {name: round(mb, 1) for name, mb in played.peak_mb.items()},
+        "others_cores": round(played.others_cores, 2),
+    }
+
+
+def show(console: Console, told: dict[str, Any], ledger: Ledger) -> None:
+    """The report for people."""
+    console.print(_outcomes(told), _latencies(told))
+    took: array[float] = array("d")
+    for verdict in MEANINGFUL:
+        took += ledger.took[verdict]
+    console.print(f"\nwaiting time of {len(took):,} answers\n{in_terminal(histogram(took))}\n", highlight=False)
+    for line in sentences(told):
+        console.print(line, highlight=False)
+    for check in told["checks"]:
+        mark = "[green]✓[/]" if check["ok"] else "[red]✗[/]"
+        console.print(f"{mark} {check['name']}: {check['detail']}", highlight=False)
+    for breach in told["breaches"]:
+        console.print(f"  [red]{breach}[/]", highlight=False)
+
+
+def _outcomes(told: dict[str, Any]) -> Table:
+    table = Table("buyers", "", title=f"{told['path']} path, {told['buyers']:,} buyers")
+    for name, n in sorted(told["outcomes"].items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{n:,}")
+    return table
+
+
+def _latencies(told: dict[str, Any]) -> Table:
+    table = Table("answers", "count", "p50 ms", "p95 ms", "p99 ms", "max ms", title="waiting time")
+    rows = {"all": told["latency_ms"]["all"], "winners, until their order": told["winners_ms"], **told["latency_ms"]}
+    for name, f in rows.items():
+        table.add_row(name, f"{f['count']:,}", *(f"{f[q]:,.1f}" for q in ("p50", "p95", "p99", "max")))
+    return table
+
+
+def sentences(told: dict[str, Any]) -> list[str]:
+    """The remaining figures, one line each."""
+    lines = [
+        f"{told['answers']:,} answers in {told['seconds']:.2f} s: {told['answers_per_s']:,.0f}/s "
+        f"over {told['connections']:,} connections; the player's CPU: {told['generator_cpu_us_per_answer']:.0f} µs each"
+    ]
+    if told["winners_p99_per_all_p50"] is not None:
+        w, lag = told["winners_ms"], told["generator_lag_ms"]
+        lines.append(
+            f"winners waited p50 {w['p50']:,.0f}, p95 {w['p95']:,.0f}, p99 {w['p99']:,.0f} ms for their order: "
+            f"p99 is {told['winners_p99_per_all_p50']:.1f} × the p50 of all answers; "
+            f"of every wait the player's own delay is p50 {lag['p50']:.0f}, p99 {lag['p99']:.0f} ms"
+        )
+    if told["last_order_s"] is not None:
+        lines.append(f"last order given after {told['last_order_s']:.2f} s")
+    if told["first_sold_out_s"] is not None:
+        lines.append(f"first “sold out” after {told['first_sold_out_s']:.2f} s")
+    errors = ", ".join(f"{name} {n:,}" for name, n in told["errors"].items()) or "none"
+    lines.append(f"errors: {errors}; buyers who hung up: {told['gave_up']:,}")
+    if told["acceptance"] is not None:
+        lines.append(f"accepted: {told['acceptance']:.3%} of all requests")
+    if told["drain_s"] is not None:
+        states = ", ".join(f"{n:,} {state}" for state, n in sorted(told["states"].items()))
+        lines.append(f"all events heard {told['drain_s']:.1f} s later; of the orders looked at: {states or 'none'}")
+    return lines + _server_sentences(told["server"])
+
+
+def _server_sentences(cost: dict[str, Any]) -> list[str]:
+    if not cost:
+        return []
+    parts = ", ".join(f"{name} {s:.2f} s" for name, s in cost["cpu_s"].items())
+    peak = ", ".join(f"{name} {mb:.0f} MB" for name, mb in cost["peak_mb"].items())
+    others = cost["others_cores"]
+    warning = [f"other programs kept {others:.1f} cores busy meanwhile: alone it is faster"] if others > 0.3 else []
+    return [
+        f"the shop's CPU: {cost['cpu_us_per_answer']:.0f} µs per purchase answered ({parts}), "
+        f"{cost['cpu_us_per_answer_until_drained']:.0f} µs with all that follows",
+        f"the shop's peak memory: {peak}",
+        *warning,
+    ]
+
+
+def picture(told: dict[str, Any], ledger: Ledger) -> str:
+    """The SVG: one row of bars for each kind of answer."""
+    series: dict[str, Sequence[tuple[float, int]]] = {
+        f"{v.value}: {len(ledger.took[v]):,}": histogram(ledger.took[v]) for v in MEANINGFUL if ledger.took[v]
+    }
+    title = f"{told['buyers']:,} buyers, {told['connections']:,} connections, {told['path']} path: waiting time"
+    return svg(title, series)

@@ -1,0 +1,112 @@
+"""``scripts/deploy``: image, overlay, Ready, address; or one sentence on each thing that is missing."""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pulsecart.admin.which_shop import DATA
+from pulsecart.local.issuer import NoIssuer, jwks_of
+from tools.deploy import address, image, issuer, local, needs, overlay, pins, ready
+from tools.deploy.cluster import CannotDeploy
+from tools.deploy.patience import TIMEOUT_S, patience
+
+DEMO = image.ROOT / "k8s" / "overlays" / "kind"
+
+
+def say(sentence: str) -> None:
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
+
+
+def warn(sentence: str) -> None:
+    sys.stderr.write(f"warning: {sentence}\n")
+
+
+def arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/deploy",
+        description="Put PulseCart on the cluster that KUBECONFIG names, and wait until it is Ready.",
+    )
+    parser.add_argument("--overlay", type=Path, default=DEMO, metavar="DIR", help="what to deploy (k8s/overlays/kind)")
+    parser.add_argument("--image", default="", help="use this one and build none")
+    parser.add_argument("--registry", default="", help="push the image there, e.g. registry.example.com/shop")
+    parser.add_argument(
+        "--loader",
+        default=os.environ.get("IMAGE_LOADER", ""),
+        metavar="COMMAND",
+        help="instead of Docker: COMMAND IMAGE DIRECTORY gives the cluster an image (IMAGE_LOADER)",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=DATA, metavar="DIR", help="whose tokens a development shop trusts (.data)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=TIMEOUT_S,
+        metavar="S",
+        help=f"seconds that the cluster may take in all, a build on this machine not counted ({TIMEOUT_S:.0f})",
+    )
+    parser.add_argument(
+        local.DEMO_ANYWHERE, action="store_true", help="deploy overlays/kind on a cluster elsewhere, too"
+    )
+    return parser.parse_args(given)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("a number of seconds above 0 is needed")
+    return seconds
+
+
+def _is_ours(overlay: Path) -> bool:
+    return overlay.resolve() == DEMO.resolve()
+
+
+def deploy(asked: argparse.Namespace) -> None:
+    """
+    Raises:
+        CannotDeploy: something is missing, or not Ready in time.
+    """
+    began = time.monotonic()
+    patience.begin(asked.timeout)
+    needs.knative()
+    documents = overlay.read(asked.overlay)
+    if not asked.demo_on_this_cluster and (warning := local.check(documents, own=_is_ours(asked.overlay))):
+        warn(warning)
+    for unpinned in pins.in_overlay(documents):
+        warn(f"the image {unpinned} is not pinned by a digest; run ./scripts/pins write")
+    namespace = overlay.namespace_of(documents)
+    needs.secrets(documents, namespace)
+    needs.same_brokers(documents, namespace)
+    needs.identities(documents)
+    with patience.paused():
+        name = asked.image or (image.load(asked.loader, say) if asked.loader else image.build(asked.registry, say))
+    overlay.with_image(documents, name, namespace)
+    trusted = issuer.published(documents, namespace, jwks_of(asked.data.resolve()))
+    counted = Counter(line.rpartition(" ")[2] for line in overlay.apply([*trusted, *documents]))
+    say(f"applied {asked.overlay.name}: {', '.join(f'{count} {what}' for what, count in sorted(counted.items()))}")
+    ready.wait(ready.watched(documents), namespace, say)
+    say(f"all Ready after {time.monotonic() - began:.0f} s\n{address.of_shop(namespace)}")
+    if trusted:
+        say("it trusts the tokens of ./scripts/token, with --role admin those of who keeps the catalogue")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    try:
+        deploy(arguments(given))
+    except (CannotDeploy, NoIssuer) as why:
+        sys.stderr.write(f"not deployed: {why}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what was applied stays, and Kubernetes goes on\n")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What is asked of the cluster, through kubectl and KUBECONFIG."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tools.deploy.patience import LEAST_S, patience
+
+Object = Mapping[str, Any]
+AGAIN_S = 1.0
+# What kubectl says where an API server is slow rather than absent. Every question asked here may be asked again.
+SLOW = (
+    "TLS handshake timeout",
+    "i/o timeout",
+    "context deadline exceeded",
+    "request timed out",
+    "Client.Timeout exceeded",
+    "unable to return a response in the time allotted",
+    "the server is currently unable to handle the request",
+)
+
+
+class CannotDeploy(Exception):
+    """One sentence, or several: what is missing, and what to do."""
+
+
+def kubectl(*arguments: str, given: str | None = None) -> str:
+    """
+    Args:
+        given: its standard input.
+
+    Raises:
+        CannotDeploy: with what kubectl said, or that the time given by --timeout is over.
+    """
+    while True:
+        done = _asked(arguments, given)
+        if not done.returncode:
+            return done.stdout
+        if patience.left_s <= AGAIN_S or not any(sign in done.stderr for sign in SLOW):
+            raise CannotDeploy(done.stderr.strip() or f"kubectl {' '.join(arguments)} failed")
+        time.sleep(AGAIN_S)
+
+
+def _asked(arguments: tuple[str, ...], given: str | None) -> "subprocess.CompletedProcess[str]":
+    wait_s = max(patience.left_s, LEAST_S)
+    try:
+        return subprocess.run(
+            ["kubectl", *arguments], input=given, capture_output=True, text=True, timeout=wait_s, check=False
+        )
+    except FileNotFoundError:
+        raise CannotDeploy("kubectl is not installed: https://kubernetes.io/docs/tasks/tools/") from None
+    except subprocess.TimeoutExpired:
+        raise CannotDeploy(
+            f"the cluster did not answer `kubectl {' '.join(arguments[:3])}` within the {patience.timeout_s:.0f} s of "
+            "--timeout"
+        ) from None
+
+
+def references(node: object, *kinds: str) -> Iterator[Object]:
+    """Wherever ``node`` names another object by one of these members, ``secretRef``: that member's value."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in kinds:
+                yield value
+            else:
+                yield from references(value, *kinds)
+    elif isinstance(node, list | tuple):
+        for one in node:
+            yield from references(one, *kinds)
+
+
+def listed(kinds: str, namespace: str, *more: str) -> list[Object]:
+    """
+    Args:
+        kinds: as for ``kubectl get``: ``pods,jobs``.
+    """
+    return list(json.loads(kubectl("get", kinds, "-n", namespace, "-o", "json", *more))["items"])
+
+
+def found(kind: str, name: str, namespace: str = "") -> Object | None:
+    """The object, or None where there is none of that name."""
+    where = ("-n", namespace) if namespace else ()
+    said = kubectl("get", kind, name, *where, "--ignore-not-found", "-o", "json")
+    return dict(json.loads(said)) if said.strip() else None
+
+
+def named(thing: Object) -> str:
+    """``Service checkout``"""
+    return f"{thing['kind']} {thing['metadata']['name']}"
+
+
+def condition(thing: Object, type: str = "Ready") -> Object:
+    """``{"status": "Unknown"}`` where nobody has said anything yet, or only of an older version of the object."""
+    status = thing.get("status") or {}
+    if status.get("observedGeneration", thing["metadata"].get("generation")) != thing["metadata"].get("generation"):
+        return {"status": "Unknown", "message": "its last change has not been looked at"}
+    for one in status.get("conditions", ()):
+        if one["type"] == type:
+            return dict(one)
+    return {"status": "Unknown"}

@@ -1,0 +1,95 @@
+"""What an overlay says, with the image that was made for it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.deploy.cluster import CannotDeploy, Object, condition, found, kubectl
+from tools.deploy.image import NAME
+
+JOBS_IMAGE = f"{NAME}-migrations"
+
+
+def read(directory: Path) -> list[dict[str, Any]]:
+    """
+    Every object of the overlay.
+
+    Raises:
+        CannotDeploy: kustomize refuses it.
+    """
+    documents = [one for one in yaml.safe_load_all(kubectl("kustomize", str(directory))) if one]
+    for document in documents:
+        if document["kind"] == "Secret":  # kustomize breaks long values into lines, so each apply would change them
+            data = document.get("data") or {}
+            document["data"] = {key: "".join(str(value).split()) for key, value in data.items()}
+    return documents
+
+
+def namespace_of(documents: Sequence[Object]) -> str:
+    """
+    Raises:
+        CannotDeploy: there are several, or none.
+    """
+    names = {str(one["metadata"].get("namespace", "default")) for one in documents if _is_service(one)}
+    if len(names) != 1:
+        raise CannotDeploy(f"the overlay's operations are in {len(names)} namespaces; one is needed")
+    return names.pop()
+
+
+def with_image(documents: Sequence[dict[str, Any]], image: str, namespace: str) -> None:
+    """
+    Every container of ours gets ``image``, but for a Job of migrations that is done: it stays as it is, because nothing
+    in a Job can be changed. One that is not done and of another image is deleted, to be made anew.
+    """
+    for document in documents:
+        ours = [one for one in containers(document) if _is_ours(str(one.get("image", "")))]
+        kept = None
+        if ours and document["kind"] == "Job":
+            kept = _image_of_done(document["metadata"]["name"], namespace, image)
+        for container in ours:
+            container["image"] = kept or image
+
+
+def apply(documents: Sequence[Object]) -> list[str]:
+    """
+    Returns:
+        What kubectl said of each object: ``service.serving.knative.dev/pay configured``.
+    """
+    in_order = sorted(documents, key=lambda document: document["kind"] != "Namespace")  # the rest as they stand
+    given = yaml.safe_dump_all(in_order, sort_keys=False)
+    return kubectl("apply", "-f", "-", given=given).strip().splitlines()
+
+
+def _image_of_done(name: str, namespace: str, image: str) -> str | None:
+    there = found("job", name, namespace)
+    if there is None:
+        return None
+    its = str(there["spec"]["template"]["spec"]["containers"][0]["image"])
+    if condition(there, "Complete")["status"] == "True":
+        return its
+    if its != image or condition(there, "Failed")["status"] == "True":
+        kubectl("delete", "job", name, "-n", namespace)
+    return None
+
+
+def _is_ours(image: str) -> bool:
+    return image.rpartition("/")[2].partition(":")[0] in (NAME, JOBS_IMAGE)
+
+
+def _is_service(document: Object) -> bool:
+    return document["kind"] == "Service" and str(document["apiVersion"]).startswith("serving.knative.dev/")
+
+
+def containers(node: Any) -> Iterator[dict[str, Any]]:
+    """Of every pod that ``node`` describes, those that run first included."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("containers", "initContainers") and isinstance(value, list):
+                yield from value
+            else:
+                yield from containers(value)
+    elif isinstance(node, list):
+        for one in node:
+            yield from containers(one)

@@ -1,0 +1,84 @@
+"""Why something is not Ready: what its condition, its pods, their events and their logs say, as sentences."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+from tools.deploy.cluster import CannotDeploy, Object, condition, kubectl, listed, named
+
+CLASS = "eventing.knative.dev/broker.class"
+FAILING = {"Error", "CrashLoopBackOff", "RunContainerError", "StartError"}
+NOT_THERE = {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"}
+LINES = 40
+
+
+def reasons(waiting: Sequence[Object], namespace: str) -> list[str]:
+    """One sentence for each cause found, with all that it stops; what merely is on its way has none."""
+    stopped: dict[str, list[str]] = {}
+    for thing in waiting:
+        for cause in _of(thing):
+            stopped.setdefault(cause, []).append(named(thing))
+    for pod in listed("pods", namespace):
+        of = pod["metadata"].get("labels", {}).get("serving.knative.dev/service")
+        for cause in _of_pod(pod, namespace):
+            stopped.setdefault(cause, []).append(f"Service {of}" if of else f"Pod {pod['metadata']['name']}")
+    return [f"{cause}  ({', '.join(dict.fromkeys(things))})" for cause, things in stopped.items()]
+
+
+def _of(thing: Object) -> Iterator[str]:
+    said = condition(thing)
+    message = str(said.get("message", "")).strip()
+    if thing["kind"] == "Broker" and not (thing.get("status") or {}).get("conditions"):
+        its = (thing["metadata"].get("annotations") or {}).get(CLASS, "none")
+        yield (
+            f"nothing on this cluster takes care of a Broker of the class {its}: install that broker "
+            "(MTChannelBasedBroker comes with Knative Eventing), or take another broker component in the overlay"
+        )
+    elif thing["kind"] == "Job" and (failed := condition(thing, "Failed"))["status"] == "True":
+        yield f"failed: {failed.get('message', '')}"
+    elif said["status"] == "False" and message and said.get("reason") != "RevisionMissing":  # its pods say why
+        yield re.sub(r'^Revision "\S+" failed with message: ', "", message).rstrip(".")
+
+
+def _of_pod(pod: Object, namespace: str) -> Iterator[str]:
+    name = pod["metadata"]["name"]
+    if "deletionTimestamp" in pod["metadata"] or condition(pod)["status"] == "True":
+        return
+    if (scheduled := condition(pod, "PodScheduled"))["status"] == "False":
+        yield str(scheduled.get("message", "no node takes it")).strip().rstrip(".")
+    for container in pod["status"].get("containerStatuses", ()):
+        state = container.get("state", {})
+        reason, message = (state.get("waiting", {}).get(key, "") for key in ("reason", "message"))
+        ended = state.get("terminated", {})
+        if reason == "CreateContainerConfigError":
+            yield f"{message}: make it, and the pod starts within a minute"
+        elif reason in NOT_THERE:
+            yield f"the node has no image {container['image']} and cannot pull it ({reason})"
+        elif reason in FAILING or ended.get("exitCode"):
+            yield f"ends by itself: {_last_line(name, container['name'], namespace)}"
+        elif "running" in state and container["name"] != "queue-proxy":
+            yield f"runs and is not Ready: {_last_line(name, container['name'], namespace) or 'its log is empty'}"
+
+
+def _last_line(pod: str, container: str, namespace: str) -> str:
+    """The last warning of its log, or else its last line; of the process before where this one has said nothing."""
+    for previous in ((), ("--previous",)):
+        try:
+            said = kubectl("logs", pod, "-n", namespace, "-c", container, f"--tail={LINES}", *previous)
+        except CannotDeploy:
+            continue
+        lines = [_sentence(line) for line in said.strip().splitlines() if line.strip()]
+        grave = [text for level, text in lines if level in ("WARNING", "ERROR", "CRITICAL")]
+        if lines:
+            return grave[-1] if grave else lines[-1][1]
+    return ""
+
+
+def _sentence(line: str) -> tuple[str, str]:
+    """Level and message of one line of a log: ours are JSON, PostgreSQL's are not."""
+    try:
+        said = json.loads(line)
+        about = {key: value for key, value in said.items() if key in ("missing", "needed", "error", "reason")}
+        return said.get("level", ""), f"{said.get('message', '')} {json.dumps(about) if about else ''}".strip()
+    except (ValueError, AttributeError):
+        return "", line.strip()

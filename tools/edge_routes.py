@@ -1,0 +1,38 @@
+"""
+The edge's table of routes, for an edge that stands before operations served alone.
+
+    python -m tools.edge_routes            writes pulsecart/edge/routes.json from the operations
+    python -m tools.edge_routes --check    says whether it is stale; exit status 1 when it is
+"""
+
+import argparse
+import json
+import sys
+
+from pulsecart.edge.routes import FILE
+from pulsecart.processes import registry
+
+
+def written() -> str:
+    """What the file must hold."""
+    routes = {
+        operation.dns_name: [f"{route.method} {route.path}" for route in operation.routes]
+        for name, operation in registry.load_all().items()
+        if name != "edge" and operation.routes
+    }
+    return json.dumps(routes, indent=2) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The edge's route table.")
+    parser.add_argument("--check", action="store_true")
+    if not parser.parse_args().check:
+        FILE.write_text(written())
+    elif not FILE.exists() or FILE.read_text() != written():
+        sys.stderr.write(f"{FILE.name} is stale: run python -m tools.edge_routes\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

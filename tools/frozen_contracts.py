@@ -1,0 +1,100 @@
+"""
+Contracts that were released do not change: ``contracts/released.json`` holds a fingerprint of each.
+
+    python -m tools.frozen_contracts --check      says which released contract changed or is gone; then exit status 1
+    python -m tools.frozen_contracts --release    adds the contracts that have no fingerprint yet, and touches no other
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from pulsecart.runtime.contracts import CONTRACTS_DIR
+
+# What only explains may be improved at any time.
+_EXPLAINS: Final = frozenset({"description", "title", "examples", "$comment"})
+# Below these the keys are the event's own member names, and none of them explains anything.
+_NAMED: Final = frozenset({"properties", "$defs", "patternProperties", "dependentSchemas"})
+
+NO_EVENTS: Final = frozenset({"released.json", "openapi.json"})
+
+
+def fingerprint(schema: dict[str, Any]) -> str:
+    """SHA-256 (hex) of what the schema demands: sorted keys, no white space, no words of explanation."""
+    text = json.dumps(_demands(schema), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _demands(node: Any, named: bool = False) -> Any:
+    if isinstance(node, dict):
+        return {k: _demands(v, not named and k in _NAMED) for k, v in node.items() if named or k not in _EXPLAINS}
+    if isinstance(node, list):
+        return [_demands(item) for item in node]
+    return node
+
+
+def changed(directory: Path = CONTRACTS_DIR) -> list[str]:
+    """One sentence per released contract that is not what was released; empty when all is well."""
+    now = _fingerprints(directory)
+    released = _released(directory)
+    gone = [
+        f"{name} was released and is gone: bring it back; a type may stop flowing, its contract stays"
+        for name in released
+        if name not in now
+    ]
+    return gone + [_advice(name) for name in now if name in released and now[name] != released[name]]
+
+
+def unreleased(directory: Path = CONTRACTS_DIR) -> list[str]:
+    """Contracts without a fingerprint, by path below ``contracts/``."""
+    return sorted(_fingerprints(directory).keys() - _released(directory).keys())
+
+
+def release(directory: Path = CONTRACTS_DIR) -> list[str]:
+    """Freeze what is not frozen yet. Returns its names."""
+    new = unreleased(directory)
+    now = _fingerprints(directory)
+    entries = dict(sorted({**_released(directory), **{name: now[name] for name in new}}.items()))
+    (directory / "released.json").write_text(json.dumps(entries, indent=2) + "\n")
+    return new
+
+
+def _advice(name: str) -> str:
+    stem, _, version = name.removesuffix(".json").rpartition(".v")
+    newer = f"{stem}.v{int(version) + 1}.json" if version.isdigit() else f"a new version of {name}"
+    return (
+        f"{name} was released and has changed: take the change back and make {newer} "
+        "(docs/messages.md, 'A new version')"
+    )
+
+
+def _fingerprints(directory: Path) -> dict[str, str]:
+    paths = (p for p in sorted(directory.rglob("*.json")) if p.name not in NO_EVENTS)
+    return {p.relative_to(directory).as_posix(): fingerprint(json.loads(p.read_text())) for p in paths}
+
+
+def _released(directory: Path) -> dict[str, str]:
+    path = directory / "released.json"
+    entries: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    return entries
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="tools.frozen_contracts", description="Freeze contracts, and see that they stay frozen."
+    )
+    choice = parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument("--check", action="store_true", help="say which released contract changed")
+    choice.add_argument("--release", action="store_true", help="freeze the contracts that are new")
+    if parser.parse_args(arguments).release:
+        sys.stdout.write("".join(f"released {name}\n" for name in release()))
+    complaints = changed() + [f"{n} is not released: python -m tools.frozen_contracts --release" for n in unreleased()]
+    sys.stderr.write("".join(f"{complaint}\n" for complaint in complaints))
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

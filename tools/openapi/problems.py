@@ -1,0 +1,126 @@
+"""Problems: those that the catalogue lists (``contracts/problems.yaml``), and those that the code answers."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from pulsecart.runtime.contracts import CONTRACTS_DIR
+
+ROOT: Final = CONTRACTS_DIR.parent
+FILE: Final = CONTRACTS_DIR / "problems.yaml"
+CODE: Final = ("pulsecart", "functions")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """
+    Args:
+        statuses: the first is the API's; others are answered to events.
+        when, do: one or two sentences each.
+    """
+
+    type: str
+    section: str
+    statuses: tuple[int, ...]
+    when: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """``where``: file and line that make it; ``type`` is None where it is no literal, which nobody can list."""
+
+    type: str | None
+    status: int
+    title: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    status: int
+    title: str
+
+
+def listed(path: Path = FILE) -> dict[str, Listed]:
+    """The catalogue, by type, in its own order."""
+    found: dict[str, Listed] = {}
+    for section, problems in yaml.safe_load(path.read_text()).items():
+        for type, told in problems.items():
+            statuses = told["status"] if isinstance(told["status"], list) else [told["status"]]
+            if type in found or told.keys() != {"status", "when", "do"}:
+                raise ValueError(f"{path.name}: {type} stands there once, with status, when and do: quote sentences")
+            found[type] = Listed(type, section, tuple(statuses), told["when"], told["do"])
+    return found
+
+
+def answered(root: Path = ROOT) -> list[Answered]:
+    """Every call, in the code, of a class of ``pulsecart.runtime.problem``'s tree."""
+    trees = {path: ast.parse(path.read_text()) for package in CODE for path in sorted((root / package).rglob("*.py"))}
+    kinds = _kinds(trees)
+    found = []
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and _name(node.func) in kinds and (node.args or node.keywords):
+                kind, first = kinds[_name(node.func)], node.args[0] if node.args else None
+                type = first.value if isinstance(first, ast.Constant) else None
+                where = f"{path.relative_to(root)}:{node.lineno}"
+                found.append(Answered(str(type) if type else None, kind.status, kind.title, where))
+    return found
+
+
+def complaints(known: dict[str, Listed], found: list[Answered]) -> Iterator[str]:
+    """Where catalogue and code differ, one sentence each, with what to do."""
+    statuses: dict[str, set[int]] = {}
+    for one in found:
+        if one.type is None:
+            yield f"{one.where}: a problem's type is written out, so that it can be found and listed"
+        elif one.type not in known:
+            yield f"{one.where}: add {one.type} to contracts/problems.yaml: status {one.status}, when, do"
+        else:
+            statuses.setdefault(one.type, set()).add(one.status)
+    for type, told in known.items():
+        if type not in statuses:
+            yield f"contracts/problems.yaml: nothing answers {type} any more: remove it"
+        elif statuses[type] != set(told.statuses):
+            yield f"contracts/problems.yaml: {type} is answered with {sorted(statuses[type])}: correct its status"
+
+
+def titles(found: list[Answered]) -> dict[str, str]:
+    """Type → title; of several, the first that the code has."""
+    named: dict[str, str] = {}
+    for one in found:
+        if one.type is not None:
+            named.setdefault(one.type, one.title)
+    return named
+
+
+def _kinds(trees: dict[Path, ast.Module]) -> dict[str, _Kind]:
+    """The tree's classes by name; each has its own status and title, or those of the class above it."""
+    classes = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    kinds: dict[str, _Kind] = {}
+    grown = True
+    while grown:
+        grown = False
+        for node in classes:
+            above = next((kinds[_name(base)] for base in node.bases if _name(base) in kinds), None)
+            if node.name not in kinds and (above is not None or node.name == "Problem"):
+                kinds[node.name], grown = _kind(node, above or _Kind(0, "")), True
+    return kinds
+
+
+def _kind(node: ast.ClassDef, above: _Kind) -> _Kind:
+    told = {
+        _name(line.targets[0]): line.value.value
+        for line in node.body
+        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant)
+    }
+    return _Kind(int(str(told.get("status", above.status))), str(told.get("title", above.title)))
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""

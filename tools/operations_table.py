@@ -1,0 +1,178 @@
+"""
+The README's table of operations, from their code and from ``eventing/*.yaml``.
+
+    python -m tools.operations_table            writes it
+    python -m tools.operations_table --check    says whether it is stale; exit status 1 when it is
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from pulsecart.broker.manifests.eventing import Eventing, PingSource, Trigger, load
+from pulsecart.processes import registry
+from pulsecart.runtime.contracts import CONTRACTS_DIR
+from pulsecart.runtime.event import CloudEvent
+from pulsecart.serving.operation import Operation
+from pulsecart.shop.messages import MESSAGES
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+EVENTING_DIR: Final = ROOT / "eventing"
+README: Final = ROOT / "README.md"
+BEGIN: Final = "<!-- operations: written by python -m tools.operations_table -->"
+END: Final = "<!-- /operations -->"
+HEAD: Final = "| Operation | What it does | Answers | Hears | Through | Says |\n|---|---|---|---|---|---|"
+
+Wanted = Mapping[str, tuple[str, ...]]
+"""Event type → the conditions (``orderstatus pending``) under which it is wanted; empty for always."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """An operation and what the YAML sends to it."""
+
+    operation: Operation
+    triggers: tuple[Trigger, ...]
+    ping_sources: tuple[PingSource, ...]
+    dead_letters: bool
+
+
+def wired(eventing: Eventing, operations: Iterable[Operation]) -> list[Wired]:
+    """Every operation with its wiring, by name."""
+    sinks = {broker.delivery.dead_letter_sink.service for broker in eventing.brokers}
+    sinks |= {trigger.delivery.dead_letter_sink.service for trigger in eventing.triggers}
+    return [
+        Wired(
+            operation,
+            tuple(trigger for trigger in eventing.triggers if trigger.subscriber.service == operation.dns_name),
+            tuple(source for source in eventing.ping_sources if source.sink.service == operation.dns_name),
+            operation.dns_name in sinks,
+        )
+        for operation in sorted(operations, key=lambda operation: operation.name)
+    ]
+
+
+def read() -> list[Wired]:
+    """
+    This repository's operations.
+
+    Raises:
+        Misconfigured: ``eventing/`` cannot be read.
+        LookupError: an operation's folder does not make it.
+    """
+    operations = registry.load_all().values()
+    return wired(load(EVENTING_DIR, [operation.dns_name for operation in operations]), operations)
+
+
+def wanted(trigger: Trigger, types: Iterable[str]) -> Wanted:
+    """Which of ``types`` the trigger's filter lets through, found by asking it about every kind of event there is."""
+    found: dict[str, tuple[str, ...]] = {}
+    for event_type in types:
+        kinds = list(_kinds(event_type))
+        through = [marks for marks, event in kinds if trigger.wants(event)]
+        if through:
+            always = len(through) == len(kinds)
+            found[event_type] = () if always else _shared(through)
+    return found
+
+
+def _kinds(event_type: str) -> Iterable[tuple[dict[str, str], CloudEvent]]:
+    """One event for each combination of the marks (extensions of few values) that a filter may look at."""
+    envelope: dict[str, Any] = msgspec.json.decode((CONTRACTS_DIR / "envelope.v1.json").read_bytes())
+    marks = {name: part["enum"] for name, part in envelope["properties"].items() if "enum" in part}
+    for values in product(*marks.values()):
+        marked = dict(zip(marks, values, strict=True))
+        yield marked, CloudEvent(id="any", source="/pulsecart/any", type=event_type, subject="any", extensions=marked)
+
+
+def _shared(through: list[dict[str, str]]) -> tuple[str, ...]:
+    """The marks that all of them have in common."""
+    common = through[0].items() & set.intersection(*(set(marks.items()) for marks in through))
+    return tuple(f"{name} {value}" for name, value in sorted(common)) or ("some",)
+
+
+def table(rows: Iterable[Wired]) -> str:
+    """Markdown."""
+    return "\n".join([HEAD, *(f"| {' | '.join(_row(row))} |" for row in rows)])
+
+
+def _row(row: Wired) -> tuple[str, ...]:
+    operation = row.operation
+    name = f"[`{operation.dns_name}`](functions/{operation.name}/main.py)"
+    hears = [line for trigger in row.triggers for line in _heard(trigger)]
+    hears += [f"every `{source.schedule.expression}`" for source in row.ping_sources]
+    hears += ["dead letters"] if row.dead_letters else []
+    through = [_link(trigger.name, trigger.where) for trigger in row.triggers]
+    through += [_link(source.name, source.where) for source in row.ping_sources]
+    says = [_code(message.TYPE) for message in operation.emits]
+    return name, _purpose(operation), *map(_lines, (_answers(operation), hears, through, says))
+
+
+def _link(name: str, where: str) -> str:
+    return f"[`{name}`]({where.partition(':')[0]})"
+
+
+def _answers(operation: Operation) -> list[str]:
+    answers = [f"`{route.method} {route.path}`" for route in operation.routes]
+    return answers + [f"`WS {path}`" for path in _web_sockets() if operation.name == "edge"]
+
+
+def _web_sockets() -> list[str]:
+    return re.findall(r'WebSocketRoute\("([^"]+)"', (ROOT / "pulsecart/edge/app.py").read_text())
+
+
+def _heard(trigger: Trigger) -> list[str]:
+    types = wanted(trigger, [message.TYPE for message in MESSAGES])
+    return [_code(event_type) + (f" ({', '.join(marks)})" if marks else "") for event_type, marks in types.items()]
+
+
+def _purpose(operation: Operation) -> str:
+    words = (import_module(f"functions.{operation.name}.main").__doc__ or "").strip().splitlines()
+    return words[0].replace("|", "or").replace("*", r"\*").replace("_", r"\_") if words else ""
+
+
+def _code(event_type: str) -> str:
+    """``ecommerce.order.order.paid.v1`` → ``order.paid.v1``: the rest is the same everywhere."""
+    return f"`{event_type.split('.', 2)[2]}`"
+
+
+def _lines(parts: list[str]) -> str:
+    return "<br>".join(parts) or "–"
+
+
+def written(text: str, made: str) -> str:
+    """
+    The text with ``made`` between its markers.
+
+    Raises:
+        ValueError: the markers are not there, once each and in order.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"README.md needs the lines {BEGIN} and {END}, once each and in this order")
+    return f"{text.partition(BEGIN)[0]}{BEGIN}\n{made}\n{END}{text.partition(END)[2]}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="tools.operations_table", description="The README's table of operations.")
+    parser.add_argument("--check", action="store_true", help="write nothing, say whether it is stale")
+    check = parser.parse_args(arguments).check
+    before = README.read_text()
+    after = written(before, table(read()))
+    if check and before != after:
+        sys.stderr.write("README.md's table of operations is stale: run scripts/python -m tools.operations_table\n")
+        return 1
+    if not check:
+        README.write_text(after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""A cluster's API, by nothing but kubectl and KUBECONFIG: ``kubectl proxy`` answers on a port of this machine."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from tools.receipt.pods import OPERATION
+
+ASK_S = 10.0
+LINE_MAX = 4 * 2**20  # one pod
+
+
+class NoCluster(Exception):
+    """What is missing, and what to do: one sentence, or two."""
+
+
+class Cluster:
+    """
+    Args:
+        session: with the proxy's address as its base.
+    """
+
+    def __init__(self, session: ClientSession, namespace: str) -> None:
+        self._session = session
+        self._there = f"/api/v1/namespaces/{namespace}"
+        self.namespace = namespace
+
+    async def pods(self) -> tuple[list[dict[str, Any]], str]:
+        """Every pod of an operation, and the version from which to watch on."""
+        said = await self._get(f"{self._there}/pods", {"labelSelector": OPERATION})
+        return said["items"], said["metadata"]["resourceVersion"]
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Those of the last hour, unless the cluster keeps them for another time."""
+        return list((await self._get(f"{self._there}/events", {}))["items"])
+
+    async def operations(self) -> list[str]:
+        """
+        The Knative Services' names.
+
+        Raises:
+            NoCluster: none of them is there, or Knative is not.
+        """
+        where = f"/apis/serving.knative.dev/v1/namespaces/{self.namespace}/services"
+        names = [one["metadata"]["name"] for one in (await self._get(where, {}, "Knative Serving"))["items"]]
+        if not names:
+            raise NoCluster(
+                f"Namespace {self.namespace} has no Knative Service. Deploy the shop (./scripts/deploy), or give "
+                "--namespace."
+            )
+        return sorted(names)
+
+    async def changes(self, version: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """(ADDED, MODIFIED or DELETED, the pod), until the server ends it or has forgotten ``version``."""
+        asked = {"labelSelector": OPERATION, "watch": "1", "resourceVersion": version}
+        limit = ClientTimeout(total=None, sock_connect=ASK_S)
+        try:
+            async with self._session.get(f"{self._there}/pods", params=asked, timeout=limit) as response:
+                async for line in response.content:
+                    said = json.loads(line)
+                    if said["type"] in ("ADDED", "MODIFIED", "DELETED"):
+                        yield said["type"], said["object"]
+                    else:
+                        return  # ERROR: gone
+        except (ClientError, TimeoutError):
+            return
+
+    async def metrics(self, pod: str, port: int) -> str:
+        """What the pod answers to ``/metrics`` there; empty where nobody does."""
+        try:
+            async with self._session.get(f"{self._there}/pods/{pod}:{port}/proxy/metrics") as response:
+                return await response.text() if response.status == 200 else ""
+        except (ClientError, TimeoutError):
+            return ""
+
+    async def _get(self, path: str, params: Mapping[str, str], what: str = "the cluster") -> Any:
+        try:
+            async with self._session.get(path, params=params) as response:
+                if response.status == 404:
+                    raise NoCluster(f"There is no {what} on this cluster: {path} is not found.")
+                if response.status >= 300:
+                    raise NoCluster(f"The cluster refuses {path}: {await response.text()}")
+                return await response.json()
+        except (ClientError, TimeoutError) as why:
+            raise NoCluster(f"The cluster did not answer {path}: {why!r}") from None
+
+
+@asynccontextmanager
+async def connected(namespace: str) -> AsyncIterator[Cluster]:
+    """
+    Raises:
+        NoCluster: no kubectl, no KUBECONFIG, or nobody answers there.
+    """
+    await _reachable()
+    proxy = await asyncio.create_subprocess_exec(
+        "kubectl", "proxy", "--port=0", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert proxy.stdout is not None  # noqa: S101  # asked for above
+    try:
+        said = (await proxy.stdout.readline()).decode()  # Starting to serve on 127.0.0.1:41683
+        address = said.rpartition(" ")[2].strip()
+        if not address:
+            raise NoCluster("`kubectl proxy` ended at once; run it to see why.")
+        limit = ClientTimeout(total=ASK_S)
+        async with ClientSession(f"http://{address}", timeout=limit, read_bufsize=LINE_MAX) as session:
+            yield Cluster(session, namespace)
+    finally:
+        if proxy.returncode is None:
+            proxy.terminate()
+        await proxy.wait()
+
+
+async def _reachable() -> None:
+    try:
+        asked = await asyncio.create_subprocess_exec(
+            *("kubectl", "version", "--request-timeout=5s"),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except FileNotFoundError:
+        raise NoCluster("kubectl is not installed: https://kubernetes.io/docs/tasks/tools/") from None
+    _, said = await asked.communicate()
+    if asked.returncode:
+        why = said.decode(errors="replace").strip().splitlines()
+        raise NoCluster(f"No cluster answers kubectl: {why[-1] if why else 'it said nothing'} Is KUBECONFIG set?")

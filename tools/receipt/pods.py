@@ -1,0 +1,118 @@
+"""Kubernetes' own objects → observations."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
+
+from tools.receipt.observed import Counted, PodSeen
+
+OPERATION = "serving.knative.dev/service"
+REQUESTS_OF_QUEUE_PROXY = ("kn_serving_invocation_duration_seconds_count", "revision_app_request_count")
+REQUESTS_OF_OURS = ("http_requests_total", "event_deliveries_total")
+EVENTS_OF_OURS = ("event_deliveries_total",)
+
+Object = Mapping[str, Any]
+
+
+def seen(pod: Object, at: float, *, gone: bool = False, new: bool = False) -> PodSeen:
+    """
+    Args:
+        new: it came into being just now, which says when more exactly than its own whole seconds.
+    """
+    about = pod["metadata"]
+    return PodSeen(
+        at=at,
+        pod=about["name"],
+        operation=about["labels"][OPERATION],
+        created=at if new else seconds(about["creationTimestamp"]),
+        ready=_since_ready(pod) is not None,
+        leaving="deletionTimestamp" in about,
+        gone=gone or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"),
+        exact=new,
+    )
+
+
+def remembered(pods: Iterable[Object], events: Iterable[Object]) -> list[PodSeen]:
+    """
+    What a cluster still knows of the past: pods that are there, and events about pods, those that are no more too.
+
+    Of a pod that is gone nothing says when it was Ready; that its last container had started is the nearest.
+    """
+    found: list[PodSeen] = []
+    here = {}
+    for pod in pods:
+        here[pod["metadata"]["name"]] = pod
+        ready = _since_ready(pod)
+        found.append(seen(pod, ready if ready is not None else seconds(pod["metadata"]["creationTimestamp"])))
+    for name, told in _of_pods(events).items():
+        if name in here:
+            continue
+        created = min(at for _, at in told)
+        born = PodSeen(at=created, pod=name, operation=_operation_of(name), created=created)
+        started = [at for reason, at in told if reason == "Started"]
+        killed = [at for reason, at in told if reason == "Killing"]
+        found.append(born)
+        if len(started) > 1:
+            found.append(replace(born, at=max(started), ready=True))
+        if killed:
+            found.append(replace(born, at=max(killed), ready=True, leaving=True, gone=True))
+    return sorted(found, key=lambda one: one.at)
+
+
+def counted(pod: str, at: float, queue_proxy: str = "", ours: str = "") -> Counted:
+    """
+    Args:
+        queue_proxy, ours: what the two of them answer to ``/metrics``; empty where nobody does.
+    """
+    requests = _sum(queue_proxy, REQUESTS_OF_QUEUE_PROXY)
+    return Counted(
+        at=at,
+        pod=pod,
+        requests=requests if requests is not None else _sum(ours, REQUESTS_OF_OURS),
+        events=_sum(ours, EVENTS_OF_OURS),
+    )
+
+
+def seconds(timestamp: str) -> float:
+    """Unix time of RFC 3339."""
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def _since_ready(pod: Object) -> float | None:
+    for one in pod.get("status", {}).get("conditions", ()):
+        if one["type"] == "Ready" and one["status"] == "True":
+            return seconds(one["lastTransitionTime"])
+    return None
+
+
+def _of_pods(events: Iterable[Object]) -> dict[str, list[tuple[str, float]]]:
+    told: dict[str, list[tuple[str, float]]] = {}
+    for event in events:
+        about = event["involvedObject"]
+        at = event.get("firstTimestamp") or event.get("eventTime")
+        if about.get("kind") == "Pod" and at and "-deployment-" in about["name"]:
+            whole = float(int(seconds(at)))  # some have fractions and some have not: compare none that has
+            told.setdefault(about["name"], []).append((event["reason"], whole))
+    return told
+
+
+def _operation_of(pod: str) -> str:
+    """``project-orders-00001-deployment-5868dd477b-dghv7`` → ``project-orders``"""
+    return pod.partition("-deployment-")[0].rpartition("-")[0]
+
+
+def _sum(exposition: str, names: Iterable[str]) -> int | None:
+    """None where none of them is in it; 0 where one is, and nothing was counted yet."""
+    values = [value for name, value in _samples(exposition) if name in names]
+    return round(sum(values)) if values else None
+
+
+def _samples(exposition: str) -> Iterator[tuple[str, float]]:
+    for family in text_string_to_metric_families(exposition):
+        if family.type == "counter" and not family.samples:
+            yield f"{family.name}_total", 0.0
+        for sample in family.samples:
+            yield sample.name, sample.value
