@@ -1,5 +1,6 @@
 """The audit finds every kind of wrong, planted one at a time into the tables of a shop where nothing is."""
 
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -123,7 +124,12 @@ def test_the_grace_is_how_long_an_order_may_rest(shop: ShopBooks, database_url: 
 
 def test_what_never_settles_is_found_when_it_was_waited_for(shop: ShopBooks, database_url: str) -> None:
     waits: list[float] = []
-    report = audit(database_url, settle_timeout_s=0.05, pause=waits.append)
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(seconds)
+
+    report = audit(database_url, settle_timeout_s=1.0, pause=pause)
     assert [finding.check for finding in report.findings] == ["settled"]
     assert waits
 

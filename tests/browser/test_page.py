@@ -58,10 +58,10 @@ def test_the_stock_bar_moves_when_somebody_else_buys(shop: RunningShop, visit: V
     expect(visitor.page.locator("#left")).to_have_text("1,000")
     buy(shop, 501)
     expect(visitor.page.locator("#left")).to_have_text("999")
-    assert visitor.page.get_attribute("#bar", "aria-valuenow") == "999"
+    expect(visitor.page.locator("#bar")).to_have_attribute("aria-valuenow", "999")
     restock(shop, 100)
     expect(visitor.page.locator("#left")).to_have_text("100")
-    assert visitor.page.get_attribute("#bar", "data-low") == "true"
+    expect(visitor.page.locator("#bar")).to_have_attribute("data-low", "true")
 
 
 def test_sold_out_is_seen_at_once_and_so_is_a_unit_that_comes_back(shop: RunningShop, visit: Visitor) -> None:
