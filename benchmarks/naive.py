@@ -8,12 +8,13 @@ events in the log); nothing is grouped and nothing is remembered. It is what ``b
 import msgspec
 from psycopg.errors import UniqueViolation
 
+from functions.checkout.bodies import PurchaseBody
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import Refused, Unavailable
 from pulsecart.serving.access import CUSTOMER
-from pulsecart.serving.bodies import PurchaseBody, decoded
+from pulsecart.serving.bodies import decoded
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import key_of
 from pulsecart.serving.operation import operation

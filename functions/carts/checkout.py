@@ -12,13 +12,13 @@ from pulsecart.runtime.problem import Problem, Refused
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.logs import bind
 from pulsecart.runtime.telemetry.tracing import span
-from pulsecart.serving.bodies import Id, exact_minor
+from pulsecart.serving.bodies import Id
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of
 from pulsecart.shop.carts.cart import Cart, differences, order_lines, refuse_differences
 from pulsecart.shop.carts.db import carts as rows
 from pulsecart.shop.inventory.gate.gate import Answer
-from pulsecart.shop.money import wire_id
+from pulsecart.shop.money import exact_minor, wire_id
 from pulsecart.shop.orders.decide import Denied, Held, Intent, Outcome, Repeated
 from pulsecart.shop.orders.order import Line, Order
 from pulsecart.shop.orders.refusal import public_reason, refusal

@@ -4,6 +4,7 @@ import time
 
 import msgspec
 
+from functions.checkout.bodies import OrderBody, PurchaseBody
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deadline import Deadline
 from pulsecart.runtime.deps import Deps
@@ -14,7 +15,7 @@ from pulsecart.runtime.telemetry.logs import bind
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.access import CUSTOMER
 from pulsecart.serving.auth import require_buyer
-from pulsecart.serving.bodies import OrderBody, PurchaseBody, decoded
+from pulsecart.serving.bodies import decoded
 from pulsecart.serving.http import PROBLEM, Reply, Request
 from pulsecart.serving.idempotency import correlation_of, key_of
 from pulsecart.serving.operation import operation

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from functions.flash_sales.bodies import SaleBody, SaleChangeBody
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause
@@ -12,7 +13,7 @@ from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import Gone, NotFound, Refused, Unavailable, Unprocessable
 from pulsecart.serving.access import ADMIN, ANYBODY
 from pulsecart.serving.auth import subject_of
-from pulsecart.serving.bodies import SaleBody, SaleChangeBody, decoded, exact_price
+from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of, key_of
@@ -26,7 +27,7 @@ from pulsecart.shop.inventory.db.stock import Level
 from pulsecart.shop.inventory.gate.gate import Gate
 from pulsecart.shop.inventory.gate_rebuild import changed, rebuild
 from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted
-from pulsecart.shop.money import wire_id
+from pulsecart.shop.money import exact_price, wire_id
 from pulsecart.shop.orders.refusal import refusal
 from pulsecart.shop.pricing.db import sales
 from pulsecart.shop.pricing.db.sales import Sale, sale_document

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from functions.products.bodies import ProductBody
 from functions.products.query import cursor_of, wanted_of
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
@@ -13,7 +14,7 @@ from pulsecart.runtime.moment import YEARS, is_kept
 from pulsecart.runtime.problem import Gone, Malformed, NotFound, Unprocessable
 from pulsecart.serving.access import ADMIN, ANYBODY
 from pulsecart.serving.auth import subject_of
-from pulsecart.serving.bodies import ProductBody, decoded, exact_price
+from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of, key_of
@@ -25,7 +26,7 @@ from pulsecart.shop.catalogue.db import listing
 from pulsecart.shop.catalogue.db import products as rows
 from pulsecart.shop.catalogue.product import Product, product_document, sale_document, sale_member
 from pulsecart.shop.messages import ProductUpdated
-from pulsecart.shop.money import decimal_amount, wire_id
+from pulsecart.shop.money import decimal_amount, exact_price, wire_id
 from pulsecart.shop.orders.refusal import refusal
 
 WHERE = "/api/v1/products/"

@@ -5,12 +5,14 @@ from datetime import datetime
 
 import msgspec
 
+from functions.products.bodies import CATEGORY_MAX, NAME_MAX
 from pulsecart.runtime.moment import is_kept
 from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.text import BYTES_MAX, is_text
-from pulsecart.serving.bodies import CATEGORY_MAX, ID_MAX, NAME_MAX, check_currency, exact_minor
+from pulsecart.serving.bodies import ID_MAX
 from pulsecart.serving.query import decimal, parameters, whole
 from pulsecart.shop.catalogue.db.listing import KEYS, Listed, Place, Wanted
+from pulsecart.shop.money import check_currency, exact_minor
 
 LIMIT, LIMIT_MAX = 20, 100
 WORDS_MAX = 200

@@ -94,7 +94,8 @@ class Function:
             await admit(await request_of(scope, receive, self._deps.settings.max_body_bytes), METRICS, self._deps)
         except Problem as error:
             return reply_of(error)
-        return metrics.exposition()
+        body, media_type = metrics.exposition()
+        return Reply(body=body, media_type=media_type)
 
     async def _event(self, scope: Scope, receive: Receive) -> Reply:
         try:

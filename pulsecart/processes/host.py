@@ -85,7 +85,8 @@ def own(knative: LocalKnative) -> Operation:
         return await health.ready(deps, knative)
 
     async def measured(request: Request, deps: Deps) -> Reply:
-        return metrics.exposition()
+        body, media_type = metrics.exposition()
+        return Reply(body=body, media_type=media_type)
 
     async def take(request: Request, deps: Deps) -> Reply:
         return await knative.ingress(request, request.params["namespace"], request.params["name"])

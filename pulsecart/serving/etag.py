@@ -3,11 +3,9 @@
 from pulsecart.runtime.problem import Changed, Unconditional
 
 
-def etag_of(version: int, sale_version: int | None = None, *, opens: bool = False) -> str:
-    """``"7"``; ``"7-12"`` while a sale stands beside it, ``"7-12-next"`` before it ``opens``: so it shows."""
-    if sale_version is None:
-        return f'"{version}"'
-    return f'"{version}-{sale_version}-next"' if opens else f'"{version}-{sale_version}"'
+def etag_of(version: int) -> str:
+    """``"7"``. What is shown beside the version follows it after a hyphen: ``"7-12"``."""
+    return f'"{version}"'
 
 
 def is_current(if_none_match: str | None, etag: str) -> bool:
@@ -22,7 +20,7 @@ def is_current(if_none_match: str | None, etag: str) -> bool:
 def check_match(if_match: str, version: int) -> None:
     """
     Raises:
-        Changed: none of the tags names this version. The sale's part is of no account: it is changed elsewhere.
+        Changed: none of the tags names this version. What follows it is of no account: it is changed elsewhere.
     """
     for tag in (given.strip() for given in if_match.split(",")):
         if tag == "*" or tag == etag_of(version) or (tag.startswith(f'"{version}-') and tag.endswith('"')):

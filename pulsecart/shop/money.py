@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from pulsecart.runtime.problem import Malformed
 from pulsecart.shop.currencies import DIGITS, USUAL
 
 # Of one unit's price. The dearest order there can be, 20 lines of 1,000 such units, is still exact as a JSON number.
@@ -24,6 +25,40 @@ def minor_amount(amount: float, currency: str) -> int:
     """49.9, USD → 4990; what is finer than the currency's smallest unit is rounded."""
     scale: int = 10 ** DIGITS.get(currency, USUAL)
     return round(amount * scale)
+
+
+def check_currency(code: str) -> None:
+    """
+    Raises:
+        Malformed: nothing can cost so much of it.
+    """
+    if not is_currency(code):
+        raise Malformed("currency-malformed", "currency is a code of ISO 4217 that has a minor unit, e.g. EUR.")
+
+
+def exact_minor(amount: float, currency: str, what: str = "price") -> int:
+    """
+    Raises:
+        Malformed: the currency has no such fraction.
+    """
+    minor = minor_amount(amount, currency)
+    if decimal_amount(minor, currency) != amount:
+        raise Malformed("amount-not-exact", f"{what} {amount} is no whole number of {currency}'s smallest unit.")
+    return minor
+
+
+def exact_price(amount: float, currency: str) -> int:
+    """
+    What one unit costs.
+
+    Raises:
+        Malformed: the currency has no such fraction, or it is more than an order can be charged.
+    """
+    minor = exact_minor(amount, currency)
+    if minor > PRICE_MINOR_MAX:
+        most = decimal_amount(PRICE_MINOR_MAX, currency)
+        raise Malformed("amount-too-large", f"A price in {currency} is at most {most:.0f}.")
+    return minor
 
 
 def wire_id(id: str) -> str | int:

@@ -31,7 +31,7 @@ async def canceled(client: Client, order_id: str) -> CloudEvent:
 
 def counted(name: str, *labels: str) -> float:
     sample = {}
-    for line in metrics.exposition().body.decode().splitlines():
+    for line in metrics.exposition()[0].decode().splitlines():
         if line.startswith(name + "{"):
             series, _, value = line.rpartition(" ")
             sample[series] = float(value)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from functions.products.bodies import CATEGORY_MAX, NAME_MAX
 from functions.products.query import CURSOR_MAX, cursor_of, wanted_of
-from pulsecart.serving.bodies import CATEGORY_MAX, NAME_MAX
 from pulsecart.shop.catalogue.db.listing import Listed
 from pulsecart.shop.catalogue.db.words import Term, alternatives_of
 from tests.client import Client

@@ -260,7 +260,7 @@ async def test_who_asks_after_the_first_event_is_not_told_that_there_is_no_such_
 
 async def test_the_hit_ratio_is_measured(client: Client) -> None:
     def counted() -> dict[str, float]:
-        text = metrics.exposition().body.decode()
+        text = metrics.exposition()[0].decode()
         lines = [line.split() for line in text.splitlines() if line.startswith("product_cache")]
         return {name: float(value) for name, value in lines}
 

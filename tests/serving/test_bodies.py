@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from functions.checkout.bodies import PurchaseBody
+from functions.products.bodies import ProductBody
 from pulsecart.runtime.problem import Malformed
-from pulsecart.serving.bodies import DEPTH_MAX, VALUES_MAX, ProductBody, PurchaseBody, check_extent, decoded
+from pulsecart.serving.bodies import DEPTH_MAX, VALUES_MAX, check_extent, decoded
 
 GOOD = {"productId": 1, "userId": 7}
 

@@ -197,7 +197,7 @@ async def test_what_was_refused_is_counted(monkeypatch: pytest.MonkeyPatch) -> N
 
     async with echoing() as echo:
         await echo.answers(b"GET / HTTP/1.1\r\n\r\n")
-    shown = metrics.exposition().body.decode()
+    shown = metrics.exposition()[0].decode()
     assert 'http_connections_ended_total{reason="host-missing"}' in shown
     assert json.dumps("host-missing") in shown
 

@@ -100,11 +100,11 @@ def test_memory_stays_bounded_when_nobody_scrapes() -> None:
 
 
 def test_the_exposition_is_prometheus_text() -> None:
-    reply = metrics.exposition()
-    assert reply.media_type.startswith("text/plain; version=")
-    assert b"# TYPE orders_created_total counter" in reply.body
-    assert b"# TYPE order_creation_latency_ms histogram" in reply.body
-    assert b"_created{" not in reply.body
+    body, media_type = metrics.exposition()
+    assert media_type.startswith("text/plain; version=")
+    assert b"# TYPE orders_created_total counter" in body
+    assert b"# TYPE order_creation_latency_ms histogram" in body
+    assert b"_created{" not in body
 
 
 WORKER = """
@@ -114,7 +114,7 @@ metrics.ORDERS_CREATED.of("sync").add(int(sys.argv[1]))
 metrics.Requests("checkout", "/r").add(200, 5.0)
 counting.fold()
 if sys.argv[2:]:
-    sys.stdout.buffer.write(metrics.exposition().body)
+    sys.stdout.buffer.write(metrics.exposition()[0])
 """
 
 

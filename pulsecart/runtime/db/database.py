@@ -19,7 +19,6 @@ from pulsecart.runtime.db.errors import problem_of
 from pulsecart.runtime.db.shares import Share
 from pulsecart.runtime.event import Cause, CloudEvent, Identity, Message, enveloped
 from pulsecart.runtime.problem import Unavailable
-from pulsecart.shop.orders.db import history
 
 log = logging.getLogger(__name__)
 Params = Sequence[Any] | Mapping[str, Any]
@@ -47,7 +46,7 @@ class Tx:
         now: aware UTC, one moment for all that it writes.
         cause: what its events are about to name as their cause.
         causes: order → the event that its step was caused by, where one transaction has many causes.
-        steps: of orders, for their history: id, version, status, actor, cause's id, Idempotency-Key, cause's source.
+        collected: statement → the rows that it writes at the end.
         seen: this event was finished before; there is nothing left to do.
         told: events were written.
     """
@@ -60,7 +59,7 @@ class Tx:
     told: bool = False
     events: list[CloudEvent] = field(default_factory=list)
     causes: dict[str, Identity] = field(default_factory=dict)
-    steps: list[tuple[str, int, str, str, str | None, str | None, str | None]] = field(default_factory=list)
+    collected: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     writes: list[tuple[str, Sequence[Any]]] = field(default_factory=list)
     guards: list[tuple[int, int]] = field(default_factory=list)
 
@@ -83,6 +82,15 @@ class Tx:
         if exactly is not None:
             self.guards.append((len(self.writes), exactly))
         self.writes.append((sql, params))
+
+    def collect(self, sql: str, row: tuple[Any, ...]) -> None:
+        """
+        Write ``row`` at the end of the transaction, with all others of the same statement.
+
+        Args:
+            sql: as for ``later``; its parameters are ``now`` and a JSON array with an array for each row.
+        """
+        self.collected.setdefault(sql, []).append(row)
 
     async def row(self, sql: str, params: Params = ()) -> TupleRow | None:
         return await (await self.execute(sql, params)).fetchone()
@@ -117,9 +125,9 @@ class Tx:
         )
 
     async def finish(self) -> None:
-        """Write what was left for later, the steps of orders, and the events."""
-        if self.steps:
-            self.later(history.INSERT_SQL, (self.now, as_json(self.steps)))
+        """Write what was left for later, the collected rows and the events included."""
+        for sql, rows in self.collected.items():
+            self.later(sql, (self.now, as_json(rows)))
         if self.events:
             self.told = True
             self.later(outbox.INSERT_SQL, (outbox.rows_for(self.events),))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pulsecart.runtime.telemetry.batched import Counters, Histograms, Measured, fold_all
-from pulsecart.serving.http import Reply
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
@@ -106,8 +105,11 @@ def delivery(operation: str, status: int) -> Measured:
     return DELIVERIES.of(operation, "done" if status < 300 else "retry" if retried else "refused")
 
 
-def exposition() -> Reply:
-    """``/metrics``: this process, or every worker's sum where PROMETHEUS_MULTIPROC_DIR is set."""
+def exposition() -> tuple[bytes, str]:
+    """
+    What ``/metrics`` answers, and its media type: of this process, or every worker's sum where PROMETHEUS_MULTIPROC_DIR
+    is set.
+    """
     from prometheus_client import (
         CONTENT_TYPE_LATEST,
         REGISTRY,
@@ -122,8 +124,7 @@ def exposition() -> Reply:
     registry = _everyones(Path(directory)) if directory else REGISTRY
     derived = CollectorRegistry()
     derived.register(_HitRatio(registry))
-    body = generate_latest(registry) + generate_latest(derived)
-    return Reply(body=body, media_type=CONTENT_TYPE_LATEST)
+    return generate_latest(registry) + generate_latest(derived), CONTENT_TYPE_LATEST
 
 
 class _HitRatio:

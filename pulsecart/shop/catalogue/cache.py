@@ -22,10 +22,16 @@ from pulsecart.runtime.problem import Gone, NotFound, Unavailable
 from pulsecart.runtime.redis_breaker import Breaker, Silent
 from pulsecart.runtime.redis_client import RedisError
 from pulsecart.runtime.telemetry import metrics
-from pulsecart.serving.etag import etag_of
 from pulsecart.shop.catalogue.copies.copies import UNKNOWN, Copies, Copy
 from pulsecart.shop.catalogue.db import products
-from pulsecart.shop.catalogue.product import OpenSale, Product, product_document, sale_document, sale_member
+from pulsecart.shop.catalogue.product import (
+    OpenSale,
+    Product,
+    product_document,
+    product_etag,
+    sale_document,
+    sale_member,
+)
 
 log = logging.getLogger(__name__)
 CONNECTIONS = 2
@@ -232,9 +238,9 @@ def shown(product_id: str, held: Copy, now: datetime, *, old: bool = False) -> S
     if held.sale:
         name = sale_member(_decode(held.sale).startsAt, now)
         body = held.document[:-1] + f',"{name}":'.encode() + held.sale + b"}"
-        etag = etag_of(held.version, held.sale_version, opens=name == "nextSale")
+        etag = product_etag(held.version, held.sale_version, opens=name == "nextSale")
     else:
-        body, etag = held.document, etag_of(held.version)
+        body, etag = held.document, product_etag(held.version)
     headers = (("etag", etag), ("cache-control", "no-cache"))
     if not old:
         return Shown(held.version, body, etag, headers)

@@ -44,6 +44,13 @@ class OpenSale(Struct, frozen=True, kw_only=True):
     version: int
 
 
+def product_etag(version: int, sale_version: int | None = None, *, opens: bool = False) -> str:
+    """``"7"``; ``"7-12"`` while a sale stands beside the product, ``"7-12-next"`` before it ``opens``."""
+    if sale_version is None:
+        return f'"{version}"'
+    return f'"{version}-{sale_version}-next"' if opens else f'"{version}-{sale_version}"'
+
+
 def product_document(product: Product) -> dict[str, Any]:
     """A product as ``GET /api/v1/products/{id}`` shows it, without its sale."""
     return {

@@ -43,7 +43,8 @@ class Step:
 def note(tx: "Tx", order: Order, actor: str | None = None, *, key: str | None = None) -> None:
     """Remember the state that ``order`` has now; ``actor`` is this operation where none is given."""
     source, caused_by = tx.causes.get(order.order_id) or tx.cause.event or (None, None)
-    tx.steps.append((order.order_id, order.version, order.status, actor or tx.actor, caused_by, key, source or None))
+    step = (order.order_id, order.version, order.status, actor or tx.actor, caused_by, key, source or None)
+    tx.collect(INSERT_SQL, step)
 
 
 def buyer(order: Order) -> str:

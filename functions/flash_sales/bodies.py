@@ -1,0 +1,49 @@
+"""Request bodies of flash sales."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from pulsecart.runtime.moment import YEARS, is_kept
+from pulsecart.runtime.problem import Malformed
+from pulsecart.serving.bodies import Id, Price
+
+Moment = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with its zone, {YEARS}.")]
+
+
+class SaleBody(Struct, frozen=True):
+    """
+    ``startsAt`` absent or past: at once. ``units``: what is on the shelf then; absent: as it is. ``buyerLimit``: units
+    that one buyer may have in this sale; 0 or absent: no limit but the product's own.
+    """
+
+    productId: Id
+    price: Price
+    endsAt: Moment
+    startsAt: Moment | None = None
+    units: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    buyerLimit: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+
+    def __post_init__(self) -> None:
+        _check_moments(startsAt=self.startsAt, endsAt=self.endsAt)
+
+
+class SaleChangeBody(Struct, frozen=True):
+    """``endsAt`` now or past ends it."""
+
+    price: Price | None = None
+    endsAt: Moment | None = None
+
+    def __post_init__(self) -> None:
+        _check_moments(endsAt=self.endsAt)
+
+
+def _check_moments(**given: datetime | None) -> None:
+    """
+    Raises:
+        Malformed: one is of a year that not all who read it can keep.
+    """
+    for name, at in given.items():
+        if at is not None and not is_kept(at):
+            raise Malformed("moment-malformed", f"{name} is {YEARS}.")
