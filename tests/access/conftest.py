@@ -11,11 +11,11 @@ import pytest
 
 from functions.edge.main import edge_app
 from pulsecart.broker.local import LocalKnative
-from pulsecart.edge.streams.sse import EVENTS
 from pulsecart.local import issuer as dev_issuer
 from pulsecart.processes import registry
 from pulsecart.processes.host import EVENTING, Host
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.serving.replies import EVENTS
 from tests.edge.conftest import served
 
 HOUR = timedelta(hours=1)

@@ -12,9 +12,9 @@ from websockets.asyncio.client import connect
 
 from functions.edge.main import edge, edge_app
 from functions.stock.main import stock
-from pulsecart.edge.streams.sse import EVENTS
 from pulsecart.processes.function import Function
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
+from pulsecart.serving.replies import EVENTS
 from tests.access.conftest import Door
 from tests.access.test_every_route import EVENT
 from tests.client import connect as database

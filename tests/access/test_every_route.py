@@ -12,13 +12,13 @@ from starlette.routing import Route as StreamRoute
 from starlette.routing import WebSocketRoute
 
 from functions.edge.main import edge, edge_app
-from pulsecart.edge.streams.sse import EVENTS
 from pulsecart.local import issuer as dev_issuer
 from pulsecart.processes import registry
 from pulsecart.processes.host import own
 from pulsecart.runtime.contracts import CONTRACTS_DIR
 from pulsecart.serving import access
 from pulsecart.serving.access import Allow
+from pulsecart.serving.replies import EVENTS
 from pulsecart.serving.routes import Route
 from pulsecart.serving.tokens import issue_session
 from pulsecart.shop.messages import FlashSaleEnded

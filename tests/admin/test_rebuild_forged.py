@@ -12,7 +12,7 @@ from pulsecart.processes import registry
 from pulsecart.runtime.db import outbox
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.shop.catalogue.copies.copies import SALE, STOCK
-from tests.admin.test_rebuild import SILENT, _shop_with_a_past, _streams
+from tests.admin.test_rebuild import _shop_with_a_past, _streams, silent
 from tests.client import Client
 
 GIGANTIC = 10**17
@@ -42,8 +42,8 @@ async def test_an_impossible_sequence_freezes_no_order_for_good(client: Client) 
         assert await client.hear(name, frozen) == 204
     assert await client.rows(ORDERS) != grown
     await log(client, frozen)
-    await rebuild.orders_by_customer(client.deps, SILENT)
-    await rebuild.streams(client.deps, SILENT)
+    await rebuild.orders_by_customer(client.deps, silent)
+    await rebuild.streams(client.deps, silent)
     assert await client.rows(ORDERS) == grown
     assert {key: value for key, value in (await _streams(client)).items() if key != b"news"} == {
         key: value for key, value in told.items() if key != b"news"
@@ -66,8 +66,8 @@ async def test_an_order_that_never_was_leaves_somebody_s_list_and_its_stream(cli
     another_buyers = forged(created, None, userId="victim")
     assert await client.hear("project_orders", another_buyers) == 204
     await log(client, invented, another_buyers)
-    await rebuild.orders_by_customer(client.deps, SILENT)
-    await rebuild.streams(client.deps, SILENT)
+    await rebuild.orders_by_customer(client.deps, silent)
+    await rebuild.streams(client.deps, silent)
     assert await client.rows(ORDERS) == grown
     stream = order_topic(json.decode(invented.data or b"{}")["orderId"])
     assert await client.deps.redis.exists(stream.key, STATUS_KEY + stream.id) == 0
@@ -87,8 +87,8 @@ async def test_stock_and_sales_with_an_impossible_sequence_are_told_again(client
             assert await client.hear(name, event) == 204
         await log(client, event)
     assert [await client.deps.redis.get(key) for key in keys] != held
-    await rebuild.streams(client.deps, SILENT)
-    await rebuild.catalogue(client.deps, SILENT)
+    await rebuild.streams(client.deps, silent)
+    await rebuild.catalogue(client.deps, silent)
     assert [await client.deps.redis.get(key) for key in keys] == held
     for key in (SALES_KEY, stock_topic(adjusted.partitionkey).key):
         newest: Any = await client.deps.redis.xrevrange(key, count=1)
@@ -101,13 +101,13 @@ async def test_the_history_of_an_order_takes_no_step_that_it_has_not_reached(cli
     grown = await client.rows(HISTORY)
     (confirmed, *_) = await client.log("ecommerce.order.order.confirmed.v1")
     await log(client, forged(confirmed, sequence))
-    assert await rebuild.order_history(client.deps, SILENT) == 0
+    assert await rebuild.order_history(client.deps, silent) == 0
     assert await client.rows(HISTORY) == grown
     await client.rows(
         "INSERT INTO order_status_history (order_id, sequence, status, happened_at, actor)"
         " SELECT order_id, 999, 'PAID', now(), 'operation:forged' FROM orders LIMIT 1 RETURNING 1"
     )
-    assert await rebuild.order_history(client.deps, SILENT) == 0
+    assert await rebuild.order_history(client.deps, silent) == 0
     assert await client.rows(HISTORY) == grown
 
 

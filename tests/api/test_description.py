@@ -14,12 +14,15 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
-from schemathesis import Case, GenerationMode, Response
+from schemathesis import Case as AnyCase
+from schemathesis import GenerationMode, Response
 from schemathesis.core import NotSet
 from schemathesis.specs.openapi.checks import missing_required_header, negative_data_rejection, positive_data_acceptance
 
 from tests.api.conftest import Asked
 from tools.openapi.document import document
+
+Case = AnyCase[Any]
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "20"))  # per operation; the same ones each time
 STEPS = 12  # of one visitor

@@ -301,7 +301,7 @@ def test_an_order_that_could_not_be_charged_is_paid_by_its_buyer_s_word(shop: Ru
         page.goto(f"{origin(page)}/products/{LAMP}")
         page.click("#buy")
         expect(page.locator(".order li[data-status=CONFIRMED]")).to_have_attribute("data-reached", "true")
-        page.goto(origin(page) + page.locator(".order header a").get_attribute("href"))
+        page.goto(origin(page) + str(page.locator(".order header a").get_attribute("href")))
         expect(page.locator("#pay")).to_be_visible()
         tab_to(page, "#pay")
     finally:

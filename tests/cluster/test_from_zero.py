@@ -22,7 +22,7 @@ async def test_a_purchase_from_cold_is_fulfilled_and_its_buyer_hears_every_step(
 
 async def test_every_path_answers_from_zero_without_a_5xx(cluster: Cluster) -> None:
     await cluster.at_zero()
-    paths = ("/", "/api/v1/sales", "/api/v1/sync/stock/1", "/api/v1/async/queue/status", "/api/v1/sync/health")
+    paths = ["/", "/api/v1/sales", "/api/v1/sync/stock/1", "/api/v1/async/queue/status", "/api/v1/sync/health"]
     paths += ("/api/v1/payments/simulator", "/api/v1/orders/none", "/api/v1/nothing")
     answers = await asyncio.gather(*(cluster.http.get(path) for path in paths))
     answers += await asyncio.gather(

@@ -177,7 +177,10 @@ async def test_nobody_is_charged_another_price_than_the_one_they_accepted(client
 
 
 async def test_an_order_of_several_products_is_refused_for_one_price(client: Client) -> None:
-    items = [{"productId": 1, "qty": 1, "expectedPrice": 49.9}, {"productId": 2, "qty": 1, "expectedPrice": 58}]
+    items: list[dict[str, Any]] = [
+        {"productId": 1, "qty": 1, "expectedPrice": 49.9},
+        {"productId": 2, "qty": 1, "expectedPrice": 58},
+    ]
     refused = await client.ask("POST", "/api/v1/orders", {"userId": 1, "items": items}, idempotency_key="a")
     assert (kind(refused), refused.body["productId"], refused.body["price"]) == ("price-changed", 2, 59)
     items[1]["expectedPrice"] = 59
@@ -300,7 +303,7 @@ async def test_of_many_who_read_the_same_version_one_changes_it(client: Client) 
 
 @pytest.mark.parametrize("how", ["ended early", "withdrawn"])
 async def test_a_sale_s_limit_ends_with_it(client: Client, how: str) -> None:
-    times = {"startsAt": at(client, minutes=5)} if how == "withdrawn" else {}
+    times: dict[str, Any] = {"startsAt": at(client, minutes=5)} if how == "withdrawn" else {}
     sale = (await schedule(client, buyerLimit=2, **times)).body["saleId"]
     if how == "ended early":
         assert (await client.buy(product=2, qty=2)).status == 200

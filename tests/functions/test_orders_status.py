@@ -24,7 +24,7 @@ async def cached(client: Client) -> list[str]:
     return [key.decode() async for key in client.deps.redis.scan_iter("order_status:*")]
 
 
-async def status(client: Client, order_id: str) -> tuple[str, str, str]:
+async def status(client: Client, order_id: str) -> tuple[str, int, str]:
     """Status and sequence as shown, and where they came from."""
     answered = await client.ask("GET", f"/api/v1/orders/{order_id}/status")
     assert answered.status == 200

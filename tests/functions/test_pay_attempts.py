@@ -158,7 +158,7 @@ async def test_a_gateway_that_says_nothing_is_a_timeout_whoever_still_waits(
     await cut_off("pay", event)
 
     async def has_ended() -> bool:
-        return (await attempts(client, event.partitionkey))[0][1] != "UNKNOWN"
+        return bool((await attempts(client, event.partitionkey))[0][1] != "UNKNOWN")
 
     await until(has_ended)
     assert [(call, result) for call, result, _ in await attempts(client, event.partitionkey)] == [("charge", "TIMEOUT")]

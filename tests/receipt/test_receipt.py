@@ -77,7 +77,7 @@ def test_percentiles_are_those_of_the_nearest_rank() -> None:
 
 
 def test_counters_of_pods_that_are_gone_are_added_up() -> None:
-    seen = [
+    seen: list[Observation] = [
         *life("a", "pay", 110.0, 111, None, None),
         Counted(112, "a", requests=3, events=3),
         Counted(114, "a", requests=10, events=9),
@@ -89,7 +89,7 @@ def test_counters_of_pods_that_are_gone_are_added_up() -> None:
 
 
 def test_what_was_counted_before_the_window_is_not_in_it() -> None:
-    seen = [
+    seen: list[Observation] = [
         PodSeen(100.1, "a", "pay", 40.0, ready=True),
         Counted(101, "a", requests=500),
         Counted(190, "a", requests=507),
@@ -99,7 +99,7 @@ def test_what_was_counted_before_the_window_is_not_in_it() -> None:
 
 def test_a_container_that_began_again_loses_nothing() -> None:
     counts = [Counted(112 + n, "a", requests=value) for n, value in enumerate((5, 8, 2, 4))]
-    seen = [*life("a", "pay", 110.0, 111, None, None), *counts]
+    seen: list[Observation] = [*life("a", "pay", 110.0, 111, None, None), *counts]
     assert line(receipt(looked(100, 200, *seen)), "pay").requests == 12
 
 

@@ -209,7 +209,8 @@ async def test_roles_are_those_of_the_claim_that_the_shop_knows(
 
 async def test_the_roles_claim_s_name_is_a_setting(published: Issuer) -> None:
     shop = deps(jwt_jwks_url=published.url, jwt_roles_claim="https://shop.example/roles")
-    made = token(roles="admin", **{"https://shop.example/roles": ["partner"]})
+    claims: dict[str, Any] = {"https://shop.example/roles": ["partner"]}
+    made = token(roles="admin", **claims)
     caller = await caller_of(bearer(made), shop)
     assert caller == Caller("u-1", frozenset({"partner"}))
 

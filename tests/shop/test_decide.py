@@ -39,14 +39,13 @@ rows = st.builds(
 lines = st.lists(st.sampled_from(PRODUCTS), min_size=1, max_size=3, unique=True).flatmap(
     lambda chosen: st.tuples(*(st.builds(Line, st.just(product), st.integers(1, 3)) for product in chosen))
 )
-lines_of_a_sale = lines.flatmap(
-    lambda found: st.tuples(
-        *(
-            st.sampled_from([None, "sale", "over"]).map(lambda sale, line=line: replace(line, sale_id=sale))
-            for line in found
-        )
-    )
-)
+
+
+def _in_a_sale(line: Line) -> st.SearchStrategy[Line]:
+    return st.sampled_from([None, "sale", "over"]).map(lambda sale: replace(line, sale_id=sale))
+
+
+lines_of_a_sale = lines.flatmap(lambda found: st.tuples(*map(_in_a_sale, found)))
 keys = st.none() | st.builds(Key, st.sampled_from(SCOPES), st.sampled_from([b"h1", b"h2"]))
 
 

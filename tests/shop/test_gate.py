@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -219,9 +220,9 @@ class GateMachine(RuleBasedStateMachine):
             seen = self.runner.run(self.gate.look(product))
             assert seen
             assert (seen.epoch, seen.left, seen.leases) == (shelf.epoch, shelf.left, len(shelf.leases))
-            buyers = self.runner.run(self.redis.hkeys(f"{{gate}}:b:{product}"))
+            buyers: Any = self.runner.run(_awaited(self.redis.hkeys(f"{{gate}}:b:{product}")))
             assert {buyer.decode() for buyer in buyers} == set(shelf.buyers)
-            in_sale = self.runner.run(self.redis.hgetall(f"{{gate}}:s:{product}"))
+            in_sale: Any = self.runner.run(_awaited(self.redis.hgetall(f"{{gate}}:s:{product}")))
             assert {buyer.decode(): int(units) for buyer, units in in_sale.items()} == shelf.in_sale
             leases = self.runner.run(self.gate.leases(product))
             assert {claim_id for claim_id, _ in leases} == shelf.leases
@@ -238,8 +239,8 @@ class GateMachine(RuleBasedStateMachine):
         self.runner.close()
 
 
-async def _awaited(sent: Awaitable[object]) -> None:
-    await sent
+async def _awaited(sent: Awaitable[Any]) -> Any:
+    return await sent
 
 
 def test_the_gate_s_scripts_do_what_the_model_does(redis_url: str) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes
 SEED = 20261129
 ASCII = ["42", "a-b_c.d", "a  b", 'say "yes"', "50% off", "100%", "%41 is A", "a;b,c=d", "back\\slash", "(x)", "~|^`"]
 BEYOND = ["café", "Ünïcode straße", "绿茶", "Привет мир", "emoji 😀", "e\u0301", "a\u00a0b", "٣"]
-TYPES = {
+TYPES: dict[str, list[str | None]] = {
     "json": [None, "application/json", "application/json; charset=utf-8", "application/vnd.order+json"],
     "text": ["text/plain", "text/plain; charset=utf-8", 'text/markdown; variant="GFM"; charset=UTF-8'],
     "bytes": ["application/octet-stream", "image/png", 'multipart/mixed; boundary="a b%20c"'],

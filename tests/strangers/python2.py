@@ -4,14 +4,14 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from cloudevents.core.bindings.http import (  # type: ignore[import-not-found]  # in an environment of its own
+from cloudevents.core.bindings.http import (
     HTTPMessage,
     from_http,
     to_binary,
     to_structured,
 )
-from cloudevents.core.formats.json import JSONFormat  # type: ignore[import-not-found]  # as above
-from cloudevents.core.v1.event import CloudEvent  # type: ignore[import-not-found]  # as above
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from dateutil.parser import isoparse
 from python_stranger import Message, as_parsed, data_of, main
 
