@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 class Incomplete(Exception):
-    """The rebuilt data is incomplete; the message states what is missing."""
+    """The rebuilt data is incomplete; the message lists the missing parts."""
 
 
 class Lost(NamedTuple):

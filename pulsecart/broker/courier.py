@@ -25,6 +25,8 @@ class Hearer(Protocol):
 
 class Courier:
     """
+    Makes single delivery attempts.
+
     Args:
         operations: by their Kubernetes names.
         deps: passed to the operations; its HTTP client sends events to other servers.

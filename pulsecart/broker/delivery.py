@@ -110,7 +110,7 @@ def judge(answer: Answer) -> Outcome:
     Decide from the response whether the delivery is done, is retried ("again") or failed for good ("never").
 
     5xx, 404, 408, 409 and 429 are retried; other failures are final. A 2xx with a body that is not a CloudEvent counts
-    as 502. A CloudEvent is routed, with any 2xx status; an incomplete one is rejected with 400, as in the ingress.
+    as 502. A CloudEvent is routed, with any 2xx status; an incomplete CloudEvent gets 400, as in the ingress.
     """
     status = answer.status
     if not 200 <= status < 300:

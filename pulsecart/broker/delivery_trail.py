@@ -60,6 +60,8 @@ class GivenUp:
 @dataclass(frozen=True, slots=True)
 class Deliveries:
     """
+    The delivery state of an order's events.
+
     Args:
         cursors: names of all readers of the log.
         passed: (trigger, position) for each trigger whose cursor is past the event.

@@ -33,10 +33,12 @@ RECONNECT_S, RECONNECT_MAX_S = 0.1, 1.0
 
 class Dispatcher:
     """
+    Runs the triggers that this worker has locked, and stores their cursors and backlog.
+
     Args:
         worker: index of this process among ``workers``; it prefers every ``workers``-th trigger.
         busy: passed to ``Tail``.
-        whole_log: a new trigger starts at the beginning of the log, and cursors of unknown triggers are kept.
+        whole_log: a new trigger starts at the beginning of the log, and cursors of unknown triggers are not deleted.
     """
 
     def __init__(
@@ -226,7 +228,7 @@ class Dispatcher:
             run.unread = (0, 0.0) if kept_up else await opened.log.unread(run.reading, LAG_EVENTS_MAX + 1)
 
     async def _give_back(self, opened: Store, present: set[int]) -> None:
-        """Release triggers that a present worker prefers, so that restarts do not leave all of them on one worker."""
+        """Release triggers that a present worker prefers, so that restarts do not leave all triggers on one worker."""
         for name, run in list(self._runs.items()):
             if self._home[name] in present and not run.closed:
                 async with opened.at_rest:

@@ -21,6 +21,8 @@ COMMIT_MAX = 256
 
 class Ingress:
     """
+    The HTTP endpoint of the Brokers.
+
     Args:
         brokers: (namespace, name) of each Broker.
         validate: raises Malformed for an event that breaks its contract.

@@ -74,12 +74,14 @@ class Entry:
 
 
 def aside(entry: Entry) -> str:
-    """Return the name of a separate lane for an event whose dead letter alone is left; no key of an event equals it."""
+    """Return the name of a separate lane for an event that only awaits its dead letter; it equals no event key."""
     return f"\0{entry.position}"
 
 
 class Lanes:
     """
+    All lanes of one trigger.
+
     Args:
         trigger: name of the trigger.
     """
@@ -145,7 +147,7 @@ class Lanes:
             self._settle(entry)
 
     def set_aside(self, entry: Entry) -> None:
-        """Move the head of a lane, whose dead letter alone is left, to a separate lane; the next event is ready."""
+        """Move the head of a lane, which only awaits its dead letter, to a separate lane; the next event is ready."""
         alone = aside(entry)
         if entry.lane != alone:
             self._leave(entry)

@@ -33,6 +33,8 @@ PING_TIMEOUT_S = 60.0
 
 class LocalKnative:
     """
+    The broker of one worker process.
+
     Args:
         operations: all operations; the manifests name each by its ``dns_name``.
         validate: raises Malformed for an event that breaks its contract; called by the ingress and for replies.

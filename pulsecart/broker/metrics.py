@@ -29,6 +29,8 @@ class Published:
 
     def publish(self, statuses: Mapping[str, TriggerStatus], totals: Mapping[str, Counts]) -> None:
         """
+        Update the metrics.
+
         Args:
             statuses: of the triggers that this worker dispatches; triggers no longer dispatched here are set to zero.
             totals: counts since the start.

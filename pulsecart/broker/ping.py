@@ -26,6 +26,8 @@ class Clock(Protocol):
 
 class Pings:
     """
+    Fires the ticks of all PingSources.
+
     Args:
         send: makes one attempt to deliver to the sink.
         claim: returns whether this process fires this tick of the named source; raises if that cannot be known.

@@ -9,6 +9,8 @@ from pulsecart.broker.key_lanes import Entry
 
 class Waits:
     """
+    The events of one trigger that wait for a retry.
+
     Args:
         due: called with all events that are due, in the order of their due times.
     """

@@ -19,11 +19,13 @@ _ALSO_KNATIVES = re.compile(r"[0-9*,/?\- ]|MON|TUE|WED|THU|FRI|SAT|SUN|JAN|FEB|M
 
 
 class BadSchedule(ValueError):
-    """The schedule cannot be read; the message lists what is allowed."""
+    """The schedule cannot be read; the message lists the allowed syntax."""
 
 
 class Schedule:
     """
+    A parsed cron schedule.
+
     Args:
         expression: the syntax that cronsim and Knative's parser share; extensions (L, W, #, @every) are rejected.
         timezone: an IANA name.

@@ -22,6 +22,8 @@ class Counts:
 
 class TriggerStatus(NamedTuple):
     """
+    The lag and the counts of one trigger.
+
     Args:
         lag_events: events that are neither done nor in the backlog.
         lag_s: age of the oldest of these.

@@ -157,7 +157,7 @@ class Store:
         Renumber the log after a restore; return how many events all triggers receive again, None if not needed.
 
         A dump restored into a fresh server can hold transaction numbers that the server has not reached yet. Events
-        that all triggers have done get an old number; the others get a new one and are delivered to all again.
+        that all triggers have done get an old number; the others get a new number and are delivered to all again.
         """
         async with self._connection.transaction():
             await self._rows("SELECT pg_advisory_xact_lock(hashtextextended('restored', 0))", ())

@@ -31,10 +31,12 @@ Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 class TriggerRun:
     """
+    The run of one trigger, from locking it until its release.
+
     Args:
         bury: delivers a dead letter and returns whether the sink accepted it.
         spawn: starts a task that ends with the connection that holds this trigger's lock.
-        changed: called when state must be stored, or when a delivery in flight may turn slow.
+        changed: called when state must be stored, or when a delivery in flight may become slow.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class TriggerRun:
 
     @property
     def _busy(self) -> int:
-        """Count the runners without up to ``concurrency`` slow ones, so that a few that hang do not stop the rest."""
+        """Count the runners, without up to ``concurrency`` slow deliveries, so that these do not stop the others."""
         return self._runners - min(self._slow, self.trigger.concurrency)
 
     async def _run(self) -> None:

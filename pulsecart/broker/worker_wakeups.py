@@ -16,6 +16,8 @@ RECONNECT_S = 1.0
 
 class Bell:
     """
+    Sends wake-ups to the other workers over Redis, and receives theirs.
+
     Args:
         redis: a ``redis.asyncio.Redis``.
         heard: called for every wake-up from another worker.

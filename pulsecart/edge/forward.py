@@ -51,6 +51,8 @@ class WrongMethod(Problem):
 
 class Forward:
     """
+    An ASGI app that forwards requests to the operations' own deployments.
+
     Args:
         neighbours: the peers that requests are forwarded to; their replies are streamed back unchanged.
     """

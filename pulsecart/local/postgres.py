@@ -232,7 +232,7 @@ def _binary(name: str) -> Path:
 
 
 def _environ() -> dict[str, str]:
-    """Return the environment without PG…: a PGDATA or PGPORT of the user's own server must not affect this one."""
+    """Return the environment without PG…: a PGDATA or PGPORT of the user's own server must not affect it."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 

@@ -36,6 +36,8 @@ class _Life:
 
 class Watch:
     """
+    Detects children that have ended, and restarts them.
+
     Args:
         children: servers and workers that are already running.
         say: receives a sentence for each end and each restart.

@@ -141,7 +141,7 @@ class Stack:
         """Return the sockets' directory: a private one in /tmp if the data directory's path is too long for sockets."""
         sockets = self.data / "sockets"
         if len(os.fsencode(sockets / ".s.PGSQL.5432")) > LONGEST_SOCKET_PATH:
-            name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]  # stable, so that crashes leave one
+            name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]  # stable: no pile after crashes
             self._private_sockets = sockets = Path("/tmp") / f"pulsecart-{name}"  # noqa: S108  # checked below
         sockets.mkdir(mode=0o700, exist_ok=True)
         found = sockets.lstat()

@@ -30,6 +30,8 @@ SETTINGS = {
 
 class Valkey:
     """
+    One Valkey server.
+
     Args:
         home: the working directory; only the pid file is written there.
         sockets: directory of the Unix socket, as for PostgreSQL.

@@ -107,7 +107,11 @@ class Function:
 
 
 def _through_a_gateway(scope: Scope) -> bool:
-    """Whether a gateway forwarded the request; a scraper reaches the pod without one, so without this header."""
+    """
+    Whether a gateway forwarded the request, as it does for buyers.
+
+    Metrics are scraped from the pod itself; queue-proxy and API server do not add this header.
+    """
     return any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
 
 

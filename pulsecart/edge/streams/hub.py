@@ -187,7 +187,7 @@ class Hub:
             self._run(self._pace(news.key))
 
     async def _pace(self, key: str) -> None:
-        """Send the newest news immediately, and later ones after a pause in proportion to the cost of the fan-out."""
+        """Send the newest news immediately, and newer news after a pause in proportion to the cost of the fan-out."""
         told = None
         try:
             while (news := self._newest[key]) is not told:

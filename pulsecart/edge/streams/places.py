@@ -39,7 +39,7 @@ class Places:
         Take a place, or return None at the limit of the caller, the address or the process.
 
         Args:
-            buyer_id: the caller; None for an unknown caller, for whom only the address counts.
+            buyer_id: the caller; None if unknown; then only the limit per address applies.
         """
         bounds = {"a:" + self._proxies.counted(request.headers, request.peer): self._per_address}
         if buyer_id is not None:

@@ -43,6 +43,8 @@ class OrderNow:
 @dataclass(frozen=True, slots=True)
 class SaleNow:
     """
+    A flash sale with its product and stock.
+
     Args:
         initial: all units that were ever stocked.
         buyer_limit: units that one buyer may buy in this sale; 0 for no limit.

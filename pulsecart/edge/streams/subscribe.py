@@ -19,6 +19,8 @@ from pulsecart.serving.query import parameters
 @dataclass(frozen=True)
 class Opening:
     """
+    The first data of a stream.
+
     Args:
         lost: why news are missing between the client's last id and ``news``; None if none are.
         news: the news to send first.
