@@ -1,4 +1,4 @@
-"""scripts/dead-letters: events that a trigger gave up; see them, mend the cause, then replay or discard them."""
+"""scripts/dead-letters: lists and shows events that a trigger could not deliver; replays or discards them."""
 
 import argparse
 import getpass
@@ -19,11 +19,11 @@ Options = argparse.Namespace
 
 
 class Declined(Exception):
-    """Nothing was done; the message says what to give."""
+    """Nothing was done; the message states which options are needed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0: done; 1: some of it could not be done; 2: it could not be asked."""
+    """Run the command. Exit status 0: done; 1: done in part or not at all; 2: wrong options, or no shop or database."""
     options = _options(arguments)
     try:
         url = options.database_url or connection_for_scripts(options.data).database_url
@@ -77,7 +77,7 @@ def _discard(url: str, options: Options) -> int:
 
 
 def _chosen(url: str, options: Options, act: str) -> list[int]:
-    """The ids given, or those of all open ones that match, once that was confirmed."""
+    """Return the given ids, or the ids of all open dead letters that match, after confirmation."""
     filtered = options.trigger is not None or options.cause is not None
     if options.ids and (filtered or options.all):
         raise Declined("give ids, or choose by --trigger, --cause and --all, not both.")
@@ -124,7 +124,7 @@ def _summary(item: Letter) -> dict[str, Any]:
 
 
 def _json(document: Any) -> str:
-    """Indented, with every unprintable character escaped."""
+    """Format as indented JSON with every unprintable character escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text) + "\n"
 

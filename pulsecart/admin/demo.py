@@ -1,4 +1,4 @@
-"""The demo's goods: a flash sale of 1,000 units and a few shelves beside it."""
+"""Defines the demo's goods: a flash sale of 1,000 units, and other products."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -132,5 +132,5 @@ SALE = DemoSale("flash-1", "1", 4990, SALE_DAYS)
 
 
 def seed(database_url: str) -> bool:
-    """Load the demo into an empty catalogue; False where there is one already."""
+    """Load the demo into an empty catalogue; return False if the catalogue has products."""
     return asyncio.run(load_catalogue(database_url, GOODS, SALE, datetime.now(UTC)))

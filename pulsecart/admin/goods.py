@@ -1,4 +1,4 @@
-"""``python -m pulsecart.admin.goods``: the schema, and the demo's goods in a catalogue that is empty; overlays/kind."""
+"""Migrates the schema, and loads the demo's goods into an empty catalogue; overlays/kind runs this module."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from pulsecart.runtime.db import migrate
 
 
 def main() -> int:
-    """What ``pulsecart.runtime.db.migrate`` answers; 0 when both are there."""
+    """Return the exit status: 0, or that of ``pulsecart.runtime.db.migrate`` after an error."""
     if failed := migrate.main():
         return failed
     loaded = seed(os.environ.get("MIGRATION_DATABASE_URL") or os.environ["DATABASE_URL"])

@@ -1,4 +1,4 @@
-"""Dead letters as a list that is readable on a terminal of 80 columns."""
+"""Formats dead letters as a list that fits a terminal of 80 columns."""
 
 import shutil
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ REASON_LINES = 2
 
 def listed(letters: Sequence[Letter], total: int, state: str) -> str:
     """
-    Three lines or four for each: number, time, Trigger and status; the event's type and id; the reason's beginning.
+    Format each letter in three or more lines: id, time, Trigger, status; the event's type and id; the reason's start.
 
     Args:
-        total: how many there are, of which ``letters`` are the first.
+        total: the number of matching dead letters, of which ``letters`` are the first.
     """
     width = max(40, min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH_MAX))
     what = "dead letters" if state == "all" else f"{state} dead letters"
@@ -54,6 +54,6 @@ def _indented(text: str, width: int) -> str:
 
 
 def _fitting(text: str, width: int) -> str:
-    """As much as ``width`` columns hold: some characters take two."""
+    """Shorten the text to ``width`` columns; some characters take two."""
     text = printable(text)
     return text if cell_len(text) <= width else chop_cells(text, width - 1)[0] + "…"

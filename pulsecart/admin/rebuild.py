@@ -1,8 +1,8 @@
 """
-scripts/rebuild: what can be thrown away, made anew from PostgreSQL: the gate, the projections, the live streams,
-the copies of products.
+scripts/rebuild: rebuilds the gate, projections, live streams and cached products from PostgreSQL.
 
-May run beside a selling shop: a gate is loaded under its stock row's lock, consumers keep the newest sequence only.
+It may run while the shop sells: a gate is loaded under the lock of its stock row, and consumers keep only the newest
+sequence.
 """
 
 import argparse
@@ -32,25 +32,25 @@ from pulsecart.shop.orders.db import by_customer, history
 
 PAUSES_S = (0.0, 0.2, 1.0, 3.0)
 ID_SHOWN = 100
-FIRST = "1:1:"  # the snapshot that sees nothing
+FIRST = "1:1:"  # the snapshot that sees no transaction
 AT_ONCE = 256
 
 Say = Callable[[str], None]
 
 
 class Incomplete(Exception):
-    """Something is missing from what was rebuilt; the message says what."""
+    """The rebuilt data is incomplete; the message lists the missing parts."""
 
 
 class Lost(NamedTuple):
-    """Events that an operation refused for good, and that it could not take now."""
+    """Numbers of events that an operation rejected for good, and that it could not process now."""
 
     refused: int
     failed: int
 
 
 async def gate(deps: Deps, say: Say) -> int:
-    """Every product's gate; claims of the ones before can no longer commit. Returns how many products."""
+    """Rebuild the gate of every product; earlier claims can no longer commit. Return how many products."""
     opened = Gate(deps.redis, deps.settings.lease_s)
     async with deps.db.transaction() as tx:
         product_ids = await stock.product_ids(tx)
@@ -62,14 +62,14 @@ async def gate(deps: Deps, say: Say) -> int:
 
 
 async def orders_by_customer(deps: Deps, say: Say) -> int:
-    """Empty the projection and project the whole log again. Returns how many events were heard."""
+    """Clear the projection and replay the whole log into it; return how many events were processed."""
     async with deps.db.transaction() as tx:
         await by_customer.clear(tx)
     return await _replay(deps, registry.load("project_orders"), say)
 
 
 async def order_history(deps: Deps, say: Say) -> int:
-    """Add what the status history lacks, from the log; what it has stays. Returns how many steps."""
+    """Add the missing steps of the status history from the log, and keep the others; return how many were added."""
     async with deps.db.transaction() as tx:
         added = await history.complete(tx)
     say(f"order-history: {added} steps")
@@ -78,8 +78,10 @@ async def order_history(deps: Deps, say: Say) -> int:
 
 async def streams(deps: Deps, say: Say) -> int:
     """
-    Write what the live streams lack; what they hold already refuses itself, so one with an id that was never given out
-    goes first. Returns how many events were handled.
+    Write the missing news to the live streams; return how many events were processed.
+
+    A stream rejects ids that are not above its newest, so existing news are not repeated, and streams with an id that
+    the shop never assigned are removed first.
     """
     if gone := await forged.remove(deps):
         say(f"streams: {gone} held news that this shop never sent, and are written again")
@@ -88,8 +90,9 @@ async def streams(deps: Deps, say: Say) -> int:
 
 async def catalogue(deps: Deps, say: Say) -> int:
     """
-    The search index from the products, and every copy in Redis: thrown away, then said again by the log. Returns how
-    many events were heard.
+    Rebuild the search index, delete the cached products in Redis, and replay the log to refresh-products.
+
+    Returns how many events were processed.
     """
     async with deps.db.transaction() as tx:
         rows = await search.rebuild(tx)
@@ -130,7 +133,7 @@ async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
 
 
 async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEvent], say: Say) -> "Lost":
-    """One event that cannot be taken costs itself alone; each is named."""
+    """Deliver events with retries; a failed event does not affect others, and each is reported."""
     left, lost = list(events), Lost(0, 0)
     for pause_s in PAUSES_S:
         await asyncio.sleep(pause_s)

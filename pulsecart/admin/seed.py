@@ -1,4 +1,4 @@
-"""Loading a first catalogue: products, their stock, and one flash sale that starts at once."""
+"""Loads a first catalogue: products, their stock, and one flash sale that starts immediately."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CURRENCY = "USD"
 
 @dataclass(frozen=True, slots=True)
 class DemoProduct:
-    """``buyer_limit`` 0 is none."""
+    """A product of the demo; ``buyer_limit`` 0 means no limit."""
 
     product_id: str
     sku: str
@@ -38,7 +38,7 @@ class DemoSale:
 
 
 async def load_catalogue(database_url: str, goods: Sequence[DemoProduct], sale: DemoSale, now: datetime) -> bool:
-    """Write all of it in one transaction, events included; False where the catalogue is not empty."""
+    """Write catalogue and events in one transaction; return False if the catalogue is not empty."""
     pool = new_pool(database_url, 1)
     try:
         async with Database(pool, operation="catalogue", now=lambda: now, share=Shares(1).of(1)).transaction() as tx:
@@ -47,7 +47,7 @@ async def load_catalogue(database_url: str, goods: Sequence[DemoProduct], sale: 
             for product in goods:
                 await _add(tx, product)
             await _start(tx, sale)
-            await search.rebuild(tx)  # who hears the events has, in a new shop, no place in the log yet
+            await search.rebuild(tx)  # in a new shop, the events' subscribers have no cursor yet
         return True
     finally:
         await pool.close()

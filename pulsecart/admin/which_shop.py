@@ -1,4 +1,4 @@
-"""run.json: what runs on a data directory, for scripts and tests that look for it."""
+"""Reads and writes run.json, which describes the shop running on a data directory, for scripts and tests."""
 
 import json
 import os
@@ -14,12 +14,12 @@ NOTHING_RUNS = "no shop is running on {data}; start one with ./scripts/up"
 
 
 class NoShop(Exception):
-    """The message says how to start one."""
+    """No shop was found; the message states how to start one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """``redis_url`` is empty where only DATABASE_URL is given."""
+    """The addresses of a shop; ``redis_url`` is empty if only DATABASE_URL is given."""
 
     url: str
     database_url: str
@@ -28,10 +28,10 @@ class Connection:
 
 def connection_for_scripts(data: Path | None = None, environ: Mapping[str, str] = os.environ) -> Connection:
     """
-    Where the shop is: DATABASE_URL (with REDIS_URL and PUBLIC_URL) of the environment, else what runs on ``data``.
+    Return the shop of DATABASE_URL (with REDIS_URL and PUBLIC_URL) in the environment, else the one on ``data``.
 
     Raises:
-        NoShop: neither is there.
+        NoShop: there is neither.
     """
     if data is None and "DATABASE_URL" in environ:
         return Connection(environ.get("PUBLIC_URL", DEFAULT_URL), environ["DATABASE_URL"], environ.get("REDIS_URL", ""))
@@ -43,11 +43,11 @@ def connection_for_scripts(data: Path | None = None, environ: Mapping[str, str] 
 
 def running(data: Path) -> dict[str, Any] | None:
     """
-    What ``publish`` wrote last, if its supervisor still lives.
+    Return the content of run.json, if its supervisor still runs.
 
     Returns:
         ``{"pid", "url", "ready", "database_url", "redis_url", "workers": [{"worker", "pid"}], "postgres_pid",
-        "valkey_pid"}``; the last two are ``None`` for servers that are not ours.
+        "valkey_pid"}``; the last two are ``None`` for servers not started by it.
     """
     try:
         run: dict[str, Any] = json.loads((data / "run.json").read_text())
@@ -58,7 +58,7 @@ def running(data: Path) -> dict[str, Any] | None:
 
 
 def publish(data: Path, run: Mapping[str, Any]) -> None:
-    """Replace run.json in one step: a reader sees the old one or the new one, whole."""
+    """Replace run.json atomically: a reader sees the complete old or new content."""
     new = data / "run.json.new"
     new.touch(mode=0o600)  # a URL may hold a password
     new.write_text(json.dumps(run, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Takes one event to one destination: an operation of this process, or an HTTP server."""
+"""Delivers one event to one destination: an operation in this process, or an HTTP server."""
 
 import asyncio
 import logging
@@ -18,16 +18,18 @@ TTL, TTL_FIRST = "knativebrokerttl", 255
 
 
 class Hearer(Protocol):
-    """The side of an operation that the broker sees."""
+    """The part of an operation that the broker calls."""
 
     async def hear(self, event: CloudEvent, deps: Any, path: str) -> Reply: ...
 
 
 class Courier:
     """
+    Makes single delivery attempts.
+
     Args:
-        operations: by their names on a cluster.
-        deps: handed to them; events to other servers leave through its HTTP client.
+        operations: by their Kubernetes names.
+        deps: passed to the operations; its HTTP client sends events to other servers.
     """
 
     def __init__(self, operations: Mapping[str, Hearer], deps: Any) -> None:
@@ -35,7 +37,7 @@ class Courier:
         self._deps = deps
 
     async def __call__(self, destination: Destination, event: CloudEvent, timeout_s: float) -> Outcome:
-        """One attempt, ended after ``timeout_s``; every way it can fail is an outcome."""
+        """Make one attempt, cancelled after ``timeout_s``; every failure is returned as an outcome, never raised."""
         if TTL in event.extensions:
             event = replace(event, extensions={name: v for name, v in event.extensions.items() if name != TTL})
 
@@ -48,7 +50,7 @@ class Courier:
         return await _ended(attempt, destination.url, timeout_s)
 
     async def send(self, at: Destination, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Outcome:
-        """The same for a message that may be no CloudEvent as we read them, to a server."""
+        """Make one attempt to post a message, which may not be a valid CloudEvent, to a server."""
 
         async def attempt() -> Outcome:
             return judge(await self._post(at, headers, body))
@@ -67,7 +69,7 @@ class Courier:
                 target,
                 data=body,
                 headers={**headers, "prefer": "reply"},
-                skip_auto_headers=("content-type",),  # an event without one has none
+                skip_auto_headers=("content-type",),  # an event without a content type is sent without the header
                 allow_redirects=False,
             ) as response:
                 answered = {
@@ -92,7 +94,7 @@ async def _ended(attempt: Callable[[], Awaitable[Outcome]], url: str, timeout_s:
 
 
 def lived(reply: CloudEvent, cause: CloudEvent) -> CloudEvent | None:
-    """The reply with one life less than its cause, or None at the end of a loop of 255."""
+    """Return the reply with the TTL of its cause less 1, or None when that reaches 0: it ends event loops after 255."""
     lives = whole(cause.extensions.get(TTL, ""), TTL_FIRST)
     left = (TTL_FIRST if lives is None else lives) - 1
     return replace(reply, extensions={**reply.extensions, TTL: str(left)}) if left > 0 else None

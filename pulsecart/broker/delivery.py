@@ -1,4 +1,4 @@
-"""What a delivery may cost, and what its answer means: the default broker's rules, as values."""
+"""Defines the default broker's delivery rules as values: retries, timeouts, and the meaning of a response."""
 
 import logging
 from base64 import b64encode
@@ -30,8 +30,9 @@ Verdict = Literal["done", "again", "never"]
 @dataclass(frozen=True, slots=True)
 class Destination:
     """
-    Where something is sent: the operation ``service`` in this process or, where that is None, ``url``, with the token
-    that ``token_file`` holds at that moment.
+    The target of a message: the operation ``service`` in this process or, if that is None, the server at ``url``.
+
+    A request to ``url`` carries the token that ``token_file`` holds at that moment.
     """
 
     service: str | None
@@ -39,23 +40,23 @@ class Destination:
     token_file: str = ""
 
     def token(self) -> str:
-        """What ``token_file`` holds now; Kubernetes replaces it before it expires. Empty for none."""
+        """Read the token from ``token_file``, which Kubernetes replaces before it expires; empty without a file."""
         return Path(self.token_file).read_text().strip() if self.token_file else ""
 
     @property
     def path(self) -> str:
-        """``/reserve``, or ``/`` where the URL has none."""
+        """Return the URL's path, such as ``/reserve``; ``/`` if it has none."""
         return "/" + self.url.partition("://")[2].partition("/")[2]
 
     @property
     def last_part(self) -> str:
-        """Of the path; for a subscriber, and for where its dead letters go, the Trigger's name."""
+        """Return the last segment of the path: the Trigger's name, for a subscriber or a dead letter sink."""
         return self.path.rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """``retry`` attempts follow the first, each ended after ``timeout_s``."""
+    """Retry rules: up to ``retry`` attempts follow the first, each cancelled after ``timeout_s``."""
 
     dead_letter_sink: Destination
     retry: int = 10
@@ -65,15 +66,15 @@ class Delivery:
 
     @property
     def longest_s(self) -> float:
-        """From the first attempt to the end of the last, at most."""
+        """Return the longest time in seconds from the first attempt to the end of the last."""
         waits = sum(self.backoff_s(attempts) for attempts in range(1, self.retry + 1))
         return waits + (self.retry + 1) * self.timeout_s
 
     def backoff_s(self, attempts: int) -> float:
         """
-        Seconds to wait after ``attempts`` failed ones (1 or more).
+        Return the seconds to wait after ``attempts`` failed attempts (1 or more).
 
-        Knative counts from 0: delay × 2^0, 2^1, … or delay × 0, 1, …: its first linear retry follows at once.
+        Knative counts from 0: delay × 2^0, 2^1, … or delay × 0, 1, …; its first linear retry follows immediately.
         """
         doublings = min(attempts - 1, 32)
         return self.backoff_delay_s * (2**doublings if self.exponential else attempts - 1)
@@ -81,10 +82,10 @@ class Delivery:
 
 class Answer(NamedTuple):
     """
-    What came back from a subscriber.
+    A subscriber's HTTP response.
 
     Args:
-        headers: names in lower case, ``content-type`` among them.
+        headers: names in lower case, including ``content-type``.
     """
 
     status: int
@@ -93,7 +94,7 @@ class Answer(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """``event`` is a reply to route; ``code`` and ``data`` say what failed."""
+    """The result of an attempt: ``event`` is a reply to route; ``code`` and ``data`` describe the failure."""
 
     verdict: Verdict
     event: CloudEvent | None = None
@@ -106,10 +107,10 @@ DONE = Outcome("done")
 
 def judge(answer: Answer) -> Outcome:
     """
-    Done, again later, or never.
+    Decide from the response whether the delivery is done, is retried ("again") or failed for good ("never").
 
-    5xx, 404, 408, 409 and 429 are retried, other failures are final. A 2xx with a body that is no CloudEvent counts as
-    502. A CloudEvent is routed, whichever 2xx it came with; one that lacks something is refused as by the ingress: 400.
+    5xx, 404, 408, 409 and 429 are retried; other failures are final. A 2xx with a body that is not a CloudEvent counts
+    as 502. A CloudEvent is routed, with any 2xx status; an incomplete CloudEvent gets 400, as in the ingress.
     """
     status = answer.status
     if not 200 <= status < 300:
@@ -129,7 +130,7 @@ def judge(answer: Answer) -> Outcome:
 
 
 def dead_letter(event: CloudEvent, subscriber: Destination, code: int, data: bytes) -> CloudEvent:
-    """The event with what became of it: where it was sent, the last status, and the start of the last body."""
+    """Add Knative's error attributes to the event: the subscriber's URL, the last status, the start of its body."""
     text = b64encode(data[: ERROR_DATA_MAX // 4 * 3]).decode()
     url = subscriber.url if subscriber.last_part else subscriber.url.rstrip("/") + "/"
     error = {"knativeerrordest": url, "knativeerrorcode": str(code), "knativeerrordata": text}
@@ -137,7 +138,7 @@ def dead_letter(event: CloudEvent, subscriber: Destination, code: int, data: byt
 
 
 def log_dead_letter(trigger: str, event: CloudEvent, code: int, data: bytes) -> None:
-    """One line for each, with the reason: what the subscriber answered last."""
+    """Log one line for a dead letter, with the subscriber's last response as the reason."""
     reason, id = printable(decoded(data)) or "no reason was given", printable(shortened(event.id, ID_LOGGED))
     with bind_event(event):
         log.warning("%s: %s is a dead letter, status %d: %s", trigger, id, code, reason)

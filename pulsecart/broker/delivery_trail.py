@@ -1,4 +1,4 @@
-"""What the shop's own tables know of an order's events: the log, who finished which, what waits, what was given up."""
+"""Reads the events of an order and their delivery state from the tables: log, finished, waiting, dead letters."""
 
 import json
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from pulsecart.runtime.event import CloudEvent, Identity
 from pulsecart.runtime.printable import storable
 from pulsecart.shop.orders.order import Order
 
-# What no datetime can hold, and what is no object of texts, is left out: a passport is shown of whatever is there.
+# A time outside datetime's range and extensions that are not strings are left out: a passport shows all other data.
 EVENT = """
     SELECT position, logged_at, id, source, type, subject,
         CASE WHEN time BETWEEN '0002-01-01Z' AND '9999-01-01Z' THEN time END, dataschema, data, extensions::text,
         datacontenttype, time_text
     FROM outbox WHERE partitionkey = %s
 """
-# Triggers' cursors, and the relay's where a cluster's broker has its own.
+# The cursors are those of the Triggers, or the relay's where the cluster's broker delivers the events.
 PASSED = """
     SELECT c.trigger, o.position FROM outbox o, trigger_cursors c
     WHERE o.position = ANY(%s) AND (
@@ -30,7 +30,7 @@ PASSED = """
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One event of the order, at its place in the log."""
+    """One event of the order with its position in the log."""
 
     position: int
     logged_at: datetime
@@ -39,7 +39,7 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A delivery that failed ``attempts`` times, or waits behind one (``due_at`` is infinity, here None)."""
+    """A delivery that failed ``attempts`` times, or waits behind a failed one (``due_at`` is infinity, here None)."""
 
     attempts: int
     due_at: datetime | None
@@ -48,7 +48,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A dead letter."""
+    """A dead letter of one of the events."""
 
     at: datetime
     error_code: int | None
@@ -60,13 +60,15 @@ class GivenUp:
 @dataclass(frozen=True, slots=True)
 class Deliveries:
     """
+    The delivery state of an order's events.
+
     Args:
         cursors: names of all readers of the log.
-        passed: (trigger, position): its cursor is past this event.
-        finished: (operation, event) → when.
-        waiting: (trigger, position).
-        given_up: (trigger, event's source and id as its key has them).
-        unanswered: (operation, event) whose calls to the outside were not answered.
+        passed: (trigger, position) for each trigger whose cursor is past the event.
+        finished: (operation, event) → time at which the operation finished the event.
+        waiting: (trigger, position) → the delivery.
+        given_up: (trigger, source, id) → the dead letter; source and id as shortened by ``key_of``.
+        unanswered: (operation, event) whose calls to external systems got no response.
     """
 
     cursors: frozenset[str]
@@ -79,11 +81,11 @@ class Deliveries:
 
 async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
     """
-    The order's events, in order.
+    Return the order's events by position.
 
     Args:
-        xids: of the order's steps: the log has an index on them, and none on its keys. A log that was restored from a
-            dump has other numbers, and is read whole.
+        xids: transaction numbers of the order's steps: the log has an index on them, and none on its keys. A log
+            restored from a dump has other numbers; then the whole log is searched.
     """
     rows = await tx.rows(f"{EVENT} AND xid = ANY(%s::xid8[]) ORDER BY position", (order.order_id, list(xids)))
     if len(rows) < order.version:
@@ -112,7 +114,7 @@ async def events_of(tx: Tx, order: Order, xids: Sequence[str]) -> list[Logged]:
 async def deliveries_of(
     tx: Tx, logged: Sequence[Logged], triggers: Sequence[str], operations: Sequence[str]
 ) -> Deliveries:
-    """What became of these events with each of the triggers, and the operations that they call."""
+    """Return the delivery state of these events for each of the triggers and the operations that they call."""
     positions, ids = [one.position for one in logged], [one.event.id for one in logged]
     sources = sorted({one.event.source for one in logged})
     cursors = await tx.rows("SELECT trigger FROM trigger_cursors")
@@ -152,8 +154,9 @@ def _texts(extensions: str) -> dict[str, str]:
 
 async def first_reply(tx: Tx, scope: bytes) -> tuple[int, datetime] | None:
     """
-    The status first answered to an Idempotency-Key, and when; None once the key has ended
-    (``pulsecart.runtime.db.first_replies``).
+    Return the status and time of the first response to an Idempotency-Key, or None once the key has expired.
+
+    See ``pulsecart.runtime.db.first_replies``.
     """
     row = await tx.row("SELECT status, created_at FROM idempotency_keys WHERE scope = %s", (scope,))
     return (row[0], row[1]) if row else None

@@ -1,4 +1,9 @@
-"""The dispatcher of one worker: it holds the locks of its triggers on one connection, and lives and dies with it."""
+"""
+Dispatches the events of the log to the subscribers of the Triggers that this worker has locked.
+
+Session-level advisory locks on one PostgreSQL connection keep each Trigger on one worker. A session of the dispatcher
+starts with that connection and ends when it is lost.
+"""
 
 import asyncio
 import logging
@@ -21,17 +26,19 @@ log = logging.getLogger(__name__)
 FLUSH_S = 0.05
 SWEEP_S = 0.25
 KEEP_S = 1.0
-LEAVE_TO_OTHERS_S = 2.0  # after a start, before a worker takes what another one prefers
+LEAVE_TO_OTHERS_S = 2.0  # after a start, before a worker locks triggers that another worker prefers
 GRACE_S = 5.0
 RECONNECT_S, RECONNECT_MAX_S = 0.1, 1.0
 
 
 class Dispatcher:
     """
+    Runs the triggers that this worker has locked, and stores their cursors and backlog.
+
     Args:
-        worker: this process' number among ``workers``; it prefers every ``workers``-th trigger.
-        busy: of ``Tail``.
-        whole_log: a new trigger starts at the log's beginning, and cursors of others are left alone.
+        worker: index of this process among ``workers``; it prefers every ``workers``-th trigger.
+        busy: passed to ``Tail``.
+        whole_log: a new trigger starts at the beginning of the log, and cursors of unknown triggers are not deleted.
     """
 
     def __init__(
@@ -59,35 +66,35 @@ class Dispatcher:
         self._runs: dict[str, TriggerRun] = {}
         self._dirty = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._storing = asyncio.Lock()  # what is read of the backlog is as new as what was last written
+        self._storing = asyncio.Lock()  # a read of the backlog includes the last write
         self._woken: Callable[[], None] = lambda: None
         self.store: Store | None = None
         self.lag_of_others_s = 0.0
 
     def wake(self) -> None:
-        """Something was committed to the log."""
+        """Wake the reader of the log: events were committed."""
         self._woken()
 
     def stop(self) -> None:
-        """Ask ``run`` to finish what is under way and to end."""
+        """Make ``run`` finish the deliveries in flight and return."""
         self._stopping.set()
 
     def status(self) -> Mapping[str, TriggerStatus]:
-        """Of the triggers dispatched here, now."""
+        """Return the current status of the triggers that this worker dispatches, by name."""
         now = time.time()
         return {name: status_of(run, now) for name, run in self._runs.items()}
 
     @property
     def idle(self) -> bool:
-        """Whether all triggers are dispatched here, and none has anything left."""
+        """Whether this worker dispatches all triggers, and none has an event left to deliver."""
         return len(self._runs) == len(self._triggers) and all(run.idle for run in self._runs.values())
 
     def totals(self) -> Mapping[str, Counts]:
-        """Of all triggers, as far as they were dispatched here since the start."""
+        """Return the counts of all triggers, for deliveries by this worker since it started."""
         return self._counts
 
     async def run(self) -> None:
-        """Until ``stop``; a lost connection is replaced, and everything begins again from what is stored."""
+        """Dispatch until ``stop``; after a lost connection, continue from the stored cursors and backlog."""
         pause_s = RECONNECT_S
         while not self._stopping.is_set():
             try:
@@ -126,8 +133,10 @@ class Dispatcher:
 
     def _spawning(self, group: asyncio.TaskGroup) -> Spawn:
         """
-        Tasks of one session. The first that fails ends it, and with its connection the locks: no delivery may begin
-        after that, although timers of retries still ring until all tasks are cancelled.
+        Return a function that starts tasks of this session.
+
+        The first task that fails ends the session; its connection closes and releases the locks. No delivery may start
+        after that, although retry timers can still fire until all tasks are cancelled.
         """
 
         def ended(task: "asyncio.Task[None]") -> None:
@@ -156,14 +165,14 @@ class Dispatcher:
             run.end()
 
     async def _keep(self, opened: Store, tail: Tail, spawn: Spawn) -> None:
-        """Take locks that are free, give back what another prefers, and find rows that were put into the backlog."""
+        """Lock free triggers, release those that another worker prefers, and load backlog rows that are due."""
         await opened.show_presence(self._worker)
         if (mended := await opened.mend_restored()) is not None:
             log.warning("this database came from a dump; %d events are delivered again", mended)
         if not self._whole_log:
             for name, waiting in (await opened.forget_all_but(list(self._triggers))).items():
                 log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
-        await opened.cursors(list(self._triggers), self._whole_log)  # of those that others will dispatch too
+        await opened.cursors(list(self._triggers), self._whole_log)  # also of triggers that other workers will dispatch
         started = time.monotonic()
         while True:
             present = await self._present(opened, time.monotonic() - started)
@@ -179,7 +188,7 @@ class Dispatcher:
                 self.lag_of_others_s = await opened.lag_of_others(list(self._runs))
 
     async def _present(self, opened: Store, since_start_s: float) -> set[int]:
-        """The other workers whose triggers are not to be touched."""
+        """Return the other workers whose preferred triggers this worker must not lock."""
         others = set(self._home.values()) - {self._worker}
         return others if since_start_s < LEAVE_TO_OTHERS_S else await opened.present(sorted(others))
 
@@ -213,13 +222,13 @@ class Dispatcher:
                 self._runs[name].restore(its)
 
     async def _measure(self, opened: Store) -> None:
-        """Counts only for who was not at the end since the last time."""
+        """Count unread events; only of triggers that have not reached the end of the log since the last call."""
         for run in list(self._runs.values()):
             kept_up, run.keeps_up = run.keeps_up or run.at_end, False
             run.unread = (0, 0.0) if kept_up else await opened.log.unread(run.reading, LAG_EVENTS_MAX + 1)
 
     async def _give_back(self, opened: Store, present: set[int]) -> None:
-        """Triggers that another worker prefers, once it is there: so restarts do not pile everything on one."""
+        """Release triggers that a present worker prefers, so that restarts do not leave all triggers on one worker."""
         for name, run in list(self._runs.items()):
             if self._home[name] in present and not run.closed:
                 async with opened.at_rest:

@@ -1,7 +1,7 @@
 """
-Which events a Trigger wants: Knative's ``filter.attributes`` and the dialects of its ``filters``, as predicates.
+Builds predicates from a Trigger's ``filter.attributes`` and ``filters``: they select the events that it delivers.
 
-An attribute is compared as the text that Knative's broker has for it (``LookupAttribute`` in its pkg/eventfilter).
+An attribute is compared as the text that Knative's broker uses (``LookupAttribute`` in its pkg/eventfilter).
 """
 
 import re
@@ -15,7 +15,7 @@ Filter = Callable[[CloudEvent], bool]
 Attribute = Callable[[CloudEvent], str]
 _NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 _FRACTION = re.compile(r"\.([0-9]+)")
-_OTHER_NAMES = {"schemaurl": "dataschema"}  # of CloudEvents 0.3
+_OTHER_NAMES = {"schemaurl": "dataschema"}  # name in CloudEvents 0.3
 
 
 def everything(event: CloudEvent) -> bool:
@@ -23,12 +23,12 @@ def everything(event: CloudEvent) -> bool:
 
 
 def attributes(wanted: Mapping[str, str]) -> Filter:
-    """Each attribute equals its value; an empty value stands for any, as long as there is one."""
+    """Match events in which each attribute equals its value; an empty value matches any non-empty one."""
     return all_of([_equal(attribute(name), want) if want else _given(attribute(name)) for name, want in wanted.items()])
 
 
 def exact(wanted: Mapping[str, str]) -> Filter:
-    """Each attribute equals its value, which is not empty."""
+    """Match events in which each attribute equals its value; values are not empty."""
     return all_of([_equal(attribute(name), want) for name, want in wanted.items()])
 
 
@@ -57,7 +57,7 @@ def negation(part: Filter) -> Filter:
 
 
 def attribute(name: str) -> Attribute:
-    """How to read one context attribute, by its name or its other one; an absent one is empty, as an empty one is."""
+    """Return a function that reads a context attribute by its name or 0.3 name; an absent attribute reads as empty."""
     name = _OTHER_NAMES.get(name, name)
     if name in ("id", "source", "type"):
         return attrgetter(name)
@@ -69,9 +69,9 @@ def attribute(name: str) -> Attribute:
 
 def _time(event: CloudEvent) -> str:
     """
-    As Go writes a time: UTC, at most nine digits of fraction, without zeros at its end, and the year 1 for none.
+    Format the time as Go does: UTC, up to nine fractional digits without trailing zeros, and year 1 if absent.
 
-    A leap second stays one; Knative's ingress refuses it.
+    A leap second is kept; Knative's ingress rejects it.
     """
     at = (event.time or _NO_TIME).astimezone(UTC).replace(tzinfo=None)
     text = event.time_text
@@ -108,5 +108,5 @@ _COMPUTED: Mapping[str, Attribute] = {
     "specversion": lambda event: "1.0",
     "time": _time,
     "datamediatype": _media_type,
-    "datacontentencoding": lambda event: "",  # of CloudEvents 0.3; an event of 1.0 has none
+    "datacontentencoding": lambda event: "",  # exists in CloudEvents 0.3, not in 1.0
 }

@@ -1,4 +1,4 @@
-"""The broker's front door: ``POST /broker/<namespace>/<broker>``, 202 once the event is durable."""
+"""Accepts events for a Broker: ``POST /broker/<namespace>/<broker>`` returns 202 once the event is durable."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -21,10 +21,12 @@ COMMIT_MAX = 256
 
 class Ingress:
     """
+    The HTTP endpoint of the Brokers.
+
     Args:
-        brokers: (namespace, name) of each.
+        brokers: (namespace, name) of each Broker.
         validate: raises Malformed for an event that breaks its contract.
-        committed: called when the log has grown.
+        committed: called after events were committed to the log.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Ingress:
         self._commits: Batcher[CloudEvent, None] = Batcher(self._commit, size_max=COMMIT_MAX)
 
     async def answer(self, request: Request, namespace: str, broker: str) -> Reply:
-        """202, or problem+json with 400, 404, 405, 415 or 503."""
+        """Return 202, or problem+json with 400, 404, 405, 415 or 503."""
         try:
             if (namespace, broker) not in self._brokers:
                 raise NotFound("no-such-broker", f"There is no Broker {broker} in namespace {namespace}.")
@@ -60,11 +62,11 @@ class Ingress:
 
     async def append(self, event: CloudEvent) -> None:
         """
-        Returns when the event is durable; those that come together share a transaction.
+        Store the event and return once it is durable; concurrent events share a transaction.
 
         Raises:
-            Malformed: it breaks its contract, or holds what cannot be stored.
-            Unavailable: PostgreSQL is away; whether the event was kept is not known.
+            Malformed: the event breaks its contract, or holds values that cannot be stored.
+            Unavailable: PostgreSQL cannot be reached; the event may or may not be stored.
         """
         check_event(event)
         self._validate(event)
@@ -73,5 +75,5 @@ class Ingress:
     async def _commit(self, events: list[CloudEvent]) -> Sequence[None]:
         async with self._db.transaction() as tx:
             tx.events.extend(events)
-        asyncio.get_running_loop().call_soon(self._committed)  # outside: a commit that is done cannot fail any more
+        asyncio.get_running_loop().call_soon(self._committed)  # not inline: its error must not fail a finished commit
         return [None] * len(events)

@@ -1,8 +1,9 @@
 """
-A trigger's events that are not done: one lane a key, each in order, and how far the cursor may go. Nothing waits here.
+Keeps a trigger's unfinished events in order per key, and computes how far its cursor may move. Does no I/O.
 
-The head of a lane runs, is ready to, or waits for its time. An event that fails or takes long gets a row in the
-backlog, and so do those behind it: the cursor passes them, other keys go on, and the row goes when the event is done.
+A lane is the queue of one key's events. Its head is in flight, ready, or waiting for its retry. A head that fails or is
+slow is parked: it and the events behind it get rows in the backlog, so that the cursor passes them and other keys
+continue. A row is deleted when its event is done.
 """
 
 from collections import deque
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from pulsecart.runtime.db.log import Chunk, Cursor, Logged
 from pulsecart.runtime.event import CloudEvent
 
-KEPT_EVENTS = 2000  # parked events kept in memory whole; of more only their positions
+KEPT_EVENTS = 2000  # parked events kept whole in memory; beyond that, only their positions
 
 
 class Row(NamedTuple):
@@ -20,7 +21,7 @@ class Row(NamedTuple):
     A row of the backlog.
 
     Args:
-        due_at: seconds since 1970; None while another event of its key is (or was, before a crash) ahead of it.
+        due_at: seconds since 1970; None while (or, before a crash, when) another event of its key is ahead of it.
     """
 
     trigger: str
@@ -34,8 +35,9 @@ class Row(NamedTuple):
 
 class Entry:
     """
-    One event of one trigger. ``event`` is None where it has to be read again; ``lane`` is its key until it is set
-    aside.
+    One event of one trigger.
+
+    ``event`` is None when it must be read from the log again; ``lane`` equals ``key`` until the entry is set aside.
     """
 
     __slots__ = (
@@ -72,14 +74,16 @@ class Entry:
 
 
 def aside(entry: Entry) -> str:
-    """The lane of its own of an event that is only to become a dead letter: no event's key is like it."""
+    """Return the name of a separate lane for an event that only awaits its dead letter; it equals no event key."""
     return f"\0{entry.position}"
 
 
 class Lanes:
     """
+    All lanes of one trigger.
+
     Args:
-        trigger: its name.
+        trigger: name of the trigger.
     """
 
     def __init__(self, trigger: str) -> None:
@@ -94,14 +98,14 @@ class Lanes:
 
     @property
     def oldest_logged_at(self) -> float | None:
-        """Of what the cursor waits for."""
+        """Return when the event that holds the cursor back was logged, in seconds since 1970."""
         return self._order[0].logged_at if self._order else None
 
     def take(self, chunk: Chunk, wanted: Iterable[Logged]) -> None:
         """
-        A chunk was read; ``wanted`` are those of its rows that the trigger's filter lets through.
+        Add the rows of a chunk that pass the trigger's filter (``wanted``).
 
-        After a crash the cursor may stand before events that have rows in the backlog: those are here already.
+        After a crash the cursor can be before events that have backlog rows; those are already here and are skipped.
         """
         for position, event, logged_at in wanted:
             if position in self.parked:
@@ -117,8 +121,9 @@ class Lanes:
 
     def restore(self, entry: Entry) -> bool:
         """
-        An entry of the backlog, found in the database. Answers whether it is news and heads its lane: what ``changes``
-        has yet to tell is newer than what was found, such as a row on its way out.
+        Add an entry read from the backlog, and return whether it is new and heads its lane.
+
+        A row with a change that ``changes`` has not returned yet, such as its deletion, is stale and ignored.
         """
         if entry.position in self.parked or entry.position in self._changes:
             return False
@@ -133,7 +138,7 @@ class Lanes:
         return False
 
     def finish(self, entry: Entry) -> None:
-        """Done for good: the next of its key is ready."""
+        """Remove a finished event and make the next event of its key ready."""
         self._leave(entry)
         if entry.parked:
             del self.parked[entry.position]
@@ -142,7 +147,7 @@ class Lanes:
             self._settle(entry)
 
     def set_aside(self, entry: Entry) -> None:
-        """Of the head of a lane only a dead letter is to be made: it gets a lane of its own, and the next is ready."""
+        """Move the head of a lane, which only awaits its dead letter, to a separate lane; the next event is ready."""
         alone = aside(entry)
         if entry.lane != alone:
             self._leave(entry)
@@ -158,13 +163,13 @@ class Lanes:
             del self._lanes[entry.lane]
 
     def park(self, entry: Entry, due_at: float) -> None:
-        """The head of a lane will take longer: it and all behind it get rows, and the cursor goes on."""
+        """Give the head of a lane and all events behind it backlog rows, so that the cursor can pass them."""
         for waiting in self._lanes[entry.lane]:
             if waiting is entry or not waiting.parked:
                 self._park(waiting, due_at if waiting is entry else None)
 
     def changes(self) -> tuple[Cursor | None, dict[int, Row | None]]:
-        """What to write in one transaction, since the last call: the cursor if it moved, rows to store or delete."""
+        """Return the changes since the last call, for one transaction: cursor if moved, rows to store or delete."""
         passed, changes = self._passed, self._changes
         self._passed, self._changes = None, {}
         if passed is None or passed.chunk is None:

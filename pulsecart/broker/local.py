@@ -1,4 +1,4 @@
-"""Knative's part in this process: brokers, triggers, schedules and their ingress, from ``eventing/*.yaml``."""
+"""Runs the Brokers, Triggers and PingSources of ``eventing/*.yaml`` in this process, in place of Knative."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -33,14 +33,16 @@ PING_TIMEOUT_S = 60.0
 
 class LocalKnative:
     """
+    The broker of one worker process.
+
     Args:
-        operations: all there are; each is known by its ``dns_name``.
-        validate: raises Malformed for an event that breaks its contract; asked at the ingress and of replies.
-        busy: whether orders wait to be written; new events then wait a little, see ``Tail``.
-        deliver: takes the place of the delivery to subscribers, given the real one: tests that repeat or reorder.
+        operations: all operations; the manifests name each by its ``dns_name``.
+        validate: raises Malformed for an event that breaks its contract; called by the ingress and for replies.
+        busy: whether orders wait to be written; new events are then read slightly later, see ``Tail``.
+        deliver: wraps the delivery to subscribers; tests use it to repeat or reorder deliveries.
 
     Raises:
-        Misconfigured: ``eventing_dir`` holds something that cannot be done; nothing was started.
+        Misconfigured: a manifest in ``eventing_dir`` is invalid or not supported; nothing was started.
     """
 
     def __init__(
@@ -82,14 +84,14 @@ class LocalKnative:
         )
 
     async def start(self) -> None:
-        """Dispatch from here on; returns at once, and waits for PostgreSQL in the background."""
+        """Start to dispatch; return immediately and connect to PostgreSQL in the background."""
         runs = [self._dispatcher.run(), self._pings.run(), self._publish()]
         if self._workers > 1:
             runs.append(self._bell.run())
         self._tasks = [asyncio.create_task(run) for run in runs]
 
     async def stop(self) -> None:
-        """Finish what is under way, for some seconds, store cursors, and give the locks back."""
+        """Wait some seconds for deliveries in flight, store the cursors, and release the locks."""
         self._dispatcher.stop()
         for task in self._tasks[1:]:
             task.cancel()
@@ -97,23 +99,23 @@ class LocalKnative:
         self._tasks = []
 
     async def ready(self) -> None:
-        """Wait until every trigger is dispatched here, as it is where this is the only worker."""
+        """Wait until this worker dispatches every trigger; for a process that is the only worker."""
         while len(self._dispatcher.status()) < len(self.eventing.triggers) or not self.running:  # noqa: ASYNC110
             await asyncio.sleep(READY_LOOK_S)
 
     @property
     def running(self) -> bool:
-        """Whether this worker is connected and dispatches what it holds."""
+        """Whether this worker is connected and dispatches the triggers that it has locked."""
         return self._dispatcher.store is not None
 
     def wake(self) -> None:
-        """Events were committed; call it after every commit that emitted some."""
+        """Wake the dispatchers of all workers; call this after every commit that emitted events."""
         self._wake_here()
         if self._workers > 1:
             self._bell.ring()
 
     def pressure(self) -> Pressure:
-        """How far the slowest trigger lags, here or (in seconds only) at another worker."""
+        """Return the lag of the slowest trigger, in this worker or (in seconds only) in another."""
         statuses = self._dispatcher.status().values()
         lag_s = max((status.lag_s for status in statuses), default=0.0)
         return Pressure(
@@ -122,11 +124,11 @@ class LocalKnative:
         )
 
     def status(self) -> Mapping[str, TriggerStatus]:
-        """Of the triggers that this worker dispatches, by name."""
+        """Return the status of the triggers that this worker dispatches, by name."""
         return self._dispatcher.status()
 
     async def ingress(self, request: Request, namespace: str, broker: str) -> Reply:
-        """``POST /broker/<namespace>/<broker>``"""
+        """Answer ``POST /broker/<namespace>/<broker>``."""
         return await self._ingress.answer(request, namespace, broker)
 
     def _wake_here(self) -> None:

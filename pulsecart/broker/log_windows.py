@@ -1,4 +1,4 @@
-"""Windows read once and shared: readers that stand at the same place get the same rows."""
+"""Reads each new window of the log once and shares it with all readers whose cursor is at the same position."""
 
 import asyncio
 import time
@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from pulsecart.runtime.db.log import Chunk, Cursor, LogReader, sees
 
-POLL_S = 1.0  # repairs lost pokes
-PACE_S = 0.005  # between two reads at the end: under load windows grow instead of multiplying
-HOLD_S = 1.0  # at most, while orders wait to be written
+POLL_S = 1.0  # covers lost wake-ups
+PACE_S = 0.005  # between two reads at the end: under load, windows get larger instead of more frequent
+HOLD_S = 1.0  # longest delay of a read while orders wait to be written
 KEPT_CHUNKS = 4
 
 
@@ -18,12 +18,12 @@ class Tail:
     """
     The newest windows of the log, for any number of readers in one event loop.
 
-    A reader asks for what follows its own cursor. At the end it waits, and one read serves all who wait; behind, it
-    reads for itself up to the place where the others are, and so joins them.
+    A reader requests the rows after its own cursor. Readers at the end wait, and one read serves all of them. A reader
+    further behind reads separately until it reaches the end.
 
     Args:
-        busy: asked before a read at the end, which waits up to HOLD_S while it is: taking an order's events down costs
-            many times the order itself, on the same loop, and its buyer waits for the next commit, not for them.
+        busy: while it returns true, a read at the end is delayed by up to HOLD_S: dispatching an order's events costs
+            many times the order itself, on the same event loop, and the buyer waits for the next commit, not for them.
     """
 
     def __init__(self, reader: LogReader, end: Cursor, busy: Callable[[], bool] = lambda: False) -> None:
@@ -37,15 +37,15 @@ class Tail:
         self._moved = asyncio.Event()
 
     def wake(self) -> None:
-        """Something was committed."""
+        """Start the next read now: events were committed."""
         self._poked.set()
 
     def is_end(self, cursor: Cursor) -> bool:
-        """Whether nothing after ``cursor`` is known."""
+        """Whether no row after ``cursor`` is known."""
         return cursor == self._end
 
     async def run(self) -> None:
-        """Read at the end, at each poke and at least every POLL_S, as long as somebody waits there."""
+        """Read at the end after each wake-up and at least every POLL_S, while a reader waits there."""
         while True:
             await self._wanted.wait()
             with suppress(TimeoutError):
@@ -61,11 +61,11 @@ class Tail:
 
     async def _hold(self) -> None:
         until = time.monotonic() + HOLD_S
-        while self._busy() and time.monotonic() < until:  # noqa: ASYNC110  # nothing tells when it is over
+        while self._busy() and time.monotonic() < until:  # noqa: ASYNC110  # no event signals its end
             await asyncio.sleep(PACE_S)
 
     async def after(self, cursor: Cursor) -> Chunk:
-        """The rows that follow ``cursor``, as soon as there are any; none where it only steps to the others' place."""
+        """Wait for the rows after ``cursor``; an empty chunk only moves the reader to the shared position."""
         while True:
             chunk = self._chunks.get(cursor)
             if chunk is not None:
@@ -82,7 +82,7 @@ class Tail:
             return
         shared = self._end.window_to if cursor.finished and sees(self._end.window_to, cursor.window_to) else None
         chunk = await self._reader.next(cursor, shared)
-        if chunk is None:  # it is ahead of everybody: the end is where it stands
+        if chunk is None:  # this cursor is ahead of the known end and becomes the end
             self._set_end(cursor)
         elif shared is None and cursor.finished:
             self._move(chunk)

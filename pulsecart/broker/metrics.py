@@ -1,4 +1,4 @@
-"""What each Trigger is doing, for Prometheus."""
+"""Publishes the status of each Trigger as Prometheus metrics."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge
 from pulsecart.broker.status import Counts, TriggerStatus
 
 _LABEL = ("trigger",)
-# A trigger is dispatched by one worker at a time: the live ones' sum is its figure.
+# One worker at a time dispatches a trigger, so the sum over live workers is the trigger's value.
 _LAG_EVENTS = Gauge(
     "knative_trigger_lag_events", "Events not done and not in the backlog", _LABEL, multiprocess_mode="livesum"
 )
@@ -21,7 +21,7 @@ _NOTHING = TriggerStatus(0, 0.0, 0, 0, 0, 0, 0, 0)
 
 
 class Published:
-    """Tells Prometheus what changed since the last time, so that counting costs nothing where events flow."""
+    """Updates the metrics with the changes since the last call, so that a delivery itself updates no metric."""
 
     def __init__(self) -> None:
         self._gauges: dict[str, TriggerStatus] = {}
@@ -29,9 +29,11 @@ class Published:
 
     def publish(self, statuses: Mapping[str, TriggerStatus], totals: Mapping[str, Counts]) -> None:
         """
+        Update the metrics.
+
         Args:
-            statuses: of the triggers dispatched here; those that were and are no more go to zero.
-            totals: since the start.
+            statuses: of the triggers that this worker dispatches; triggers no longer dispatched here are set to zero.
+            totals: counts since the start.
         """
         for name in [*statuses, *(self._gauges.keys() - statuses.keys())]:
             self._set(name, statuses.get(name, _NOTHING))

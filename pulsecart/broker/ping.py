@@ -1,4 +1,4 @@
-"""PingSources: an event straight to its sink at each tick, once across workers; as on Knative, a missed one is gone."""
+"""Sends each PingSource's event to its sink at each tick, once across workers; missed ticks are lost, as on Knative."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 PING = "dev.knative.sources.ping"
 RETRIES = 5
 RETRY_S = 0.05  # doubled each time
-NAP_S = 30.0  # a clock that jumps is noticed after this long
+NAP_S = 30.0  # longest sleep, after which a clock that jumped is noticed
 
 
 class Clock(Protocol):
@@ -26,10 +26,12 @@ class Clock(Protocol):
 
 class Pings:
     """
+    Fires the ticks of all PingSources.
+
     Args:
-        send: one attempt to deliver to the sink.
-        claim: answers whether this process fires this tick of the named source; raises where that cannot be known.
-        sleep: asyncio's, or a test's.
+        send: makes one attempt to deliver to the sink.
+        claim: returns whether this process fires this tick of the named source; raises if that cannot be known.
+        sleep: ``asyncio.sleep``, or a test's replacement.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Pings:
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Fire ticks until cancelled."""
         async with asyncio.TaskGroup() as group:
             for source in self._sources:
                 group.create_task(self._keep_time(source, group))
@@ -62,11 +64,11 @@ class Pings:
             due = source.schedule.after(max(due, self._clock.now()))
 
     async def fire(self, source: PingSource, tick: datetime) -> None:
-        """Deliver this tick, if it is this worker's."""
+        """Deliver this tick, if this worker claims it."""
         try:
             if not await self._claim(f"{source.namespace}/{source.name}", tick):
                 return
-        except Exception as error:  # without its row nobody knows who fires; the next tick comes
+        except Exception as error:  # without the claim two workers could fire; the next tick follows
             log.warning("%s: the tick of %s is skipped: %r", source.name, tick, error)
             return
         event = CloudEvent(

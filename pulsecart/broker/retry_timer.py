@@ -1,4 +1,4 @@
-"""Events that wait for their time: one timer for all of a trigger's."""
+"""Holds a trigger's events until their retry is due, with one timer for all of them."""
 
 import asyncio
 import heapq
@@ -9,8 +9,10 @@ from pulsecart.broker.key_lanes import Entry
 
 class Waits:
     """
+    The events of one trigger that wait for a retry.
+
     Args:
-        due: given all whose time has come, in the order of their times.
+        due: called with all events that are due, in the order of their due times.
     """
 
     def __init__(self, due: Callable[[list[Entry]], None]) -> None:
@@ -20,13 +22,13 @@ class Waits:
         self._closed = False
 
     def add(self, entry: Entry, delay_s: float) -> None:
-        """Give ``entry`` after so many seconds."""
+        """Pass ``entry`` to ``due`` after ``delay_s`` seconds."""
         loop = asyncio.get_running_loop()
         heapq.heappush(self._heap, (loop.time() + delay_s, entry.position, entry))
         self._set_timer(loop)
 
     def close(self) -> None:
-        """Give nothing more."""
+        """Stop calling ``due``."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""When a PingSource ticks: cron with five fields, or six with seconds first, or one of cron's names, in a time zone."""
+"""Computes when a PingSource ticks: cron with five fields, six (seconds first) or a name like @daily, by time zone."""
 
 import re
 from datetime import UTC, datetime, tzinfo
@@ -19,17 +19,19 @@ _ALSO_KNATIVES = re.compile(r"[0-9*,/?\- ]|MON|TUE|WED|THU|FRI|SAT|SUN|JAN|FEB|M
 
 
 class BadSchedule(ValueError):
-    """The message says what is allowed."""
+    """The schedule cannot be read; the message lists the allowed syntax."""
 
 
 class Schedule:
     """
+    A parsed cron schedule.
+
     Args:
-        expression: what both cronsim and Knative's parser read; their own extensions (L, W, #, @every) are refused.
+        expression: the syntax that cronsim and Knative's parser share; extensions (L, W, #, @every) are rejected.
         timezone: an IANA name.
 
     Raises:
-        BadSchedule: one of them cannot be read.
+        BadSchedule: the expression or the time zone cannot be read.
     """
 
     def __init__(self, expression: str, timezone: str = "UTC") -> None:
@@ -50,5 +52,5 @@ class Schedule:
             raise BadSchedule(f"{expression!r} is not cron: {error}.") from None
 
     def after(self, moment: datetime) -> datetime:
-        """The first tick later than ``moment``; both aware, the answer in UTC."""
+        """Return the first tick after ``moment`` in UTC; both are aware."""
         return next(CronSim(self._cron, moment.astimezone(self._zone))).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""How far behind dispatch is, and when that is too far."""
+"""Computes the lag of dispatch, and the limits above which new events are rejected."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,7 @@ LAG_EVENTS_MAX = 20_000
 
 @dataclass(slots=True)
 class Counts:
-    """Since the start of this process."""
+    """Counts of one trigger's deliveries since the start of this process."""
 
     delivered: int = 0
     failed: int = 0
@@ -22,10 +22,12 @@ class Counts:
 
 class TriggerStatus(NamedTuple):
     """
+    The lag and the counts of one trigger.
+
     Args:
-        lag_events: not done and not in the backlog.
-        lag_s: age of the oldest of them.
-        waiting: in the backlog: to be retried, running for long, or behind one of those.
+        lag_events: events that are neither done nor in the backlog.
+        lag_s: age of the oldest of these.
+        waiting: events in the backlog: waiting for a retry, slow, or behind such an event.
     """
 
     lag_events: int
@@ -40,7 +42,7 @@ class TriggerStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """``overloaded``: refuse what would add events, with 503 and ``retry_after_s``."""
+    """The lag of dispatch; while ``overloaded``, reject requests that add events with 503 and ``retry_after_s``."""
 
     lag_s: float
     lag_events: int
@@ -56,6 +58,8 @@ class Pressure:
 
 def status_of(run: "TriggerRun", now: float) -> TriggerStatus:
     """
+    Return the status of a trigger's run.
+
     Args:
         now: seconds since 1970.
     """

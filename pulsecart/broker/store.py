@@ -1,4 +1,4 @@
-"""What the broker remembers: locks, cursors, backlog and ticks, all on the one connection that holds the locks."""
+"""Stores the broker's cursors, backlog and ticks, on the same connection that holds its locks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,7 +12,7 @@ import psycopg
 from pulsecart.broker.key_lanes import Row
 from pulsecart.runtime.db.log import Cursor, LogReader, connect
 
-Lost = psycopg.Error  # whatever PostgreSQL refuses: without it there is no lock to dispatch under
+Lost = psycopg.Error  # any PostgreSQL error ends the session: without its locks nothing may be dispatched
 _LOCK = "hashtextextended('trigger ' || name, 0)"
 _WORKER = "hashtextextended('dispatcher ' || number, 0)"
 _BACKLOG = """SELECT trigger, position, partitionkey, attempts, extract(epoch FROM nullif(due_at, 'infinity'))::float8,
@@ -56,7 +56,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Store:
-    """One session; when it ends, so do its locks."""
+    """One database session; its locks are released when it ends."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
@@ -64,11 +64,11 @@ class Store:
 
     @property
     def at_rest(self) -> asyncio.Lock:
-        """Hold it to cancel who uses this store: a query cut off in its middle would end the session."""
+        """Return the lock to hold while cancelling tasks that use this store: an interrupted query ends the session."""
         return self._connection.lock
 
     async def lock(self, triggers: Sequence[str]) -> list[str]:
-        """Those of ``triggers`` whose lock was free and is now held here."""
+        """Lock each of ``triggers`` that is free, and return the names locked."""
         return [
             name
             for (name,) in await self._rows(
@@ -80,11 +80,11 @@ class Store:
         await self._rows(f"SELECT pg_advisory_unlock({_LOCK}) FROM (SELECT %s::text AS name)", (trigger,))
 
     async def show_presence(self, worker: int) -> None:
-        """Let others see that this worker is there."""
+        """Take the lock by which other workers see that this worker is present."""
         await self._rows(f"SELECT pg_advisory_lock_shared({_WORKER}) FROM (SELECT %s::text AS number)", (str(worker),))
 
     async def present(self, workers: Sequence[int]) -> set[int]:
-        """Those of ``workers`` that are there."""
+        """Return those of ``workers`` that are present."""
         if not workers:
             return set()
         found = await self._rows(
@@ -95,7 +95,7 @@ class Store:
         return {int(number) for (number,) in found}
 
     async def cursors(self, triggers: Sequence[str], whole_log: bool = False) -> dict[str, Cursor]:
-        """Where these stand; a new one stands at the log's end, or before all of it."""
+        """Return the cursors; a new one starts at the end of the log, or with ``whole_log`` at its beginning."""
         await self._rows(
             """INSERT INTO trigger_cursors (trigger, window_from, window_to)
                SELECT name, first.snapshot, first.snapshot
@@ -111,7 +111,7 @@ class Store:
         return {name: Cursor(window_from, window_to, position) for name, window_from, window_to, position in found}
 
     async def backlog(self, triggers: Sequence[str]) -> list[Row]:
-        """All their rows, each key's in order."""
+        """Return all backlog rows of the triggers, by position."""
         return _backlog(
             await self._rows(
                 f"{_BACKLOG} FROM trigger_backlog WHERE trigger = ANY(%s) ORDER BY position", (list(triggers),)
@@ -119,7 +119,7 @@ class Store:
         )
 
     async def due(self, triggers: Sequence[str], limit: int = 1000) -> list[Row]:
-        """Rows whose time has come, known here or not."""
+        """Return up to ``limit`` rows that are due, including rows that the caller already holds."""
         return _backlog(
             await self._rows(
                 f"""{_BACKLOG} FROM trigger_backlog
@@ -131,7 +131,7 @@ class Store:
     async def write(
         self, cursors: Mapping[str, tuple[Cursor, float]], rows: Mapping[tuple[str, int], Row | None]
     ) -> None:
-        """In one transaction: cursors with their lag in seconds, rows to store, and rows (None) to delete."""
+        """Write in one transaction: cursors with their lag in seconds, rows to store, and rows to delete (None)."""
         params = {
             "cursors": _json([(name, *cursor, round(lag_s, 3)) for name, (cursor, lag_s) in cursors.items()], _CURSOR)
         }
@@ -141,7 +141,7 @@ class Store:
         await self._connection.execute((_MOVE_AND_PARK if rows else _MOVE).encode(), params, prepare=True)
 
     async def forget_all_but(self, triggers: Sequence[str]) -> dict[str, int]:
-        """Drop the cursors and rows of triggers that are no more; how many rows each had waiting."""
+        """Delete the cursors and rows of triggers that no longer exist; return how many rows each had."""
         rows = await self._rows(
             """WITH waiting AS (DELETE FROM trigger_backlog WHERE trigger <> ALL(%(names)s) AND trigger NOT LIKE '/%%'
                              RETURNING trigger),
@@ -154,14 +154,16 @@ class Store:
 
     async def mend_restored(self) -> int | None:
         """
-        A dump restored into a younger server brings transaction numbers from its future. Where that is so, what was
-        done becomes old, and what any trigger had not done becomes new, for all: how many that are.
+        Renumber the log after a restore; return how many events all triggers receive again, None if not needed.
+
+        A dump restored into a fresh server can hold transaction numbers that the server has not reached yet. Events
+        that all triggers have done get an old number; the others get a new number and are delivered to all again.
         """
         async with self._connection.transaction():
             await self._rows("SELECT pg_advisory_xact_lock(hashtextextended('restored', 0))", ())
             if not (await self._rows(_FROM_THE_FUTURE, ()))[0][0]:
                 return None
-            before = (await self.log.end()).window_to  # of this transaction's own number, which the undone get
+            before = (await self.log.end()).window_to  # does not see this transaction, whose number undone events get
             undone = await self._rows(_RENUMBER, ())
             await self._connection.execute(
                 "UPDATE trigger_cursors SET window_from = %s, window_to = %s, position = 0", (before, before)
@@ -169,7 +171,7 @@ class Store:
             return sum(1 for (is_undone,) in undone if is_undone)
 
     async def lag_of_others(self, triggers: Sequence[str]) -> float:
-        """The worst lag in seconds that other workers have stored lately."""
+        """Return the largest lag in seconds that other workers have stored in the last 3 s."""
         found = await self._rows(
             """SELECT coalesce(max(lag_s), 0)::float8 FROM trigger_cursors
                WHERE trigger <> ALL(%s) AND moved_at > now() - interval '3 s'""",
@@ -178,7 +180,7 @@ class Store:
         return float(found[0][0])
 
     async def claim_tick(self, ping_source: str, tick: datetime) -> bool:
-        """Whether this is the worker that fires this tick."""
+        """Claim a tick; return whether this worker fires it."""
         return bool(
             await self._rows(
                 """INSERT INTO ping_ticks (ping_source, tick) VALUES (%s, %s)
@@ -198,12 +200,12 @@ _CURSOR = ("trigger", "window_from", "window_to", "position", "lag_s")
 
 @asynccontextmanager
 async def session(database_url: str) -> AsyncIterator[Store]:
-    """A store on a connection of its own, closed at the end."""
+    """Open a store on a separate connection, closed at the end."""
     connection = await connect(database_url)
     try:
         yield Store(connection)
     finally:
-        await connection.close()  # without a last word to the server: that could be cancelled, and it would stay open
+        await connection.close()  # sends no query first: its cancellation would leave the connection open
 
 
 def _json(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> str:

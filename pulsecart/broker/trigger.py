@@ -1,4 +1,4 @@
-"""One Trigger at work: reads the log, attempts deliveries, waits, retries, and buries what fails for good."""
+"""Runs one Trigger: reads the log, delivers events, retries failures, and sends dead letters after the last retry."""
 
 import asyncio
 import logging
@@ -17,12 +17,12 @@ from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.jitter import jittered
 
 log = logging.getLogger(__name__)
-SLOW_S = 1.0  # an event that runs longer gets a row, so that neither cursor nor other keys wait for it
-ROOM = 500  # events in memory, not parked, above which no more are read
+SLOW_S = 1.0  # a longer delivery gets a backlog row, so that neither the cursor nor other keys wait for it
+ROOM = 500  # reading pauses at this many events that are neither done nor in the backlog
 PARKED_MAX = 50_000
 BURY_AGAIN_S, BURY_AGAIN_MAX_S = 1.0, 30.0
-TURN = 64  # deliveries without a pause for others on the loop
-ERROR_KEPT = 768  # bytes of a failed answer: what fits into the dead letter
+TURN = 64  # deliveries before a runner yields to the event loop
+ERROR_KEPT = 768  # bytes of a failed response that fit into the dead letter
 
 Deliver = Callable[[Trigger, CloudEvent], Awaitable[Outcome]]
 Bury = Callable[[Trigger, CloudEvent], Awaitable[bool]]
@@ -31,10 +31,12 @@ Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 class TriggerRun:
     """
+    The run of one trigger, from locking it until its release.
+
     Args:
-        bury: delivers a dead letter and answers whether that worked.
-        spawn: starts a task that lives no longer than the connection that holds this trigger's lock.
-        changed: called when something is to be stored or watched.
+        bury: delivers a dead letter and returns whether the sink accepted it.
+        spawn: starts a task that ends with the connection that holds this trigger's lock.
+        changed: called when state must be stored, or when a delivery in flight may become slow.
     """
 
     def __init__(
@@ -76,34 +78,34 @@ class TriggerRun:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is read or waiting, up to what is known of the log."""
+        """Whether no event is left to read, deliver or retry, up to the known end of the log."""
         return self.at_end and not self.lanes.unsettled and not self.lanes.parked
 
     def begin(self) -> None:
-        """Read and deliver from here on."""
+        """Start reading and delivering."""
         self._reader_task = self._spawn_task(self._read())
         self._go_on()
 
     def close(self) -> None:
-        """Start nothing more; what runs may finish."""
+        """Start no further delivery; those in flight may finish."""
         self.closed = True
         if self._reader_task is not None:
             self._reader_task.cancel()
         self._waits.close()
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait for what runs."""
+        """Wait up to ``timeout_s`` for the deliveries in flight."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
 
     def end(self) -> None:
-        """Cancel what still runs."""
+        """Cancel the deliveries still in flight."""
         self.close()
         for task in self._tasks:
             task.cancel()
 
     async def _read(self) -> None:
-        """Take chunk after chunk, as long as there is room for more."""
+        """Read chunks of the log, while fewer than ROOM events are unsettled and PARKED_MAX are in the backlog."""
         while True:
             while self.lanes.unsettled >= ROOM or len(self.lanes.parked) >= PARKED_MAX:
                 self._room.clear()
@@ -117,18 +119,18 @@ class TriggerRun:
             self._go_on()
 
     def restore(self, rows: Iterable[Row]) -> None:
-        """Go on with what the backlog holds: after a start, or when somebody put a row there."""
+        """Resume the events of backlog rows, after a start or when another process inserted them."""
         retry = self.trigger.delivery.retry
         for row in rows:
             entry = Entry(row.key, row.position, None, None, 0.0)
             entry.attempts, entry.code, entry.data = min(row.attempts, retry + 1), row.code, row.data
-            if entry.attempts > retry:  # nothing is left but its dead letter, for which nothing waits
+            if entry.attempts > retry:  # only its dead letter is left, and no event waits for that
                 entry.lane = aside(entry)
             if self.lanes.restore(entry):
                 self._waits.add(entry, 0.0 if row.due_at is None else max(0.0, row.due_at - time.time()))
 
     def park_slow(self, now: float) -> None:
-        """Give what has run for more than SLOW_S, by ``now`` of the monotonic clock, its row."""
+        """Give each delivery that runs for more than SLOW_S at ``now`` (monotonic clock) a backlog row."""
         for entry in self.running:
             if not entry.slow and now - entry.started > SLOW_S:
                 entry.slow = True
@@ -149,7 +151,7 @@ class TriggerRun:
 
     @property
     def _busy(self) -> int:
-        """Slow ones are not counted, up to as many again: a few that hang do not stop the rest."""
+        """Count the runners, without up to ``concurrency`` slow deliveries, so that these do not stop the others."""
         return self._runners - min(self._slow, self.trigger.concurrency)
 
     async def _run(self) -> None:
@@ -198,7 +200,7 @@ class TriggerRun:
         self.counts.retries += entry.attempts > 0
         try:
             outcome = await self._deliver(self.trigger, entry.event)
-        except Exception as error:  # a door that breaks is a failed attempt, never the end of the trigger
+        except Exception as error:  # an error in the adapter is a failed attempt and must not end the trigger
             log.exception("%s: delivery broke", self.trigger.name)
             outcome = Outcome("again", code=NO_ANSWER, data=f"dispatch error: {error!r}".encode())
         entry.attempts += 1
@@ -217,8 +219,9 @@ class TriggerRun:
 
     async def _give_up(self, entry: Entry) -> None:
         """
-        Deliver the dead letter, now or until it works: the backlog row keeps what it will hold. Later events of its key
-        do not wait for that.
+        Deliver the dead letter, and retry until the sink accepts it; the backlog row keeps its error code and data.
+
+        Later events of its key do not wait for that.
         """
         assert entry.event is not None  # noqa: S101  # loaded by the caller
         trigger = self.trigger
@@ -236,7 +239,7 @@ class TriggerRun:
     async def _buried(self, trigger: Trigger, letter: CloudEvent) -> bool:
         try:
             return await self._bury(trigger, letter)
-        except Exception:  # it is tried again
+        except Exception:  # the caller retries
             log.exception("%s: a dead letter could not be stored", trigger.name)
             return False
 

@@ -1,4 +1,4 @@
-"""Tells the other workers that the log has grown; a lost ring is repaired by their poll."""
+"""Publishes wake-ups to the other workers when the log has grown; their poll covers lost wake-ups."""
 
 import asyncio
 import logging
@@ -16,9 +16,11 @@ RECONNECT_S = 1.0
 
 class Bell:
     """
+    Sends wake-ups to the other workers over Redis, and receives theirs.
+
     Args:
         redis: a ``redis.asyncio.Redis``.
-        heard: called for every ring of another worker.
+        heard: called for every wake-up from another worker.
     """
 
     def __init__(self, redis: Any, worker: int, heard: Callable[[], None]) -> None:
@@ -28,11 +30,11 @@ class Bell:
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
-        """Returns at once; rings that come together are one."""
+        """Request a wake-up and return immediately; concurrent requests are sent as one."""
         self._rung.set()
 
     async def run(self) -> None:
-        """Ring and listen until cancelled."""
+        """Publish and receive wake-ups until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._ring())
             group.create_task(self._listen())

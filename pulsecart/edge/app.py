@@ -1,4 +1,4 @@
-"""The edge as a Starlette app: streams and sockets straight to ASGI, everything else through the operation."""
+"""Builds the edge's ASGI app: Starlette routes live streams and WebSockets, ``Answers`` handles other requests."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from pulsecart.serving.replies import reply_of
 
 
 class Answers:
-    """The ASGI app of what is requested and answered at once."""
+    """The ASGI app for plain requests: the operation's routes, and ``/api`` forwarded to the other operations."""
 
     def __init__(self, operation: Operation, deps: Deps) -> None:
         self._routes = router.Router([operation])
@@ -39,8 +39,10 @@ class Answers:
 
 def live_app(operation: Operation, deps: Deps) -> Router:
     """
+    Build the app.
+
     Args:
-        deps: of this process; the app takes the operation's share of it.
+        deps: those of the process; the app uses the operation's share of them.
     """
     own = deps.share(operation.name, operation.connections)
 
@@ -52,10 +54,10 @@ def live_app(operation: Operation, deps: Deps) -> Router:
     async def all_else(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
-        else:  # not a route of Starlette's: a path with a line's end in it fits none
+        else:  # no Starlette route: they match no path with a line break
             await answers(scope, receive, send)
 
     streams: Any = EventStreams(own)
     routes = [Route("/sse/{rest:path}", streams, methods=["GET"]), WebSocketRoute("/ws/orders", orders)]
-    # A redirect to the path with or without its last slash would name the host that the request names.
+    # A redirect to the path with or without a trailing slash would contain the request's Host header.
     return Router(routes, redirect_slashes=False, default=all_else)

@@ -1,4 +1,4 @@
-"""One origin: what a browser asks of ``/api`` goes to the operation that answers it, wherever that is served."""
+"""Forwards ``/api`` requests from the edge to the operation deployed for that route: browsers see one origin."""
 
 import asyncio
 import logging
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 log = logging.getLogger(__name__)
-ANSWER_S = 60.0  # a cold start, and then the operation's own deadline
+ANSWER_S = 60.0  # covers a cold start and then the operation's own deadline
 PAUSE_S = 0.25
 LEAST_S = 0.001
 NOT_PASSED_ON = frozenset(
     {
         "connection",
-        "expect",  # answered here already
+        "expect",  # this process has answered it
         "host",
         "http2-settings",
         "keep-alive",
@@ -39,7 +39,7 @@ NOT_PASSED_ON = frozenset(
         "upgrade",
     }
 )
-KEPT = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})  # no client takes away what says of it
+KEPT = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})  # even if named in "Connection"
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 NO_ANSWER = frozenset({502, 503, 504})
 
@@ -51,8 +51,10 @@ class WrongMethod(Problem):
 
 class Forward:
     """
+    An ASGI app that forwards requests to the operations' own deployments.
+
     Args:
-        neighbours: who answers; their replies are passed on as they come.
+        neighbours: the peers that requests are forwarded to; their replies are streamed back unchanged.
     """
 
     def __init__(self, neighbours: Neighbours, deps: Deps) -> None:
@@ -78,7 +80,7 @@ class Forward:
         return self._counted[operation]
 
     async def _forwarded(self, operation: str, scope: Scope, receive: Receive, send: Send) -> int:
-        """The status that was passed back."""
+        """Forward the request, and return the status that was sent to the client."""
         path, method = scope["path"], scope["method"]
         try:
             asked = fields_of(scope["headers"])
@@ -111,11 +113,13 @@ class Forward:
         self, method: str, url: str, headers: dict[str, str], body: bytes | AsyncIterator[bytes], patience_s: float
     ) -> "ClientResponse":
         """
-        The operation's answer. What is on the way to it (a gateway, an activator) may answer in its place while a pod
-        comes or goes: that is asked again where asking twice cannot act twice.
+        Send the request and return the operation's response.
+
+        While a pod starts or stops, a proxy on the way (gateway, activator) may respond in its place with 502, 503 or
+        504. The request is retried if a repetition has no second effect.
 
         Raises:
-            TimeoutError, OSError: no answer of the operation's own.
+            TimeoutError, OSError: the operation itself sent no response.
         """
         from aiohttp import ClientConnectorError, ClientError
         from yarl import URL
@@ -124,14 +128,14 @@ class Forward:
         target = URL(url, encoded=True)
         async with asyncio.timeout(patience_s) as limit:
             while True:
-                if TIMEOUT in headers:  # what is left of it
+                if TIMEOUT in headers:  # the time left
                     left_s = (limit.when() or 0.0) - asyncio.get_running_loop().time()
                     headers[TIMEOUT] = f"{max(left_s, LEAST_S):.3f}"
                 try:
                     response = await self._deps.http.request(
                         method, target, headers=headers, data=body, allow_redirects=False
                     )
-                except ClientConnectorError as error:  # nobody has seen the request
+                except ClientConnectorError as error:  # the request was not sent
                     if not isinstance(body, bytes):
                         raise OSError(str(error)) from error
                 except ClientError as error:
@@ -147,7 +151,7 @@ class Forward:
 
 
 def no_route(method: str, path: str, methods: list[str]) -> Reply:
-    """404, or 405 with the methods that this path has."""
+    """Return 404, or 405 with the methods that the path supports."""
     if not methods:
         return reply_of(NotFound("no-such-route", f"Nothing answers {method} {path[:200]}."))
     answered = ", ".join(sorted({*methods, "HEAD"}) if "GET" in methods else methods)

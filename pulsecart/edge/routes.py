@@ -1,6 +1,7 @@
 """
-Which operation answers which path, for an edge that stands before operations served alone. ``python -m
-tools.edge_routes`` writes the table.
+Maps paths to operations, for an edge in front of operations that are deployed on their own.
+
+``python -m tools.edge_routes`` writes the table.
 """
 
 import json
@@ -13,7 +14,7 @@ FILE: Final = Path(__file__).with_name("routes.json")
 
 
 class Table:
-    """``routes``: operation's name on a cluster → its routes as ``"GET /api/v1/orders/{id}"``."""
+    """The route table. ``routes``: an operation's Kubernetes name → its routes as ``"GET /api/v1/orders/{id}"``."""
 
     def __init__(self, routes: dict[str, list[str]]) -> None:
         self._exact: dict[str, dict[str, str]] = {}
@@ -24,7 +25,7 @@ class Table:
                 (self._patterns if "{" in path else self._exact).setdefault(path, {})[method] = operation
 
     def methods(self, path: str) -> dict[str, str]:
-        """Method → operation, for this path; empty where nobody answers it."""
+        """Return method → operation for a path; empty if no operation has it."""
         found = dict(self._exact.get(path, {}))
         for pattern, operations in self._patterns.items():
             if matched(pattern, path) is not None:
@@ -33,5 +34,5 @@ class Table:
 
 
 def load() -> Table:
-    """The table as it was written."""
+    """Load the generated table."""
     return Table(json.loads(FILE.read_bytes()))

@@ -1,4 +1,4 @@
-"""A browser's session cookie, which no script can read, and tickets that work once; never a JWT in a URL."""
+"""Issues the HttpOnly session cookie and single-use tickets for live streams, so that no JWT appears in a URL."""
 
 import secrets
 from typing import Any
@@ -16,12 +16,12 @@ TICKET_MAX = 64
 
 def cookie_for(buyer_id: str, deps: Deps) -> str:
     """
-    A ``Set-Cookie`` value that says who the browser is.
+    Return a ``Set-Cookie`` value with a session for the buyer.
 
     Raises:
-        Unavailable: SESSION_SECRET is missing or too short, so that nobody could trust it.
+        Unavailable: SESSION_SECRET is missing or too short to sign sessions safely.
     """
-    from pulsecart.serving.tokens import SESSION_S, issue_session  # 8 MB that a shop without sessions does not pay
+    from pulsecart.serving.tokens import SESSION_S, issue_session  # a shop without sessions saves its 8 MB
 
     try:
         session = issue_session(buyer_id, deps.settings, deps.clock.now())
@@ -31,14 +31,15 @@ def cookie_for(buyer_id: str, deps: Deps) -> str:
 
 
 def no_cookie(deps: Deps) -> str:
-    """A ``Set-Cookie`` value that takes the session's away."""
+    """Return a ``Set-Cookie`` value that deletes the session cookie."""
     return set_cookie("session", "", 0, deps.settings)
 
 
 async def issue_ticket(buyer: Caller, deps: Deps) -> str:
     """
-    A random word that opens one stream of this buyer's, within TICKET_S seconds; the stream ends with the session or
-    token that the ticket was made with. Raises RedisError.
+    Return a random ticket that opens one stream of this buyer within TICKET_S seconds.
+
+    The stream ends when the session or token that requested the ticket expires. Raises RedisError.
     """
     ticket = secrets.token_urlsafe(32)
     await deps.redis.set(TICKET_KEY + ticket, f"{buyer.expires_s} {buyer.subject}", ex=TICKET_S)
@@ -46,7 +47,7 @@ async def issue_ticket(buyer: Caller, deps: Deps) -> str:
 
 
 async def spend_ticket(ticket: str, deps: Deps) -> Caller | None:
-    """Whose ticket this was, None where it is unknown, too old or already spent; raises RedisError."""
+    """Use up a ticket and return its buyer, None if it is unknown, expired or used already; raises RedisError."""
     if not ticket or len(ticket) > TICKET_MAX:
         return None
     kept: Any = await deps.redis.getdel(TICKET_KEY + ticket)

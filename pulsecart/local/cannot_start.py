@@ -1,4 +1,4 @@
-"""What keeps a shop from starting, said in a sentence for whoever typed the command."""
+"""Defines the error for a shop that cannot start, with one sentence for the user of the command."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ DISK_FULL = "No space left on device"
 
 
 class CannotStart(Exception):
-    """The message is one clear sentence: what is wrong, where, and what to do about it."""
+    """The shop cannot start; the message is one sentence: what is wrong, where, and what to do."""
 
 
 def why(log: Path, otherwise: str) -> CannotStart:
-    """The sentence for a server that ended although it should run, read from the end of its log."""
+    """Return the error for a server that ended unexpectedly, with the reason from the end of its log."""
     tail = log.read_text(errors="replace")[-4000:] if log.exists() else ""
     if DISK_FULL in tail:
         return CannotStart(f"the disk under {log.parent} is full: free some space or give another --data")

@@ -1,4 +1,4 @@
-"""One child process: started in its own process group, stopped by a signal and, when that does not help, killed."""
+"""Starts child processes in their own process groups, and stops them with a signal or, after a timeout, SIGKILL."""
 
 import contextlib
 import ctypes
@@ -30,18 +30,18 @@ def spawn(
     orphaned: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
     """
-    Start a child that a terminal's Ctrl-C does not reach: its parent decides the order in which things stop.
+    Start a child that a terminal's Ctrl-C does not reach: the parent controls the order in which processes stop.
 
     Args:
-        log: receives stdout and stderr, appended; ``None`` lets the child write where its parent does.
+        log: file to which stdout and stderr are appended; ``None`` uses those of the parent.
         fds: open descriptors that the child inherits under the same numbers.
-        orphaned: what the child receives when its parent dies without a word (Linux only; elsewhere the next start
-            mends it). It follows the thread that calls this, so call it from the main thread.
+        orphaned: the signal that the child receives when its parent dies (Linux only; elsewhere the next start stops
+            the child). The kernel ties it to the calling thread, so call this from the main thread.
     """
     output = log.open("ab") if log else None
     try:
         with warnings.catch_warnings():
-            # Python 3.12 warns of any fork beside threads; this child makes one system call before it execs.
+            # Python 3.12 warns about a fork in a process with threads; this child makes one system call before exec.
             warnings.simplefilter("ignore", DeprecationWarning)
             return subprocess.Popen(
                 [str(part) for part in command],
@@ -60,10 +60,10 @@ def spawn(
 
 def stop(child: subprocess.Popen[bytes], how: signal.Signals, grace_s: float) -> bool:
     """
-    Signal a child and wait for its end; past the grace it is killed.
+    Send a signal to a child and wait up to ``grace_s`` for its end; then kill it.
 
     Returns:
-        Whether it ended by itself.
+        Whether it ended before it was killed.
     """
     if child.poll() is not None:
         return True
@@ -78,7 +78,7 @@ def stop(child: subprocess.Popen[bytes], how: signal.Signals, grace_s: float) ->
 
 
 def end_foreign(pid: int, how: signal.Signals, grace_s: float, pause: Pause = time.sleep) -> None:
-    """Stop a process that is not our child (left over from a crash); past the grace it is killed."""
+    """Stop a process that is not a child, left over from a crash; kill it after ``grace_s``."""
     for sign in (how, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, sign)
@@ -90,7 +90,7 @@ def end_foreign(pid: int, how: signal.Signals, grace_s: float, pause: Pause = ti
 
 
 def command_of(pid: int) -> str:
-    """The command line of a live process, blank-separated; empty when there is none, or one dead but not yet reaped."""
+    """Return the command line of a live process, separated by spaces; empty if there is none or it is a zombie."""
     try:
         if PROC.exists():
             return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()

@@ -1,8 +1,8 @@
 """
-scripts/token: a signed token for the shop on this machine, by the development issuer in its data directory.
+scripts/token: issues a signed token for the shop on this machine, with the development keys of its data directory.
 
-The keys lie in ``issuer/``, for their owner alone, and the newest signs. The shop trusts what
-``issuer/jwks.json`` publishes; a development cluster trusts the newest, as of the last scripts/deploy.
+The keys are in ``issuer/``, readable by their owner only, and the newest one signs. The shop trusts the keys in
+``issuer/jwks.json``; a development cluster trusts the key that was the newest at the last scripts/deploy.
 """
 
 import argparse
@@ -29,29 +29,29 @@ from pulsecart.serving.access import ROLES
 
 ISSUER = "pulsecart-development"
 ALGORITHM = "ES256"
-KEPT = 2  # keys published: the one that signs, and the one before, whose tokens are still about
+KEPT = 2  # keys published: the signing key and the previous one, whose tokens are still in use
 TTL_S = 3600
 AUDIENCE = "pulsecart"  # the shop's default
 
 
 class NoIssuer(Exception):
-    """The message says how to get one."""
+    """There is no issuer; the message states how to create one."""
 
 
 def jwks_of(data: Path) -> Path:
-    """What the shop on this data directory trusts."""
+    """Return the file with the keys that the shop on this data directory trusts."""
     return data / "issuer" / "jwks.json"
 
 
 def ensure(jwks: Path) -> None:
-    """Make the first key where there is none."""
+    """Create the first key if there is none."""
     if not jwks.exists():
         jwks.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         rotate(jwks)
 
 
 def rotate(jwks: Path) -> None:
-    """A new key signs from now on; tokens of the one before stay good until they end, those of older ones do not."""
+    """Create a new signing key; tokens of the previous key stay valid until they expire, those of older keys do not."""
     key = ec.generate_private_key(ec.SECP256R1())
     pem = jwks.parent / f"{new_id()}.pem"
     pem.touch(mode=0o600)
@@ -65,8 +65,10 @@ def rotate(jwks: Path) -> None:
 
 def token(jwks: Path, user: str, roles: Sequence[str], ttl: timedelta, audience: str, now: datetime) -> str:
     """
+    Issue a token.
+
     Raises:
-        NoIssuer: no shop was ever started there.
+        NoIssuer: no shop was ever started on that directory.
     """
     if not (keys := _keys(jwks)):
         raise NoIssuer(f"there is no issuer in {jwks.parent}; start the shop once with ./scripts/up")
@@ -75,14 +77,14 @@ def token(jwks: Path, user: str, roles: Sequence[str], ttl: timedelta, audience:
 
 
 def public_key(jwks: Path) -> str:
-    """PEM of the key that signs, made where there is none."""
+    """Return the PEM of the public signing key, created if there is none."""
     ensure(jwks)
     public = _private(_keys(jwks)[-1]).public_key()
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def _keys(jwks: Path) -> list[Path]:
-    """Oldest first: their names are UUIDv7."""
+    """Return the keys, oldest first: their names are UUIDv7."""
     return sorted(jwks.parent.glob("*.pem"))
 
 

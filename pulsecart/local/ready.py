@@ -1,4 +1,4 @@
-"""Waiting for a server that was just started."""
+"""Waits until a started server is ready."""
 
 import subprocess
 import time
@@ -18,8 +18,10 @@ class Starting(Protocol):
 
 def wait_ready(server: Starting, name: str, within_s: float, pause: Pause) -> None:
     """
+    Wait up to ``within_s`` until the server is ready.
+
     Raises:
-        CannotStart: the server ended, or took longer.
+        CannotStart: the server ended, or was not ready in time.
     """
     until = time.monotonic() + within_s
     while not server.is_ready():

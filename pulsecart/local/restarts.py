@@ -1,4 +1,4 @@
-"""Starts again whatever dies: at once the first time, later and later when it dies soon after."""
+"""Restarts child processes that end: immediately, then with growing delays while they end soon after a start."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ GIVE_UP_AFTER = 10
 
 
 class Watched(Protocol):
-    """A server or worker. ``spawn`` starts it without waiting; ``process`` is its newest process."""
+    """A server or worker: ``spawn`` starts it without waiting; ``process`` is its latest process."""
 
     @property
     def name(self) -> str: ...
@@ -36,11 +36,13 @@ class _Life:
 
 class Watch:
     """
+    Detects children that have ended, and restarts them.
+
     Args:
-        children: started already.
-        say: receives a sentence for each death and each start.
-        changed: called after pids have changed.
-        now: monotonic seconds.
+        children: servers and workers that are already running.
+        say: receives a sentence for each end and each restart.
+        changed: called after a pid has changed.
+        now: returns monotonic seconds.
     """
 
     def __init__(
@@ -57,13 +59,13 @@ class Watch:
 
     def tend(self) -> float | None:
         """
-        Start again what has died and is due.
+        Restart the children that have ended and are due.
 
         Returns:
-            Seconds until the next start is due; ``None`` when everything runs.
+            Seconds until the next restart is due; ``None`` when all children run.
 
         Raises:
-            CannotStart: a child died GIVE_UP_AFTER times in a row, each within SOON_S seconds.
+            CannotStart: a child ended more than GIVE_UP_AFTER times in a row, each within SOON_S seconds.
         """
         for child, life in self._lives:
             if life.due is None and child.process is not None and child.process.poll() is not None:
@@ -77,7 +79,7 @@ class Watch:
         return max(0.0, min(waits)) if waits else None
 
     def _bury(self, child: Watched, life: _Life) -> float:
-        """Say that it died; returns when it is to start again."""
+        """Report that a child has ended; return when it is due to restart."""
         lived = self._now() - life.began
         life.early_deaths = life.early_deaths + 1 if lived < SOON_S else 1
         self._say(f"{child.name} {_death(child.process)}")

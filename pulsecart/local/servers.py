@@ -1,4 +1,4 @@
-"""The servers of one data directory, started together; or those that the environment names."""
+"""Starts PostgreSQL and Valkey on one data directory, or uses the servers given in the environment."""
 
 import errno
 import fcntl
@@ -28,11 +28,11 @@ class Stack:
     PostgreSQL and Valkey under ``data``.
 
     Args:
-        data: directory, made with mode 0700 when missing; held by a lock until ``stop``.
+        data: directory, created with mode 0700 if missing; locked until ``stop``.
         database_url: use this server and start none.
         redis_url: use this server and start none.
-        say: receives a sentence for each thing done.
-        pause: how to wait; may raise to abandon the start.
+        say: receives a sentence for each action.
+        pause: waits a number of seconds; may raise to abandon the start.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Stack:
 
     @property
     def operations_url(self) -> str:
-        """Of PostgreSQL, as operations use it: as a role that cannot change the schema, in a server started here."""
+        """Return the PostgreSQL URL for operations; in a server started here, its role cannot change the schema."""
         return self.postgres.operations_url if self.postgres else self._given["database_url"] or ""
 
     @property
@@ -68,15 +68,15 @@ class Stack:
 
     @property
     def servers(self) -> list[Postgres | Valkey]:
-        """Those started here, in the order in which they start; they stop in the opposite one."""
+        """Return the servers started here, in start order; they stop in reverse order."""
         return [server for server in (self.postgres, self.valkey) if server]
 
     def claim(self) -> None:
         """
-        Make the data directory ours, and nobody else's until ``stop``.
+        Lock the data directory for this process until ``stop``.
 
         Raises:
-            CannotStart: another shop runs there, it cannot be written, or its disk is full.
+            CannotStart: another shop runs there, the directory cannot be written, or its disk is full.
         """
         _make(self.data)
         self._lock = (self.data / "lock").open("a")
@@ -91,16 +91,16 @@ class Stack:
 
     def start(self) -> None:
         """
-        Start both servers and wait until they answer.
+        Start both servers and wait until they are ready.
 
         Raises:
-            CannotStart: with the reason; whatever had been started is stopped again.
+            CannotStart: with the reason; servers already started are stopped.
         """
         try:
             if self._lock is None:
                 self.claim()
             self._make_servers()
-            for server in reversed(self.servers):  # Valkey is up while PostgreSQL still makes its database
+            for server in reversed(self.servers):  # Valkey starts while PostgreSQL creates its database
                 if done := server.prepare(self._pause):
                     self._say(done)
                 server.spawn()
@@ -111,7 +111,7 @@ class Stack:
             raise
 
     def stop(self) -> None:
-        """Stop what was started, Valkey first, and let go of the data directory."""
+        """Stop the servers started here, Valkey first, and unlock the data directory."""
         for server in reversed(self.servers):
             server.stop()
         if self._private_sockets:
@@ -138,10 +138,10 @@ class Stack:
             self.valkey = Valkey(self.data / "valkey", sockets, _log(self.data / "valkey.log"))
 
     def _sockets(self) -> Path:
-        """A Unix socket's path is short by law, so a long data directory keeps its sockets in a private one in /tmp."""
+        """Return the sockets' directory: a private one in /tmp if the data directory's path is too long for sockets."""
         sockets = self.data / "sockets"
         if len(os.fsencode(sockets / ".s.PGSQL.5432")) > LONGEST_SOCKET_PATH:
-            name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]  # the same after a crash: none pile up
+            name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]  # stable: no pile after crashes
             self._private_sockets = sockets = Path("/tmp") / f"pulsecart-{name}"  # noqa: S108  # checked below
         sockets.mkdir(mode=0o700, exist_ok=True)
         found = sockets.lstat()

@@ -1,4 +1,4 @@
-"""Signals made into something to wait for, so that a supervisor with nothing to do takes no processor at all."""
+"""Turns signals into wake-ups that a supervisor can wait for, so that it uses no CPU while idle."""
 
 import os
 import select
@@ -11,11 +11,11 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(Exception):
-    """Somebody asked for the end: Ctrl-C, a signal, or a closed terminal."""
+    """The end was requested: Ctrl-C, a signal, or a closed terminal."""
 
 
 class Bell:
-    """Rings when a child has died, and when the end is asked for. One per process, in its main thread."""
+    """Wakes its process when a child has ended or the end is requested. One per process, in its main thread."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -25,9 +25,9 @@ class Bell:
 
     def __enter__(self) -> Self:
         signal.set_wakeup_fd(self._rung, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)  # without a handler nothing would be written
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)  # without a handler, nothing is written to the pipe
         for sign in ENDING:
-            if sign != signal.SIGHUP or signal.getsignal(sign) != signal.SIG_IGN:  # nohup is obeyed
+            if sign != signal.SIGHUP or signal.getsignal(sign) != signal.SIG_IGN:  # respects nohup
                 signal.signal(sign, self._end)
         return self
 
@@ -38,10 +38,10 @@ class Bell:
 
     def pause(self, seconds: float) -> None:
         """
-        Sleep, waking up for no signal but those that end.
+        Sleep for the full time; only a signal that requests the end interrupts it.
 
         Raises:
-            Ended: now or before, the end was asked for.
+            Ended: the end is requested now, or was before.
         """
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
@@ -49,10 +49,10 @@ class Bell:
 
     def wait(self, seconds: float | None = None) -> None:
         """
-        Sleep until a child has died or the time is over; ``None`` is for ever.
+        Sleep until a child has ended or the time is over; ``None`` waits without a limit.
 
         Raises:
-            Ended: now or before, the end was asked for.
+            Ended: the end is requested now, or was before.
         """
         if not self.ended and select.select([self._heard], [], [], seconds)[0]:
             os.read(self._heard, 4096)

@@ -1,4 +1,4 @@
-"""The embedded shop: starts the servers, the schema and the host, and keeps them running until Ctrl-C."""
+"""Runs the shop on this machine: starts the servers, prepares the database, and supervises the host until Ctrl-C."""
 
 import argparse
 import os
@@ -21,14 +21,16 @@ from pulsecart.local.signals import Bell, Ended
 from pulsecart.local.workers import Worker, answers, listen, stop_all
 
 READY_S = 60.0
-DEV_ISSUER = "pulsecart-development"  # as in pulsecart/local/issuer.py, whose libraries the supervisor does without
+DEV_ISSUER = "pulsecart-development"  # as in pulsecart/local/issuer.py, whose libraries the supervisor must not import
 STARTED_AT = time.monotonic()
 
 
 def main() -> int:
     """
+    Run the shop until the end is requested.
+
     Returns:
-        Exit status: 0 after Ctrl-C or SIGTERM, 1 when it could not start or go on; the reason is on stderr.
+        Exit status: 0 after Ctrl-C or SIGTERM, 1 when it could not start or continue; the reason is on stderr.
     """
     asked = _arguments()
     with Bell() as bell:
@@ -47,7 +49,7 @@ def main() -> int:
 
 
 class Shop:
-    """Everything that runs on one data directory."""
+    """All processes of a shop on one data directory."""
 
     def __init__(self, data: Path, port: int, workers: int, bell: Bell) -> None:
         environ = os.environ
@@ -66,7 +68,7 @@ class Shop:
         Start everything and keep it running.
 
         Raises:
-            Ended: the end was asked for.
+            Ended: the end was requested.
             CannotStart: with the reason.
         """
         self.stack.claim()
@@ -83,7 +85,7 @@ class Shop:
             self._bell.wait(watch.tend())
 
     def stop(self) -> None:
-        """Workers first, then Valkey, then PostgreSQL: nobody loses what it still needs."""
+        """Stop the workers, then Valkey, then PostgreSQL, so that no process loses a server that it still needs."""
         if self._listening:
             self._listening.close()
         stop_all(self._workers)
@@ -114,7 +116,7 @@ class Shop:
             raise CannotStart("the database could not be prepared: the reason stands above")
 
     def _start_workers(self) -> None:
-        assert self._listening is not None  # noqa: S101  # run() has just made it
+        assert self._listening is not None  # noqa: S101  # set by run()
         environ = host_environ(os.environ, self.stack, self.data, self._url, self._count)
         self._workers = [
             Worker(i, self._count, self._listening, environ | {"LOG_FILE": str(self.data / f"worker-{i}.log")})
@@ -128,7 +130,7 @@ class Shop:
         until = time.monotonic() + READY_S
         while (answer := answers(self._port))[0] != 200:
             for worker in self._workers:
-                if worker.process and (worker.process.poll() or 0) > 0:  # by itself: again would end the same way
+                if worker.process and (worker.process.poll() or 0) > 0:  # an exit: a restart would fail too
                     raise CannotStart(f"{worker.name} ended while starting: the reason stands above")
             if time.monotonic() > until:
                 raise CannotStart(f"the host was not ready after {READY_S:.0f} s: {answer[1].strip() or 'no answer'}")
@@ -176,17 +178,17 @@ Open for business after {time.monotonic() - STARTED_AT:.1f} s, with {self._count
 
 def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str, workers: int) -> dict[str, str]:
     """
-    What a worker reads its settings from; what the caller has set already stays.
+    Return the environment from which a worker reads its settings; variables that the caller has set stay.
 
     Raises:
-        CannotStart: an issuer is named without its keys.
+        CannotStart: JWT_ISSUER is set without its keys.
     """
     made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url, "SESSION_SECRET": ""} | dict(environ)
     made |= {"DATABASE_URL": stack.operations_url, "REDIS_URL": stack.redis_url}
     if not made.get("JWT_JWKS_URL") and not made.get("JWT_PUBLIC_KEY"):
         if made.get("JWT_ISSUER") not in (None, "", DEV_ISSUER):
             raise CannotStart("JWT_ISSUER is set without its keys: set JWT_JWKS_URL or JWT_PUBLIC_KEY, too")
-        made["JWT_JWKS_URL"] = (data / "issuer" / "jwks.json").as_uri()  # ./scripts/token signs; prepare makes the key
+        made["JWT_JWKS_URL"] = (data / "issuer" / "jwks.json").as_uri()  # prepare creates it, ./scripts/token signs
         made["JWT_ISSUER"] = DEV_ISSUER
     made["SESSION_SECRET"] = made["SESSION_SECRET"] or _secret(data / "session.secret")
     made.pop("PROMETHEUS_MULTIPROC_DIR", None)
@@ -197,12 +199,12 @@ def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str,
 
 
 def say(sentence: str) -> None:
-    """A line for whoever watches, at once."""
+    """Print a line to the user, without buffering."""
     print(sentence, flush=True)
 
 
 def _secret(path: Path) -> str:
-    """Kept, so that a restart signs nobody out; readable by its owner alone."""
+    """Read the session secret, created once with mode 0600 and kept, so that sessions survive a restart."""
     if not path.exists():
         new = path.with_suffix(".new")
         new.touch(mode=0o600)
@@ -218,7 +220,7 @@ def _fresh(directory: Path) -> Path:
 
 
 def _place(url: str) -> str:
-    """Where a server is, without the password."""
+    """Return a server's address without the password."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port}" if parts.hostname and parts.port else parts.hostname or "a Unix socket"
 

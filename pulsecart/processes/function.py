@@ -1,4 +1,4 @@
-"""One operation alone, as a cluster runs it: ``python -m pulsecart.processes.function checkout --port 8080``."""
+"""Runs one operation as a process, as on a cluster: ``python -m pulsecart.processes.function checkout --port 8080``."""
 
 import argparse
 import asyncio
@@ -44,10 +44,10 @@ SIGNER = "relay"
 
 class Function:
     """
-    An ASGI application: the operation's routes, health and metrics, its events and pokes posted to any other path.
+    An ASGI application: the operation's routes, health and metrics; events and wake-ups are posted to any other path.
 
     Args:
-        live: the edge's own application: live streams, WebSockets, and what it forwards.
+        live: the edge's own application, for live streams, WebSockets and forwarded requests.
     """
 
     def __init__(self, operation: Operation, deps: Deps, live: App | None = None) -> None:
@@ -107,12 +107,16 @@ class Function:
 
 
 def _through_a_gateway(scope: Scope) -> bool:
-    """As buyers come. Whoever scrapes metrics asks the pod itself: queue-proxy and API server add no such header."""
+    """
+    Whether a gateway forwarded the request, as it does for buyers.
+
+    Metrics are scraped from the pod itself; queue-proxy and API server do not add this header.
+    """
     return any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
 
 
 class Server(uvicorn.Server):
-    """Ends what would never end by itself, and then waits for the rest."""
+    """A uvicorn server that ends live streams on shutdown, and then waits for the remaining requests."""
 
     def __init__(self, config: uvicorn.Config, ending: Sequence[Callable[[], Awaitable[None]]]) -> None:
         super().__init__(config)
@@ -125,7 +129,7 @@ class Server(uvicorn.Server):
 
 
 def websocket(**given: Any) -> asyncio.Protocol:
-    """Tells uvicorn that WebSockets are served; HttpProtocol imports their protocol at the first one."""
+    """Mark WebSockets as supported for uvicorn; HttpProtocol imports their protocol for the first connection."""
     raise NotImplementedError
 
 
@@ -136,18 +140,18 @@ def server(
     bounds: Bounds | None = None,
 ) -> Server:
     """
-    The one way an application of ours is served: no access log, no framework; it stops within GRACE_S.
+    Configure the server of a process: no access log, no framework; it stops within GRACE_S.
 
     Args:
-        headers: on every reply.
-        bounds: on connections; as without settings where there are none.
+        headers: added to every reply.
+        bounds: limits on connections; the defaults if None.
     """
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # ASGI's own types, said more simply
+        app,  # type: ignore[arg-type]  # our simpler ASGI types
         loop="none",
-        interface="asgi3",  # else guessed, and only a coroutine function is taken for it
+        interface="asgi3",  # uvicorn detects it for coroutine functions only
         http=partial(HttpProtocol, guard=Guard(bounds or Bounds()), turns=Turns()),  # type: ignore[arg-type]  # as a class
-        ws=websocket,  # type: ignore[arg-type]  # called as a class is
+        ws=websocket,  # type: ignore[arg-type]  # called like a class
         ws_max_size=WS_MESSAGE_MAX,
         ws_per_message_deflate=False,
         lifespan="off",
@@ -164,11 +168,13 @@ def server(
 
 def accepting(listening: socket.socket) -> list[socket.socket]:
     """
-    The listening socket, many times: libuv accepts one connection per handle and turn of the loop, so that with one
-    handle a crowd that arrives at a busy loop waits for seconds.
+    Return the listening socket with ACCEPTS_PER_TURN - 1 duplicates.
+
+    libuv accepts one connection per handle and event loop iteration: with one handle, many simultaneous connections
+    to a busy loop wait for seconds.
     """
-    # Before it is duplicated: a blocking socket's duplicate makes the one socket below them blocking again, for every
-    # worker that shares it, and one that loses a race for a connection then stands still until the next one comes.
+    # Before duplicating: the duplicate of a blocking socket makes the shared socket blocking again for every worker,
+    # and a worker that loses the race for a connection then blocks until the next connection.
     listening.setblocking(False)
     return [listening, *(listening.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
 
@@ -181,7 +187,7 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
     try:
         app: App = Function(operation, deps, live)
         headers: Sequence[tuple[str, str]] = ()
-        if live is not None:  # browsers reach the others through the edge
+        if live is not None:  # browsers reach the other operations through the edge
             app, headers = with_origins(app, settings), safe_headers(settings)
         await server(app, deps.ending, headers, bounds_of(settings)).serve(sockets=accepting(listening))
     finally:
@@ -202,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="?" if target else None,
         default=target,
     )
-    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in a container of its own
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in its own container
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
     asked = parser.parse_args(arguments)
     operation = registry.load(asked.operation)

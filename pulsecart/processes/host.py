@@ -1,4 +1,4 @@
-"""One process for every operation, the edge and the local Knative: ``python -m pulsecart.processes.host --fd N``."""
+"""Runs all operations, the edge and the broker in one process: ``python -m pulsecart.processes.host --fd N``."""
 
 import argparse
 import asyncio
@@ -38,13 +38,13 @@ from pulsecart.shop.orders.till import Till
 
 log = logging.getLogger(__name__)
 EVENTING = Path(__file__).parents[2] / "eventing"
-STARTING_S = 30.0  # what is done for the first time takes longer
-EVENTS_MAX = 2048  # being taken down at once
+STARTING_S = 30.0  # the first execution of code takes longer
+EVENTS_MAX = 2048  # concurrent events at the ingress
 
 
 class Host:
     """
-    An ASGI application: operations and what is the process's own, by their routes; all else is the edge's.
+    An ASGI application: routes requests to the operations and the process's own routes, all others to the edge.
     """
 
     def __init__(self, deps: Deps, operations: Sequence[Operation], knative: LocalKnative, edge: App) -> None:
@@ -74,8 +74,10 @@ class Host:
 
 def own(knative: LocalKnative) -> Operation:
     """
-    What is the process's own: health, metrics, and the broker's ingress, which on a cluster no buyer can reach. Here it
-    is for an admin; what operations emit is in the log by their own transactions and does not come this way.
+    Return the routes of the process itself: health, metrics and the broker's ingress.
+
+    On a cluster, no buyer can reach the ingress; here it requires an admin (or the demo). Operations do not use it:
+    they write events to the log in their own transactions.
     """
 
     async def alive(request: Request, deps: Deps) -> Reply:
@@ -101,7 +103,7 @@ def own(knative: LocalKnative) -> Operation:
 
 
 async def run(settings: Settings, listening: socket.socket, worker: int, workers: int) -> None:
-    """Serve until SIGINT or SIGTERM; then end live streams, finish what was begun, and stop dispatching."""
+    """Serve until SIGINT or SIGTERM; then end live streams, finish requests in flight, and stop dispatching."""
     deps = open_deps(replace(settings, pool_max=await pool_size(settings.database_url, workers)))
     operations = registry.load_all()
     knative = LocalKnative(operations, EVENTING, deps, worker, workers, busy=lambda: orders_wait(deps))
@@ -114,7 +116,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
     stall.start()
     await knative.start()
     for operation in operations.values():
-        deps.pokes.poke(operation.name)  # whoever was poked by a process that is gone
+        deps.pokes.poke(operation.name)  # wake-ups that an ended process received are lost
     log.info("worker %d of %d serves %d operations", worker, workers, len(operations))
     gc.freeze()
     try:
@@ -128,7 +130,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
 
 
 def orders_wait(deps: Deps) -> bool:
-    """Whether a buyer's order waits for its transaction to begin."""
+    """Whether a buyer's order waits for its transaction to start."""
     till = deps.made.get(Till)
     return isinstance(till, Till) and till.has_queue
 

@@ -1,4 +1,4 @@
-"""Every operation, found by its folder under ``functions/``."""
+"""Loads the operations by the name of their folder under ``functions/``."""
 
 from importlib import import_module
 
@@ -8,8 +8,10 @@ from pulsecart.serving.operation_names import names as names
 
 def load(name: str) -> Operation:
     """
+    Load one operation.
+
     Raises:
-        LookupError: there is no such operation, or its file does not make one of its name.
+        LookupError: there is no such operation, or its module does not define it under its name.
     """
     if name not in names():
         raise LookupError(f"no operation {name!r}; there are: {', '.join(names())}")
@@ -20,5 +22,5 @@ def load(name: str) -> Operation:
 
 
 def load_all() -> dict[str, Operation]:
-    """Every operation, by name."""
+    """Load every operation, by name."""
     return {name: load(name) for name in names()}

@@ -1,4 +1,4 @@
-"""One operation, served anew when a file is written, for Tilt: ``python -m pulsecart.processes.reload checkout``."""
+"""Runs one operation, restarts it when a file changes; for Tilt: ``python -m pulsecart.processes.reload checkout``."""
 
 import signal
 import subprocess
@@ -15,14 +15,14 @@ END_S = 1.0
 
 
 def written() -> dict[Path, int]:
-    """Every file that the image holds, and when it was written."""
+    """Return the modification time of every file in the image."""
     found: dict[Path, int] = {}
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.*"):
             try:
                 if path.suffix != ".pyc":
                     found[path] = path.stat().st_mtime_ns
-            except FileNotFoundError:  # replaced in this moment: the next look sees what came
+            except FileNotFoundError:  # being replaced; the next scan finds the new file
                 continue
     return found
 
@@ -32,7 +32,7 @@ def serve(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
 
 
 def end(child: "subprocess.Popen[bytes]") -> None:
-    """Streams and requests under way are cut off: whoever writes code is waiting."""
+    """Stop the process within END_S; open streams and requests are cut off, because the developer is waiting."""
     child.terminate()
     try:
         child.wait(END_S)
@@ -42,7 +42,7 @@ def end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Until SIGTERM. A process that ended over a mistake in the code is started when the next file is written."""
+    """Run until SIGTERM. After an error in the code ends the process, it is restarted at the next file change."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit

@@ -1,7 +1,7 @@
 """
-scripts/audit: proves that nothing was sold twice, lost or left hanging, and that the gate agrees.
+scripts/audit: proves that no unit was sold twice, nothing was lost or left unfinished, and the gate agrees.
 
-Exit status 0: clean; 1: something is wrong, and the rows are shown; 2: a rule, or all of them, could not be asked.
+Exit status 0: clean; 1: a rule is violated, and the rows are shown; 2: one or all rules could not be checked.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The audit: PostgreSQL's books and the gate, read at rest where that was asked for, and judged."""
+"""Audits a shop: reads PostgreSQL and the gate, on request after all work has finished, and checks every rule."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,13 +23,15 @@ def audit(
     pause: Callable[[float], None] = time.sleep,
 ) -> Report:
     """
-    Args:
-        redis_url: empty for none: then the gate is not looked at.
-        grace_s: how long an order may rest before its lack of progress is wrong.
-        settle_timeout_s: waits this long for what is under way, repairs of the gate included, to end; what has not
-            by then is a finding. 0 judges at once, and what is under way is only reported.
+    Check every rule and return the report.
 
-    What cannot be asked is named in the report, and the rest is judged: a gate that cannot be read, too.
+    Rules that cannot be checked, for example without a readable gate, are listed in the report; the others are checked.
+
+    Args:
+        redis_url: empty for none; the gate is then not read.
+        grace_s: how long an order may make no progress before that is a finding.
+        settle_timeout_s: how long to wait for work in progress, including repairs of the gate; unfinished work is then
+            a finding. With 0, the check is immediate, and work in progress is only reported.
 
     Raises:
         CannotAsk: PostgreSQL cannot be reached, or the database is not a shop's.
@@ -51,7 +53,7 @@ def _wait(database_url: str, redis_url: str, timeout_s: float, pause: Callable[[
 
 
 def _is_settled(database_url: str, redis_url: str) -> bool:
-    """Nothing is under way, and what settle would repair in the gate is repaired; or waiting cannot tell."""
+    """Whether no work is in progress and the gate needs no repair by settle; true also if that cannot be read."""
     gate, unasked = _gate(redis_url)
     try:
         with books.snapshot(database_url) as connection:
@@ -59,13 +61,14 @@ def _is_settled(database_url: str, redis_url: str) -> bool:
                 return False
             return bool(unasked) or not gate_findings(books.products(connection), gate)
     except books.CannotAsk:
-        return True  # the report names what cannot be asked
+        return True  # the report lists the rules that cannot be checked
 
 
 def _gate(redis_url: str) -> tuple[dict[str, Shelf], list[str]]:
     """
-    Every product that the gate knows, and why some or all of it cannot be read; its keys are
-    ``pulsecart.shop.inventory.gate.gate``'s.
+    Return the gate's state of every product, and the reasons why some or all of it cannot be read.
+
+    The keys are those of ``pulsecart.shop.inventory.gate.gate``.
     """
     if not redis_url:
         return {}, []
@@ -97,7 +100,7 @@ def _shelves(told: Iterable[tuple[str, Any, Any]]) -> tuple[dict[str, Shelf], li
 
 
 def _steady(before: Mapping[str, Shelf], after: Mapping[str, Shelf]) -> dict[str, Shelf]:
-    """The gate after the books were read; what moved meanwhile counts as a claim under way."""
+    """Return the gate's state after PostgreSQL was read; a change since before counts as a claim in progress."""
     return {
         product: shelf if before.get(product) == shelf else replace(shelf, claims=shelf.claims or 1)
         for product, shelf in after.items()

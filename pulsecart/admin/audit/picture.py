@@ -1,4 +1,4 @@
-"""The audit's report for people."""
+"""Prints the audit's report on a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from pulsecart.shop.audit.verdict import Finding, Product, Report, Shelf, Unaske
 
 
 def show(report: Report, console: Console) -> None:
-    """Units, findings with their first rows, what is under way, dead letters, and the verdict last."""
+    """Print units, findings with their first rows, work in progress, dead letters, and the verdict."""
     console.print(_units(report.books.products, report.gate))
     counts = ", ".join(f"{n:,} {status}" for status, n in sorted(report.books.orders.items())) or "none"
     console.print(f"Orders: {counts}")

@@ -1,4 +1,4 @@
-"""Dead letters as a person handles them: listed, read, sent to the trigger that failed once more, or discarded."""
+"""Lists, reads, replays and discards dead letters for an operator; a replay reaches only the trigger that failed."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 from pulsecart.runtime.db.database import as_json
 from pulsecart.runtime.printable import storable
 
-RELAY = "relay"  # its place in the log is the only one whose name no Trigger can have
+RELAY = "relay"  # its cursor is "/relay", the only cursor name that no Trigger can have
 State = Literal["open", "replayed", "discarded", "all"]
 _STATES = {
     "open": "replayed_at IS NULL AND discarded_at IS NULL",
@@ -63,19 +63,19 @@ _DISCARD = f"""
     UPDATE dead_letters SET discarded_at = now(), discarded_by = %s, discarded_why = %s
     WHERE dead_letter_id = ANY(%s) AND {_STATES["open"]} RETURNING dead_letter_id
 """
-# An event that was given up may have its row for a moment still, and what is written there would go with it. One that
-# stays was left by a dispatcher that died.
+# The backlog row of a dead letter is deleted shortly after; a replay written into it before would be deleted with it.
+# A row that stays longer than ROW_GOES_S was left by a dispatcher that died, and is reused.
 ROW_GOES_S = 2.0
 LOOK_AGAIN_S = 0.05
 
 
 class CannotAsk(Exception):
-    """The database did not answer, or is not a shop's; the message says which."""
+    """The database cannot be reached or is not a shop's; the message states which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """``event_id`` and ``source`` are shortened where they are long."""
+    """A dead letter; long values of ``event_id`` and ``source`` are shortened."""
 
     id: int
     trigger: str
@@ -98,10 +98,10 @@ class Letter:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """
-    Which dead letters.
+    A filter for dead letters.
 
     Args:
-        cause: a part of what the subscriber answered, whatever its case, or the status.
+        cause: a part of the subscriber's response, case-insensitive, or the status.
     """
 
     state: State = "open"
@@ -110,12 +110,12 @@ class Wanted:
 
 
 def waiting(database_url: str) -> list[Letter]:
-    """Those neither replayed nor discarded, or failed again since, oldest first."""
+    """Return the open dead letters, including those that failed again after a replay, oldest first."""
     return found(database_url, Wanted())
 
 
 def found(database_url: str, wanted: Wanted, limit: int | None = None) -> list[Letter]:
-    """Oldest first."""
+    """Return the dead letters that match ``wanted``, oldest first."""
     return _letters(database_url, f"{_STATES[wanted.state]} AND {_MATCHING}", _given(wanted) | {"limit": limit})
 
 
@@ -127,7 +127,7 @@ def count(database_url: str, wanted: Wanted) -> int:
 
 
 def letter(database_url: str, id: int) -> tuple[Letter, bytes] | None:
-    """One, in whichever state, with the bytes of its event (``pulsecart.broker.dead_letters.letters``)."""
+    """Return one dead letter in any state with the bytes of its event (``pulsecart.broker.dead_letters.letters``)."""
     letters = _letters(database_url, "dead_letter_id = %(id)s", {"id": id, "limit": 1})
     if not letters:
         return None
@@ -140,10 +140,10 @@ def letter(database_url: str, id: int) -> tuple[Letter, bytes] | None:
 
 def discard(database_url: str, ids: Sequence[int], *, by: str, why: str) -> set[int]:
     """
-    Put these aside for good; who did it and why stays with them.
+    Discard open dead letters, and store the operator (``by``) and the reason (``why``) with them.
 
     Returns:
-        those that were: open ones.
+        The ids that were open and are now discarded.
     """
     with _asking(database_url) as connection:
         rows = connection.execute(_DISCARD.encode(), (storable(by), storable(why), list(ids)))
@@ -152,10 +152,10 @@ def discard(database_url: str, ids: Sequence[int], *, by: str, why: str) -> set[
 
 def replay(database_url: str, ids: Sequence[int]) -> set[int]:
     """
-    Put these events before the trigger that failed, and before no other; a new failure makes them wait here again.
+    Queue these events for the trigger that failed, and for no other; after a new failure they are open again.
 
     Returns:
-        those that could be: the event is still in the log, and the trigger still exists.
+        The ids that were queued: their event is still in the log, and their trigger still exists.
     """
     queued: dict[int, bool] = {}
     until = monotonic() + ROW_GOES_S
@@ -172,7 +172,7 @@ def replay(database_url: str, ids: Sequence[int]) -> set[int]:
 
 
 def _named(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Each letter's event by its whole id and source, as the log has them."""
+    """Return the unshortened id and source of each letter's event, as they are in the log."""
     statement = f"""
         SELECT dead_letter_id, event_id, source, CASE WHEN source || event_id LIKE '%%… sha256:%%' THEN {_RAW} END
         FROM dead_letters WHERE dead_letter_id = ANY(%s)

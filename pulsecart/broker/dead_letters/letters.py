@@ -1,4 +1,4 @@
-"""A dead letter's event as bytes that hold whatever it was, and back: structured JSON wherever that can say it."""
+"""Converts a dead letter's event to bytes and back without loss: structured JSON wherever that can represent it."""
 
 import hashlib
 import json
@@ -15,18 +15,18 @@ from pulsecart.runtime.problem import Problem
 from pulsecart.serving import cloudevents
 
 ERRORS = ("knativeerrordest", "knativeerrorcode", "knativeerrordata")
-UNREADABLE = "unreadablerequest"  # the member of a message that was no CloudEvent: its headers and its body
+UNREADABLE = "unreadablerequest"  # the member that holds headers and body of a message that is not a CloudEvent
 
 
 class Message(NamedTuple):
-    """What is sent to a subscriber: ``content-type`` is among the headers."""
+    """A message to a subscriber; the headers include ``content-type``."""
 
     headers: dict[str, str]
     body: bytes
 
 
 def raw_of(event: CloudEvent) -> bytes:
-    """Structured JSON; with data in base64, and ASCII alone, where an attribute or the data is not UTF-8."""
+    """Encode as structured JSON; if an attribute or the data is not UTF-8, as ASCII with the data in base64."""
     with suppress(UnicodeError, RecursionError):
         whole = cloudevents.structured(event)
         whole.decode()
@@ -39,7 +39,7 @@ def raw_of(event: CloudEvent) -> bytes:
 
 def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> tuple[CloudEvent, bytes]:
     """
-    A message that is no CloudEvent as we read them: the event as far as it names one, and the bytes that hold it all.
+    Convert a message that is not a valid CloudEvent to an event with the attributes found, and bytes with the rest.
 
     Args:
         headers: names in lower case.
@@ -56,7 +56,7 @@ def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> tuple[Cl
 
 
 def document(raw: bytes) -> Any:
-    """What a person is shown: the event's members, or the text of what cannot be read."""
+    """Return the event's members for display, or the raw text if it is not JSON."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
@@ -64,7 +64,7 @@ def document(raw: bytes) -> Any:
 
 
 def message(raw: bytes) -> Message:
-    """What a subscriber is sent when it is replayed: the event as it was, without what Knative put beside it."""
+    """Return the message to send for a replay: the original event without the attributes that Knative added."""
     kept = _members(raw).get(UNREADABLE)
     if isinstance(kept, dict):
         headers = {name: value for name, value in kept["headers"].items() if name[3:] not in ERRORS}

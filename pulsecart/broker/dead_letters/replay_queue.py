@@ -1,4 +1,4 @@
-"""Dead letters on their way to the trigger that failed, where a cluster's broker has no replay of its own."""
+"""Queues replays of dead letters for the relay, on clusters whose broker has no replay."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.printable import decoded
 
 AT_ONCE = 100
-# A relay that dies while it replays leaves the row to the next one, after this long.
+# The lease in replay_due_at lets another relay take the row after a relay died while replaying.
 _TAKE = """
     UPDATE dead_letters SET replay_due_at = %s WHERE dead_letter_id IN (
         SELECT dead_letter_id FROM dead_letters WHERE replay_due_at <= %s
@@ -23,8 +23,8 @@ _FAILED = """
 
 class Replay(NamedTuple):
     """
-    ``raw`` is read by ``pulsecart.broker.dead_letters.letters``; ``signed``: the event had a valid signature when it
-    was kept.
+    A queued replay: ``raw`` is encoded by ``pulsecart.broker.dead_letters.letters``; ``signed`` is true when the event
+    had a valid signature as its dead letter was stored.
     """
 
     id: int
@@ -34,7 +34,7 @@ class Replay(NamedTuple):
 
 
 async def take(tx: Tx, lease_s: float) -> list[Replay]:
-    """Some of those that are due, oldest first; for ``lease_s`` no other relay takes them."""
+    """Lease up to AT_ONCE replays that are due, oldest first; for ``lease_s`` no other relay takes them."""
     rows = await tx.rows(_TAKE, (tx.now + timedelta(seconds=lease_s), tx.now, AT_ONCE))
     return sorted(Replay(id, trigger, bytes(raw or b""), signed) for id, trigger, raw, signed in rows)
 
@@ -44,7 +44,7 @@ async def arrived(tx: Tx, replay: Replay) -> None:
 
 
 async def failed(tx: Tx, replay: Replay, dest: str, code: int, cause: bytes) -> None:
-    """It is an open dead letter again, with its new cause."""
+    """Reopen the dead letter with its new cause."""
     await tx.execute(_FAILED, (dest, code or None, decoded(cause), tx.now, replay.id))
 
 

@@ -1,4 +1,4 @@
-"""Dead letters sent once more to the subscriber that failed, and to no other: what Knative itself cannot do."""
+"""Sends queued dead letters to the subscriber that failed, and to no other; Knative has no such replay."""
 
 from collections.abc import Callable, Mapping
 
@@ -19,11 +19,11 @@ async def replay(
     db: Database, sign: Sign, courier: Courier, subscribers: Mapping[str, Destination], timeout_s: float
 ) -> None:
     """
-    Each that was asked for, once: one that fails again is a dead letter again, with its new cause.
+    Send each queued replay once; after a new failure it is an open dead letter with the new cause.
 
     Args:
-        sign: adds a signature of now to an event whose own was valid when its dead letter was kept.
-        subscribers: of every Trigger there is, by its name.
+        sign: adds a current signature to an event whose signature was valid when its dead letter was stored.
+        subscribers: the subscriber of every Trigger, by the Trigger's name.
     """
     while taken := await _taken(db):
         for asked in taken:
@@ -40,7 +40,7 @@ async def replay(
 
 
 def _message(asked: replay_queue.Replay, sign: Sign) -> tuple[Mapping[str, str], bytes]:
-    """One without a valid signature is sent as it came, and refused as it was."""
+    """Build the message; an event stored without a valid signature is sent unchanged, and is rejected again."""
     headers, body = letters.message(asked.raw)
     if asked.signed:
         try:

@@ -1,4 +1,4 @@
-"""``eventing/*.yaml`` → Brokers, Triggers and PingSources, as Knative 1.18 and later read them; or a clear refusal."""
+"""Reads ``eventing/*.yaml`` into Brokers, Triggers and PingSources, as Knative 1.18 and later do; rejects the rest."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Broker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """``wants`` is its filter; ``concurrency`` bounds the events under way at its subscriber."""
+    """A Trigger: ``wants`` is its filter; ``concurrency`` limits the events in flight to its subscriber."""
 
     name: str
     namespace: str
@@ -48,13 +48,13 @@ class PingSource:
 
     @property
     def source(self) -> str:
-        """Its events' CloudEvents source."""
+        """Return the CloudEvents ``source`` of its events."""
         return f"/apis/v1/namespaces/{self.namespace}/pingsources/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Eventing:
-    """All that one directory says, in file order."""
+    """All manifests of one directory, in file order."""
 
     brokers: tuple[Broker, ...]
     triggers: tuple[Trigger, ...]
@@ -63,11 +63,13 @@ class Eventing:
 
 def load(directory: Path, services: Collection[str]) -> Eventing:
     """
+    Read all manifests of a directory.
+
     Args:
-        services: names of the operations there are, as on a cluster (``keep-dead-letter``).
+        services: Kubernetes names of all operations (``keep-dead-letter``).
 
     Raises:
-        Misconfigured: with file, line, reason, and what is allowed.
+        Misconfigured: with file, line, reason, and the allowed values.
     """
     made: dict[str, list[Any]] = {kind: [] for _, kind in _KINDS}
     seen: dict[tuple[str, str], str] = {}

@@ -1,4 +1,4 @@
-"""The parts that Brokers, Triggers and PingSources are made of, read strictly."""
+"""Reads the parts that Brokers, Triggers and PingSources share, and rejects every unknown field."""
 
 import re
 from collections.abc import Collection
@@ -43,7 +43,7 @@ def metadata(document: Block) -> Metadata:
 
 
 def _concurrency(annotations: Block) -> int:
-    for name in annotations.keys():  # noqa: SIM118  # no dict
+    for name in annotations.keys():  # noqa: SIM118  # not a dict
         annotations.text(name)
         if ("knative.dev/" in name or "pulsecart.dev/" in name) and name not in _ANNOTATIONS:
             raise annotations.refuse_field(name, f"would change nothing here. Allowed: {', '.join(_ANNOTATIONS)}.")
@@ -99,7 +99,7 @@ def destination_of(block: Block, meta: Metadata, services: Collection[str]) -> D
 
 
 def filter_of(spec: Block) -> Filter:
-    """``filters`` wins over ``filter``, as on Knative; what loses is still read strictly."""
+    """Read the filter; ``filters`` takes precedence over ``filter``, as on Knative, and both are validated."""
     old, new = spec.block("filter"), spec.blocks("filters")
     wants: Filter = filters.everything
     if old is not None:

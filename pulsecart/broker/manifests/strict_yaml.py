@@ -1,4 +1,4 @@
-"""YAML read in full: every value knows its file and line, and a field that nobody asked for is refused."""
+"""Reads YAML strictly: errors state file and line, and a field that the code does not read is rejected."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,11 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Misconfigured(Exception):
-    """What a file says cannot be done; the message is ``file:line: reason, and what is allowed``."""
+    """A manifest is invalid or not supported; the message is ``file:line: reason, and the allowed values``."""
 
 
 class Block:
-    """One YAML mapping. Ask for its fields, then call ``done``."""
+    """One YAML mapping. Read its fields, then call ``done``, which rejects the fields not read."""
 
     def __init__(self, file: str, node: yaml.Node, path: str) -> None:
         self.file = file
@@ -34,22 +34,22 @@ class Block:
 
     @property
     def where(self) -> str:
-        """``eventing/reserve.yaml:12``"""
+        """Return file and line, such as ``eventing/reserve.yaml:12``."""
         return f"{self.file}:{self._node.start_mark.line + 1}"
 
     def refuse(self, reason: str, node: yaml.Node | None = None) -> Misconfigured:
-        """The error to raise, at this block's line or at ``node``'s."""
+        """Return the error to raise, with the line of this block or of ``node``."""
         return Misconfigured(f"{self.file}:{(node or self._node).start_mark.line + 1}: {reason}")
 
     def refuse_field(self, name: str, reason: str) -> Misconfigured:
-        """The error to raise, at the line of one field's value."""
+        """Return the error to raise, with the line of a field's value."""
         return self.refuse(f"{self._at(name)}: {reason}", self._values.get(name))
 
     def has(self, name: str) -> bool:
         return name in self._values
 
     def text(self, name: str, default: str | None = None, one_of: tuple[str, ...] = ()) -> str:
-        """A string; without a default it must be there."""
+        """Read a string; it is required if there is no default."""
         node = self._take(name)
         if node is None:
             if default is None:
@@ -61,7 +61,7 @@ class Block:
         return value
 
     def name(self, name: str, default: str | None = None) -> str:
-        """A Kubernetes name."""
+        """Read a Kubernetes name."""
         value = self.text(name, default)
         if not _NAME.fullmatch(value):
             raise self.refuse_field(name, f"{value!r} is no name; allowed are a-z, 0-9 and inner hyphens, 63 at most.")
@@ -77,7 +77,7 @@ class Block:
         return int(text)
 
     def duration_s(self, name: str, default: float) -> float:
-        """An ISO 8601 duration of days, hours, minutes and seconds, in seconds."""
+        """Read an ISO 8601 duration of days, hours, minutes and seconds; return seconds."""
         if not self.has(name):
             self._asked.append(name)
             return default
@@ -89,9 +89,9 @@ class Block:
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
     def texts(self, name: str) -> Mapping[str, str]:
-        """A mapping of strings, empty where the field is absent."""
+        """Read a mapping of strings, empty if the field is absent."""
         block = self.block(name)
-        return {} if block is None else {key: block.text(key) for key in block.keys()}  # noqa: SIM118  # no dict
+        return {} if block is None else {key: block.text(key) for key in block.keys()}  # noqa: SIM118  # not a dict
 
     def keys(self) -> tuple[str, ...]:
         return tuple(self._values)
@@ -109,14 +109,16 @@ class Block:
         return [Block(self.file, item, f"{self._at(name)}[{index}]") for index, item in enumerate(node.value)]
 
     def refused(self, name: str, reason: str) -> None:
-        """A field that Knative knows and this broker does not take."""
+        """Reject a field that Knative accepts and this broker does not support."""
         if self.has(name):
             raise self.refuse_field(name, reason)
 
     def done(self) -> None:
         """
+        Check that every field was read.
+
         Raises:
-            Misconfigured: a field is left that was not asked for.
+            Misconfigured: a field was not read, so it is unknown.
         """
         for name, node in self._values.items():
             if name not in self._asked:
@@ -138,7 +140,7 @@ class Block:
 
 
 def documents(directory: Path) -> Iterator[Block]:
-    """Every document of every ``*.yaml`` of a directory, by file name."""
+    """Yield every document of every ``*.yaml`` of a directory, by file name."""
     files = sorted(directory.glob("*.yaml"))
     if not files:
         raise Misconfigured(f"{directory}: holds no *.yaml; a Broker at least is needed.")

@@ -1,4 +1,4 @@
-"""Where a client's bytes wait: bounded, so that a slow client costs no memory and nobody else's time."""
+"""Buffers the frames for one client, with a limit, so that a slow client costs little memory and delays no other."""
 
 import asyncio
 from collections import deque
@@ -11,11 +11,11 @@ Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
 class Outlet:
     """
-    A mailbox that its client's own task empties.
+    A queue of frames that the client's own task sends.
 
     Args:
-        heartbeat: what keeps an idle connection open; empty for none.
-        room: frames that may wait; one more ends the outlet, because its client is too slow.
+        heartbeat: the frame that keeps an idle connection open; empty for none.
+        room: frames that may wait; with one more the client is too slow, and the outlet ends.
     """
 
     def __init__(self, heartbeat: bytes = b"", room: int = ROOM) -> None:
@@ -26,7 +26,7 @@ class Outlet:
         self._filled = asyncio.Event()
 
     def put(self, frame: bytes, newest_only: bool = False) -> None:
-        """Never waits. ``newest_only``: replaces what waits, which is then of no interest any more."""
+        """Queue a frame without waiting; with ``newest_only`` it replaces the frames that wait."""
         if newest_only:
             self._waiting.clear()
         elif len(self._waiting) >= self._room:
@@ -36,17 +36,17 @@ class Outlet:
         return None
 
     def beat(self) -> None:
-        """The heartbeat, where nothing waits already."""
+        """Queue the heartbeat, if no frame waits."""
         if self._heartbeat and not self._waiting:
             self.put(self._heartbeat)
 
     def end(self) -> None:
-        """No more is taken; ``take`` answers None."""
+        """End the outlet: ``take`` returns None from now on."""
         self.ended = True
         self._filled.set()
 
     async def take(self, timeout_s: float | None = None) -> list[bytes] | None:
-        """All that waits, as soon as there is something; None at the end, or when the time is over."""
+        """Wait for frames and return all of them; None after the end or the timeout."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._filled.wait()
@@ -62,11 +62,13 @@ class Outlet:
 
 class DirectOutlet(Outlet):
     """
-    Writes at once, in the caller's turn, as long as the client's socket takes it: waking a task per client for every
-    frame would cost twice as much (benchmarks/sse_fanout.py). What finds the socket full waits as in any outlet.
+    An outlet that writes synchronously, without switching tasks, while the client's socket accepts data.
+
+    Waking a task per client for every frame would cost twice as much (benchmarks/sse_fanout.py). While the socket is
+    full, frames wait as in ``Outlet``.
 
     Args:
-        send: of the ASGI connection; it must not ask which task it runs in.
+        send: of the ASGI connection; it must not use the current task.
     """
 
     def __init__(self, send: Send, heartbeat: bytes = b"", room: int = ROOM) -> None:
@@ -101,13 +103,13 @@ class DirectOutlet(Outlet):
             self._on_end()
 
     def when_ended(self, wake: Callable[[], None]) -> None:
-        """``wake`` lets the connection's own task know; at once where it has ended already."""
+        """Call ``wake`` at the end, for the connection's own task; immediately if the outlet has ended already."""
         self._on_end = wake
         if self.ended:
             wake()
 
     def close(self) -> None:
-        """The connection is over: nothing is written any more, nothing is left running."""
+        """Stop writing and cancel the running task; the connection has ended."""
         self.ended = True
         self._on_end = lambda: None
         if self._draining is not None:
@@ -125,7 +127,7 @@ class DirectOutlet(Outlet):
 
 
 class _Rest:
-    """What is left of a coroutine that was begun outside of a task and met ``blocked_on``."""
+    """Awaits the rest of a coroutine that was started outside a task and is suspended on ``blocked_on``."""
 
     def __init__(self, begun: Coroutine[Any, Any, None], blocked_on: Any) -> None:
         self._begun = begun

@@ -1,4 +1,4 @@
-"""Live streams whose newest id was never given out: they would refuse all that follows."""
+"""Removes live streams whose newest id the shop never assigned: they would reject all later entries."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ AT_ONCE = 500
 
 
 async def remove(deps: Deps) -> int:
-    """Every such stream, and the status that was cached from it. Returns how many."""
+    """Remove every such stream and the order status cached from it; return how many."""
     removed = 0
     for pattern in (f"{ORDER_KEY}*", f"{STOCK_KEY}*", SALES_KEY):
         keys = [key.decode() async for key in deps.redis.scan_iter(pattern, count=1000)]
@@ -34,7 +34,7 @@ async def _remove(deps: Deps, keys: Sequence[str]) -> int:
 
 
 async def _known(tx: Tx, keys: Sequence[str]) -> dict[str, int]:
-    """The newest sequence that each stream can have; 0 for what does not exist."""
+    """Return the newest sequence that each stream can have; 0 if its order or product does not exist."""
     named = {key: _aggregate(key) for key in keys if key != SALES_KEY}
     found = await versions.versions(tx, named.values())
     known = {key: found[about].version if about in found else 0 for key, about in named.items()}

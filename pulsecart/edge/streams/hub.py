@@ -1,4 +1,4 @@
-"""The fan-out: one reader of the firehose, and whoever listens to a topic gets its news."""
+"""Fans news out to live streams: one reader per process passes each entry to the listeners of its topic."""
 
 import asyncio
 import logging
@@ -18,14 +18,14 @@ from pulsecart.runtime.telemetry.tracing import span
 
 log = logging.getLogger(__name__)
 READY_S = 1.0
-SLICE = 256  # deliveries in one turn of the loop
+SLICE = 256  # deliveries in one iteration of the event loop
 PACE_S = 0.02  # between two states of one product
-PACE_SHARE = 8  # a product's fan-out takes at most one part in so many of the loop's time
+PACE_SHARE = 8  # a product's fan-out takes at most 1/8 of the event loop's time
 RESYNCS = 32
 
 
 class Listener:
-    """One client's ear at one topic: news reach ``outlet`` in order, each once, none before ``begin``."""
+    """One client's subscription to a topic: news reach ``outlet`` in order, each once, none before ``begin``."""
 
     def __init__(self, topic: Topic, outlet: Outlet, *, as_message: bool = False) -> None:
         self.topic = topic
@@ -33,7 +33,7 @@ class Listener:
         self.seen = START
         self.joining = True
         self.behind = False
-        self.place: Place | None = None  # where it is a stream of its own
+        self.place: Place | None = None  # None if the connection carries several listeners
         self._as_message = as_message
         self._early: list[News] | None = []
 
@@ -45,10 +45,10 @@ class Listener:
             self.outlet.put(news.message if self._as_message else news.frame, self.topic.newest_only)
 
     def begin(self, seen: Id) -> None:
-        """The client has everything up to ``seen``; what was told meanwhile follows."""
+        """Send the news that arrived since the join; the client already has everything up to ``seen``."""
         early, self._early, self.seen = self._early or [], None, seen
         if self.behind or len(early) > ROOM:
-            self.outlet.end()  # it comes again, with the id it has
+            self.outlet.end()  # the client reconnects with its last id
         for news in early:
             self.offer(news)
 
@@ -57,8 +57,8 @@ class Listener:
             self.outlet.beat()
 
     def restart(self, snapshot: News) -> None:
-        """History was lost: say so, and give the present state, whatever the client had."""
-        if self._early is not None:  # it reads its own snapshot at this moment, perhaps a too early one
+        """After a loss of history, send a gap and the current state, whatever the client had."""
+        if self._early is not None:  # it is reading its first snapshot, which may be too old
             self.behind = True
             return
         self.seen = snapshot.id
@@ -70,12 +70,12 @@ class Listener:
 
 
 def gap(topic: Topic, reason: str) -> dict[str, str]:
-    """What tells a client that its history has a hole; a snapshot follows."""
+    """Return the data of a ``gap`` event, which informs a client that news are missing; a snapshot follows."""
     return {"reason": reason, "stream": topic.key}
 
 
 class Hub:
-    """Everyone who listens in this process; made with ``deps.one(Hub)``. Nothing runs while nobody listens."""
+    """All listeners of this process; made with ``deps.one(Hub)``. It runs no task while there are none."""
 
     def __init__(self, deps: Deps) -> None:
         self._redis_url = deps.settings.redis_url
@@ -93,7 +93,7 @@ class Hub:
         return sum(map(len, self._topics.values()))
 
     async def join(self, listener: Listener) -> None:
-        """From here on no news of its topic is missed; returns without that promise when Redis is away."""
+        """Add the listener: it misses no later news of its topic, unless Redis cannot be reached within READY_S."""
         self._topics.setdefault(listener.topic.key, set()).add(listener)
         if self._reading is None:
             self._reading = asyncio.Event()
@@ -111,7 +111,7 @@ class Hub:
             self._topics.pop(listener.topic.key, None)
 
     async def close(self) -> None:
-        """Ends every stream, so that a server can stop; the clients come again, here or elsewhere."""
+        """End every stream, so that the server can stop; the clients reconnect to any process."""
         self.closed = True
         self._end_all()
         tasks = tuple(self._tasks)
@@ -120,12 +120,12 @@ class Hub:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def catch_up(self, topic: Topic) -> None:
-        """A gap and a snapshot for all of a topic; those who cannot be given one are sent to come again."""
+        """Send a gap and a snapshot to all listeners of a topic; end their streams if there is no snapshot."""
         try:
             snapshot = await self._snapshots.of(topic)
         except Problem:
             snapshot = None
-        except Exception:  # of this topic: the others' listeners go on
+        except Exception:  # affects this topic only; other topics continue
             log.exception("no snapshot of %s", topic.key)
             snapshot = None
         for listener in tuple(self._topics.get(topic.key, ())):
@@ -151,7 +151,7 @@ class Hub:
             async with aclosing(follow(self._redis_url)) as items:
                 async for item in items:
                     if not self._topics:
-                        self._reading = None  # before anything is awaited: who joins now starts another reader
+                        self._reading = None  # before any await, so that the next join starts another reader
                         return
                     if item is None:
                         await self._catch_up_all()
@@ -187,7 +187,7 @@ class Hub:
             self._run(self._pace(news.key))
 
     async def _pace(self, key: str) -> None:
-        """The newest at once, then again after a pause in proportion to what telling everybody cost."""
+        """Send the newest news immediately, and newer news after a pause in proportion to the cost of the fan-out."""
         told = None
         try:
             while (news := self._newest[key]) is not told:
@@ -206,7 +206,7 @@ class Hub:
                     await asyncio.sleep(0)
 
     async def _beat(self, reading: asyncio.Event) -> None:
-        """Comments keep idle connections open, and find out those whose client has silently gone."""
+        """Send heartbeats, which keep idle connections open and detect clients that have disconnected silently."""
         while self._reading is reading:
             await asyncio.sleep(self._heartbeat_s)
             for count, listener in enumerate(self._everyone(), 1):

@@ -1,4 +1,4 @@
-"""What a client missed: the stream's entries after its last id, or the news that they cannot be told any more."""
+"""Reads the entries that a client missed after its last id, or the reason why they are no longer complete."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ MISSED_MAX = 1_000
 
 @dataclass(frozen=True)
 class Missed:
-    """``lost`` says why continuity cannot be promised (a snapshot is due), None where ``news`` is all there was."""
+    """``lost``: why entries may be missing, so that a snapshot is needed; None if ``news`` is complete."""
 
     news: Sequence[News] = ()
     lost: str | None = None
 
 
 class History:
-    """Reads that arrive together share one round trip; made with ``deps.one(History)``."""
+    """Reads missed entries; concurrent reads share one round trip. Made with ``deps.one(History)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._redis = deps.redis
         self._batch: Batcher[tuple[Topic, Id], Missed] = Batcher(self._read)
 
     async def after(self, topic: Topic, last: Id) -> Missed:
-        """Where only the newest matters, only that. Never raises RedisError: an absent Redis has lost everything."""
+        """Return the entries after ``last``, only the newest for a newest-only topic; a RedisError counts as lost."""
         try:
             return await self._batch.submit((topic, last))
         except RedisError:
@@ -52,7 +52,7 @@ def _missed(topic: Topic, last: Id, oldest: list[News], newest: list[News], afte
         return Missed(lost="history-empty")
     if last > newest[0].id:
         return Missed(lost="ahead-of-history")
-    if last[0] < oldest[0].id[0] - 1:  # sequences count without holes
+    if last[0] < oldest[0].id[0] - 1:  # sequences have no gaps
         return Missed(lost="history-gone")
     if len(after) == MISSED_MAX:
         return Missed(lost="too-much-missed")

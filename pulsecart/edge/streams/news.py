@@ -1,4 +1,4 @@
-"""News: one thing a live stream says, its place in that stream, and the bytes that every client gets."""
+"""Defines the entries of live streams (news), their ids and topics, and their encoding for clients."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +17,13 @@ START: Id = (0, 0)
 BIGGEST = 2**63 - 1
 
 FIREHOSE = "news"
-COUNT_KEY = "news:count"  # of the firehose's entries, ever
+COUNT_KEY = "news:count"  # number of entries ever added to the firehose
 ORDER_KEY = "news:order:"
 STOCK_KEY = "news:stock:"
 SALES_KEY = "news:flash-sales"
 BUYER_KEY = "news:buyer:"
 STATUS_KEY = "order_status:"
-GONE = "gone"  # the script of pulsecart.edge.streams.publish knows it
+GONE = "gone"  # also used in the script of pulsecart.edge.streams.publish
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Topic:
     One live stream.
 
     Args:
-        kind: ``order``, ``stock``, ``sales``, or ``buyer``: all orders of one.
-        key: its stream in Redis; a buyer's has none, it is only passed on.
+        kind: ``order``, ``stock``, ``sales``, or ``buyer`` (all orders of one buyer).
+        key: its stream in Redis; a buyer's topic has no stream there, its news are only fanned out.
         id: the order, product or buyer; empty for the sales.
     """
 
@@ -43,7 +43,7 @@ class Topic:
 
     @property
     def newest_only(self) -> bool:
-        """A client that reads slowly loses nothing by skipping to the newest."""
+        """Whether a slow client may skip to the newest entry without a loss."""
         return self.kind == "stock"
 
 
@@ -59,7 +59,7 @@ def buyer_topic(buyer_id: str) -> Topic:
 
 
 def order_topic(order_id: str) -> Topic:
-    """An id that is no UUID names no order, and makes a topic that stays empty."""
+    """Return the order's topic; an id that is not a UUID makes a topic that stays empty."""
     try:
         order_id = str(UUID(order_id))
     except ValueError:
@@ -70,15 +70,17 @@ def order_topic(order_id: str) -> Topic:
 @dataclass(frozen=True)
 class News:
     """
+    An entry of a live stream.
+
     Args:
         key: the stream in Redis.
-        event: what a browser listens for: ``order``, ``payment``, ``stock``, ``sale``, ``snapshot``.
+        event: the event name for browsers: ``order``, ``payment``, ``stock``, ``sale``, ``snapshot``.
         data: JSON in one line.
-        buyer_id: whose order it is about; empty for nobody's.
-        traceparent: of the trace that led to it, empty for none.
-        lasts_s: seconds until the whole stream may be forgotten; 0: never.
-        status: of an order that is under way, for ``order_status:{id}``; GONE once it has ended, empty where this news
-            says nothing of it.
+        buyer_id: the buyer of the order; empty if the news concern no order.
+        traceparent: of the trace that caused it; empty for none.
+        lasts_s: seconds until the whole stream expires; 0: never.
+        status: status of an open order, for ``order_status:{id}``; GONE once the order has ended, empty if the news
+            do not change it.
     """
 
     key: str
@@ -92,33 +94,33 @@ class News:
 
     @cached_property
     def frame(self) -> bytes:
-        """For an EventSource; encoded once, the same bytes to all."""
+        """Return the frame for an EventSource, encoded once for all clients."""
         return b"id: %b\nevent: %b\ndata: %b\n\n" % (dashed(self.id).encode(), self.event.encode(), self.data)
 
     @cached_property
     def message(self) -> bytes:
-        """For a WebSocket."""
+        """Return the message for a WebSocket."""
         return b'{"event":"%b","id":"%b","data":%b}' % (self.event.encode(), dashed(self.id).encode(), self.data)
 
 
 def dashed(id: Id) -> str:
-    """As Redis and ``Last-Event-ID`` have it: ``12-0``."""
+    """Format an id as in Redis and ``Last-Event-ID``: ``12-0``."""
     return f"{id[0]}-{id[1]}"
 
 
 def id_of(text: str) -> Id | None:
-    """``12-0`` or ``12``; None where it is neither, or greater than any stream's id."""
+    """Parse ``12-0`` or ``12``; None for any other text, or an id greater than any stream's."""
     sequence, _, part = text.partition("-")
     numbers = whole(sequence, BIGGEST), whole(part or "0", BIGGEST)
     return None if numbers[0] is None or numbers[1] is None else (numbers[0], numbers[1])
 
 
 def frame(event: str, document: Any, *, id: str | None = None) -> bytes:
-    """An event outside a stream's order (``gap``, ``problem``); without ``id`` the client keeps the one it has."""
+    """Encode an event that is no stream entry (``gap``, ``problem``); without ``id`` the client keeps its last id."""
     head = f"id: {id}\n" if id is not None else ""
     return b"%bevent: %b\ndata: %b\n\n" % (head.encode(), event.encode(), encode(document))
 
 
 def message(event: str, document: Any) -> bytes:
-    """The same for a WebSocket."""
+    """Encode the same event for a WebSocket."""
     return encode({"event": event, "data": document})

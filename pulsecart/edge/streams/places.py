@@ -1,4 +1,4 @@
-"""How many live streams and sockets one caller, one address and everybody may have open in this process."""
+"""Limits the live streams and WebSockets open in this process: per caller, per address and in total."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ STREAMS_MAX = 20_000
 
 
 class Place:
-    """A stream's or socket's; given back once."""
+    """The place of one stream or socket; ``leave`` releases it once."""
 
     __slots__ = ("_holders", "_places")
 
@@ -25,7 +25,7 @@ class Place:
 
 
 class Places:
-    """Made with ``deps.one(Places)``."""
+    """All places of this process; made with ``deps.one(Places)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._per_caller = deps.settings.streams_per_caller
@@ -36,10 +36,10 @@ class Places:
 
     def take(self, request: Request, buyer_id: str | None) -> Place | None:
         """
-        None where there is none left: for this caller, this address or at all.
+        Take a place, or return None at the limit of the caller, the address or the process.
 
         Args:
-            buyer_id: who asks; None for nobody known: then the address alone counts.
+            buyer_id: the caller; None if unknown; then only the limit per address applies.
         """
         bounds = {"a:" + self._proxies.counted(request.headers, request.peer): self._per_address}
         if buyer_id is not None:
@@ -52,7 +52,7 @@ class Places:
         return Place(self, holders)
 
     def give_back(self, holders: tuple[str, ...]) -> None:
-        """For ``Place.leave`` alone."""
+        """Release a place; only ``Place.leave`` calls this."""
         self._all -= 1
         for holder in holders:
             self._held[holder] -= 1

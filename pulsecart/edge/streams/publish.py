@@ -1,4 +1,4 @@
-"""Writing news to the live streams: what arrives together shares one round trip, and nothing is told twice."""
+"""Writes news to the live streams, each once; concurrent writes share one round trip."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from pulsecart.runtime.redis_client import ResponseError
 
 STREAM_MAX = 1_000
 FIREHOSE_MAX = 10_000
-STATUS_S = 3600  # a cached status is kept
+STATUS_S = 3600  # lifetime of a cached status
 STALE = "equal or smaller"
 
-# KEYS: the firehose, its count, then for each news its stream and the order's cached status (the stream again where
-# there is none). ARGV: MAXLEN of the firehose and of a stream, seconds that a status is kept, then of each news id,
-# event, data, buyer, traceparent, seconds to live (0: for ever) and status. Every first write gets the firehose's next
-# number, so that who reads it notices what was trimmed before it was read. A status follows its stream: what comes late
-# is refused by both.
+# KEYS: the firehose, its count, then for each news its stream and the order's cached status (the stream again if there
+# is none). ARGV: MAXLEN of the firehose and of a stream, lifetime of a status in seconds, then for each news id, event,
+# data, buyer, traceparent, seconds to live (0: no expiry) and status. Every new entry gets the firehose's next number,
+# so that a reader notices entries that were trimmed before it read them. The status changes only with its stream: late
+# news change neither.
 TELL = """
 local told = {}
 for i = 3, #KEYS, 2 do
@@ -42,7 +42,7 @@ return told
 
 
 class Publisher:
-    """The one writer of a process; made with ``deps.one(Publisher)``."""
+    """The only writer of a process; made with ``deps.one(Publisher)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._tell = deps.redis.register_script(TELL)
@@ -50,13 +50,15 @@ class Publisher:
 
     async def tell(self, news: News) -> bool:
         """
+        Write news to their stream and to the firehose.
+
         Returns:
-            Whether it was new: a stream takes only ids above its newest, so a duplicate or a late one is refused.
+            Whether they were new: a stream accepts only ids above its newest, so duplicates and late news are rejected.
 
         Raises:
-            Malformed: the id is none a stream can have (sequence 0).
-            Unavailable: too many are waiting.
-            RedisError: it may or may not have been written; telling it again is harmless.
+            Malformed: the id is not valid in a stream (sequence 0).
+            Unavailable: too many writes are waiting.
+            RedisError: the news may or may not have been written; a retry is harmless.
         """
         return await self._batch.submit(news)
 

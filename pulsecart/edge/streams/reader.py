@@ -1,4 +1,4 @@
-"""The one reader of a process: every news of every stream, over one Redis connection, without a hole unnoticed."""
+"""Reads the news of all streams over one Redis connection per process, and detects every gap."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ BACKOFF_S = (0.1, 2.0)
 
 @dataclass
 class Place:
-    """How far one life of Redis was read: the last entry's id and number."""
+    """The last entry read from one Redis run (``run_id``): its id and number."""
 
     run_id: str
     id: str
@@ -30,10 +30,10 @@ class Place:
 
 async def follow(redis_url: str) -> AsyncGenerator[list[News] | None, None]:
     """
-    Endless: what was told since the last item, possibly nothing; an item at least every BLOCK_S s while Redis lives.
+    Yield batches of news without end; while Redis runs, an empty batch after BLOCK_S s without news.
 
-    None says that from here on nothing is missed, but before it something may have been: it comes first, after Redis
-    was lost, and when entries were trimmed before they were read.
+    None means that news before it may be missing, and none after it. It comes first, after Redis restarted, and when
+    entries were trimmed before they were read.
     """
     place: Place | None = None
     failures = 0
@@ -58,7 +58,7 @@ async def follow(redis_url: str) -> AsyncGenerator[list[News] | None, None]:
 
 
 async def _resumed(redis: Redis, place: Place | None) -> Place:
-    """The same place where this is still the same life of Redis, else the end of the new one's firehose."""
+    """Return the same place if Redis has not restarted, else the end of the new firehose."""
     run_id = str((await redis.info("server"))["run_id"])
     if place is not None and place.run_id == run_id:
         return place

@@ -1,4 +1,4 @@
-"""What the live streams' snapshots and the page read: the truth of this moment, many at once."""
+"""Reads the current stock, orders and sales from PostgreSQL in bulk, for snapshots and the pages."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ORDERS = """
 
 @dataclass(frozen=True, slots=True)
 class StockNow:
-    """``version`` is the sequence of the product's newest stock event."""
+    """A product's stock; ``version`` is the sequence of its newest stock event."""
 
     product_id: str
     available: int
@@ -26,7 +26,7 @@ class StockNow:
 
 @dataclass(frozen=True, slots=True)
 class OrderNow:
-    """``payment`` is the payment's status, None before there is one."""
+    """An order; ``payment`` is the status of its payment, None before there is one."""
 
     order_id: str
     buyer_id: str
@@ -43,10 +43,12 @@ class OrderNow:
 @dataclass(frozen=True, slots=True)
 class SaleNow:
     """
+    A flash sale with its product and stock.
+
     Args:
-        initial: all units that were ever put on the shelf.
-        buyer_limit: units that one buyer may have in this sale; 0 for no limit.
-        product_limit: units of the product that one buyer may have, bought at any time; 0 for no limit.
+        initial: all units that were ever stocked.
+        buyer_limit: units that one buyer may buy in this sale; 0 for no limit.
+        product_limit: units of the product that one buyer may buy in total, at any time; 0 for no limit.
     """
 
     sale_id: str
@@ -65,7 +67,7 @@ class SaleNow:
 
 
 async def stock(tx: Tx, product_ids: Collection[str]) -> dict[str, StockNow]:
-    """By product id; unknown ones are absent."""
+    """Return the stock by product id; unknown ids are absent."""
     rows = await tx.rows(
         "SELECT product_id, available, version FROM stock WHERE product_id = ANY(%s)", (list(product_ids),)
     )
@@ -73,13 +75,13 @@ async def stock(tx: Tx, product_ids: Collection[str]) -> dict[str, StockNow]:
 
 
 async def orders(tx: Tx, order_ids: Collection[str]) -> dict[str, OrderNow]:
-    """By order id; unknown ones are absent."""
+    """Return the orders by order id; unknown ids are absent."""
     rows = await tx.rows(ORDERS + "WHERE o.order_id = ANY(%s::uuid[])", (list(order_ids),))
     return {row[0]: OrderNow(*row) for row in rows}
 
 
 async def newest_orders(tx: Tx, buyer_id: str) -> list[OrderNow]:
-    """One buyer's, newest first, ORDERS_MAX at most."""
+    """Return the buyer's ORDERS_MAX newest orders, newest first."""
     rows = await tx.rows(
         ORDERS
         + """WHERE o.order_id IN (SELECT order_id FROM orders_by_customer WHERE customer_id = %s
@@ -90,7 +92,7 @@ async def newest_orders(tx: Tx, buyer_id: str) -> list[OrderNow]:
 
 
 async def sales(tx: Tx) -> tuple[int, Sequence[SaleNow]]:
-    """The calendar's version, and the sales that are open, to come, or ended within a day; soonest end first."""
+    """Return the calendar's version and the sales that are open, scheduled or ended within a day, by end."""
     rows = await tx.rows(
         """
         SELECT s.sale_id, s.product_id, p.name, s.price_minor, p.currency, s.starts_at, s.ends_at,

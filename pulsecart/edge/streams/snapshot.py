@@ -1,4 +1,4 @@
-"""Snapshots: a stream's present state from PostgreSQL, under the id of the newest event it contains."""
+"""Reads snapshots: a stream's current state from PostgreSQL, with the id of the newest event it includes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +17,7 @@ SALES_FRESH_S = 1.0
 
 
 class Snapshots:
-    """Reads that arrive together share one transaction; made with ``deps.one(Snapshots)``."""
+    """Reads snapshots; concurrent reads share one transaction. Made with ``deps.one(Snapshots)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -26,8 +26,10 @@ class Snapshots:
 
     async def of(self, topic: Topic) -> News | None:
         """
+        Read the snapshot of a topic.
+
         Returns:
-            The present state as news, None where there is no such product or order.
+            The current state as news, None if there is no such product or order.
 
         Raises:
             Unavailable: PostgreSQL cannot be reached.
@@ -36,17 +38,17 @@ class Snapshots:
         return order_news(topic, now) if isinstance(now, OrderNow) else now
 
     async def order(self, topic: Topic) -> OrderNow | None:
-        """The order itself, e.g. to see whose it is; raises as ``of``."""
+        """Return the order itself, for example to check its buyer; raises as ``of``."""
         now = await self._batch.submit(topic)
         return now if isinstance(now, OrderNow) else None
 
     async def sales(self) -> bytes:
-        """The sales as JSON, at most SALES_FRESH_S old; raises as ``of``."""
+        """Return the sales as JSON, cached for at most SALES_FRESH_S; raises as ``of``."""
         read_at, body = self._sales
         if not body or asyncio.get_running_loop().time() - read_at > SALES_FRESH_S:
             asked_at = asyncio.get_running_loop().time()
             news = await self._batch.submit(SALES)
-            assert isinstance(news, News)  # noqa: S101  # the batch answers sales with news
+            assert isinstance(news, News)  # noqa: S101  # _read returns News for sales
             body = news.data
             self._sales = (asked_at, body)
         return body
@@ -93,12 +95,12 @@ def _stock_news(now: StockNow) -> News:
 
 
 def order_news(topic: Topic, now: OrderNow) -> News:
-    """An order's present state."""
+    """Return an order's current state as news."""
     return News(topic.key, (now.version, 0), "snapshot", encode(_order(now)))
 
 
 def _buyer_news(buyer_id: str, orders: Sequence[OrderNow]) -> News:
-    """Of several orders, each with its own sequence; the whole has none."""
+    """Return a buyer's orders, each with its own sequence; the list itself has none."""
     return News(buyer_topic(buyer_id).key, START, "snapshot", encode({"orders": [_order(now) for now in orders]}))
 
 

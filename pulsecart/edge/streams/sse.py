@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG EventSource), over ASGI and as a reply's stream."""
+"""Serves live streams as server-sent events (WHATWG EventSource), over ASGI or as a streamed ``Reply``."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ AGAIN_MS = (1_000, 3_000)
 
 
 class EventStreams:
-    """The ASGI app of ``/sse/…``."""
+    """The ASGI app for ``/sse/…``."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -63,7 +63,7 @@ class EventStreams:
 
 
 async def stream(request: Request, deps: Deps) -> Reply:
-    """The same as a reply with a stream, for servers that know only requests and replies."""
+    """Return the stream as a ``Reply``, for servers that support only requests and replies."""
     outlet = Outlet(HEARTBEAT)
     begun = await begin(request, deps, outlet)
     if isinstance(begun, Reply):
@@ -73,11 +73,11 @@ async def stream(request: Request, deps: Deps) -> Reply:
 
 async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener, Opening] | Reply:
     """
-    A listener in the hub and what its client gets first; or the whole reply.
+    Join the hub, and return the listener and the first data for its client; or a complete reply.
 
-    A browser gives up for good on any status but 200, so whoever accepts ``text/event-stream`` is told of a problem in
-    an event, under the id ``stop``. It comes once more with that id and is told to stop, by 204. Not now means 200, a
-    time to wait and the end.
+    A browser never retries after a status other than 200. A client that accepts ``text/event-stream`` therefore
+    receives a problem as an event with the id ``stop``, reconnects with that id, and is stopped by a 204. Without
+    capacity, the reply is a 200 with a retry time and no events.
     """
     last = last_id_in(request)
     if last == STOP:
@@ -137,7 +137,7 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 async def _until_over(receive: Any, outlet: DirectOutlet, life_s: float) -> bool:
-    """Whether it was the client who left; otherwise it is time for it to come again, elsewhere maybe, or too slow."""
+    """Wait for the end; return whether the client disconnected. Otherwise its time is over or it is too slow."""
     with suppress(TimeoutError):
         async with asyncio.timeout(life_s) as limit:
             outlet.when_ended(lambda: None if limit.expired() else limit.reschedule(0))
@@ -148,7 +148,7 @@ async def _until_over(receive: Any, outlet: DirectOutlet, life_s: float) -> bool
 
 
 def _head(topic: Topic, first: Opening) -> bytes:
-    again = f"retry: {random.randint(*AGAIN_MS)}\n\n".encode()  # noqa: S311  # a herd must not come back together
+    again = f"retry: {random.randint(*AGAIN_MS)}\n\n".encode()  # noqa: S311  # reconnect jitter
     lost = frame("gap", gap(topic, first.lost)) if first.lost else b""
     return again + lost + b"".join(news.frame for news in first.news)
 

@@ -1,4 +1,4 @@
-"""How a stream begins: whose it may be, and what brings its client up to date."""
+"""Opens a live stream: checks that the caller may read it, and reads the first data for the client."""
 
 from dataclasses import dataclass, replace
 
@@ -19,11 +19,13 @@ from pulsecart.serving.query import parameters
 @dataclass(frozen=True)
 class Opening:
     """
+    The first data of a stream.
+
     Args:
-        lost: why the client's history has a hole.
-        news: what it gets first.
-        seen: what it then has.
-        until_s: when what opened the stream ends, in seconds since 1970.
+        lost: why news are missing between the client's last id and ``news``; None if none are.
+        news: the news to send first.
+        seen: the id up to which the client then has everything.
+        until_s: when the session or token that opened the stream expires, in seconds since 1970.
     """
 
     lost: str | None
@@ -34,7 +36,7 @@ class Opening:
 
 def topic_of(path: str) -> Topic:
     """
-    ``/sse/flash-sales``, ``/sse/stock/{productId}``, ``/sse/orders/{id}``.
+    Return the topic of ``/sse/flash-sales``, ``/sse/stock/{productId}`` or ``/sse/orders/{id}``.
 
     Raises:
         NotFound: there is no such stream.
@@ -50,27 +52,27 @@ def topic_of(path: str) -> Topic:
 
 
 def _names_something(id: str) -> bool:
-    """As in every other path (``pulsecart.serving.routes.matched``)."""
+    """Apply the same limits as all other paths (``pulsecart.serving.routes.matched``)."""
     return 0 < len(id) <= PARAMETER_CHARACTERS and id.isprintable()
 
 
 def asked(request: Request, name: str) -> str | None:
-    """A parameter of the query."""
+    """Return a query parameter."""
     return parameters(request.query).get(name)
 
 
 def last_id_in(request: Request) -> str | None:
-    """A reconnecting browser's header is newer than the query that its page began with."""
+    """Return the client's last id; the header of a reconnecting browser is newer than the page's original query."""
     return request.headers.get("last-event-id") or asked(request, "last_event_id")
 
 
 async def asking_buyer(request: Request, deps: Deps) -> Caller | None:
     """
-    Who asks: by a ticket, a Bearer token or the session's cookie; None for nobody known.
+    Identify the caller by a ticket, a Bearer token or the session cookie; None if unknown.
 
     Raises:
-        Unauthorized: a token or cookie came and is not valid, or over: what a stream is opened with ends it to the
-            second, so that the leeway of other requests would only open it again and again.
+        Unauthorized: the token or cookie is invalid or has expired. There is no leeway as for other requests: a stream
+            ends at the second of expiry, so that the client would only reopen it again and again.
         RedisError: tickets cannot be read.
     """
     ticket = asked(request, "ticket")
@@ -81,25 +83,25 @@ async def asking_buyer(request: Request, deps: Deps) -> Caller | None:
 
 
 def left_s(until_s: float, deps: Deps) -> float:
-    """Seconds that a stream may go on; 0 where its session or token has ended."""
+    """Return the seconds until a stream must end; 0 if its session or token has expired."""
     return max(0.0, until_s - deps.clock.now().timestamp())
 
 
 def over() -> Unauthorized:
-    """What opened a stream has ended."""
+    """Return the error for a stream whose session or token has expired."""
     return Unauthorized("bad-token", "The session or token that opened this has expired: sign in, or send a new one.")
 
 
 async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Caller | None = None) -> Opening:
     """
-    Joins the hub first and reads afterwards, so that nothing falls between; on any error the listener has left again.
+    Join the hub, then read the first data, so that no news are lost in between; on any error, leave the hub.
 
     Args:
-        last: the client's last id as it says, None where it has none.
-        buyer: who asks; an order's stream is its buyer's alone.
+        last: the last id that the client sent, None if it sent none.
+        buyer: the caller; only its buyer may read an order's stream.
 
     Raises:
-        Unauthorized: the stream is an order's, and nobody known asks.
+        Unauthorized: the stream is an order's, and the caller is unknown.
         NotFound: there is no such product or order.
         Forbidden: the order is another buyer's.
         Unavailable: PostgreSQL cannot be reached.
@@ -136,7 +138,7 @@ async def _caught_up(topic: Topic, last: str | None, snapshot: News | None, deps
     snapshot = snapshot or await deps.one(Snapshots).of(topic)
     if snapshot is None:
         raise NotFound("unknown-stock", "There is no stock of this product.")  # sales and buyers always have a snapshot
-    if snapshot.id == last_id:  # it has what there is, though Redis may be behind, or new
+    if snapshot.id == last_id:  # the client is up to date, although Redis is behind or empty
         return Opening(None, (), last_id)
     if last is not None:
         return Opening((missed and missed.lost) or "unknown-id", (snapshot,), snapshot.id)

@@ -1,8 +1,8 @@
-"""``/ws/orders``: the orders' news over a WebSocket, for one order, several, or all of one's own.
+"""Serves order news over the WebSocket ``/ws/orders``: for one order, several, or all orders of the buyer.
 
 The client sends ``{"type": "subscribe", "orderId": "…", "lastEventId": "3-0"}`` (without ``orderId``: for all its own
-orders), ``{"type": "unsubscribe", …}`` or ``{"type": "ping"}``, and gets ``{"event": …, "id": …, "data": …}``: the
-same news as an EventSource. Protocol pings are the server's: uvicorn sends them, and closes where none is answered.
+orders), ``{"type": "unsubscribe", …}`` or ``{"type": "ping"}``, and receives ``{"event": …, "id": …, "data": …}``: the
+same news as an EventSource. uvicorn sends the protocol pings, and closes the connection if the client does not answer.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Asked(msgspec.Struct):
 
 
 class Socket:
-    """One client's WebSocket and what it listens to."""
+    """One client's WebSocket and its subscriptions."""
 
     def __init__(self, websocket: WebSocket, buyer: Caller, deps: Deps) -> None:
         self._websocket = websocket
@@ -54,12 +54,12 @@ class Socket:
 
     async def serve(self) -> int:
         """
-        Until the client leaves, is too slow or breaks the rules, or it is time to come again: a close code.
+        Serve until the client disconnects, is too slow, breaks the rules or must reconnect; return a close code.
 
         Raises:
-            Unauthorized: the session or token that opened it has ended.
+            Unauthorized: the session or token that opened it has expired.
         """
-        life_s = self._deps.settings.stream_life_s * random.uniform(0.9, 1)  # noqa: S311  # not all at one moment
+        life_s = self._deps.settings.stream_life_s * random.uniform(0.9, 1)  # noqa: S311  # reconnect jitter
         known_s = left_s(self._buyer.expires_s, self._deps)
         writing = asyncio.create_task(self._write())
         reading = asyncio.create_task(self._read())
@@ -135,19 +135,19 @@ class Socket:
 
 
 async def orders(websocket: WebSocket, deps: Deps) -> None:
-    """The endpoint: whose pages may ask, and who does."""
+    """Check the request's origin and its buyer, and serve the WebSocket."""
     try:
         request = head_of(websocket.scope)
         check_origin(request.headers, deps.settings)
     except (Forbidden, Malformed):
-        return await websocket.close(POLICY)  # not yet accepted: the handshake answers 403
+        return await websocket.close(POLICY)  # not yet accepted, so the handshake fails with 403
     await websocket.accept()
     try:
         code = await _served(websocket, request, deps)
     except WebSocketDisconnect:
         return None
     if websocket.application_state is WebSocketState.CONNECTED:
-        with suppress(RuntimeError, TimeoutError, WebSocketDisconnect):  # the client was faster, or reads nothing
+        with suppress(RuntimeError, TimeoutError, WebSocketDisconnect):  # the client has disconnected, or reads nothing
             async with asyncio.timeout(SEND_S):
                 await websocket.close(code)
     return None

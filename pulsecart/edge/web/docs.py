@@ -1,4 +1,4 @@
-"""For who builds on the API: its OpenAPI document, the page of it, and where a problem's ``type`` leads."""
+"""Serves the API documentation: the OpenAPI document, its page, and the URL of each problem ``type``."""
 
 import re
 from functools import cache
@@ -15,12 +15,12 @@ DOCUMENT = Path(__file__).parents[3] / "contracts" / "openapi.json"
 
 
 async def api_page(request: Request, deps: Deps) -> Reply:
-    """``/docs/api``: every operation and every problem; it loads nothing but its style."""
+    """Answer ``/docs/api``: a page with every operation and every problem, which loads only its style sheet."""
     return served(request, PAGE)
 
 
 async def api_document(request: Request, deps: Deps) -> Reply:
-    """``/api/openapi.json``"""
+    """Answer ``/api/openapi.json``."""
     body, etag = _document()
     headers = (("etag", etag), ("cache-control", "no-cache"), *SAFE)
     if etag in request.headers.get("if-none-match", ""):
@@ -30,10 +30,10 @@ async def api_document(request: Request, deps: Deps) -> Reply:
 
 async def problem(request: Request, deps: Deps) -> Reply:
     """
-    ``/problems/{type}``, the path of every problem's ``type``: to its place on the page.
+    Answer ``/problems/{type}``, the path of a problem's ``type``, with a redirect to its section on the page.
 
     Raises:
-        NotFound: there is no such problem.
+        NotFound: there is no problem of that type.
     """
     type = request.params["type"]
     if type not in _problems():

@@ -1,4 +1,4 @@
-"""The page and its files: a handful, read once, served with an ETag."""
+"""Serves the pages and their static files, read once and sent with an ETag."""
 
 from functools import cache
 from hashlib import sha256
@@ -24,22 +24,22 @@ SAFE = (
 
 
 async def page(request: Request, deps: Deps) -> Reply:
-    """``/``"""
+    """Answer ``/``."""
     return served(request, "index.html")
 
 
 async def shop(request: Request, deps: Deps) -> Reply:
-    """``/products/{id}``, ``/cart``, ``/orders``, ``/orders/{id}``: one shell, filled as its path says."""
+    """Answer ``/products/{id}``, ``/cart``, ``/orders``, ``/orders/{id}``: the script renders the page for the path."""
     return served(request, "shop.html")
 
 
 async def passport(request: Request, deps: Deps) -> Reply:
-    """``/orders/{id}/passport``: the same page for every order; what it shows, it asks for as its visitor."""
+    """Answer ``/orders/{id}/passport``; its script requests the order with the visitor's own session."""
     return served(request, "passport.html")
 
 
 async def static(request: Request, deps: Deps) -> Reply:
-    """``/static/{file}``; raises NotFound."""
+    """Answer ``/static/{file}``; raises NotFound."""
     return served(request, request.params["file"])
 
 
