@@ -51,3 +51,18 @@ def test_the_table_of_bounds_has_the_bounds_of_the_code() -> None:
         f"1 to {idempotency.KEY_MAX} printable ASCII",
     ):
         assert said in table, f"docs/input.md: {said}"
+
+
+def _plain(text: str) -> str:
+    return re.sub("[^a-z0-9]+", "", text.lower())
+
+
+def test_every_word_of_the_glossary_is_used_in_the_file_that_it_names() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+\. \| \[([^]]+)\]\(\.\./([^)]+)\) \|$", text, re.MULTILINE)
+    assert len(rows) == len([line for line in text.splitlines() if line.startswith("| ") and "| Means |" not in line])
+    words = [word for word, _, _ in rows]
+    assert len(words) == len(set(words)), "one word, one meaning"
+    for word, shown, path in rows:
+        assert shown == path
+        assert _plain(word) in _plain(path + (ROOT / path).read_text()), f"docs/glossary.md: {word} is not in {path}"
