@@ -1,7 +1,10 @@
-"""docs/architecture.md shows the rooms and arrows that import-linter holds the code to."""
+"""docs/architecture.md has the arrows of the import contracts; docs/a-purchase.md names functions that exist."""
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -76,3 +79,31 @@ def test_the_page_knows_every_place_that_a_department_can_have() -> None:
     }
     named = re.findall(r"^\| `([a-z]+)/` \|", _section("Departments of the shop"), re.MULTILINE)
     assert set(named) == places
+
+
+@cache
+def _names(path: str) -> frozenset[str]:
+    """What a module defines: functions, classes, their methods as ``Class.method``, and what it assigns at its top."""
+    return frozenset(_defined(ast.parse((ROOT / path).read_text())))
+
+
+def _defined(node: ast.AST, prefix: str = "") -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield prefix + child.name
+            yield from _defined(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield prefix + child.name
+        elif isinstance(child, ast.Assign):
+            yield from (prefix + target.id for target in child.targets if isinstance(target, ast.Name))
+
+
+def test_every_function_that_the_steps_of_a_purchase_name_exists() -> None:
+    text = (ROOT / "docs" / "a-purchase.md").read_text()
+    steps = re.split(r"\n(?=[0-9]+\. )", text)[1:]
+    assert [int(step.partition(".")[0]) for step in steps] == list(range(1, len(steps) + 1))
+    for step in steps:
+        assert re.search(r"`[^`:]+\.py:[^`]+`", step), f"docs/a-purchase.md: this step names no function: {step}"
+    named = re.findall(r"`([^`:]+\.py):([^`]+)`", text)
+    missing = [f"{path}:{name}" for path, name in named if not (ROOT / path).is_file() or name not in _names(path)]
+    assert missing == [], "correct docs/a-purchase.md"
