@@ -66,3 +66,11 @@ def test_every_word_of_the_glossary_is_used_in_the_file_that_it_names() -> None:
     for word, shown, path in rows:
         assert shown == path
         assert _plain(word) in _plain(path + (ROOT / path).read_text()), f"docs/glossary.md: {word} is not in {path}"
+
+
+def test_every_page_is_listed_once_under_a_reader() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    listed = re.findall(r"^- \[([^]]+)\]\(\1\): .+$", text, re.MULTILINE)
+    assert len(listed) == len(set(listed)), "docs/README.md lists a page twice"
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert set(listed) == pages, "list every page in docs/README.md, in one line"
