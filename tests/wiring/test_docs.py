@@ -74,3 +74,16 @@ def test_every_page_is_listed_once_under_a_reader() -> None:
     assert len(listed) == len(set(listed)), "docs/README.md lists a page twice"
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert set(listed) == pages, "list every page in docs/README.md, in one line"
+
+
+def _anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them: lower case, spaces as hyphens, no other marks."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_to_a_heading_leads_to_one() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("contracts/*.md")]:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
+            page = document.parent / target if target else document
+            assert anchor in _anchors(page), f"{document.name}: {target}#{anchor}"
