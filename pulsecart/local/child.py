@@ -18,7 +18,7 @@ POLL_S = 0.01
 
 Command = Sequence[str | Path]
 Pause = Callable[[float], None]
-"""Waits that many seconds; may raise to abandon whatever is being waited for (somebody asked for the end)."""
+"""Waits that many seconds; may raise to abandon the wait when the end was requested."""
 
 
 def spawn(

@@ -51,3 +51,39 @@ def test_the_table_of_bounds_has_the_bounds_of_the_code() -> None:
         f"1 to {idempotency.KEY_MAX} printable ASCII",
     ):
         assert said in table, f"docs/input.md: {said}"
+
+
+def _plain(text: str) -> str:
+    return re.sub("[^a-z0-9]+", "", text.lower())
+
+
+def test_every_word_of_the_glossary_is_used_in_the_file_that_it_names() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+\. \| \[([^]]+)\]\(\.\./([^)]+)\) \|$", text, re.MULTILINE)
+    assert len(rows) == len([line for line in text.splitlines() if line.startswith("| ") and "| Means |" not in line])
+    words = [word for word, _, _ in rows]
+    assert len(words) == len(set(words)), "one word, one meaning"
+    for word, shown, path in rows:
+        assert shown == path
+        assert _plain(word) in _plain(path + (ROOT / path).read_text()), f"docs/glossary.md: {word} is not in {path}"
+
+
+def test_every_page_is_listed_once_under_a_reader() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    listed = re.findall(r"^- \[([^]]+)\]\(\1\): .+$", text, re.MULTILINE)
+    assert len(listed) == len(set(listed)), "docs/README.md lists a page twice"
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert set(listed) == pages, "list every page in docs/README.md, in one line"
+
+
+def _anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them: lower case, spaces as hyphens, no other marks."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_to_a_heading_leads_to_one() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("contracts/*.md")]:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
+            page = document.parent / target if target else document
+            assert anchor in _anchors(page), f"{document.name}: {target}#{anchor}"
