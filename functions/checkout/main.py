@@ -1,4 +1,4 @@
-"""Takes orders: sync/purchase → 200 with the order, or 409; async/purchase → 202 with tracking id; orders → 201."""
+"""Takes orders: sync/purchase → 200 + order, or 409; async/purchase → 202 + tracking id; orders → 201 PENDING."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Cancels unpaid CONFIRMED orders at their deadline, releases their units, and deletes old Idempotency-Keys."""
+"""Cancels unpaid CONFIRMED orders at the second of their deadline, releases units, deletes old Idempotency-Keys."""
 
 import asyncio
 import logging

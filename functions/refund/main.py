@@ -20,7 +20,7 @@ from pulsecart.shop.payments.db.payments import Payment
 from pulsecart.shop.payments.simulated_gateway import Charge, GatewayTimeout, SimulatedGateway
 
 GATEWAY_S = 10.0  # after that the answer counts as lost
-OPEN = frozenset({"INTENDED", "CHARGED"})  # the gateway has, or may have, the buyer's money
+OPEN = frozenset({"INTENDED", "CHARGED"})  # the gateway has, or may have, charged the buyer
 
 
 async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], deps: Deps) -> None:

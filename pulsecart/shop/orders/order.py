@@ -1,4 +1,4 @@
-"""Models an order and its states: PENDING → CONFIRMED (stock held) → PAID → FULFILLED; CANCELED from the first 3."""
+"""Models an order and its states: PENDING → CONFIRMED (stock held) → PAID → FULFILLED; the first 3 → CANCELED."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -21,7 +21,7 @@ class Openings:
     async def is_closed(self, product_id: str, now: datetime) -> bool:
         """
         Whether the product's sale has not started. An open sale is not read again, because PostgreSQL decides each
-        order anyway; a closed one is read every LOOK_AGAIN, because its start may be moved forward.
+        order anyway; a closed one is read every LOOK_AGAIN, because it may be started earlier.
         """
         opens = self._opens.get(product_id)
         if opens is None or (opens > now and now - self._looked.get(product_id, LONG_AGO) > LOOK_AGAIN):
