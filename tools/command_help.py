@@ -1,9 +1,9 @@
 """
-``python -m tools.command_help``: writes ``scripts/help/<module>.txt``, a command's answer to ``--help``.
+``python -m tools.command_help``: writes ``scripts/help/<module>.txt``, a command's output for ``--help``.
 
-A command's options are known by its module, which imports packages that a new checkout does not have yet. The texts are
-kept as files, so that ``--help`` is answered at once and installs nothing. With ``--check`` it writes nothing and lists
-the stale files; exit status 1 when there are any.
+A command's module defines its options and imports packages that a new checkout does not have yet. The texts are stored
+as files, so that ``--help`` answers at once and installs nothing. With ``--check`` it writes nothing and lists the
+stale files; exit status 1 if there are any.
 """
 
 import os
@@ -19,20 +19,20 @@ HELP = SCRIPTS / "help"
 
 
 def modules() -> list[str]:
-    """The module of each script that starts one with ``scripts/python -m``."""
+    """Return the module of each script that starts one with ``python -m``."""
     texts = [script.read_text() for script in sorted(SCRIPTS.iterdir()) if script.is_file()]
     return [found[1] for text in texts if (found := re.search(r'/python" -m ((?:pulsecart|tools)\.\S+) "\$@"', text))]
 
 
 def help_of(module: str) -> str:
-    """What the module prints, 100 columns wide and without colors."""
+    """Return the module's ``--help`` output, 100 columns wide and without colors."""
     environ = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     command = [sys.executable, "-m", module, "--help"]
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
 
 
 def written_alike(one: str, other: str) -> bool:
-    """Python's releases break the same usage into lines differently."""
+    """Compare without white space: Python releases wrap the same usage differently."""
     return one.split() == other.split()
 
 

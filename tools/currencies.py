@@ -1,8 +1,8 @@
 """
-ISO 4217 as this code needs it: how many digits each currency has, for Python and for the pages.
+Generates the decimal digits of each ISO 4217 currency, for Python and for the pages.
 
     python -m tools.currencies            writes shop/currencies.py and the page's currencies.js from package iso4217
-    python -m tools.currencies --check    says which of them is stale; exit status 1 when one is
+    python -m tools.currencies --check    lists stale files; exit status 1 if there are any
 
 The package is a development dependency: it reads 80 KB of XML when imported, and the table changes once a year. The
 database's own table is the function ``minor_units`` of a migration; a test compares the three.
@@ -23,7 +23,7 @@ INDENT: Final = "        "
 
 
 def by_digits() -> dict[int, list[str]]:
-    """Decimal digits → codes, each in order. Codes without a minor unit (XAU, XXX) are left out: nothing costs them."""
+    """Decimal digits → codes, both sorted. Codes without a minor unit (XAU, XXX) are omitted: no price uses them."""
     from iso4217 import Currency
 
     found: dict[int, list[str]] = {}
@@ -34,14 +34,14 @@ def by_digits() -> dict[int, list[str]]:
 
 
 def published() -> str:
-    """The day of the table, e.g. ``2026-01-01``."""
+    """Return the date of the table, e.g. ``2026-01-01``."""
     from iso4217 import __published__
 
     return str(__published__)
 
 
 def python_text() -> str:
-    """What ``pulsecart/shop/currencies.py`` must hold."""
+    """Return the content of ``pulsecart/shop/currencies.py``."""
     tables = [f'    {digits}: """\n{_rows(codes)}\n    """,' for digits, codes in by_digits().items()]
     lines = [
         f'"""ISO 4217 of {published()}: each currency and its decimal digits. Written by tools.currencies."""',
@@ -58,7 +58,7 @@ def python_text() -> str:
 
 
 def script_text() -> str:
-    """What ``currencies.js`` must hold: the currencies that have not two digits."""
+    """Return the content of ``currencies.js``: the currencies whose digits are not two."""
     rest = {code: digits for digits, codes in by_digits().items() for code in codes if digits != USUAL}
     named = ", ".join(f"{code}: {rest[code]}" for code in sorted(rest))
     return (

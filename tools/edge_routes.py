@@ -1,8 +1,8 @@
 """
-The edge's table of routes, for an edge that stands before operations served alone.
+Generates the edge's table of routes, for an edge in front of operations that are deployed on their own.
 
     python -m tools.edge_routes            writes pulsecart/edge/routes.json from the operations
-    python -m tools.edge_routes --check    says whether it is stale; exit status 1 when it is
+    python -m tools.edge_routes --check    exit status 1 if the file is stale
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pulsecart.processes import registry
 
 
 def written() -> str:
-    """What the file must hold."""
+    """Return the content of the file."""
     routes = {
         operation.dns_name: [f"{route.method} {route.path}" for route in operation.routes]
         for name, operation in registry.load_all().items()

@@ -1,8 +1,8 @@
 """
-Contracts that were released do not change: ``contracts/released.json`` holds a fingerprint of each.
+Verifies that released contracts do not change: ``contracts/released.json`` holds a fingerprint of each.
 
-    python -m tools.frozen_contracts --check      says which released contract changed or is gone; then exit status 1
-    python -m tools.frozen_contracts --release    adds the contracts that have no fingerprint yet, and touches no other
+    python -m tools.frozen_contracts --check      lists released contracts that changed or are gone; then exit status 1
+    python -m tools.frozen_contracts --release    adds the contracts without a fingerprint, and changes no other entry
 """
 
 import argparse
@@ -14,16 +14,16 @@ from typing import Any, Final
 
 from pulsecart.runtime.contracts import CONTRACTS_DIR
 
-# What only explains may be improved at any time.
+# Explanatory keys may change at any time.
 _EXPLAINS: Final = frozenset({"description", "title", "examples", "$comment"})
-# Below these the keys are the event's own member names, and none of them explains anything.
+# Below these keys stand the event's own member names, which are never explanatory.
 _NAMED: Final = frozenset({"properties", "$defs", "patternProperties", "dependentSchemas"})
 
 NO_EVENTS: Final = frozenset({"released.json", "openapi.json"})
 
 
 def fingerprint(schema: dict[str, Any]) -> str:
-    """SHA-256 (hex) of what the schema demands: sorted keys, no white space, no words of explanation."""
+    """Return the SHA-256 (hex) of the schema without explanatory keys, as JSON with sorted keys and no white space."""
     text = json.dumps(_demands(schema), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -37,7 +37,7 @@ def _demands(node: Any, named: bool = False) -> Any:
 
 
 def changed(directory: Path = CONTRACTS_DIR) -> list[str]:
-    """One sentence per released contract that is not what was released; empty when all is well."""
+    """Return one sentence per released contract that differs from its release; empty if none does."""
     now = _fingerprints(directory)
     released = _released(directory)
     gone = [
@@ -49,12 +49,12 @@ def changed(directory: Path = CONTRACTS_DIR) -> list[str]:
 
 
 def unreleased(directory: Path = CONTRACTS_DIR) -> list[str]:
-    """Contracts without a fingerprint, by path below ``contracts/``."""
+    """Return the contracts without a fingerprint, as paths below ``contracts/``."""
     return sorted(_fingerprints(directory).keys() - _released(directory).keys())
 
 
 def release(directory: Path = CONTRACTS_DIR) -> list[str]:
-    """Freeze what is not frozen yet. Returns its names."""
+    """Freeze the contracts that are not frozen yet and return their names."""
     new = unreleased(directory)
     now = _fingerprints(directory)
     entries = dict(sorted({**_released(directory), **{name: now[name] for name in new}}.items()))

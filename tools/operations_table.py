@@ -1,8 +1,8 @@
 """
-The README's table of operations, from their code and from ``eventing/*.yaml``.
+Generates the README's table of operations from their code and ``eventing/*.yaml``.
 
-    python -m tools.operations_table            writes it
-    python -m tools.operations_table --check    says whether it is stale; exit status 1 when it is
+    python -m tools.operations_table            writes the table
+    python -m tools.operations_table --check    exit status 1 if the table is stale
 """
 
 import argparse
@@ -37,7 +37,7 @@ Wanted = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Wired:
-    """An operation and what the YAML sends to it."""
+    """An operation with its triggers and ping sources in the YAML."""
 
     operation: Operation
     triggers: tuple[Trigger, ...]
@@ -46,7 +46,7 @@ class Wired:
 
 
 def wired(eventing: Eventing, operations: Iterable[Operation]) -> list[Wired]:
-    """Every operation with its wiring, by name."""
+    """Return every operation with its wiring, ordered by name."""
     sinks = {broker.delivery.dead_letter_sink.service for broker in eventing.brokers}
     sinks |= {trigger.delivery.dead_letter_sink.service for trigger in eventing.triggers}
     return [
@@ -62,18 +62,18 @@ def wired(eventing: Eventing, operations: Iterable[Operation]) -> list[Wired]:
 
 def read() -> list[Wired]:
     """
-    This repository's operations.
+    Return this repository's operations with their wiring.
 
     Raises:
         Misconfigured: ``eventing/`` cannot be read.
-        LookupError: an operation's folder does not make it.
+        LookupError: an operation's folder does not define the operation.
     """
     operations = registry.load_all().values()
     return wired(load(EVENTING_DIR, [operation.dns_name for operation in operations]), operations)
 
 
 def wanted(trigger: Trigger, types: Iterable[str]) -> Wanted:
-    """Which of ``types`` the trigger's filter lets through, found by asking it about every kind of event there is."""
+    """Return which of ``types`` pass the trigger's filter, by evaluating it on every kind of event."""
     found: dict[str, tuple[str, ...]] = {}
     for event_type in types:
         kinds = list(_kinds(event_type))
@@ -85,7 +85,7 @@ def wanted(trigger: Trigger, types: Iterable[str]) -> Wanted:
 
 
 def _kinds(event_type: str) -> Iterable[tuple[dict[str, str], CloudEvent]]:
-    """One event for each combination of the marks (extensions of few values) that a filter may look at."""
+    """Yield one event per combination of the marks (extensions with an enum) that a filter may test."""
     envelope: dict[str, Any] = msgspec.json.decode((CONTRACTS_DIR / "envelope.v1.json").read_bytes())
     marks = {name: part["enum"] for name, part in envelope["properties"].items() if "enum" in part}
     for values in product(*marks.values()):
@@ -94,13 +94,13 @@ def _kinds(event_type: str) -> Iterable[tuple[dict[str, str], CloudEvent]]:
 
 
 def _shared(through: list[dict[str, str]]) -> tuple[str, ...]:
-    """The marks that all of them have in common."""
+    """Return the marks that all combinations share."""
     common = through[0].items() & set.intersection(*(set(marks.items()) for marks in through))
     return tuple(f"{name} {value}" for name, value in sorted(common)) or ("some",)
 
 
 def table(rows: Iterable[Wired]) -> str:
-    """Markdown."""
+    """Render the table as Markdown."""
     return "\n".join([HEAD, *(f"| {' | '.join(_row(row))} |" for row in rows)])
 
 
@@ -140,7 +140,7 @@ def _purpose(operation: Operation) -> str:
 
 
 def _code(event_type: str) -> str:
-    """``ecommerce.order.order.paid.v1`` → ``order.paid.v1``: the rest is the same everywhere."""
+    """``ecommerce.order.order.paid.v1`` → ``order.paid.v1``: removes the common prefix."""
     return f"`{event_type.split('.', 2)[2]}`"
 
 
@@ -150,10 +150,10 @@ def _lines(parts: list[str]) -> str:
 
 def written(text: str, made: str) -> str:
     """
-    The text with ``made`` between its markers.
+    Return the text with ``made`` between its markers.
 
     Raises:
-        ValueError: the markers are not there, once each and in order.
+        ValueError: a marker is missing or repeated, or they are in the wrong order.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f"README.md needs the lines {BEGIN} and {END}, once each and in this order")

@@ -1,4 +1,4 @@
-"""POST orders/{id}/cancel → order CANCELED, its units released; a paid one is refunded by its event"""
+"""Cancels an order on request and releases its units; order.canceled then triggers the refund of a paid order."""
 
 import msgspec
 
@@ -17,11 +17,11 @@ from pulsecart.shop.orders.order import order_document
 
 async def call_off(request: Request, deps: Deps) -> Reply:
     """
-    Cancel an order that is not fulfilled; cancelling twice is one cancelling.
+    Cancel an order that is not fulfilled; a repeated request changes nothing.
 
     Raises:
-        Forbidden: it is not the caller's to cancel: a customer's own while PENDING, an admin's any (order.rego).
-        Refused: it is FULFILLED.
+        Forbidden: a customer may cancel only their own PENDING orders, an admin any order (order.rego).
+        Refused: the order is FULFILLED.
     """
     order_id = request.params["id"]
     async with deps.db.transaction() as tx:

@@ -1,4 +1,4 @@
-"""A cart rung up whole: the same gate and the same group commit as every purchase, with all its lines or none."""
+"""Orders a whole cart, all lines or none, through the same gate and group commit as every purchase."""
 
 import time
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Accepted(Struct, frozen=True):
 
 
 async def first_reply(deps: Deps, key: Key) -> Reply | None:
-    """What was answered to this key before, if anything was."""
+    """Return the first reply stored under this key; None if there is none."""
     stored = await _till(deps).first_reply(key.scope)
     return None if stored is None else _again(stored, key)
 
@@ -44,11 +44,11 @@ async def order_cart(
     request: Request, deps: Deps, buyer: str, cart: Cart, key: Key, accept: Sequence[Accepted]
 ) -> Reply:
     """
-    The order.
+    Order the cart and return the order.
 
     Raises:
-        Refused: the cart was ordered, is empty, or is not as it was seen: then the problem's ``lines`` say where.
-        Malformed: an accepted price is finer than the cart's currency.
+        Refused: the cart was ordered, is empty, or differs from what the buyer saw; ``lines`` then lists where.
+        Malformed: an accepted price has a finer fraction than the cart's currency.
     """
     began, till = time.perf_counter(), _till(deps)
     currency = cart.items[0].currency if cart.items else ""
@@ -74,13 +74,13 @@ async def order_cart(
 
 
 def _till(deps: Deps) -> "Till":
-    from pulsecart.shop.orders.till import Till  # Redis, which carts do without until somebody buys
+    from pulsecart.shop.orders.till import Till  # imports Redis, which carts need only for checkout
 
     return deps.one(Till)
 
 
 async def _check(deps: Deps, cart: Cart, lines: Sequence[Line]) -> None:
-    """Before the gate is asked, so that what cannot be ordered costs it nothing; the order's transaction decides."""
+    """Refuse a cart that cannot be ordered before it loads the gate; the order's transaction decides."""
     async with deps.db.transaction() as tx:
         now = await rows.find(tx, cart.cart_id)
         shelves = await rows.shelves(tx, [line.product_id for line in lines])
@@ -100,7 +100,7 @@ def _again(stored: Stored, key: Key) -> Reply:
 
 
 def _no_order(outcome: Outcome | Answer) -> Problem:
-    """A refusal of the gate, or of the order's transaction; it names the line where it is about one."""
+    """Return the problem for a refusal by the gate or the order's transaction, naming the line if it concerns one."""
     reason: str
     if isinstance(outcome, Answer):
         reason, product_id = outcome.verdict, outcome.detail
@@ -119,7 +119,7 @@ def _no_order(outcome: Outcome | Answer) -> Problem:
 
 
 def _order(request: Request, deps: Deps, buyer: str, lines: tuple[Line, ...], traceparent: str) -> Order:
-    """Its path is that of every order of several products: order.created's contract knows no other."""
+    """Build the order; ``path`` is "orders", the only value in order.created's contract for several products."""
     order_id = deps.new_id()
     return Order(
         order_id=order_id,

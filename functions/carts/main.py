@@ -1,4 +1,4 @@
-"""Carts: lines compared with catalogue and stock · merged on sign-in · checked out whole, as one order or none"""
+"""Serves carts: compares lines with catalogue and stock, merges carts on sign-in, orders a cart whole or not at all."""
 
 import uuid
 from typing import Annotated, Any
@@ -35,19 +35,19 @@ CARTS_WINDOW_S = 3600.0
 
 
 class WhoBody(Struct, frozen=True):
-    """Who asks, for a demo that believes it."""
+    """The buyer's id; without a token, it is accepted in the demo only."""
 
     userId: Id | None = None
 
 
 class ItemBody(Struct, frozen=True):
-    """``qty`` 0 takes the product out."""
+    """``qty`` 0 removes the product."""
 
     qty: Annotated[int, Meta(ge=0, le=QTY_MAX)]
 
 
 class CheckoutBody(Struct, frozen=True):
-    """``accept``: unit prices that the buyer agrees to, where they are not the ones first shown."""
+    """``accept``: unit prices that the buyer accepts where they differ from the prices first shown."""
 
     userId: Id | None = None
     accept: Annotated[list[Accepted], Meta(max_length=LINES_MAX)] = []
@@ -55,10 +55,10 @@ class CheckoutBody(Struct, frozen=True):
 
 async def open_cart(request: Request, deps: Deps) -> Reply:
     """
-    A new cart: the caller's own, or nobody's, for who knows its id (also in an HttpOnly cookie).
+    Create a cart: the caller's, or an anonymous one for any client with its id (also set as an HttpOnly cookie).
 
     Raises:
-        TooMany: so many of nobody's were made from this address lately.
+        TooMany: too many anonymous carts were created from this address.
     """
     buyer = await _caller(request, deps)
     if buyer is None:
@@ -76,7 +76,7 @@ async def open_cart(request: Request, deps: Deps) -> Reply:
 
 
 async def show(request: Request, deps: Deps) -> Reply:
-    """A cart: each line with the price seen and the price now, and what is short."""
+    """Show a cart: each line with the price seen, the current price, and its problems."""
     cart = await _own(request, deps)
     async with deps.db.transaction() as tx:
         return await _shown(tx, cart)
@@ -84,10 +84,10 @@ async def show(request: Request, deps: Deps) -> Reply:
 
 async def set_item(request: Request, deps: Deps) -> Reply:
     """
-    So many of a product, instead of what there was.
+    Set the quantity of a product.
 
     Raises:
-        Refused: the cart was ordered, is full, or one buyer may not have so many.
+        Refused: the cart was ordered or is full, or the quantity exceeds the limit per buyer.
     """
     body, product_id = decoded(request.body, ItemBody), request.params["productId"]
     found = await _own(request, deps)
@@ -108,10 +108,10 @@ async def set_item(request: Request, deps: Deps) -> Reply:
 
 async def merge(request: Request, deps: Deps) -> Reply:
     """
-    What was put in before signing in, into the buyer's own cart: quantities add up to the limit. Twice is once.
+    Merge an anonymous cart into the buyer's own: quantities add up to the limit. Repeating it changes nothing.
 
     Raises:
-        Refused: both together have too many lines; nothing is merged then.
+        Refused: both carts together have too many lines; nothing is merged then.
     """
     buyer = await require_buyer(request, deps, _named(request))
     cart_id = _asked_id(request, deps)
@@ -125,7 +125,7 @@ async def merge(request: Request, deps: Deps) -> Reply:
             if brought.buyer_id not in (None, buyer):
                 raise Forbidden("not-yours", "This cart belongs to another buyer.")
             if mine_now is None or mine_now.status != "OPEN":
-                continue  # ordered meanwhile: the next one is new
+                continue  # ordered meanwhile: the next attempt creates a cart
             if brought.status == "OPEN" and brought.cart_id != mine.cart_id:
                 mine_now = await _merge(tx, mine_now, brought)
             reply = await _shown(tx, mine_now)
@@ -144,13 +144,13 @@ async def _merge(tx: Tx, mine: Cart, brought: Cart) -> Cart:
 
 async def check_out(request: Request, deps: Deps) -> Reply:
     """
-    One order of all lines, at the prices seen or accepted, or nothing and the reason, line by line. The cart is closed
-    by the order's own transaction.
+    Order all lines at the prices seen or accepted, or refuse with a reason per line. The order's own transaction
+    closes the cart.
     """
     body = decoded(request.body or b"{}", CheckoutBody)
     buyer = await require_buyer(request, deps, None if body.userId is None else str(body.userId))
     key = key_of(request, buyer, required=True)
-    assert key is not None  # noqa: S101  # it is required
+    assert key is not None  # noqa: S101  # required=True
     repeated = await first_reply(deps, key)
     if repeated is not None:
         return repeated
@@ -161,7 +161,7 @@ async def check_out(request: Request, deps: Deps) -> Reply:
 
 
 def anonymous_allowance(deps: Deps) -> Allowance:
-    """The process's own, for ``deps.one``."""
+    """Create the process's instance, for ``deps.one``."""
     return Allowance(deps.settings.carts_per_address, CARTS_WINDOW_S)
 
 
@@ -183,7 +183,7 @@ def _named(request: Request) -> str | None:
 
 
 def _asked_id(request: Request, deps: Deps) -> str:
-    """The path's cart; ``mine`` is the cookie's, empty where there is none."""
+    """Return the cart id in the path; for ``mine``, the id in the cookie, or an empty string."""
     asked = request.params["id"]
     if asked != MINE:
         return asked
@@ -192,11 +192,11 @@ def _asked_id(request: Request, deps: Deps) -> str:
 
 async def _own(request: Request, deps: Deps) -> Cart:
     """
-    The path's cart, for who may use it; ``mine`` is the open one of who is signed in, or else the cookie's.
+    Return the path's cart if the caller may use it; ``mine`` is the signed-in buyer's open cart, else the cookie's.
 
     Raises:
-        NotFound: there is none, or it has expired.
-        Unauthorized, Forbidden: it is a buyer's, and somebody else asks.
+        NotFound: the cart does not exist or has expired.
+        Unauthorized, Forbidden: the cart belongs to another buyer.
     """
     buyer = await buyer_of(request, deps) if request.params["id"] == MINE else None
     cart_id = _asked_id(request, deps)

@@ -1,4 +1,4 @@
-"""Request bodies of orders."""
+"""Defines the request bodies of orders."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from pulsecart.serving.bodies import LINES_MAX, Id, Price, Quantity
 
 
 class PurchaseBody(Struct, frozen=True):
-    """Of one product; ids are strings or numbers. At another price than ``expectedPrice`` nothing is bought."""
+    """A purchase of one product; ids are strings or numbers. If the price is not ``expectedPrice``, it is refused."""
 
     productId: Id
     userId: Id

@@ -1,4 +1,4 @@
-"""POST orders → 201 PENDING · sync/purchase → 200 the order, or 409 · async/purchase → 202 + tracking id"""
+"""Takes orders: sync/purchase → 200 + order, or 409; async/purchase → 202 + tracking id; orders → 201 PENDING."""
 
 import time
 
@@ -31,16 +31,16 @@ from pulsecart.shop.orders.till import Till
 
 INTAKE_CONNECTIONS = 4
 DEADLINE_S = 30.0
-SOLD_OUT = reply_of(sold_out()).body  # what most buyers are told: encoded once
+SOLD_OUT = reply_of(sold_out()).body  # the most frequent reply: encoded once
 
 
 def patience(_deps: Deps) -> Deadline:
-    """The process's own, for ``deps.one``."""
+    """Create the process's instance, for ``deps.one``."""
     return Deadline(DEADLINE_S)
 
 
 async def purchase_now(request: Request, deps: Deps) -> Reply:
-    """Take the stock and the order in one transaction, or say at once why not."""
+    """Take the stock and write the order in one transaction, or refuse at once with the reason."""
     began = time.perf_counter()
     body = decoded(request.body, PurchaseBody)
     buyer = await require_buyer(request, deps, str(body.userId))
@@ -71,7 +71,7 @@ async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till
         case Denied(reason, product_id):
             raise _no_stock(reason, product_id)
         case Answer(verdict):
-            stored_now = await till.first_reply(key.scope) if key else None  # a gate made anew has forgotten keys
+            stored_now = await till.first_reply(key.scope) if key else None  # a rebuilt gate has lost its keys
             if stored_now is not None and key is not None:
                 return _repeat(stored_now, key)
             if verdict == "SOLD_OUT":
@@ -82,7 +82,7 @@ async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till
 
 
 def _no_stock(reason: str, product: str) -> Problem:
-    if reason not in ("SEEN", "KEY_REUSED"):  # those say nothing of stock
+    if reason not in ("SEEN", "KEY_REUSED"):  # not about stock
         metrics.RESERVATION_FAILURES.of(public_reason(reason)).add()
     return refusal(reason, product)
 
@@ -94,7 +94,7 @@ def _repeat(stored: Stored, key: Key) -> Reply:
 
 
 async def purchase_later(request: Request, deps: Deps) -> Reply:
-    """Take the order down; its stock is taken when its turn comes, and the tracking id tells how it went."""
+    """Accept the order; its stock is taken later, and the tracking id leads to the result."""
     body = decoded(request.body, PurchaseBody)
     buyer = await require_buyer(request, deps, str(body.userId))
     lines = (Line(str(body.productId), body.quantity),)
@@ -103,7 +103,7 @@ async def purchase_later(request: Request, deps: Deps) -> Reply:
 
 
 async def create_order(request: Request, deps: Deps) -> Reply:
-    """The same for an order of several products."""
+    """Accept an order of several products; its stock is taken later."""
     body = decoded(request.body, OrderBody)
     buyer = await require_buyer(request, deps, str(body.userId))
     lines = tuple(Line(str(item.productId), item.qty) for item in body.items)

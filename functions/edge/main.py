@@ -1,4 +1,4 @@
-"""The browsers' side: the shop's pages, its live streams, sessions and tickets, and which sales there are"""
+"""Serves browsers: the shop's pages, live streams, sessions, stream tickets and the list of sales."""
 
 from typing import Any
 
@@ -22,18 +22,18 @@ from pulsecart.serving.routes import delete, get, post
 
 
 class Claimed(msgspec.Struct):
-    """Who a demo's browser says it is; with a token it may be left out."""
+    """The buyer that a demo's browser claims to be; may be omitted with a token."""
 
     userId: Id | None = None
 
 
 async def session(request: Request, deps: Deps) -> Reply:
     """
-    A cookie for the buyer of the Bearer token; in the demo, which believes everybody, for the one the body names.
+    Set a session cookie for the buyer of the Bearer token, or for the buyer in the body in the demo, without a check.
 
     Raises:
-        Unauthorized: neither.
-        Forbidden: another site's page asks, or the body names another buyer than the token.
+        Unauthorized: there is no token, and this is not the demo.
+        Forbidden: the request comes from another site's page, or the body names another buyer than the token.
     """
     check_origin(request.headers, deps.settings)
     if request.caller is None and not deps.settings.accept_unsigned_buyers:
@@ -47,10 +47,10 @@ async def session(request: Request, deps: Deps) -> Reply:
 
 async def sign_out(request: Request, deps: Deps) -> Reply:
     """
-    The cookie is taken away, whoever's it was and whether it was still good.
+    Delete the session cookie, whether or not it was valid.
 
     Raises:
-        Forbidden: another site's page asks.
+        Forbidden: the request comes from another site's page.
     """
     check_origin(request.headers, deps.settings)
     return Reply(204, headers=(("set-cookie", no_cookie(deps)),))
@@ -58,10 +58,10 @@ async def sign_out(request: Request, deps: Deps) -> Reply:
 
 async def stream_ticket(request: Request, deps: Deps) -> Reply:
     """
-    A word for ``?ticket=`` that opens one stream, for clients that can send neither cookie nor header.
+    Issue a ticket for ``?ticket=`` that opens one stream, for clients that can send neither cookie nor header.
 
     Raises:
-        Unauthorized: neither a session nor a Bearer token.
+        Unauthorized: there is neither a session nor a Bearer token.
     """
     check_origin(request.headers, deps.settings)
     buyer = await customer_of(request, deps)
@@ -72,7 +72,7 @@ async def stream_ticket(request: Request, deps: Deps) -> Reply:
 
 
 async def sales(request: Request, deps: Deps) -> Reply:
-    """The sales that are open, to come or just over, at most a second old."""
+    """List open, planned and recently ended sales; at most a second old."""
     return Reply(body=await deps.one(Snapshots).sales(), headers=(("cache-control", "no-store"),))
 
 
@@ -111,5 +111,5 @@ edge = operation(
 
 
 def edge_app(deps: Deps) -> Any:
-    """The same as an ASGI app, with ``/ws/orders``: a WebSocket needs more than requests and replies."""
+    """Return the operation as an ASGI app with ``/ws/orders``: a WebSocket needs more than requests and replies."""
     return live_app(edge.operation, deps)

@@ -1,4 +1,4 @@
-"""CONFIRMED and not paid in time → order CANCELED at the exact second, units released · old Idempotency-Keys ended"""
+"""Cancels unpaid CONFIRMED orders at the second of their deadline, releases units, deletes old Idempotency-Keys."""
 
 import asyncio
 import logging
@@ -15,15 +15,15 @@ from pulsecart.shop.messages import OrderCanceled, StockAdjusted
 from pulsecart.shop.orders.db import due
 
 log = logging.getLogger(__name__)
-MARGIN_S = 5.0  # clocks of who confirms and who expires differ
+MARGIN_S = 5.0  # the clocks of the confirming and the expiring process differ
 
 
 async def stay(deps: Deps) -> None:
     """
-    Cancel what is overdue; stay while something falls due within a minute, or within the time there is to pay. Keys are
-    in no hurry: each look takes some.
+    Cancel overdue orders; keep running while a deadline is less than a minute, or one payment period, away. Old keys
+    are not urgent: each check deletes some.
     """
-    failed: set[str] = set()  # left to the next poke or sweep
+    failed: set[str] = set()  # retried at the next wake-up or sweep
 
     async def next_due() -> datetime | None:
         await first_replies.end_old(deps.db)
@@ -38,7 +38,7 @@ async def stay(deps: Deps) -> None:
 
 
 class Expiry:
-    """Orders overdue at one time are one transaction; one that cannot be canceled holds back no other."""
+    """Cancels overdue orders together in one transaction; an order that fails does not stop the others."""
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.share("expire").db

@@ -1,4 +1,4 @@
-"""Request bodies of flash sales."""
+"""Defines the request bodies of flash sales."""
 
 from datetime import datetime
 from typing import Annotated
@@ -14,8 +14,8 @@ Moment = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with its zone,
 
 class SaleBody(Struct, frozen=True):
     """
-    ``startsAt`` absent or past: at once. ``units``: what is on the shelf then; absent: as it is. ``buyerLimit``: units
-    that one buyer may have in this sale; 0 or absent: no limit but the product's own.
+    ``startsAt``: absent or past starts the sale at once. ``units``: sets the available units; absent keeps them.
+    ``buyerLimit``: units that one buyer may have in this sale; 0 or absent: only the product's own limit applies.
     """
 
     productId: Id
@@ -30,7 +30,7 @@ class SaleBody(Struct, frozen=True):
 
 
 class SaleChangeBody(Struct, frozen=True):
-    """``endsAt`` now or past ends it."""
+    """``endsAt``: now or in the past ends the sale."""
 
     price: Price | None = None
     endsAt: Moment | None = None
@@ -42,7 +42,7 @@ class SaleChangeBody(Struct, frozen=True):
 def _check_moments(**given: datetime | None) -> None:
     """
     Raises:
-        Malformed: one is of a year that not all who read it can keep.
+        Malformed: a year is outside the range that every reader can store.
     """
     for name, at in given.items():
         if at is not None and not is_kept(at):

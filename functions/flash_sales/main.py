@@ -1,4 +1,4 @@
-"""Flash sales: POST one, with its price, start, end, units and limit · GET · PUT another price or end"""
+"""Serves flash sales: schedules a sale with price, start, end, units and limit; shows sales; changes price or end."""
 
 import logging
 from datetime import datetime
@@ -37,20 +37,20 @@ WHERE = "/api/v1/flash-sales/"
 
 
 class Versioned(msgspec.Struct):
-    """Of a reply that was kept."""
+    """The version in a stored reply."""
 
     version: int = 0
 
 
 async def schedule(request: Request, deps: Deps) -> Reply:
-    """A sale to come, or at once. Its units and its limit are on the shelf, and in the gate, from this moment."""
+    """Schedule a sale, or start it at once. Its units and limit apply immediately, in PostgreSQL and in the gate."""
     check(request, deps, "price", "override")
     body, key = decoded(request.body, SaleBody), key_of(request, subject_of(request))
     first = await _answered(deps, key)
     if first is None:
         try:
             first = await _schedule(request, deps, body, key)
-        except Refused:  # perhaps by the same request, which came twice at once
+        except Refused:  # possibly because the same request was sent twice at once
             first = await _answered(deps, key)
             if first is None:
                 raise
@@ -112,14 +112,14 @@ async def _stocked(tx: Tx, product_id: str, units: int | None) -> Level:
 
 
 async def listed(request: Request, deps: Deps) -> Reply:
-    """The sales, the one that starts last first."""
+    """List the sales, latest start first."""
     async with deps.db.transaction() as tx:
         found = await sales.newest(tx)
     return Reply(200, msgspec.json.encode({"sales": [_document(sale) for sale in found]}))
 
 
 async def show(request: Request, deps: Deps) -> Reply:
-    """One sale."""
+    """Show one sale."""
     async with deps.db.transaction() as tx:
         sale = await sales.find(tx, request.params["id"])
     if sale is None:
@@ -132,11 +132,11 @@ async def show(request: Request, deps: Deps) -> Reply:
 
 async def change(request: Request, deps: Deps) -> Reply:
     """
-    Another price, or another end, if it is as it was since If-Match's version. Whoever waits for the row is told 503 at
-    once: a price is not changed in a queue.
+    Change the price or the end if the sale still has If-Match's version. A concurrent change gets 503 at once instead
+    of waiting for the row.
 
     Raises:
-        Refused: the sale is over.
+        Refused: the sale has ended.
     """
     check(request, deps, "price", "override")
     if_match, body = required_match(request.headers), decoded(request.body, SaleChangeBody)
@@ -146,17 +146,17 @@ async def change(request: Request, deps: Deps) -> Reply:
             raise _unknown(request.params["id"])
         check_match(if_match, sale.version)
         sale = await _changed(tx, sale, body)
-        shown = msgspec.json.encode(_document(sale))  # what cannot be shown is not kept
+        shown = msgspec.json.encode(_document(sale))  # a sale that cannot be encoded is not committed
     deps.poke("open_sales")
     await _rebuilt(sale, deps)
     return Reply(200, shown, headers=(("etag", etag_of(sale.version)),))
 
 
 async def _rebuilt(sale: Sale, deps: Deps) -> None:
-    """Rebuild the gate if the change ended it; where Redis is away ``settle`` finds that it is of a past epoch."""
+    """Rebuild the gate if the change made its epoch stale; if Redis fails, ``settle`` detects the stale epoch."""
     if not sale.buyer_limit:
         return
-    from pulsecart.runtime.redis_client import RedisError  # of no use to those who only read
+    from pulsecart.runtime.redis_client import RedisError  # imports Redis, which reads do not need
 
     try:
         await rebuild(deps.db, Gate(deps.redis, deps.settings.lease_s), sale.product_id)

@@ -1,4 +1,4 @@
-"""order.paid.v1 → order.fulfilled"""
+"""Fulfils paid orders: order.paid → order.fulfilled."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from pulsecart.shop.orders.order import stepped
 
 
 class Shipping:
-    """Orders paid at about the same time are one transaction; one per process."""
+    """Fulfils orders paid at about the same time in one transaction; one per process."""
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.share("fulfil").db
@@ -39,7 +39,7 @@ class Shipping:
 
 
 async def fulfil_order(event: Received[OrderPaid], deps: Deps) -> None:
-    """Ship what was paid; an order that was canceled meanwhile, or shipped before, stays as it is."""
+    """Fulfil a paid order; an order canceled meanwhile or already fulfilled stays unchanged."""
     if not is_id(event.data.orderId):
         raise Malformed("unknown-order", f"{event.data.orderId[:64]} is no order of this shop.")
     await deps.one(Shipping).paid.submit(event)

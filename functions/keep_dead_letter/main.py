@@ -1,4 +1,4 @@
-"""An event that a trigger gave up → dead_letters, with its cause, to be seen, replayed or discarded"""
+"""Stores each event that a trigger gave up in dead_letters, with its cause, to be inspected, replayed or discarded."""
 
 import logging
 
@@ -13,26 +13,26 @@ from pulsecart.serving.http import Request
 from pulsecart.serving.operation import Received, on_anything, operation
 
 log = logging.getLogger(__name__)
-BODY_MAX = 8 * 1024 * 1024  # above what any broker carries; what is refused here is lost
+BODY_MAX = 8 * 1024 * 1024  # above any broker's limit; a rejected dead letter would be lost
 CAUSE_LOGGED = 500
-UNSIGNED_MAX = 1_000  # any pod that reaches this operation can post some
+UNSIGNED_MAX = 1_000  # any pod that reaches this operation can post unsigned letters
 
 
 async def keep(event: Received[bytes], deps: Deps) -> None:
     """
-    Keep it once per trigger and event; one that was replayed and failed again waits again.
+    Store the dead letter once per trigger and event; a letter that was replayed and failed again waits again.
 
-    Which trigger it was, the path says: after a timeout Knative's broker says nothing of it in the event. One without a
-    valid signature is kept too, so that it is seen, but never in the place of another.
+    The path names the trigger: after a timeout Knative's broker does not name it in the event. A letter without a
+    valid signature is stored too, so that an operator sees it, but never replaces another.
 
     Raises:
-        Forbidden: it has no valid signature, and so have UNSIGNED_MAX that are kept.
+        Forbidden: the signature is missing or invalid, and UNSIGNED_MAX such letters are already stored.
     """
     await _keep(event.envelope, letters.raw_of(event.envelope), event.path, deps, signed=event.signed)
 
 
 async def keep_unreadable(request: Request, reason: str, deps: Deps) -> None:
-    """Keep a message that is no CloudEvent as we read them: Knative's broker carries more than we accept."""
+    """Store a message that we cannot parse as a CloudEvent: Knative's broker carries more than we accept."""
     event, raw = letters.unreadable(request.headers, request.body, reason)
     await _keep(event, raw, request.path, deps, signed=False)
 
@@ -42,7 +42,7 @@ async def _keep(event: CloudEvent, raw: bytes, path: str, deps: Deps, *, signed:
         if not signed:
             await _check_room(tx)
         await dead_letters.keep(tx, event, raw, path, signed=signed)
-    if deps.settings.broker_url:  # the local broker logs what it gives up itself
+    if deps.settings.broker_url:  # the local broker logs its dead letters itself
         trigger = dead_letters.trigger_of(path, event.extensions.get("knativeerrordest", ""))
         cause = printable(shortened(dead_letters.cause_of(event), CAUSE_LOGGED)) or "no cause was given"
         code = event.extensions.get("knativeerrorcode", "unknown")

@@ -1,4 +1,4 @@
-"""order.*, payment.*, stock.adjusted, flash_sale.* → the live streams that browsers read, and order_status:{id}"""
+"""Publishes order.*, payment.*, stock.adjusted, flash_sale.* to browsers' live streams; caches order_status:{id}."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from pulsecart.shop.messages import (
 
 OPEN_S = 24 * 3600
 ENDED = frozenset({"FULFILLED", "CANCELED"})
-ENDED_S = 5 * 60  # a queued sale leaves a hundred thousand refused orders behind; PostgreSQL still knows each
+ENDED_S = 5 * 60  # a queued sale leaves 100,000 refused orders behind; PostgreSQL still has each
 
 
 async def order_created(event: Received[OrderCreated], deps: Deps) -> None:
@@ -61,7 +61,7 @@ async def payment_refunded(event: Received[PaymentRefunded], deps: Deps) -> None
 
 
 async def stock_adjusted(event: Received[StockAdjusted], deps: Deps) -> None:
-    """Each is self-sufficient: a client needs only the newest."""
+    """Publish the stock level; each event contains it in full, so a client needs only the newest."""
     data = event.data
     news = {"productId": data.productId, "available": data.available, "delta": data.delta, "reason": data.reason}
     await _tell(event, deps, stock_topic(data.productId).key, "stock", news)
@@ -72,7 +72,7 @@ async def sale_scheduled(event: Received[FlashSaleScheduled], deps: Deps) -> Non
 
 
 async def sale_started(event: Received[FlashSaleStarted] | Received[FlashSaleChanged], deps: Deps) -> None:
-    """A sale that changed is told as it is now, all of it."""
+    """Publish a started or changed sale with all its current data."""
     await _tell_sale(event, deps, "STARTED")
 
 
@@ -104,7 +104,7 @@ async def _tell_order(event: Received[Any], deps: Deps, *, lasts_s: int = OPEN_S
 async def _tell(
     event: Received[Any], deps: Deps, key: str, kind: str, document: dict[str, Any], lasts_s: int = 0
 ) -> None:
-    """Success also where the stream has this or something newer: the event came twice, or late."""
+    """Publish to a stream; succeeds also when the stream has this sequence or a newer one (event repeated or late)."""
     envelope = event.envelope
     document["sequence"] = envelope.sequence
     if envelope.time:
@@ -123,8 +123,8 @@ def _age_s(envelope: CloudEvent, deps: Deps) -> float:
 
 def _cached(document: dict[str, Any], buyer_id: str, age_s: float) -> str:
     """
-    What ``order_status:{id}`` says meanwhile: nothing any more of an order that has ended, nor what is so late that the
-    stream, which would refuse it, may be gone.
+    Return the value of ``order_status:{id}``: a deletion for an ended order; nothing for an event so late that the
+    stream, which would reject it, may have expired.
     """
     if document["status"] in ENDED:
         return GONE

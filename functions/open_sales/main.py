@@ -1,4 +1,4 @@
-"""Sales made ready before their first second, started at it, ended at their last; poked by whoever schedules one"""
+"""Warms flash sales before their start, then starts and ends them on time; scheduling a sale wakes it up."""
 
 import logging
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from pulsecart.shop.messages import FlashSaleEnded, FlashSaleStarted
 from pulsecart.shop.pricing.db import sales
 
 log = logging.getLogger(__name__)
-QUIET_S = 330.0  # longer than from one sweep to the next: whatever begins in between has somebody who stays for it
+QUIET_S = 330.0  # longer than the sweep interval, so that a process runs for every sale that starts in between
 WARM_MAX = 200
 
 
 async def stay(deps: Deps) -> None:
-    """Warm what buyers ask for first; then stay while something begins or ends before the next sweep."""
+    """Warm the products requested first; then keep running while a sale starts or ends before the next sweep."""
     async with deps.db.transaction() as tx:
         first = await sales.first_asked(tx, WARM_MAX)
     await _warm(deps, first, gates=False)
-    failed: set[str] = set()  # left to the next poke or sweep
+    failed: set[str] = set()  # retried at the next wake-up or sweep
     await deps.pokes.stay("open_sales", lambda: _next_due(deps, failed), lambda: _act(deps, failed), quiet_s=QUIET_S)
 
 
@@ -41,16 +41,16 @@ async def _act(deps: Deps, failed: set[str]) -> None:
 
 
 async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
-    """Each in a transaction of its own: one that cannot begin or end holds back no other."""
+    """Start or end a sale in its own transaction: a sale that fails does not stop the others."""
     if sale_id in failed:
         return
     try:
         async with deps.db.transaction() as tx:
             sale = await sales.turn(tx, sale_id)
     except Busy:
-        return  # it stays due
+        return  # the sale stays due
     except Unavailable:
-        raise  # it is not the sale's fault
+        raise  # PostgreSQL's failure, not the sale's
     except Exception:
         failed.add(sale_id)
         log.exception("sale %s could neither begin nor end", sale_id)
@@ -60,7 +60,7 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
 
 
 async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
-    """Those that are of a past epoch; what fails here is found by ``settle``, or by whoever buys."""
+    """Rebuild the gates whose epoch is stale; if that fails, ``settle`` or the next purchase detects it."""
     from pulsecart.runtime.redis_client import RedisError
     from pulsecart.shop.inventory.gate.gate import Gate
     from pulsecart.shop.inventory.gate_rebuild import rebuild
@@ -74,7 +74,7 @@ async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
 
 
 async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
-    """A sale begins at its second also where this fails: what is cold is made when somebody asks for it."""
+    """Fill gates and cache; a sale starts on time even if this fails, and the first request fills them then."""
     if not product_ids:
         return
     from pulsecart.runtime.redis_client import RedisError

@@ -1,4 +1,4 @@
-"""GET an order, its status · your orders · what became of a tracking id · how the queue of accepted ones stands"""
+"""Serves orders: an order, its status, a customer's orders, tracking ids, and the queue of accepted orders."""
 
 from typing import Any
 
@@ -29,15 +29,15 @@ CACHE_STATUS = "cache-status"  # RFC 9211
 
 
 async def show(request: Request, deps: Deps) -> Reply:
-    """An order with its lines, to its owner, a partner or an admin."""
+    """Show an order with its lines, to its owner, a partner or an admin."""
     order = await _own(request, deps, request.params["id"])
     return Reply(200, msgspec.json.encode(order_document(order)))
 
 
 async def status(request: Request, deps: Deps) -> Reply:
     """
-    Where an order stands, from ``order_status:{id}`` while it is under way, else from PostgreSQL. The cache is written
-    by the order's events alone, never from here.
+    Show an order's status, from ``order_status:{id}`` while it is in progress, else from PostgreSQL. Only the order's
+    events write the cache; this operation never does.
     """
     order_id = request.params["id"]
     cached = await _cached(order_id, deps) if is_id(order_id) else None
@@ -50,7 +50,7 @@ async def status(request: Request, deps: Deps) -> Reply:
 
 
 async def _cached(order_id: str, deps: Deps) -> dict[str, Any] | None:
-    from pulsecart.runtime.redis_breaker import Breaker  # whose import of Redis nobody pays for who asks for no status
+    from pulsecart.runtime.redis_breaker import Breaker  # imports Redis, which only this route needs
     from pulsecart.runtime.redis_client import RedisError
 
     try:
@@ -63,10 +63,10 @@ async def _cached(order_id: str, deps: Deps) -> dict[str, Any] | None:
 
 async def of_mine(request: Request, deps: Deps) -> Reply:
     """
-    The caller's orders, newest first, from the projection ``orders_by_customer``.
+    List the caller's orders, newest first, from the projection ``orders_by_customer``.
 
     Raises:
-        Malformed: ``userId``, ``limit`` or ``cursor`` is none.
+        Malformed: ``userId``, ``limit`` or ``cursor`` is malformed.
     """
     asked = parameters(request.query)
     named = asked.get("userId")
@@ -87,8 +87,8 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
 
 
 async def show_passport(request: Request, deps: Deps) -> Reply:
-    """What is known of an order: its request, steps, events, deliveries; to its owner. An admin reads errors too."""
-    from functions.orders.passport import passport_of  # it reads eventing/, which nothing else here pays for
+    """Show an order's request, steps, events and deliveries, to its owner; to an admin, errors too."""
+    from functions.orders.passport import passport_of  # loads eventing/, which only this route needs
 
     async with deps.db.transaction() as tx:
         order = await find(tx, request.params["id"])
@@ -101,7 +101,7 @@ async def show_passport(request: Request, deps: Deps) -> Reply:
 
 
 async def track(request: Request, deps: Deps) -> Reply:
-    """Where an accepted purchase stands: PENDING until its stock was decided."""
+    """Show the status of an accepted purchase: PENDING until its stock is decided."""
     order = await _own(request, deps, request.params["trackingId"])
     document = {"trackingId": order.order_id, "orderId": order.order_id, "status": order.status}
     if order.cancel_reason:
@@ -110,7 +110,7 @@ async def track(request: Request, deps: Deps) -> Reply:
 
 
 async def of_customer(request: Request, deps: Deps) -> Reply:
-    """A customer's orders, newest first, from the projection."""
+    """List a customer's orders, newest first, from the projection."""
     customer_id = request.params["id"]
     check(request, deps, "order", "list", owner=customer_id)
     async with deps.db.transaction() as tx:
@@ -119,7 +119,7 @@ async def of_customer(request: Request, deps: Deps) -> Reply:
 
 
 class Standing:
-    """How the queue stands, read for all who ask; one per process."""
+    """Reads the queue's state once for concurrent requests; one per process."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -140,7 +140,7 @@ class Standing:
 
 
 async def queue_status(request: Request, deps: Deps) -> Reply:
-    """What was accepted and not decided yet, and how fast both go, from PostgreSQL, at most QUEUE_FRESH_S old."""
+    """Show undecided orders and the rates of intake and decisions, from PostgreSQL, at most QUEUE_FRESH_S old."""
     return Reply(200, await deps.one(Standing).now.get(), headers=(("cache-control", "no-store"),))
 
 

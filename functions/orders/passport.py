@@ -1,10 +1,10 @@
 """
-An order's passport: its request, its steps, its events, and every delivery of each, as far as our tables know.
+Builds an order's passport: its request, its steps, its events, and every delivery of each, as far as stored.
 
-Of a delivery that succeeded they know the time where the operation notes the event (pay, fulfil, refund) or took a step
-of the order because of it (reserve). Of the others (notify, project-orders) they know that the trigger's cursor is past
-it; how often it was tried before is not kept. Every call to the outside that was made for the order is there with its
-time, result and error, whichever delivery or request it was made in.
+The time of a successful delivery is known when the operation records the event (pay, fulfil, refund) or changed the
+order's status because of it (reserve). For the others (notify, project-orders) the tables only show that the trigger's
+cursor is past the event; the number of earlier attempts is not stored. The passport lists every external call made for
+the order with its time, result and error, whichever delivery or request made it.
 """
 
 from base64 import b64encode
@@ -36,19 +36,19 @@ from pulsecart.shop.payments.db import calls, payments
 from pulsecart.shop.payments.db.calls import Call
 
 EVENTING = Path(__file__).parents[2] / "eventing"
-RELAY = "/relay"  # its cursor: a cluster's broker delivers, and says nothing of it to us
+RELAY = "/relay"  # the relay's cursor: a cluster's broker does not report its deliveries
 STREAM = "news:order:"
 PATHS = {"sync": "/api/v1/sync/purchase", "async": "/api/v1/async/purchase", "orders": "/api/v1/orders"}
 
 
 async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict[str, Any]:
     """
-    The passport as JSON members. A delivery's ``result`` is one of: finished (with the time), delivered, failed (over,
-    and no call to the outside that it made was answered), waiting (failed so far, or behind one that did), given-up,
-    to-come, with-the-broker. What was given up and replayed says so.
+    Return the passport as JSON members. A delivery's ``result`` is one of: finished (with the time), delivered, failed
+    (ended, and none of its external calls was answered), waiting (failed so far, or behind a failed one), given-up,
+    to-come, with-the-broker. A delivery that was given up and replayed has both times.
 
     Args:
-        errors: show what failing operations said; it names what is inside, and is no customer's business.
+        errors: include the errors of failed operations; they contain internals that customers must not see.
     """
     triggers = _triggers()
     async with deps.db.transaction() as tx:
@@ -78,14 +78,14 @@ def _triggers() -> tuple[Trigger, ...]:
 
 
 def _unanswered(attempts: Sequence[Call]) -> frozenset[tuple[str, Identity]]:
-    """(operation, event) where calls to the outside were made because of it, and not one was answered."""
+    """Return the (operation, event) pairs whose external calls all remained unanswered."""
     made = {(call.operation, call.cause) for call in attempts}
     answered = {(call.operation, call.cause) for call in attempts if call.result and not call.error}
     return frozenset((operation, event) for operation, event in made - answered if event)
 
 
 def _attempt(call: Call, errors: bool) -> dict[str, Any]:
-    """One try of a call to the outside; what is no sentence of ours is for an admin alone."""
+    """Return one attempt of an external call; an error text that is not a problem's is for admins only."""
     error = call.error if errors or call.result != "ERROR" else "unexpected error"
     return {
         "call": call.call,
@@ -99,7 +99,7 @@ def _attempt(call: Call, errors: bool) -> dict[str, Any]:
 
 
 def _taken(steps: Sequence[Step], logged: Sequence[Logged]) -> dict[tuple[str, Identity], datetime]:
-    """(operation, event) → when it took a step because of it. Of an older step only the event's id is known."""
+    """(operation, event) → when it changed the order's status. Older steps store only the event's id."""
     actors = [(step.actor.rpartition(":")[2], step) for step in steps if step.actor.startswith("operation:")]
     return {
         (operation, event.identity): step.at
@@ -139,7 +139,7 @@ async def _payment(tx: Tx, order: Order) -> dict[str, Any] | None:
 
 
 async def _stream(order: Order, deps: Deps) -> frozenset[str] | None:
-    """The ids that the order's live stream has now; None where Redis is away or silent."""
+    """Return the ids now in the order's live stream; None when Redis fails or does not answer."""
     try:
         entries: Any = await deps.one(Breaker).ask(lambda: deps.redis.xrange(STREAM + order.order_id))
     except RedisError:
@@ -174,7 +174,7 @@ def _event(
 
 
 def _data(data: bytes | None) -> dict[str, Any]:
-    """As JSON where it is some, else in base64."""
+    """Return the data as JSON if it is valid JSON, else as base64."""
     try:
         return {"data": msgspec.json.decode(data or b"null")}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,8 @@
-"""order.confirmed.v1, POST orders/{id}/pay → order.paid · declined: order.canceled · late: refund.requested"""
+"""
+Charges confirmed orders: order.confirmed or POST orders/{id}/pay → order.paid, order.canceled or refund.requested.
+
+A declined payment cancels the order; a charge that arrives after a cancellation requests a refund.
+"""
 
 import asyncio
 import time
@@ -38,11 +42,11 @@ from pulsecart.shop.payments.simulated_gateway import Ask, Charge, GatewayTimeou
 CONNECTIONS = 3
 PAID = frozenset({"PAID", "FULFILLED"})
 DECLINES = frozenset(reason for _, reason in payment.WHY.values())
-GATEWAY_S = 10.0  # then its answer counts as lost
+GATEWAY_S = 10.0  # after that the answer counts as lost
 
 
 class Cashier:
-    """Orders that arrive together share each beat: intent, request to the gateway, record. One per process."""
+    """Batches each step for orders that arrive together: intent, gateway request, record. One per process."""
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.share("pay", CONNECTIONS).db
@@ -56,7 +60,7 @@ class Cashier:
         return await payment.intend(self._db, due, self._new_id)
 
     async def _charge(self, owed: list[Payment]) -> Sequence[Charge | Exception]:
-        """What fails is recorded here, whether or not its caller still waits."""
+        """Charge payments; failures are recorded here, whether or not the caller still waits."""
         began = time.perf_counter()
         answers = await self._answers([Ask(one.payment_id, one.amount_minor, one.currency) for one in owed])
         failures = []
@@ -85,11 +89,11 @@ class Cashier:
 
 async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
     """
-    Take the money once, whatever happens in between: the payment's id is the gateway's idempotency key. Where buyers
-    pay by hand it waits for their word.
+    Charge the order once, even after a crash: the payment's id is the gateway's idempotency key. With ``pay_by_hand``
+    the order waits for the buyer's request.
 
     Raises:
-        GatewayTimeout, GatewayDown: the broker comes again, with the same key.
+        GatewayTimeout, GatewayDown: the broker retries, with the same key.
     """
     order_id = event.data.orderId
     if not is_id(order_id):
@@ -107,11 +111,11 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
 
 async def pay_by_hand(request: Request, deps: Deps) -> Reply:
     """
-    Take the money now, on its owner's word. A second time is the same payment: its event may have been first.
+    Charge the order at its owner's request. A repeated request, or one after the event, is the same payment.
 
     Raises:
-        Refused: the order is not one to be paid, or the payment was declined, which cancels it.
-        GatewayTimeout, GatewayDown: ask again; it is charged once.
+        Refused: the order cannot be paid, or the payment was declined, which cancels the order.
+        GatewayTimeout, GatewayDown: the client retries; the order is charged once.
     """
     order_id = request.params["id"]
     order = await _found(deps, order_id)
@@ -141,21 +145,21 @@ async def _found(deps: Deps, order_id: str) -> Order:
 
 
 class BehaviourBody(Struct, frozen=True):
-    """``share`` of the payments meets ``mode``, always the same ones."""
+    """``mode`` applies to a ``share`` of the payments, always the same ones."""
 
     mode: Mode
     share: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 
 async def behave(request: Request, deps: Deps) -> Reply:
-    """Tell the simulated gateway how to behave; in the demo only."""
+    """Set the simulated gateway's behaviour; in the demo only."""
     body = decoded(request.body, BehaviourBody)
     await SimulatedGateway(deps.db).behave(body.mode, body.share)
     return Reply(body=msgspec.json.encode(body))
 
 
 async def behaviour(request: Request, deps: Deps) -> Reply:
-    """How it was told to behave."""
+    """Show the simulated gateway's configured behaviour."""
     mode, share = await SimulatedGateway(deps.db).behaviour()
     return Reply(body=msgspec.json.encode({"mode": mode, "share": share}))
 

@@ -1,4 +1,4 @@
-"""The request body of a product."""
+"""Defines the request body of a product."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ Currency = Annotated[str, Meta(min_length=3, max_length=3, extra_json_schema={"e
 
 
 class ProductBody(Struct, frozen=True):
-    """``price`` is a decimal in ``currency``; a member left out is empty."""
+    """``price`` is a decimal in ``currency``; an omitted text member is empty."""
 
     sku: Sku
     name: Name

@@ -1,4 +1,4 @@
-"""The catalogue: GET products, categories, one, its price ever · POST, PUT, DELETE: each a version with its event"""
+"""Serves the catalogue: products, categories and price history; each create, change or delete → product.updated."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +34,7 @@ MOMENT_MAX = 40
 
 
 async def show(request: Request, deps: Deps) -> Reply:
-    """One product and its sale, open or to come, from the cache; a copy that may be old says so (Warning, Age)."""
+    """Show a product and its open or planned sale, from the cache; a stale copy is marked (Warning, Age)."""
     shown = await deps.one(ProductCache).read(request.params["id"])
     if is_current(request.headers.get("if-none-match"), shown.etag):
         return Reply(304, headers=shown.headers)
@@ -42,7 +42,7 @@ async def show(request: Request, deps: Deps) -> Reply:
 
 
 async def page(request: Request, deps: Deps) -> Reply:
-    """The catalogue, a page at a time, from PostgreSQL."""
+    """Show a page of the catalogue, from PostgreSQL."""
     wanted = wanted_of(request.query)
     async with deps.db.transaction() as tx:
         found, more = await listing.page(tx, wanted)
@@ -53,14 +53,14 @@ async def page(request: Request, deps: Deps) -> Reply:
 
 
 async def categories(request: Request, deps: Deps) -> Reply:
-    """What the catalogue can be filtered by, each with its number of products."""
+    """List the categories, each with its number of products."""
     async with deps.db.transaction() as tx:
         found = await listing.categories(tx)
     return Reply(200, msgspec.json.encode({"categories": [{"name": name, "products": n} for name, n in found]}))
 
 
 async def price(request: Request, deps: Deps) -> Reply:
-    """The list price now, or ``at`` another moment."""
+    """Show the list price, now or ``at`` another time."""
     product_id = request.params["id"]
     async with deps.db.transaction() as tx:
         at = _moment(request.query) or tx.now
@@ -79,7 +79,7 @@ async def price(request: Request, deps: Deps) -> Reply:
 
 
 async def create(request: Request, deps: Deps) -> Reply:
-    """A new product; the same Idempotency-Key again answers the same."""
+    """Create a product; a repeated Idempotency-Key gets the same reply."""
     key = key_of(request, subject_of(request))
     product = _product(decoded(request.body, ProductBody), deps.new_id(), deps.clock.now())
     first = await rows.create(deps.db, product, _cause(request), key, _created)
@@ -90,7 +90,7 @@ async def create(request: Request, deps: Deps) -> Reply:
 
 
 async def change(request: Request, deps: Deps) -> Reply:
-    """The next version of a product, whole, if nobody made one since If-Match's."""
+    """Replace a product with its next version, if it still has If-Match's version."""
     if_match, body = required_match(request.headers), decoded(request.body, ProductBody)
     async with deps.db.transaction(_cause(request)) as tx:
         before = await _locked(tx, request.params["id"], if_match)
@@ -101,7 +101,7 @@ async def change(request: Request, deps: Deps) -> Reply:
 
 
 async def remove(request: Request, deps: Deps) -> Reply:
-    """Take a product out of the catalogue; orders of it stay readable."""
+    """Delete a product from the catalogue; its orders stay readable."""
     if_match = required_match(request.headers)
     async with deps.db.transaction(_cause(request)) as tx:
         await rows.delete(tx, await _locked(tx, request.params["id"], if_match))
@@ -145,14 +145,14 @@ def _listed(one: listing.Listed, now: datetime) -> dict[str, Any]:
 
 
 def _moment(query: str) -> datetime | None:
-    given = parameters(query).get("at", "").replace(" ", "+")  # an unescaped + of the zone
+    given = parameters(query).get("at", "").replace(" ", "+")  # an unescaped + in the time zone
     if not given:
         return None
     try:
         if len(given) > MOMENT_MAX:
             raise ValueError(len(given))
         at = msgspec.convert(given, datetime)
-    except ValueError:  # msgspec's own is one
+    except ValueError:  # includes msgspec's error
         raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2100-01-01T08:00:00Z.") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     if not is_kept(at):

@@ -1,4 +1,4 @@
-"""What a page of the catalogue is asked for: the query's parameters, and the cursor that goes on with it."""
+"""Parses the query of a catalogue page, and encodes the cursor for the next page."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
@@ -17,8 +17,8 @@ from pulsecart.shop.money import check_currency, exact_minor
 LIMIT, LIMIT_MAX = 20, 100
 WORDS_MAX = 200
 PRICE_MAX = 10**9
-# In characters, all of them ASCII: three bytes of the place are four of it. The place is JSON of the sort's name, a
-# product's id and the longest key there is, a name in lower case, which has as many characters as the name.
+# In ASCII characters: base64 turns three bytes of the position into four. The position is JSON of the sort's name, a
+# product's id and the sort key; the longest key is a name in lower case, with as many characters as the name.
 CURSOR_MAX = 4 * (BYTES_MAX * NAME_MAX + ID_MAX + 64) // 3
 CURRENCY = "USD"
 SORTS = ", ".join(f"{name}, -{name}" for name in KEYS)
@@ -29,7 +29,7 @@ def wanted_of(query: str) -> Wanted:
     ``q``, ``category``, ``priceMin``, ``priceMax``, ``currency``, ``available``, ``sort``, ``limit``, ``cursor``.
 
     Raises:
-        Malformed: one of them says nothing that can be done.
+        Malformed: a parameter has an invalid value.
     """
     given = parameters(query)
     words = (_text(given, "q", WORDS_MAX) or "").strip()
@@ -55,7 +55,7 @@ def wanted_of(query: str) -> Wanted:
 
 
 def cursor_of(last: Listed, query: str) -> str:
-    """Where the page after ``last`` begins; it goes on with this sort alone."""
+    """Encode the position after ``last``; the cursor is valid only with the same sort."""
     sort = parameters(query).get("sort", "")
     place = msgspec.json.encode((sort, last.key, last.product.product_id))
     return urlsafe_b64encode(place).decode().rstrip("=")
@@ -79,13 +79,13 @@ def _after(cursor: str | None, sort: str, kind: str) -> tuple[Place, str] | None
 
 def _place(key: str, product_id: str, kind: str) -> Place:
     """
-    The key of a cursor, as PostgreSQL is asked to compare it.
+    Convert a cursor's sort key to the type that PostgreSQL compares.
 
     Args:
-        kind: PostgreSQL's name of its type, of KEYS.
+        kind: PostgreSQL's name of the type, from KEYS.
 
     Raises:
-        ValueError: no row has this key, or this id.
+        ValueError: no row can have this key or this id.
     """
     place: Place = key
     if kind == "bigint":
@@ -106,10 +106,10 @@ def _place(key: str, product_id: str, kind: str) -> Place:
 
 
 def _is_held(place: Place) -> bool:
-    """Whether a column has room for it."""
+    """Whether a column can store the value."""
     if isinstance(place, datetime):
         return is_kept(place)
-    return isinstance(place, str) or abs(place) < 2**63  # NaN is not
+    return isinstance(place, str) or abs(place) < 2**63  # False for NaN
 
 
 def _sort(given: str) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""order events → orders_by_customer, the newest state of each"""
+"""Projects order events to orders_by_customer, which holds the newest state of each order."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ STATUS: dict[type[Event], str] = {
 
 
 class Projection:
-    """Events that arrive together are one write; one per process."""
+    """Writes events that arrive together in one transaction; one per process."""
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.share("project_orders").db
@@ -36,15 +36,15 @@ class Projection:
 
 
 async def keep(event: Received[Any], deps: Deps) -> None:
-    """Keep the order's newest sequence; twice, late and out of order end the same."""
-    if not is_id(event.data.orderId):  # it would fail everybody else's write with its own
+    """Keep the order's newest sequence; repeated, late and reordered events give the same result."""
+    if not is_id(event.data.orderId):  # it would fail the whole batch's write
         raise Malformed("unknown-order", f"{event.data.orderId[:64]} is no order's id.")
     row = row_of(event.data, event.envelope.sequence, event.envelope.time or deps.clock.now())
     await deps.one(Projection).rows.submit(row)
 
 
 def row_of(data: Event, sequence: int, at: datetime) -> Row:
-    """What the event says of its order."""
+    """Convert an event to a row of the projection."""
     if isinstance(data, OrderCreated):
         minor = minor_amount(data.totalAmount, data.currency)
         return Row(data.userId, data.orderId, data.status, at, sequence, minor, data.currency, at)

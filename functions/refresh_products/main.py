@@ -1,4 +1,9 @@
-"""product.updated → search index, older copies stale · flash_sale.* → flash_price:{id} · stock.adjusted → inventory"""
+"""
+Updates the search index and the cached products, sale prices and stock, from product.*, flash_sale.*, stock.adjusted.
+
+product.updated → search index, older copies stale; flash_sale.* → ``flash_price:{id}``; stock.adjusted →
+``inventory:{id}``.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,7 +29,7 @@ from pulsecart.shop.messages import (
 
 
 class Index:
-    """Events that arrive together are one write; one per process."""
+    """Writes events that arrive together in one transaction; one per process."""
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.share("refresh_products", 1).db
@@ -37,12 +42,12 @@ class Index:
 
 
 def copies(deps: Deps) -> Copies:
-    """The process's own, for ``deps.one``."""
+    """Create the process's instance, for ``deps.one``."""
     return Copies(deps.redis)
 
 
 async def updated(event: Received[ProductUpdated], deps: Deps) -> None:
-    """The index keeps the newest version; copies of older ones are stale from now on."""
+    """Index the product's newest version and mark cached copies of older versions as stale."""
     data, sequence = event.data, event.envelope.sequence
     gone = data.status == "DELETED"
     row = search.Row(data.productId, sequence, gone, data.sku, data.name, data.category, data.description)
@@ -54,7 +59,7 @@ Priced = Received[FlashSaleScheduled] | Received[FlashSaleStarted] | Received[Fl
 
 
 async def priced(event: Priced, deps: Deps) -> None:
-    """The sale's price holds from its beginning to its end, neither of which needs an event."""
+    """Cache the sale's price with its start and end, so that neither needs another event."""
     data = event.data
     starts_at, ends_at = _time(data.startsAt), _time(data.endsAt)
     if starts_at is None or ends_at is None:
@@ -66,12 +71,12 @@ async def priced(event: Priced, deps: Deps) -> None:
 
 
 async def ended(event: Received[FlashSaleEnded], deps: Deps) -> None:
-    """The list price holds again, also where the sale ended before its time."""
+    """Remove the sale's price, also when the sale ended early: the list price applies again."""
     await deps.one(copies).put_sale(event.data.productId, event.envelope.sequence, b"", ENDED_S)
 
 
 async def counted(event: Received[StockAdjusted], deps: Deps) -> None:
-    """Each is self-sufficient: the newest is what is left."""
+    """Cache the stock level; each event contains it in full, so the newest is enough."""
     data, sequence = event.data, event.envelope.sequence
     document = stock_document(data.productId, data.available, sequence)
     await deps.one(copies).put_stock(data.productId, sequence, document)

@@ -1,4 +1,4 @@
-"""order.canceled.v1, refund.requested.v1 → the money of a canceled order returned, payment.refunded"""
+"""Returns the money of canceled orders: order.canceled, refund.requested → payment.refunded."""
 
 import asyncio
 import time
@@ -19,22 +19,22 @@ from pulsecart.shop.payments.db.calls import Begun, Ended
 from pulsecart.shop.payments.db.payments import Payment
 from pulsecart.shop.payments.simulated_gateway import Charge, GatewayTimeout, SimulatedGateway
 
-GATEWAY_S = 10.0  # then its answer counts as lost
-OPEN = frozenset({"INTENDED", "CHARGED"})  # the gateway has, or may have, the buyer's money
+GATEWAY_S = 10.0  # after that the answer counts as lost
+OPEN = frozenset({"INTENDED", "CHARGED"})  # the gateway has, or may have, charged the buyer
 
 
 async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], deps: Deps) -> None:
     """
-    Return the money once: also where nobody knows yet whether it was taken, and then nobody can take it any more.
+    Refund a charged payment once; void one whose charge is unknown, so that it cannot be charged any more.
 
     Raises:
-        GatewayTimeout, GatewayDown: the broker comes again.
+        GatewayTimeout, GatewayDown: the broker retries.
     """
     order_id = event.data.orderId
     if not is_id(order_id):
         raise Malformed("unknown-order", f"{order_id[:64]} is no order of this shop.")
     if isinstance(event.data, OrderCanceled) and event.data.previousStatus == "PENDING":
-        return  # never held stock, so nobody asked for its money
+        return  # never held stock, so it was never charged
     async with deps.db.transaction() as tx:
         payment = await _to_return(tx, order_id)
         if payment is not None:
@@ -62,7 +62,7 @@ def _call(payment: Payment) -> str:
 
 
 async def _ask_gateway(payment: Payment, deps: Deps) -> Charge:
-    """What the gateway answers; a failed try is counted and recorded on the order's passport, and raised."""
+    """Call the gateway; a failed attempt is counted, recorded on the order's passport, and raised."""
     call, began = _call(payment), time.perf_counter()
     try:
         with span("gateway.refund", attributes={"payment.id": payment.payment_id}):

@@ -1,4 +1,4 @@
-"""The log → Knative's broker, each key in order; idle where the broker reads the log itself"""
+"""Sends the log to Knative's broker, each key in order; idle when the broker reads the log itself."""
 
 import asyncio
 import logging
@@ -23,19 +23,19 @@ from pulsecart.serving.operation_names import names
 
 log = logging.getLogger(__name__)
 EVENTING = Path(__file__).resolve().parents[2] / "eventing"
-CURSOR = "/relay"  # no Trigger can be named so
+CURSOR = "/relay"  # not a valid Trigger name
 HERE = Destination(None, "http://relay/relay")
-CONCURRENCY = 256  # keys under way: an in-memory channel answers after its subscribers have, cold starts included
+CONCURRENCY = 256  # keys in flight: an in-memory channel answers after its subscribers, cold starts included
 FOR_EVER = 2**31 - 2
-BACKOFF_S = 0.1  # linear: 8 s between tries after ten minutes of outage
+BACKOFF_S = 0.1  # linear: 8 s between attempts after ten minutes of outage
 MARGIN_S = 5.0
 LOOK_S = 0.02
 GIVE_WAY_S = 3.0
-NOT_KNOWN = frozenset((401, 403))  # the broker's word on the relay's token, whatever the event
+NOT_KNOWN = frozenset((401, 403))  # the broker rejects the relay's token, whatever the event
 
 
 async def stay(deps: Deps) -> None:
-    """Send what the log holds; stay until nothing is left. A relay at work is told by the poke to look again."""
+    """Send the log's events until none are left. A wake-up makes a running relay read the log again."""
     if deps.settings.broker_url:
         relaying = deps.one(Relay)
         await deps.pokes.stay("relay", relaying.oldest, relaying.send_all)
@@ -43,9 +43,9 @@ async def stay(deps: Deps) -> None:
 
 class Relay:
     """
-    The broker is its one subscriber, and never given up: an outage only lets the log wait, and so does a broker that
-    does not accept the relay's identity. What the broker calls malformed is a dead letter of ``relay``. Every event
-    leaves with a signature, which operations verify.
+    Sends events to its only subscriber, the broker, and retries without limit: during an outage, or while the broker
+    rejects the relay's identity, events wait in the log. An event that the broker rejects as malformed becomes a dead
+    letter of ``relay``. Every event is sent with a signature, which operations verify.
     """
 
     def __init__(self, deps: Deps) -> None:
@@ -70,7 +70,7 @@ class Relay:
         self._refused = False
 
     async def oldest(self) -> datetime | None:
-        """When what is not sent yet was logged, as far as it can be sent now; or a replay was asked for."""
+        """Return when the oldest event that can be sent now was logged, or when a replay was requested, if earlier."""
         async with self._deps.db.transaction() as tx:
             asked = await replay_queue.next_due(tx)
         async with session(self._deps.settings.database_url) as store:
@@ -81,7 +81,7 @@ class Relay:
         return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
     async def send_all(self) -> None:
-        """Until nothing is left, or at once where another relay holds the lock."""
+        """Send until nothing is left, or return early when another relay holds the lock."""
         await replay(self._deps.db, self._signed, self._courier, self._subscribers, self._timeout_s)
         dispatcher = Dispatcher(
             self._deps.settings.database_url, [self._trigger], deliver=self._post, bury=self._keep, whole_log=True
@@ -89,7 +89,7 @@ class Relay:
         sending = asyncio.create_task(dispatcher.run())
         try:
             began = asyncio.get_running_loop().time()
-            while not dispatcher.idle:  # the log's end is nobody's event
+            while not dispatcher.idle:  # nothing signals the log's end, so it is polled
                 await asyncio.sleep(LOOK_S)
                 if not dispatcher.status() and asyncio.get_running_loop().time() - began > GIVE_WAY_S:
                     break
@@ -102,7 +102,7 @@ class Relay:
         outcome = await self._courier(self._broker, self._signed(event), self._timeout_s)
         refused, before = outcome.code in NOT_KNOWN, self._refused
         self._refused = refused
-        if refused and not before:  # every key tries again and again
+        if refused and not before:  # log once: every key retries
             log.warning("the broker does not accept the relay's identity (%d): docs/kubernetes.md", outcome.code)
         return outcome._replace(verdict="again") if refused else outcome
 
@@ -116,7 +116,7 @@ class Relay:
 
 
 def triggers() -> tuple[Trigger, ...]:
-    """Those of ``eventing/``."""
+    """Return the triggers of ``eventing/``."""
     return load(EVENTING, {name.replace("_", "-") for name in names()}).triggers
 
 
@@ -128,8 +128,8 @@ def _reached(subscriber: Destination, deps: Deps) -> Destination:
 
 def post_timeout_s(wired: Iterable[Trigger]) -> float:
     """
-    Longer than the broker's whole retrying: an in-memory channel answers only after its subscribers have, and a sender
-    that gives up earlier has the remaining retries abandoned.
+    Return a timeout longer than all of the broker's retries: an in-memory channel answers only after its subscribers,
+    and a sender that gives up earlier makes it abandon the remaining retries.
     """
     return max(trigger.delivery.longest_s for trigger in wired) + MARGIN_S
 

@@ -1,4 +1,4 @@
-"""order.created (PENDING) → stock held, order.confirmed | order.canceled"""
+"""Reserves stock for new orders: order.created (PENDING) → order.confirmed or order.canceled."""
 
 from msgspec.structs import replace
 
@@ -20,10 +20,11 @@ CANCELS = {"SOLD_OUT": "SOLD_OUT", "LIMIT": "LIMIT_REACHED", "SALE_LIMIT_REACHED
 
 async def hold(event: Received[OrderCreated], deps: Deps) -> None:
     """
-    Hold every line of a PENDING order, or none; any other order was decided before and is left alone.
+    Reserve every line of a PENDING order, or none; an order in another status is already decided and stays unchanged.
 
     Raises:
-        Unavailable: gate or database is away, or an earlier try of this order holds a claim: the broker retries.
+        Unavailable: the gate or PostgreSQL cannot be reached, or an earlier attempt for this order holds a claim; the
+            broker retries.
     """
     order = await deps.one(Found).orders.submit(event.data.orderId)
     if order.status != "PENDING":
@@ -45,7 +46,7 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
 
 
 class Found:
-    """Orders whose events come together are read together; one per process."""
+    """Reads the orders of events that arrive together in one query; one per process."""
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.share("reserve").db

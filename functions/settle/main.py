@@ -1,4 +1,4 @@
-"""Claims of a silent process → void, or won · stock released → back to the gate · gate and table compared"""
+"""Ends claims whose lease expired, gives released stock back to the gate, and rebuilds gates that differ."""
 
 from functions.settle.settlement import Settlement
 from pulsecart.runtime.deps import Deps
@@ -7,13 +7,13 @@ from pulsecart.shop.messages import StockAdjusted
 
 
 async def give_back(event: Received[StockAdjusted], deps: Deps) -> None:
-    """Released units are sellable again; each reservation counts once, however often its event comes."""
+    """Give released units back to the gate; each reservation counts once, however often its event is delivered."""
     product_id = event.data.productId
     await deps.one(Settlement).gate.release((product_id, claim_id) for claim_id in event.data.reservations)
 
 
 async def stay(deps: Deps) -> None:
-    """End leases at their second; stay while one ends within a minute, or a gate differs from its table."""
+    """End claims when their leases expire; keep running while one expires within a minute or a gate differs."""
     settlement = deps.one(Settlement)
     await deps.pokes.stay("settle", settlement.next_due, settlement.act)
 

@@ -1,4 +1,4 @@
-"""What ``settle`` does: claims whose lease ended, and gates that differ from their table."""
+"""Settles claims whose lease expired, and rebuilds gates that differ from their stock row."""
 
 import logging
 from collections.abc import Coroutine, Mapping
@@ -20,14 +20,14 @@ LOOK_AGAIN = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A gate that differs from its table; seen unchanged twice, it is no release on its way but wrong."""
+    """A gate that differs from its stock row; unchanged at two checks, it is wrong and no release is in flight."""
 
     shelf: Shelf
     level: Level
 
 
 class Settlement:
-    """One per process; several at once are harmless."""
+    """Settles claims and compares gates; one per process, several processes at once are harmless."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps.share("settle")
@@ -35,7 +35,7 @@ class Settlement:
         self._differences: dict[str, Difference] = {}
 
     async def next_due(self) -> datetime | None:
-        """When the next lease ends, or when a difference is to be looked at again."""
+        """Return when the next lease expires or a difference must be checked again."""
         now = self._deps.clock.now()
         ends = [now + timedelta(seconds=left) for claims in (await self._leases()).values() for _, left in claims]
         if self._differences:
@@ -43,7 +43,7 @@ class Settlement:
         return min(ends, default=None)
 
     async def act(self) -> None:
-        """Settle every ended lease, then compare each gate with its table."""
+        """Settle every expired lease, then compare each gate with its stock row."""
         for product_id, claims in (await self._leases()).items():
             ended = [claim_id for claim_id, left in claims if left <= 0]
             if ended:
@@ -82,7 +82,7 @@ class Settlement:
 
 
 async def _apart(product_id: str, work: Coroutine[Any, Any, None]) -> None:
-    """What goes wrong with one product holds back no other."""
+    """Log a product's error, so that it does not stop the other products; an outage is raised."""
     try:
         await work
     except Exception as error:

@@ -1,4 +1,4 @@
-"""GET a product's stock, or its snapshot · init · reset (a recorded adjustment)"""
+"""Serves a product's stock and its cached level; init and reset write recorded adjustments."""
 
 import msgspec
 
@@ -27,12 +27,12 @@ PRODUCT_ID_MAX = 64
 
 
 def copies(deps: Deps) -> Copies:
-    """The process's own, for ``deps.one``."""
+    """Create the process's instance, for ``deps.one``."""
     return Copies(deps.redis)
 
 
 class Levels:
-    """Reads of stock that arrive together share one query."""
+    """Reads stock once for concurrent requests."""
 
     def __init__(self, deps: Deps) -> None:
         self._db = deps.share("stock").db
@@ -45,7 +45,7 @@ class Levels:
 
 
 async def show(request: Request, deps: Deps) -> Reply:
-    """Units available, from PostgreSQL."""
+    """Show the available units, from PostgreSQL."""
     product_id = request.params["productId"]
     level = await deps.one(Levels).reads.submit(product_id)
     if level is None:
@@ -55,8 +55,8 @@ async def show(request: Request, deps: Deps) -> Reply:
 
 async def snapshot(request: Request, deps: Deps) -> Reply:
     """
-    Units available as the stock's events last told it; from PostgreSQL where they told nothing, or Redis is away or
-    silent.
+    Show the available units from the cache, which stock events update; from PostgreSQL when nothing is cached or
+    Redis fails.
     """
     product_id = request.params["productId"]
     if len(product_id) > PRODUCT_ID_MAX:
@@ -74,7 +74,7 @@ async def snapshot(request: Request, deps: Deps) -> Reply:
 
 
 async def init(request: Request, deps: Deps) -> Reply:
-    """Give a product its first stock, or leave what it has; its gate is made anew either way."""
+    """Create a product's stock, or keep existing stock; the gate is rebuilt either way."""
     product_id, units = request.params["productId"], _units(request)
 
     async def change(tx: Tx) -> Level:
@@ -86,7 +86,7 @@ async def init(request: Request, deps: Deps) -> Reply:
 
 
 async def reset(request: Request, deps: Deps) -> Reply:
-    """Set the units available, whatever they were; the difference is recorded and audited."""
+    """Set the available units; the difference is recorded as an adjustment, which the audit counts."""
     product_id, units = request.params["productId"], _units(request)
 
     async def change(tx: Tx) -> Level:

@@ -1,4 +1,4 @@
-"""What flows: the data of every event, one type each. The JSON Schemas under ``contracts/`` say the same in full."""
+"""Defines the data of every event, one type each. The JSON Schemas under ``contracts/`` describe the same in full."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from pulsecart.runtime.bounds import AMOUNT_MAX
 from pulsecart.runtime.event import Message
 
 # Checked when an event is read, so that one bad event cannot fail others that share its transaction. The schemas have
-# the same bounds (pulsecart.runtime.bounds says why). A $ alone also matches before a last newline, in Python.
+# the same bounds (pulsecart.runtime.bounds gives the reason). In Python, a $ alone also matches before a last newline.
 Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
 Word = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
 Title = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
@@ -104,7 +104,7 @@ class PaymentRefunded(Message, frozen=True, kw_only=True):
 
 
 class FlashSaleScheduled(Message, frozen=True, kw_only=True):
-    """A sale to come, as it is planned now; said again where that changes before it begins."""
+    """A planned sale with its current terms; published again when they change before the sale begins."""
 
     TYPE = "ecommerce.pricing.flash_sale.scheduled.v1"
     saleId: Id
@@ -142,7 +142,7 @@ class FlashSaleEnded(Message, frozen=True, kw_only=True):
 
 
 class ProductUpdated(Message, frozen=True, kw_only=True):
-    """A version of a product, the first and the last included; ``price`` is the list price of one unit."""
+    """A version of a product, including its first and its last; ``price`` is the list price of one unit."""
 
     TYPE = "ecommerce.product.product.updated.v1"
     productId: Id

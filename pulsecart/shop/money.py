@@ -1,20 +1,24 @@
-"""Amounts: integers in minor units inside, decimals in contracts. Digits: ISO 4217 (``pulsecart.shop.currencies``)."""
+"""
+Converts amounts: integers in minor units in the code, decimals in contracts.
+
+The digits of a currency are those of ISO 4217 (``pulsecart.shop.currencies``).
+"""
 
 from functools import lru_cache
 
 from pulsecart.runtime.problem import Malformed
 from pulsecart.shop.currencies import DIGITS, USUAL
 
-# Of one unit's price. The dearest order there can be, 20 lines of 1,000 such units, is still exact as a JSON number.
+# The largest price of one unit. The total of the largest order, 20 lines of 1,000 such units, is an exact JSON number.
 PRICE_MINOR_MAX = 10**11
 
 
 def is_currency(code: str) -> bool:
-    """Whether ISO 4217 lists it with a minor unit: ``USD`` and ``VND`` are, ``ZZZ``, ``DEM`` and ``XAU`` are not."""
+    """Whether ISO 4217 lists the code with a minor unit: ``USD`` and ``VND`` yes; ``ZZZ``, ``DEM`` and ``XAU`` no."""
     return code in DIGITS
 
 
-@lru_cache(1024)  # a sale has few amounts, and each order tells them six times
+@lru_cache(1024)  # a sale has few amounts, and each order converts them six times
 def decimal_amount(minor: int, currency: str) -> float:
     """4990, USD → 49.9: the shortest decimal, exact in JSON up to 10^15 minor units."""
     digits = DIGITS.get(currency, USUAL)
@@ -22,7 +26,7 @@ def decimal_amount(minor: int, currency: str) -> float:
 
 
 def minor_amount(amount: float, currency: str) -> int:
-    """49.9, USD → 4990; what is finer than the currency's smallest unit is rounded."""
+    """49.9, USD → 4990; fractions finer than the currency's smallest unit are rounded."""
     scale: int = 10 ** DIGITS.get(currency, USUAL)
     return round(amount * scale)
 
@@ -30,7 +34,7 @@ def minor_amount(amount: float, currency: str) -> int:
 def check_currency(code: str) -> None:
     """
     Raises:
-        Malformed: nothing can cost so much of it.
+        Malformed: ISO 4217 does not list the code with a minor unit.
     """
     if not is_currency(code):
         raise Malformed("currency-malformed", "currency is a code of ISO 4217 that has a minor unit, e.g. EUR.")
@@ -38,8 +42,10 @@ def check_currency(code: str) -> None:
 
 def exact_minor(amount: float, currency: str, what: str = "price") -> int:
     """
+    Convert an amount without rounding.
+
     Raises:
-        Malformed: the currency has no such fraction.
+        Malformed: the amount has a finer fraction than the currency.
     """
     minor = minor_amount(amount, currency)
     if decimal_amount(minor, currency) != amount:
@@ -49,10 +55,10 @@ def exact_minor(amount: float, currency: str, what: str = "price") -> int:
 
 def exact_price(amount: float, currency: str) -> int:
     """
-    What one unit costs.
+    Convert the price of one unit.
 
     Raises:
-        Malformed: the currency has no such fraction, or it is more than an order can be charged.
+        Malformed: the price has a finer fraction than the currency, or is above PRICE_MINOR_MAX.
     """
     minor = exact_minor(amount, currency)
     if minor > PRICE_MINOR_MAX:
@@ -62,5 +68,5 @@ def exact_price(amount: float, currency: str) -> int:
 
 
 def wire_id(id: str) -> str | int:
-    """The seed's numeric ids as JSON numbers, all others as strings."""
+    """Return numeric ids as JSON numbers, as the seed API has them, and all others as strings."""
     return int(id) if id.isdecimal() and id.isascii() and (id == "0" or id[0] != "0") and len(id) < 16 else id

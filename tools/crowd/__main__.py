@@ -1,4 +1,4 @@
-"""``scripts/sale``: play a sale against a running shop and account for it. Exit status 1 when it does not add up."""
+"""``scripts/sale``: plays a sale against a running shop and checks the results. Exit status 1 when a check fails."""
 
 import argparse
 import gc
@@ -86,7 +86,7 @@ def plan_of(options: argparse.Namespace, running: Running) -> Plan:
 def allow_connections(count: int) -> None:
     """
     Raises:
-        NotThere: this system does not let one process open that many.
+        NotThere: the system does not allow one process that many open files.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and count + 100 > hard:
@@ -95,7 +95,7 @@ def allow_connections(count: int) -> None:
 
 
 def audited(running: Running, plan: Plan) -> bool | None:
-    """What the audit says; None where nobody told us which database the shop at the address has."""
+    """Return whether the audit is clean; None when the database of the shop at the address is unknown."""
     if running.url == plan.url:
         return audit(running.environment, plan.settle_timeout_s)
     if "DATABASE_URL" in os.environ:
@@ -108,7 +108,7 @@ def main() -> int:
     options = arguments().parse_args()
     running = find(options.data)
     plan, console = plan_of(options, running), Console()
-    gc.disable()  # nothing here makes cycles by the thousand, and a pause would count as the shop's
+    gc.disable()  # few cycles are created here, and a pause would be measured as the shop's
     try:
         allow_connections(plan.connections)
         played = uvloop.run(play(plan, console))

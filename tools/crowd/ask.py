@@ -1,4 +1,4 @@
-"""Single requests around the sale: reset the stock, read it, look at the queue, ask what became of orders."""
+"""Sends single requests before and after the sale: reset and read the stock, read the queue and orders."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ ANSWER_WITHIN_S = 30.0
 
 
 class NotThere(Exception):
-    """No shop answers at the address; the message says which and what to do."""
+    """The shop at the address cannot be used; the message has the address and what to do."""
 
 
 def address(url: str) -> tuple[str, int]:
@@ -27,7 +27,7 @@ def address(url: str) -> tuple[str, int]:
 
 
 class _Errands:
-    """Hands out the requests in order and keeps each answer in its place."""
+    """Sends the requests in order and stores each answer at its request's index."""
 
     def __init__(self, requests: Sequence[bytes]) -> None:
         self.answers: list[Answer | None] = [None] * len(requests)
@@ -58,13 +58,13 @@ async def ask_all(
     url: str, requests: Sequence[tuple[str, str]], connections: int = 8, named: str = ""
 ) -> list[tuple[int, Any]]:
     """
-    (status, decoded JSON or None) for each (method, path); (0, None) where no answer came in time.
+    Return (status, decoded JSON or None) for each (method, path); (0, None) without an answer in time.
 
     Args:
-        named: the Host header, where it is not the URL's.
+        named: the Host header, if it is not the URL's.
 
     Raises:
-        NotThere: nobody listens.
+        NotThere: no server listens at the address.
     """
     host, port = address(url)
     if not requests:
@@ -86,7 +86,7 @@ async def ask_all(
 
 
 async def ask(url: str, method: str, path: str, named: str = "") -> tuple[int, Any]:
-    """One request, as ``ask_all``."""
+    """Send one request, as ``ask_all`` does."""
     return (await ask_all(url, [(method, path)], named=named))[0]
 
 

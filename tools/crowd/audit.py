@@ -1,4 +1,4 @@
-"""Runs the shop's audit: the tables are asked whether the sale was right."""
+"""Runs the shop's audit, which checks the sale in the database."""
 
 import os
 import subprocess
@@ -7,6 +7,6 @@ from collections.abc import Mapping
 
 
 def audit(environment: Mapping[str, str], settle_timeout_s: float) -> bool:
-    """Its report goes to where ours goes; True when it found nothing wrong."""
+    """Run the audit, which prints its report; True when it is clean."""
     command = [sys.executable, "-m", "pulsecart.admin.audit", "--settle-timeout", f"{settle_timeout_s:g}"]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Does the sale add up, judged from the buyers' side alone? The audit judges it from the tables."""
+"""Checks a sale from the buyers' answers alone; the audit checks it from the database."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ ENDED = {"CONFIRMED", "PAID", "FULFILLED", "CANCELED"}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``detail`` gives the figures that were compared."""
+    """``detail`` contains the compared figures."""
 
     name: str
     ok: bool
@@ -19,7 +19,7 @@ class Check:
 
 
 def checks(plan: Plan, played: Played) -> list[Check]:
-    """Every rule that can be judged with what is known."""
+    """Return every check that the collected data allows."""
     found = [_same_key_same_order(played), _everybody_was_answered(plan, played), _no_errors(played)]
     if plan.reset and played.stock_left is not None:
         if plan.path == "sync":
@@ -45,7 +45,7 @@ def _everybody_was_answered(plan: Plan, played: Played) -> Check:
 
 
 def _no_errors(played: Played) -> Check:
-    """Lost connections and 503s that a repeat mended are counted in the report, but no failure."""
+    """Lost connections and 503s that a retry recovered are in the report, but do not fail the check."""
     fine = {v.value for v in (Verdict.SOLD, Verdict.ACCEPTED, Verdict.SOLD_OUT, Verdict.LIMITED)} | {"abandoned"}
     bad = {name: n for name, n in played.ledger.outcomes.items() if name not in fine}
     return Check(
@@ -58,7 +58,7 @@ def _canceled(played: Played) -> int:
 
 
 def _units_add_up(plan: Plan, played: Played) -> Check:
-    """Units − left − sold may only be what was sold to buyers who did not wait for their answer."""
+    """Units − left − sold must be the units sold to buyers who did not wait for their answer."""
     left, sold = played.stock_left or 0, len(played.ledger.orders) - _canceled(played)
     unheard, abandoned = plan.units - left - sold, played.ledger.outcomes["abandoned"]
     told = f"{plan.units:,} units, {sold:,} sold, {left:,} left, {unheard:,} bought by the {abandoned:,} who left"
@@ -66,7 +66,7 @@ def _units_add_up(plan: Plan, played: Played) -> Check:
 
 
 def _none_refused_in_vain(played: Played) -> Check:
-    """Whoever is told “sold out” must be right, but for units that came back later."""
+    """Every “sold out” answer must be correct, except for units that were returned later."""
     refused, left = len(played.ledger.took[Verdict.SOLD_OUT]), played.stock_left or 0
     came_back = _canceled(played) + played.ledger.outcomes["abandoned"]
     told = f"{refused:,} refused, {left:,} units left"

@@ -1,4 +1,4 @@
-"""The buyers: who asks when, who clicks twice, who gives up, and who has to be told what again."""
+"""Simulates the buyers: their order, double clicks, hang-ups, repeats, and attempts to exceed the limit."""
 
 import asyncio
 from collections import deque
@@ -17,7 +17,7 @@ TRIES = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
-    """Shares of the buyers, 0 to 1; together at most 1. The rest asks once and lives with the answer."""
+    """Shares of the buyers, 0 to 1; together at most 1. All others send one request and accept its answer."""
 
     retry: float = 0.05
     double_click: float = 0.03
@@ -27,10 +27,10 @@ class Habits:
 
 class Errand:
     """
-    One buyer's wish under one Idempotency-Key; ``first`` is the one that decides what became of the buyer.
+    One buyer's purchase under one Idempotency-Key; the errand marked ``first`` determines the buyer's outcome.
 
     Attributes:
-        asked_at: monotonic seconds when it was sent first, or again after the buyer had hung up; 0 before.
+        asked_at: monotonic seconds of the first request, or of the first after a hang-up; 0 before.
     """
 
     __slots__ = ("asked_at", "buyer", "first", "habit", "key", "sent", "tries")
@@ -47,15 +47,15 @@ class Errand:
 
 class Crowd:
     """
-    Hands ``buyers`` errands to the lines that are free, in order; what has to be repeated goes before newcomers.
+    Assigns the errands of ``buyers`` to free connections, in order; repeats go before new buyers.
 
     Args:
-        first_user: userId of buyer 0; ten digits, so that every request has one length.
+        first_user: userId of buyer 0; ten digits, so that all requests have the same length.
         request: (userId, Idempotency-Key) -> bytes.
-        limit: purchases a buyer may make, 0 for any number: a cheat tries one more.
+        limit: purchases that a buyer may make, 0 for any number: a cheat tries one more.
 
     Attributes:
-        served: buyers whose outcome is known.
+        served: the number of buyers with an outcome.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Crowd:
         self.done = asyncio.Event()
 
     def start(self) -> None:
-        """Let the lines that wait at the door in."""
+        """Start sending on the connections that wait."""
         self._started = True
         self._send_parked()
 
@@ -171,7 +171,7 @@ class Crowd:
             self.free(self._parked.popitem()[0])
 
     def _again(self, errand: Errand) -> None:
-        """A further errand of a buyer who is at it already; the next free line takes it."""
+        """Queue another errand of an active buyer; the next free connection takes it."""
         self._open += 1
         self._due.appendleft(errand)
         if self._parked:
@@ -196,7 +196,7 @@ class Crowd:
 
 
 def _retry_after_s(answer: Answer, random: Random) -> float:
-    """What the server asks for, plus up to half of it, lest everybody be back at the same moment."""
+    """Return the server's Retry-After plus up to half of it, so that retries do not arrive all at once."""
     try:
         asked = float(answer.header("retry-after") or 1)
     except ValueError:

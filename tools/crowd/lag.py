@@ -1,4 +1,4 @@
-"""How late the player's own event loop is: what it adds itself to the waiting times that it measures."""
+"""Measures how late the load generator's event loop is, which it adds to the waiting times that it measures."""
 
 import asyncio
 from array import array
@@ -7,7 +7,7 @@ LOOK_EVERY_S = 0.02
 
 
 class Lag:
-    """``late_s`` has a sample each LOOK_EVERY_S from ``start`` to ``stop``: seconds that a timer came too late."""
+    """``late_s`` has a sample every LOOK_EVERY_S from ``start`` to ``stop``: the seconds by which a timer was late."""
 
     def __init__(self) -> None:
         self.late_s: array[float] = array("d")

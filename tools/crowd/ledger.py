@@ -1,4 +1,4 @@
-"""The player's own accounts: what was answered, how fast, and whether the answers agree with each other."""
+"""Records the load generator's answers and their times, and checks that the answers agree with each other."""
 
 from array import array
 from collections import Counter
@@ -13,11 +13,11 @@ BREACHES_KEPT = 50
 class Ledger:
     """
     Attributes:
-        orders: Idempotency-Key -> the order it was answered with first.
+        orders: Idempotency-Key -> the order in its first answer.
         took: seconds per answer, by verdict.
-        winners: seconds from a buyer's first request under a key to the answer that named its order: busy answers and
-            lost connections in between are part of the wait.
-        breaches: sentences, each an answer that contradicts an earlier one.
+        winners: seconds from a buyer's first request under a key to the answer that named its order, including busy
+            answers and lost connections in between.
+        breaches: sentences, one for each answer that contradicts an earlier one.
     """
 
     def __init__(self) -> None:
@@ -76,19 +76,19 @@ class Ledger:
             self.breaches.append(sentence)
 
     def error(self, kind: str) -> None:
-        """An answer that never came, or that no buyer can use."""
+        """Count an answer that never arrived or is unusable."""
         self.errors[kind] += 1
 
     def outcome(self, outcome: str) -> None:
-        """What became of a buyer in the end; each buyer has one."""
+        """Count a buyer's final outcome; each buyer has exactly one."""
         self.outcomes[outcome] += 1
 
     def bought(self, buyer: int) -> int:
-        """Orders this buyer was given, each under its own key."""
+        """Return the number of orders of this buyer, each under its own key."""
         return self._bought[buyer]
 
     def buyer_of(self, order: str) -> int | None:
-        """The buyer an order was first given to."""
+        """Return the buyer who first received the order."""
         key = self._owner_of.get(order)
         return None if key is None else int(key.split(b"-")[1])
 
@@ -101,7 +101,7 @@ class Ledger:
 
 
 def percentiles_ms(*samples: "array[float]") -> dict[str, float]:
-    """count, p50, p95, p99 and max of all samples together, in milliseconds; zeros when there are none."""
+    """Return count, p50, p95, p99 and max of all samples together, in milliseconds; zeros without samples."""
     ranked = sorted(t for sample in samples for t in sample)
     n = len(ranked)
     at = {"p50": n // 2, "p95": n * 95 // 100, "p99": n * 99 // 100, "max": n - 1}

@@ -1,4 +1,4 @@
-"""Progress while the sale runs: a redrawn panel on a terminal, a line per second elsewhere."""
+"""Shows progress while the sale runs: a redrawn panel on a terminal, a line per second elsewhere."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -13,8 +13,8 @@ from rich.text import Text
 class Screen:
     """
     Args:
-        figures: label -> value now, called for each redraw.
-        share: how much of the whole is done, 0 to 1.
+        figures: returns label -> current value, called for each redraw.
+        share: returns the completed share, 0 to 1.
     """
 
     def __init__(self, console: Console, figures: Callable[[], dict[str, str]], share: Callable[[], float]) -> None:

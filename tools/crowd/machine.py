@@ -1,4 +1,4 @@
-"""What the shop's processes cost: CPU seconds and memory, read from /proc (Linux; elsewhere nothing is known)."""
+"""Measures the shop's processes: CPU seconds and memory, from /proc (Linux only)."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat after the command's name; None when the process is gone."""
+    """Return the fields of /proc/<pid>/stat after the command's name; None when the process is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -18,7 +18,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def family(pids: Iterable[int]) -> set[int]:
-    """The processes and all their descendants."""
+    """Return the processes and all their descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         if (fields := _stat(int(entry.name))) is not None:
@@ -34,7 +34,7 @@ def family(pids: Iterable[int]) -> set[int]:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """User and system seconds of the processes and their descendants, those that ended and were waited for included."""
+    """Return user and system seconds of the processes and their descendants, including ended ones that were reaped."""
     total = 0
     for pid in family(pids):
         if (fields := _stat(pid)) is not None:
@@ -43,7 +43,7 @@ def cpu_s(pids: Iterable[int]) -> float:
 
 
 def busy_s() -> float:
-    """CPU seconds of the whole machine since it started, all cores together; 0 where /proc does not tell."""
+    """Return CPU seconds of the whole machine since its start, all cores together; 0 without /proc."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     except OSError:
@@ -53,7 +53,7 @@ def busy_s() -> float:
 
 
 def pss_mb(pids: Iterable[int]) -> float:
-    """Memory (PSS) of the processes and their descendants in MB of 2^20 bytes; resident where PSS is not readable."""
+    """Return the memory (PSS, else RSS) of the processes and their descendants, in MB of 2^20 bytes."""
     total_kb = 0
     for pid in family(pids):
         try:
@@ -72,7 +72,7 @@ def _kb(text: str, name: str) -> int:
 @dataclass(slots=True)
 class Meter:
     """
-    CPU and peak memory per group of processes, from when it was made.
+    Measures CPU and peak memory per group of processes, from its creation on.
 
     Args:
         groups: name -> the processes' ids, e.g. ``{"workers": [12], "postgres": [10], "valkey": [11]}``.
@@ -90,16 +90,16 @@ class Meter:
         self._own_at_start, self._busy_at_start, self._began = process_time(), busy_s(), monotonic()
 
     def sample(self) -> None:
-        """Look at the memory now; costs some milliseconds."""
+        """Sample the memory; takes some milliseconds."""
         for name, pids in self.groups.items():
             self.peak_mb[name] = max(self.peak_mb.get(name, 0.0), pss_mb(pids))
 
     def cpu_s(self) -> dict[str, float]:
-        """Seconds since the start, per group; a restarted process counts only since its restart."""
+        """Return CPU seconds since the start, per group; a restarted process counts only since its restart."""
         return {name: max(0.0, cpu_s(pids) - self._cpu_at_start[name]) for name, pids in self.groups.items()}
 
     def others_cores(self) -> float:
-        """Cores that neither these groups nor this process used since the start, on average: 0.3 and more disturbs."""
+        """Return the average number of cores used by other processes since the start; 0.3 or more distorts results."""
         ours = sum(self.cpu_s().values()) + process_time() - self._own_at_start
         elapsed = max(monotonic() - self._began, 0.001)
         return max(0.0, (busy_s() - self._busy_at_start - ours) / elapsed)

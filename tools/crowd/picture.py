@@ -1,4 +1,4 @@
-"""The histogram of the waiting times, for a terminal and as an SVG file."""
+"""Draws the histogram of the waiting times, for a terminal and as an SVG file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
@@ -11,7 +11,7 @@ MARGIN, STEP, BAR_WIDTH, ROW = 20, 40, 34, 150  # pixels of the SVG
 
 
 def histogram(took_s: Iterable[float]) -> list[tuple[float, int]]:
-    """(upper edge in ms, how many), two buckets to each doubling, from the first that holds any to the last."""
+    """Return (upper edge in ms, count), two buckets per doubling, from the first non-empty bucket to the last."""
     counts: dict[int, int] = {}
     for t in took_s:
         bucket = floor(log2(max(t * 1000, 0.01)) * STEPS_PER_OCTAVE) + 1
@@ -22,7 +22,7 @@ def histogram(took_s: Iterable[float]) -> list[tuple[float, int]]:
 
 
 def in_terminal(buckets: Sequence[tuple[float, int]], width: int = 50) -> str:
-    """One line per bucket."""
+    """Draw one line per bucket."""
     most = max((n for _, n in buckets), default=1)
     lines = []
     for edge_ms, n in buckets:
@@ -38,10 +38,10 @@ def _ms(value: float) -> str:
 
 def svg(title: str, series: Mapping[str, Sequence[tuple[float, int]]]) -> str:
     """
-    One row of bars per named series over a common time axis, each row scaled to its own highest bar.
+    Draw one row of bars per named series over a common time axis, each row scaled to its own highest bar.
 
     Args:
-        title: stands above; plain text.
+        title: plain text above the rows.
     """
     edges = sorted({edge for buckets in series.values() for edge, _ in buckets})
     left_of = {edge: MARGIN + i * STEP for i, edge in enumerate(edges)}

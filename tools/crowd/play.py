@@ -1,4 +1,4 @@
-"""The sale itself: stock set, lines opened, buyers let in, and what is left to do waited for."""
+"""Runs the sale: sets the stock, opens connections, starts the buyers, and waits until the shop has finished."""
 
 import asyncio
 from collections import Counter
@@ -26,12 +26,12 @@ TICK_S = 0.5
 class Plan:
     """
     Args:
-        named: the Host header, where a gateway knows the shop by another name than the URL's; empty for that one.
+        named: the Host header, if a gateway needs another name than the URL's; else empty.
         path: ``sync`` or ``async``.
-        reset: set the stock to ``units`` before.
-        answer_within_s: an answer later than this counts as none.
-        settle_timeout_s: how long what was accepted may take to end.
-        tracked: how many orders are asked for by their tracking id afterwards.
+        reset: set the stock to ``units`` before the sale.
+        answer_within_s: a later answer counts as lost.
+        settle_timeout_s: how long accepted purchases may take to finish.
+        tracked: how many orders are read by their tracking id afterwards.
     """
 
     url: str
@@ -53,11 +53,11 @@ class Plan:
 @dataclass(slots=True)
 class Played:
     """
-    What was measured; seconds, MB of 2^20 bytes.
+    The measurements; seconds, MB of 2^20 bytes.
 
     Args:
-        states: order → its state afterwards, of the orders looked at.
-        endings: the same counted, with the reason where there is one.
+        states: order → its final state, for the orders read afterwards.
+        endings: the number of orders per state, with the reason if there is one.
     """
 
     ledger: Ledger
@@ -80,7 +80,7 @@ class Played:
 async def play(plan: Plan, console: Console) -> Played:
     """
     Raises:
-        NotThere: no shop at the address, or it does not know the product.
+        NotThere: no shop answers at the address, or it has no such product.
     """
     if plan.reset:
         await _reset(plan)
@@ -99,7 +99,7 @@ async def _reset(plan: Plan) -> None:
 
 
 async def _limit(plan: Plan) -> int:
-    """How many units one buyer may have, 0 for any number or where the shop does not say."""
+    """Return how many units one buyer may have; 0 for any number or if unknown."""
     _, told = await ask(plan.url, "GET", "/api/v1/sales", plan.named)
     sales = told.get("sales", []) if isinstance(told, dict) else []
     return next((int(s.get("buyerLimit") or 0) for s in sales if str(s.get("productId")) == plan.product), 0)
@@ -107,12 +107,12 @@ async def _limit(plan: Plan) -> int:
 
 async def _sell(plan: Plan, played: Played, meter: Meter, console: Console) -> None:
     host, port = address(plan.url)
-    random = Random(plan.seed)  # noqa: S311 - habits are no secret
+    random = Random(plan.seed)  # noqa: S311 - habits are not secret
     maker = purchase_maker(plan.named or f"{host}:{port}", f"/api/v1/{plan.path}/purchase", plan.product, 1)
     lines: Lines[Errand]
     crowd = Crowd(
         buyers=plan.buyers,
-        first_user=10**9 + randbelow(8 * 10**9),  # never the seed's: a second run needs new buyers
+        first_user=10**9 + randbelow(8 * 10**9),  # not from the seed: a second run needs new buyers
         request=maker,
         habits=plan.habits,
         limit=played.limit,
@@ -164,7 +164,7 @@ def _figures(ledger: Ledger) -> dict[str, str]:
 
 
 async def _drain(plan: Plan, played: Played, meter: Meter, console: Console) -> None:
-    """Wait until every event has been heard and no order is PENDING."""
+    """Wait until every event has been handled and no order is PENDING."""
     began = monotonic()
     told: Any = None
     with Screen(console, lambda: {"still to do": f"{_undone(told):,}"}, lambda: 1.0) as screen:
@@ -191,12 +191,12 @@ def _undone(told: Any) -> int:
 
 
 async def _look_back(plan: Plan, played: Played) -> None:
-    """The stock that is left, and what became of a sample of the orders and of all orders of the cheats."""
+    """Read the stock left, and the states of a sample of the orders and of all orders of the cheats."""
     _, told = await ask(plan.url, "GET", f"/api/v1/sync/stock/{plan.product}", plan.named)
     if isinstance(told, dict) and isinstance(told.get("stock"), int):
         played.stock_left = told["stock"]
     orders = list(played.ledger.orders.values())
-    dice = Random(plan.seed)  # noqa: S311 - a sample is no secret
+    dice = Random(plan.seed)  # noqa: S311 - a sample is not secret
     sample = set(orders if len(orders) <= plan.tracked else dice.sample(orders, plan.tracked))
     sample |= played.ledger.orders_of_buyers_with_more_than(1)
     chosen = sorted(sample)

@@ -1,4 +1,4 @@
-"""What happened, as one JSON document, as text, and as a picture."""
+"""Renders the results of a sale as a JSON document, as text, and as a picture."""
 
 from array import array
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ MEANINGFUL = (Verdict.SOLD, Verdict.ACCEPTED, Verdict.SOLD_OUT, Verdict.LIMITED)
 
 
 def document(plan: Plan, played: Played, found: list[Check]) -> dict[str, Any]:
-    """The report for machines. Times are in seconds where the name ends in ``_s``, milliseconds in ``_ms``."""
+    """Return the report for programs. Names that end in ``_s`` are in seconds, in ``_ms`` in milliseconds."""
     ledger = played.ledger
     return {
         "url": plan.url,
@@ -55,32 +55,32 @@ def document(plan: Plan, played: Played, found: list[Check]) -> dict[str, Any]:
 
 
 def latencies(ledger: Ledger) -> dict[str, dict[str, float]]:
-    """Of every usable answer together, and of each kind."""
+    """Return the percentiles of all usable answers, and of each kind."""
     told = {"all": percentiles_ms(*(ledger.took[verdict] for verdict in MEANINGFUL))}
     told |= {v.value: percentiles_ms(ledger.took[v]) for v in MEANINGFUL if ledger.took[v]}
     return {name: rounded(figures) for name, figures in told.items()}
 
 
 def rounded(figures: dict[str, float]) -> dict[str, float]:
-    """To the microsecond."""
+    """Round milliseconds to microseconds."""
     return {name: round(value, 3) for name, value in figures.items()}
 
 
 def winners_per_all(ledger: Ledger) -> float | None:
-    """How many times as long as half of all answers took a winner in a hundred waits; None without winners."""
+    """Return the winners' p99 divided by the p50 of all answers; None without winners."""
     all_p50 = percentiles_ms(*(ledger.took[verdict] for verdict in MEANINGFUL))["p50"]
     return round(percentiles_ms(ledger.winners)["p99"] / all_p50, 2) if ledger.winners and all_p50 else None
 
 
 def acceptance(ledger: Ledger) -> float | None:
-    """202 answers ÷ all answers and losses, of the async path; a buyer who hangs up is not counted."""
+    """Return 202 answers ÷ all answers and lost requests, for the async path; buyers' hang-ups are not counted."""
     accepted = len(ledger.took[Verdict.ACCEPTED])
     asked = ledger.answers + sum(n for name, n in ledger.errors.items() if not name.startswith("status "))
     return accepted / asked if accepted else None
 
 
 def server(played: Played) -> dict[str, Any]:
-    """CPU of the shop's processes: while buyers asked, and until the last event was heard; peak memory (PSS)."""
+    """Return the shop's CPU during the purchases and until the last event was handled, and its peak memory (PSS)."""
     if not played.cpu_s:
         return {}
     answers = max(played.ledger.answers, 1)
@@ -96,7 +96,7 @@ def server(played: Played) -> dict[str, Any]:
 
 
 def show(console: Console, told: dict[str, Any], ledger: Ledger) -> None:
-    """The report for people."""
+    """Print the report."""
     console.print(_outcomes(told), _latencies(told))
     took: array[float] = array("d")
     for verdict in MEANINGFUL:
@@ -127,7 +127,7 @@ def _latencies(told: dict[str, Any]) -> Table:
 
 
 def sentences(told: dict[str, Any]) -> list[str]:
-    """The remaining figures, one line each."""
+    """Return the remaining figures, one line each."""
     lines = [
         f"{told['answers']:,} answers in {told['seconds']:.2f} s: {told['answers_per_s']:,.0f}/s "
         f"over {told['connections']:,} connections; the player's CPU: {told['generator_cpu_us_per_answer']:.0f} µs each"
@@ -169,7 +169,7 @@ def _server_sentences(cost: dict[str, Any]) -> list[str]:
 
 
 def picture(told: dict[str, Any], ledger: Ledger) -> str:
-    """The SVG: one row of bars for each kind of answer."""
+    """Return an SVG with one row of bars per kind of answer."""
     series: dict[str, Sequence[tuple[float, int]]] = {
         f"{v.value}: {len(ledger.took[v]):,}": histogram(ledger.took[v]) for v in MEANINGFUL if ledger.took[v]
     }

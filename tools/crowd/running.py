@@ -1,4 +1,4 @@
-"""Which shop runs here, and which processes it is made of."""
+"""Finds the shop that runs on this machine, and its processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ class Running:
     """
     Args:
         processes: group (workers, postgres, valkey) → process ids; empty when the shop was started elsewhere.
-        environment: what the shop's own commands need to find its servers (DATABASE_URL, REDIS_URL).
+        environment: variables with which the shop's commands find its servers (DATABASE_URL, REDIS_URL).
     """
 
     url: str = ""
@@ -22,7 +22,7 @@ class Running:
 
 
 def find(data: Path) -> Running:
-    """The shop on this data directory; an empty answer where none runs."""
+    """Return the shop on this data directory; an empty ``Running`` if none runs."""
     run = running(data)
     if run is None:
         return Running()

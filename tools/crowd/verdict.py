@@ -1,4 +1,4 @@
-"""What an answer to a purchase means to the buyer."""
+"""Classifies the answer to a purchase from the buyer's view."""
 
 from enum import Enum
 
@@ -17,7 +17,7 @@ class Verdict(Enum):
 
 
 class Body(msgspec.Struct):
-    """Of either kind of answer, the members that matter here."""
+    """The members used here, of a success and of a problem."""
 
     orderId: str | int = ""
     type: str = ""
@@ -29,7 +29,7 @@ _ORDERS = {200: Verdict.SOLD, 202: Verdict.ACCEPTED}
 
 
 def read(status: int, body: bytes) -> tuple[Verdict, str]:
-    """The verdict, and the order's id where there is one. BROKEN: a 5xx, or a success that names no order."""
+    """Return the verdict, and the order's id if there is one. BROKEN: a 5xx, or a success without an order."""
     if status in (429, 503):
         return Verdict.UNAVAILABLE, ""
     try:

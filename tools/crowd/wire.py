@@ -1,4 +1,4 @@
-"""One keep-alive connection of the crowd: request bytes out, one answer in. httptools reads the HTTP."""
+"""Sends requests and reads answers on the crowd's keep-alive connections, one at a time; httptools parses HTTP."""
 
 import asyncio
 import json
@@ -12,24 +12,24 @@ T = TypeVar("T")
 
 
 class Caller(Protocol[T]):
-    """Whoever hands out the errands of type T that a line carries."""
+    """Assigns the errands of type T to connections, called lines."""
 
     def free(self, line: "Line[T]") -> None:
-        """The line is connected and carries nothing."""
+        """The line is connected and has no errand."""
 
     def answered(self, line: "Line[T]", errand: T, answer: "Answer") -> None:
-        """The line's errand has its whole answer; the line is free again unless the answer closed it."""
+        """The whole answer to the errand has arrived; the line is free again unless the answer closed it."""
 
     def lost(self, line: "Line[T]", errand: T | None, reason: str) -> None:
-        """The connection is gone, and with it the answer to the errand it carried."""
+        """The connection is lost, and with it the answer to its errand."""
 
 
 class Answer:
     """
     Args:
         sent_at: monotonic seconds when the request was written.
-        took_s: seconds from there to the answer's last byte.
-        head: the raw bytes of the answer; ``header()`` reads them only when somebody asks.
+        took_s: seconds from the request to the answer's last byte.
+        head: the raw bytes of the answer; only ``header()`` parses them.
     """
 
     __slots__ = ("body", "head", "sent_at", "status", "took_s")
@@ -42,7 +42,7 @@ class Answer:
         self.took_s = took_s
 
     def header(self, name: str) -> str | None:
-        """The named header's value; the name is in lower case."""
+        """Return the header's value; ``name`` is in lower case."""
         found: dict[str, str] = {}
 
         class Reader:
@@ -54,7 +54,7 @@ class Answer:
 
 
 class Line(asyncio.Protocol, Generic[T]):
-    """Carries one errand at a time. No header callback: eight of them would cost as much as the rest of the parsing."""
+    """Sends one errand at a time. No header callback: for eight headers it costs as much as the rest of the parsing."""
 
     __slots__ = ("_body", "_caller", "_close_reason", "_parser", "_raw", "_sent_at", "_transport", "errand")
 
@@ -74,7 +74,7 @@ class Line(asyncio.Protocol, Generic[T]):
         self._caller.free(self)
 
     def send(self, errand: T, request: bytes) -> None:
-        """Carry ``errand``; the line must be free."""
+        """Send ``errand``; the line must be free."""
         if self._transport is None or self.errand is not None:
             raise RuntimeError("the line is not free")
         self.errand = errand
@@ -83,11 +83,11 @@ class Line(asyncio.Protocol, Generic[T]):
         self._transport.write(request)
 
     def waiting_since(self) -> float | None:
-        """Monotonic seconds when the errand under way was sent, None while free."""
+        """Return the monotonic seconds at which the in-flight errand was sent; None while free."""
         return None if self.errand is None else self._sent_at
 
     def hang_up(self, reason: str) -> None:
-        """Close now; an errand under way is lost for ``reason``."""
+        """Close now; an in-flight errand is lost with ``reason``."""
         self._close_reason = reason
         if self._transport is not None:
             self._transport.abort()
@@ -125,7 +125,7 @@ class Line(asyncio.Protocol, Generic[T]):
 
 
 class Lines(Generic[T]):
-    """Keeps ``count`` lines to one address open; a line that is lost is opened again, later each time it fails."""
+    """Keeps ``count`` lines to one address open; reopens a lost line with a growing delay."""
 
     def __init__(self, host: str, port: int, count: int, caller: Caller[T]) -> None:
         self._address = (host, port)
@@ -139,7 +139,7 @@ class Lines(Generic[T]):
     async def open(self, at_once: int = 64) -> None:
         """
         Raises:
-            OSError: the first connections were refused: nobody is there.
+            OSError: a connection was refused: no server listens.
         """
         for start in range(0, self._count, at_once):
             await asyncio.gather(*(self._connect() for _ in range(min(at_once, self._count - start))))
@@ -150,7 +150,7 @@ class Lines(Generic[T]):
         self._open.add(line)
 
     def replace(self, line: Line[T]) -> None:
-        """The caller's answer to ``lost``."""
+        """Replace a lost line; the caller's reaction to ``lost``."""
         self._open.discard(line)
         if not self._closing:
             self.reopened += 1
@@ -170,7 +170,7 @@ class Lines(Generic[T]):
                 break
 
     def hang_up_older_than(self, limit_s: float) -> None:
-        """Give up on answers that did not come: one look over all lines instead of a timer per request."""
+        """Time out late answers: one pass over all lines instead of a timer per request."""
         oldest = monotonic() - limit_s
         for line in list(self._open):
             since = line.waiting_since()
@@ -187,10 +187,10 @@ class Lines(Generic[T]):
 
 def purchase_maker(host: str, path: str, product: str, quantity: int) -> Callable[[int, bytes], bytes]:
     """
-    A function (userId of ten digits, Idempotency-Key) -> the bytes of a purchase.
+    Return a function (userId of ten digits, Idempotency-Key) -> the bytes of a purchase request.
 
     Args:
-        product: a decimal id is sent as a JSON number, as in the seed's examples; any other as a string.
+        product: a decimal id is sent as a JSON number, as in the seed API's examples; any other as a string.
     """
     body = (
         f'{{"productId":{product if product.isdecimal() else json.dumps(product)},"quantity":{quantity},"userId":%d}}'

@@ -1,4 +1,4 @@
-"""``scripts/deploy``: image, overlay, Ready, address; or one sentence on each thing that is missing."""
+"""``scripts/deploy``: builds the image, applies the overlay, waits until Ready, prints the address or the problems."""
 
 import argparse
 import os

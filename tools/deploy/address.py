@@ -1,4 +1,4 @@
-"""Where a browser finds the shop."""
+"""Finds the address of the shop for a browser."""
 
 import socket
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ GATEWAYS = (("kourier", "kourier-system"), ("istio-ingressgateway", "istio-syste
 
 
 def of_shop(namespace: str) -> str:
-    """The URL, and the Host header that it needs where no DNS knows its name."""
+    """Return the URL, with the Host header that it needs when no DNS resolves its name."""
     edge = found("services.serving.knative.dev", "edge", namespace)
     url = str((edge or {}).get("status", {}).get("url", ""))
     host = urlsplit(url).hostname or ""

@@ -1,4 +1,4 @@
-"""What is asked of the cluster, through kubectl and KUBECONFIG."""
+"""Queries the cluster through kubectl and KUBECONFIG."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from tools.deploy.patience import LEAST_S, patience
 
 Object = Mapping[str, Any]
 AGAIN_S = 1.0
-# What kubectl says where an API server is slow rather than absent. Every question asked here may be asked again.
+# kubectl's messages for an API server that is slow rather than absent. Every query here can be retried.
 SLOW = (
     "TLS handshake timeout",
     "i/o timeout",
@@ -23,16 +23,16 @@ SLOW = (
 
 
 class CannotDeploy(Exception):
-    """One sentence, or several: what is missing, and what to do."""
+    """The deployment cannot continue; the message has sentences on what is missing and what to do."""
 
 
 def kubectl(*arguments: str, given: str | None = None) -> str:
     """
     Args:
-        given: its standard input.
+        given: kubectl's standard input.
 
     Raises:
-        CannotDeploy: with what kubectl said, or that the time given by --timeout is over.
+        CannotDeploy: kubectl failed (with its message), or the time of --timeout is over.
     """
     while True:
         done = _asked(arguments, given)
@@ -59,7 +59,7 @@ def _asked(arguments: tuple[str, ...], given: str | None) -> "subprocess.Complet
 
 
 def references(node: object, *kinds: str) -> Iterator[Object]:
-    """Wherever ``node`` names another object by one of these members, ``secretRef``: that member's value."""
+    """Yield the values of all members of ``node`` with these names, e.g. ``secretRef``, at any depth."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key in kinds:
@@ -80,19 +80,19 @@ def listed(kinds: str, namespace: str, *more: str) -> list[Object]:
 
 
 def found(kind: str, name: str, namespace: str = "") -> Object | None:
-    """The object, or None where there is none of that name."""
+    """Return the object; None when it does not exist."""
     where = ("-n", namespace) if namespace else ()
     said = kubectl("get", kind, name, *where, "--ignore-not-found", "-o", "json")
     return dict(json.loads(said)) if said.strip() else None
 
 
 def named(thing: Object) -> str:
-    """``Service checkout``"""
+    """Return the kind and name, e.g. ``Service checkout``."""
     return f"{thing['kind']} {thing['metadata']['name']}"
 
 
 def condition(thing: Object, type: str = "Ready") -> Object:
-    """``{"status": "Unknown"}`` where nobody has said anything yet, or only of an older version of the object."""
+    """Return the condition; ``{"status": "Unknown"}`` when absent or stated for an older version of the object."""
     status = thing.get("status") or {}
     if status.get("observedGeneration", thing["metadata"].get("generation")) != thing["metadata"].get("generation"):
         return {"status": "Unknown", "message": "its last change has not been looked at"}

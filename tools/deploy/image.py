@@ -1,4 +1,4 @@
-"""The image: named by a hash of what is in it, built by Docker or given to the cluster by another tool."""
+"""Builds the image with Docker, or loads it into the cluster with another tool; a hash of its content names it."""
 
 import hashlib
 import os
@@ -13,13 +13,13 @@ from tools.deploy.cluster import CannotDeploy, kubectl
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "pulsecart"
-LOCAL = "dev.local"  # Knative asks no registry for the digest of what is named so
+LOCAL = "dev.local"  # Knative resolves no digest at a registry for this host
 SKIPPED = ("__pycache__", ".pyc")
 Say = Callable[[str], None]
 
 
 def files(root: Path = ROOT) -> list[Path]:
-    """What ``.dockerignore`` lets in, sorted."""
+    """Return the files that ``.dockerignore`` includes, sorted."""
     lines = (root / ".dockerignore").read_text().splitlines()
     kept_out = [root / line for line in lines if line[:1].isalpha()]
     found: list[Path] = []
@@ -31,7 +31,7 @@ def files(root: Path = ROOT) -> list[Path]:
 
 
 def tag(root: Path = ROOT) -> str:
-    """Twelve hexadecimal digits: the same content has the same name on every machine."""
+    """Return twelve hexadecimal digits: the same content has the same tag on every machine."""
     digest = hashlib.sha256()
     for path in [*files(root), root / "Dockerfile"]:
         digest.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
@@ -41,8 +41,8 @@ def tag(root: Path = ROOT) -> str:
 
 def load(command: str, say: Say) -> str:
     """
-    Have ``command IMAGE DIRECTORY`` give the image to the cluster: DIRECTORY is what becomes /app, with the packages'
-    lock in requirements/image.lock.
+    Load the image into the cluster with ``command IMAGE DIRECTORY``: DIRECTORY is the content of /app, with the
+    packages' lock in requirements/image.lock.
 
     Returns:
         The image's name.
@@ -61,13 +61,13 @@ def load(command: str, say: Say) -> str:
 def build(registry: str, say: Say) -> str:
     """
     Args:
-        registry: where to push it; empty for a cluster of kind, which is given it directly.
+        registry: where to push the image; empty for a kind cluster, into which it is loaded directly.
 
     Returns:
         The image's name.
 
     Raises:
-        CannotDeploy: no Docker, or no way from here to the cluster.
+        CannotDeploy: Docker is missing, or the cluster cannot get the image from here.
     """
     if (
         shutil.which("docker") is None

@@ -1,4 +1,4 @@
-"""A development cluster's token issuer: the one on this machine, where the overlay leaves room for it."""
+"""Gives a development cluster this machine's token issuer, if the overlay refers to an issuer it does not contain."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ NAME = "pulsecart-issuer"
 
 def published(documents: Sequence[Object], namespace: str, jwks: Path) -> list[dict[str, object]]:
     """
-    The ConfigMap of its public key, where an operation refers to it and the overlay does not bring it; else nothing.
+    Return the ConfigMap with the issuer's public key, if an operation refers to it and the overlay lacks it; else [].
 
     Raises:
-        NoIssuer: the newest key of ``jwks``' directory is none of its own.
+        NoIssuer: the newest key in the directory of ``jwks`` does not belong to this issuer.
     """
     referred = {one["name"] for one in references(documents, "configMapRef")}
     if NAME not in referred or any(_is(document) for document in documents):

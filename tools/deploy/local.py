@@ -1,4 +1,4 @@
-"""Whether a cluster is this machine's own: the demo, which believes every buyer, goes to no other by itself."""
+"""Detects clusters on this machine: the demo, which accepts unsigned buyers, is not deployed elsewhere by default."""
 
 import ipaddress
 import json
@@ -10,7 +10,7 @@ from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER
 from tools.deploy.cluster import CannotDeploy, Object, kubectl, references
 
 DEMO_ANYWHERE = "--demo-on-this-cluster"
-# Names under which Docker Desktop and a hosts file know this machine.
+# Names of this machine in Docker Desktop and in hosts files.
 LOOPBACK_NAMES = frozenset(("localhost", "host.docker.internal", "kubernetes.docker.internal"))
 BELIEVES = "ACCEPT_UNSIGNED_BUYERS"
 YES = frozenset(("true", "1", DEMO_ON_A_CLUSTER))
@@ -19,13 +19,13 @@ YES = frozenset(("true", "1", DEMO_ON_A_CLUSTER))
 def check(documents: Sequence[Object], *, own: bool) -> str | None:
     """
     Args:
-        own: the overlay is the project's own demo, not one that somebody wrote and named for this cluster.
+        own: the overlay is the project's own demo, not a user's overlay for this cluster.
 
     Returns:
-        A warning where somebody's own overlay lets buyers in unsigned on a cluster elsewhere.
+        A warning if a user's overlay accepts unsigned buyers on a cluster elsewhere.
 
     Raises:
-        CannotDeploy: it is the project's demo, and the cluster is neither kind's nor on this machine.
+        CannotDeploy: the overlay is the project's demo, and the cluster is neither kind's nor on this machine.
     """
     if not is_demo(documents):
         return None
@@ -43,7 +43,7 @@ def check(documents: Sequence[Object], *, own: bool) -> str | None:
 
 
 def is_demo(documents: Sequence[Object]) -> bool:
-    """Whether any setting of the overlay lets buyers in unsigned."""
+    """Whether any setting of the overlay accepts unsigned buyers."""
     for document in documents:
         if document["kind"] == "ConfigMap" and _is_yes((document.get("data") or {}).get(BELIEVES)):
             return True
@@ -53,7 +53,7 @@ def is_demo(documents: Sequence[Object]) -> bool:
 
 
 def current() -> tuple[str, str]:
-    """The current context's name, and its server's URL; each empty where kubectl knows none."""
+    """Return the current context's name and its server's URL; each is empty if kubectl has none."""
     found: Mapping[str, object] = json.loads(kubectl("config", "view", "--minify", "-o", "json") or "{}")
     servers = [str(one.get("server", "")) for one in references(found, "cluster") if isinstance(one, dict)]
     return str(found.get("current-context") or ""), next(filter(None, servers), "")

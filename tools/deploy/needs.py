@@ -1,4 +1,4 @@
-"""What must be there before anything is applied."""
+"""Checks the cluster's prerequisites before anything is applied."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tools.deploy.cluster import CannotDeploy, Object, found, kubectl, named, references
 from tools.deploy.overlay import containers
 
-# 1.14 of both: the oldest whose Trigger filters are on by default, with everything that eventing/ uses.
+# 1.14 of both: the oldest release that enables Trigger filters by default and has every feature eventing/ uses.
 LEAST = (0, 41)
 LEAST_NAMED = "1.14"
 PARTS = (
@@ -54,7 +54,7 @@ def knative() -> None:
 
 
 def too_old(version: str) -> bool:
-    """Knative's manifests say ``1.21.0`` or ``0.48.2``; what somebody built says ``devel``, and is let in."""
+    """Compare a version in Knative's manifests, ``1.21.0`` or ``0.48.2``; a custom build's ``devel`` is accepted."""
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if not numbers:
         return False
@@ -65,7 +65,7 @@ def too_old(version: str) -> bool:
 def secrets(documents: Sequence[Object], namespace: str) -> None:
     """
     Raises:
-        CannotDeploy: a Secret that is referred to is neither in the overlay nor in the cluster, or lacks its key.
+        CannotDeploy: a referenced Secret is neither in the overlay nor in the cluster, or lacks its key.
     """
     brought = {one["metadata"]["name"] for one in documents if one["kind"] == "Secret"}
     referred = references(documents, "secretRef", "secretKeyRef")
@@ -86,7 +86,7 @@ def secrets(documents: Sequence[Object], namespace: str) -> None:
 def same_brokers(documents: Sequence[Object], namespace: str) -> None:
     """
     Raises:
-        CannotDeploy: a Broker is there whose class or channel is another, which Knative does not let change.
+        CannotDeploy: a Broker exists with another class or channel, which Knative does not allow to change.
     """
     for wanted in documents:
         if wanted["kind"] != "Broker":
@@ -138,7 +138,7 @@ def _names_of_env(document: Object) -> set[str]:
 
 
 def _given(broker: Object) -> tuple[str, str]:
-    """As it was applied: Knative fills in its defaults."""
+    """Return the class and channel as applied, without Knative's defaults."""
     applied = (broker["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration")
     return _class_and_channel(json.loads(applied) if applied else broker)
 

@@ -1,4 +1,4 @@
-"""What an overlay says, with the image that was made for it."""
+"""Reads an overlay, sets its image, and applies it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ JOBS_IMAGE = f"{NAME}-migrations"
 
 def read(directory: Path) -> list[dict[str, Any]]:
     """
-    Every object of the overlay.
+    Return every object of the overlay.
 
     Raises:
-        CannotDeploy: kustomize refuses it.
+        CannotDeploy: kustomize rejects the overlay.
     """
     documents = [one for one in yaml.safe_load_all(kubectl("kustomize", str(directory))) if one]
     for document in documents:
@@ -30,7 +30,7 @@ def read(directory: Path) -> list[dict[str, Any]]:
 def namespace_of(documents: Sequence[Object]) -> str:
     """
     Raises:
-        CannotDeploy: there are several, or none.
+        CannotDeploy: the operations are in several namespaces, or in none.
     """
     names = {str(one["metadata"].get("namespace", "default")) for one in documents if _is_service(one)}
     if len(names) != 1:
@@ -40,8 +40,8 @@ def namespace_of(documents: Sequence[Object]) -> str:
 
 def with_image(documents: Sequence[dict[str, Any]], image: str, namespace: str) -> None:
     """
-    Every container of ours gets ``image``, but for a Job of migrations that is done: it stays as it is, because nothing
-    in a Job can be changed. One that is not done and of another image is deleted, to be made anew.
+    Set ``image`` on all containers of the shop. A completed migration Job keeps its image, because a Job is immutable;
+    an incomplete Job with another image is deleted, so that it is created again.
     """
     for document in documents:
         ours = [one for one in containers(document) if _is_ours(str(one.get("image", "")))]
@@ -55,9 +55,9 @@ def with_image(documents: Sequence[dict[str, Any]], image: str, namespace: str) 
 def apply(documents: Sequence[Object]) -> list[str]:
     """
     Returns:
-        What kubectl said of each object: ``service.serving.knative.dev/pay configured``.
+        kubectl's line for each object, e.g. ``service.serving.knative.dev/pay configured``.
     """
-    in_order = sorted(documents, key=lambda document: document["kind"] != "Namespace")  # the rest as they stand
+    in_order = sorted(documents, key=lambda document: document["kind"] != "Namespace")  # the rest keep their order
     given = yaml.safe_dump_all(in_order, sort_keys=False)
     return kubectl("apply", "-f", "-", given=given).strip().splitlines()
 
@@ -83,7 +83,7 @@ def _is_service(document: Object) -> bool:
 
 
 def containers(node: Any) -> Iterator[dict[str, Any]]:
-    """Of every pod that ``node`` describes, those that run first included."""
+    """Yield the containers of every pod that ``node`` describes, including init containers."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key in ("containers", "initContainers") and isinstance(value, list):

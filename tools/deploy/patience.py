@@ -1,17 +1,17 @@
-"""How long the cluster may take in all (--timeout): every question to it, and what it is waited for."""
+"""Limits the total time that the cluster may take (--timeout), for all queries and waits."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 TIMEOUT_S = 600.0
-LEAST_S = 0.05  # when it is over: no answer comes in that time
+LEAST_S = 0.05  # timeout of a query after the limit: too short for an answer
 
 
 class Patience:
     """
     Args:
-        now: seconds of a clock that only goes on.
+        now: monotonic seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -19,18 +19,18 @@ class Patience:
         self.begin(TIMEOUT_S)
 
     def begin(self, timeout_s: float) -> None:
-        """``timeout_s`` from now on."""
+        """Start the limit: ``timeout_s`` from now."""
         self.timeout_s = timeout_s
         self._until = self._now() + timeout_s
 
     @property
     def left_s(self) -> float:
-        """What is left; negative when it is over."""
+        """The seconds left; negative after the limit."""
         return self._until - self._now()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What is done on this machine meanwhile, a build, is not the cluster's time."""
+        """Exclude local work, such as a build, from the cluster's time."""
         began = self._now()
         try:
             yield

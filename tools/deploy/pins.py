@@ -1,9 +1,9 @@
 """
-``scripts/pins``: images by digest, and Knative's manifests by checksum.
+``scripts/pins``: pins images by digest, and Knative's manifests by checksum.
 
-``write`` asks the registries and hosts for what the files name and writes it into them: ``name:tag@sha256:…`` wherever
-an image stands, and the checksum beside each URL of k8s/knative.sha256. ``check`` says what is not pinned yet. With
-``kubectl`` the Tiltfile installs Knative: a manifest whose checksum is another is not applied.
+``write`` fetches digests and checksums from registries and hosts and writes them into the files: ``name:tag@sha256:…``
+for each image, and the checksum beside each URL of k8s/knative.sha256. ``check`` lists what is not pinned yet. With
+``kubectl`` the Tiltfile installs Knative: a manifest with another checksum is not applied.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tools.deploy.registry import Unreachable, digest, fetch
 
 MANIFESTS = Path("k8s", "knative.sha256")
 UNPINNED = "-"
-# Where images of others are named: Docker builds on the first, the cluster pulls the others.
+# The files that name third-party images: Docker builds on the first, the cluster pulls the others.
 FILES = ("Dockerfile", "kind-cluster.yaml", "k8s/**/*.yaml")
 _IMAGE = re.compile(
     r"^(?P<before>\s*(?:- )?(?:image:|FROM|# syntax=)\s*)"
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 class Image(NamedTuple):
-    """Where an image is named, and by which digest; empty for none."""
+    """An image name in a file, with its digest; empty if it is not pinned."""
 
     path: Path
     name: str
@@ -45,7 +45,7 @@ class Image(NamedTuple):
 
 
 def images(root: Path = ROOT) -> list[Image]:
-    """Every image of somebody else's that a file of ours names."""
+    """Return every third-party image that our files name."""
     paths = sorted(path for pattern in FILES for path in root.glob(pattern))
     return [
         Image(path.relative_to(root), match["name"], match["pin"] or "")
@@ -62,24 +62,24 @@ def manifests(root: Path = ROOT) -> dict[str, str]:
 
 
 def unpinned(root: Path = ROOT) -> list[str]:
-    """What is named without a digest or checksum, once each."""
+    """Return the images and URLs without a digest or checksum, once each."""
     names = [one.name for one in images(root) if not one.pin]
     urls = [url for url, checksum in manifests(root).items() if checksum == UNPINNED]
     return list(dict.fromkeys([*names, *urls]))
 
 
 def in_overlay(documents: Sequence[Object]) -> list[str]:
-    """Images of somebody else's that an overlay's pods would pull without a digest."""
+    """Return third-party images that an overlay's pods would pull without a digest."""
     named = {str(one.get("image", "")) for document in documents for one in containers(document)}
     return sorted(name for name in named if name and "@sha256:" not in name and not name.startswith(_OURS))
 
 
 def write(root: Path, say: Say) -> int:
     """
-    Ask for every digest and checksum, and write those that were answered.
+    Fetch every digest and checksum, and write those received.
 
     Returns:
-        How many were not.
+        The number of failures.
     """
     failed = 0
     for name in dict.fromkeys(one.name for one in images(root)):
@@ -105,10 +105,10 @@ def write(root: Path, say: Say) -> int:
 
 def apply(kubectl: Sequence[str], root: Path, warn: Say) -> int:
     """
-    Run ``kubectl … apply -f URL``, once the checksum of what is there has been compared.
+    Run ``kubectl … apply -f URL`` after comparing the manifest's checksum.
 
     Returns:
-        kubectl's exit status; 1 where the manifest is another than the one that was pinned, or cannot be fetched.
+        kubectl's exit status; 1 if the manifest differs from the pinned checksum or cannot be fetched.
     """
     url = kubectl[-1]
     pinned = manifests(root).get(url, UNPINNED)
@@ -153,7 +153,7 @@ def warn(sentence: str) -> None:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Exit status 1: ``write`` could not pin all, or ``apply`` did not apply."""
+    """Return exit status 1 if ``write`` could not pin everything or ``apply`` did not apply."""
     parser = argparse.ArgumentParser(prog="scripts/pins", description="Images by digest, manifests by checksum.")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     acts = parser.add_subparsers(required=True, dest="act")
@@ -162,7 +162,7 @@ def main(given: Sequence[str] | None = None) -> int:
     applying = acts.add_parser("kubectl", help="kubectl … apply -f URL, where its checksum is the pinned one")
     applying.add_argument("arguments", nargs="*", metavar="… apply -f URL")
     words = list(sys.argv[1:] if given is None else given)
-    at = words.index("kubectl") if "kubectl" in words else len(words)  # what follows is kubectl's, options included
+    at = words.index("kubectl") if "kubectl" in words else len(words)  # the rest is kubectl's, options included
     asked = parser.parse_args(words[: at + 1])
     if asked.act == "write":
         return bool(write(asked.root, say))

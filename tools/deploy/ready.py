@@ -1,4 +1,4 @@
-"""Waits until everything that was applied is Ready, and says what is, and what is in the way."""
+"""Waits until all applied objects are Ready, and reports progress and causes of delay."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -18,7 +18,7 @@ KINDS = {
     "Job": "jobs.batch",
 }
 LOOK_S = 1.0
-PATIENCE_S = 15.0  # a cold cluster needs as long until its first pods are there: nothing is wrong before
+PATIENCE_S = 15.0  # a cold cluster takes as long to start its first pods: report no causes before
 AGAIN_S = 5.0
 WHY_S = 60.0
 Say = Callable[[str], None]
@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 
 
 def watched(documents: Sequence[Object]) -> set[str]:
-    """The names of all that becomes Ready; a core Service is at once."""
+    """Return the names of the objects to wait for; a core Service is Ready at once."""
     return {named(one) for one in documents if one["kind"] in KINDS and one["apiVersion"] != "v1"}
 
 
@@ -46,10 +46,10 @@ def is_ready(thing: Object) -> bool:
 def wait(names: Collection[str], namespace: str, say: Say) -> None:
     """
     Args:
-        names: as ``watched`` gives them.
+        names: as ``watched`` returns them.
 
     Raises:
-        CannotDeploy: not all is Ready in the time that is left; the message says why, as far as the cluster tells.
+        CannotDeploy: an object is not Ready in the time left; the message has the causes that the cluster reports.
     """
     began = looked = time.monotonic()
     ready: set[str] = set()
@@ -67,7 +67,7 @@ def wait(names: Collection[str], namespace: str, say: Say) -> None:
         waiting = [thing for name, thing in sorted(things.items()) if name in names and name not in ready]
         elapsed = time.monotonic() - began
         if patience.left_s <= 0:
-            patience.begin(WHY_S)  # once more, for the reasons
+            patience.begin(WHY_S)  # extra time to query the causes
             raise CannotDeploy(_too_late(waiting, reasons(waiting, namespace), elapsed))
         if elapsed > PATIENCE_S and time.monotonic() - looked > AGAIN_S:
             causes = _asked(partial(reasons, waiting, namespace), before)
@@ -84,7 +84,7 @@ def _there(namespace: str) -> dict[str, Object]:
 
 
 def _asked(question: Callable[[], Answer], before: Answer | None) -> Answer:
-    """The answer; the one before where the time ended meanwhile, so that what it said is still reported."""
+    """Return the query's answer; after the time limit, the previous answer, so that it is still reported."""
     try:
         return question()
     except CannotDeploy:

@@ -1,4 +1,4 @@
-"""What a container registry says of an image, and what a URL holds: two questions over HTTP."""
+"""Fetches the digest of an image from its registry, and the content of a URL."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 ASK_S = 30.0
 LARGEST = 64 * 1024 * 1024
 DOCKER_HUB = "registry-1.docker.io"
-# An index, where there is one: it stands for the image on every architecture.
+# Prefers an index, which covers every architecture of the image.
 KINDS = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -23,18 +23,18 @@ KINDS = (
 
 
 class Unreachable(Exception):
-    """The host did not answer, or refused; the message says which and why."""
+    """The host did not answer or refused; the message has the host and the reason."""
 
 
 def digest(image: str) -> str:
     """
-    Of ``name:tag``, as its registry has it now.
+    Return the current digest of ``name:tag`` from its registry.
 
     Returns:
         ``sha256:…``, computed from the manifest itself.
 
     Raises:
-        Unreachable: no answer, or the registry knows no such image.
+        Unreachable: no answer, or the registry has no such image.
     """
     host, repository, tag = parts(image)
     url = f"{_base(host)}/v2/{repository}/manifests/{tag}"
@@ -58,10 +58,10 @@ def parts(image: str) -> tuple[str, str, str]:
 def fetch(url: str, headers: Mapping[str, str] | None = None) -> bytes:
     """
     Raises:
-        Unreachable: no answer of 200, or more than LARGEST bytes.
+        Unreachable: the answer is not 200, or has more than LARGEST bytes.
     """
     try:
-        with urlopen(Request(url, headers=dict(headers or {})), timeout=ASK_S) as answer:  # noqa: S310  # named by our files
+        with urlopen(Request(url, headers=dict(headers or {})), timeout=ASK_S) as answer:  # noqa: S310  # URLs come from our files
             content: bytes = answer.read(LARGEST + 1)
     except HTTPError as refused:
         challenge = refused.headers.get("WWW-Authenticate", "")
@@ -76,7 +76,7 @@ def fetch(url: str, headers: Mapping[str, str] | None = None) -> bytes:
 
 
 class _Challenged(Unreachable):
-    """The registry wants a token first, also of those who may read anything (RFC 6750)."""
+    """The registry requires a token first, even for anonymous reads (RFC 6750)."""
 
     def __init__(self, challenge: str) -> None:
         super().__init__(f"it wants a token: {challenge}")
@@ -95,5 +95,5 @@ def _token(challenge: str) -> str:
 
 
 def _base(host: str) -> str:
-    """``PINS_REGISTRY`` names one registry that stands for all: a mirror of yours."""
+    """Return the registry's URL; ``PINS_REGISTRY``, a mirror, replaces all registries."""
     return os.environ.get("PINS_REGISTRY", "").rstrip("/") or f"https://{host}"

@@ -1,4 +1,4 @@
-"""Why something is not Ready: what its condition, its pods, their events and their logs say, as sentences."""
+"""Explains why an object is not Ready, from its condition, its pods, their events and their logs."""
 
 import json
 import re
@@ -13,7 +13,7 @@ LINES = 40
 
 
 def reasons(waiting: Sequence[Object], namespace: str) -> list[str]:
-    """One sentence for each cause found, with all that it stops; what merely is on its way has none."""
+    """Return one sentence per cause, with the objects it stops; objects that are only starting have no cause."""
     stopped: dict[str, list[str]] = {}
     for thing in waiting:
         for cause in _of(thing):
@@ -36,7 +36,7 @@ def _of(thing: Object) -> Iterator[str]:
         )
     elif thing["kind"] == "Job" and (failed := condition(thing, "Failed"))["status"] == "True":
         yield f"failed: {failed.get('message', '')}"
-    elif said["status"] == "False" and message and said.get("reason") != "RevisionMissing":  # its pods say why
+    elif said["status"] == "False" and message and said.get("reason") != "RevisionMissing":  # its pods have the cause
         yield re.sub(r'^Revision "\S+" failed with message: ', "", message).rstrip(".")
 
 
@@ -61,7 +61,7 @@ def _of_pod(pod: Object, namespace: str) -> Iterator[str]:
 
 
 def _last_line(pod: str, container: str, namespace: str) -> str:
-    """The last warning of its log, or else its last line; of the process before where this one has said nothing."""
+    """Return the log's last warning, else its last line; of the previous process if this one has logged nothing."""
     for previous in ((), ("--previous",)):
         try:
             said = kubectl("logs", pod, "-n", namespace, "-c", container, f"--tail={LINES}", *previous)
@@ -75,7 +75,7 @@ def _last_line(pod: str, container: str, namespace: str) -> str:
 
 
 def _sentence(line: str) -> tuple[str, str]:
-    """Level and message of one line of a log: ours are JSON, PostgreSQL's are not."""
+    """Return level and message of a log line: our logs are JSON, PostgreSQL's are not."""
     try:
         said = json.loads(line)
         about = {key: value for key, value in said.items() if key in ("missing", "needed", "error", "reason")}

@@ -1,8 +1,8 @@
 """
-The API's description, from ``contracts/http/*.yaml``, ``contracts/problems.yaml`` and the code.
+Generates the API's description from ``contracts/http/*.yaml``, ``contracts/problems.yaml`` and the code.
 
     python -m tools.openapi            writes contracts/openapi.json and the page /docs/api
-    python -m tools.openapi --check    says which is stale, and where code and catalogue differ; exit status 1 then
+    python -m tools.openapi --check    lists stale files and differences of code and catalogue; exit status 1 if any
 """
 
 import argparse
@@ -21,10 +21,10 @@ PAGE = ROOT / "pulsecart" / "edge" / "web" / "static" / "api.html"
 
 def written() -> dict[Path, str]:
     """
-    What each file must hold.
+    Return the content of each file.
 
     Raises:
-        Undescribed: code and description differ, or code and catalogue of problems.
+        Undescribed: the code differs from the description or from the catalogue of problems.
     """
     known, found = listed(), answered()
     wrong = list(complaints(known, found))

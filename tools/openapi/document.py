@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, put together from ``contracts/http/*.yaml``, the catalogue of problems and the code."""
+"""Builds the OpenAPI 3.1 document from ``contracts/http/*.yaml``, the catalogue of problems and the code."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -20,7 +20,7 @@ REFERENCE: Final = "#/components/{}/{}"
 OF_OPERATION: Final = {"id", "tag", "summary", "description", "caller", "parameters", "body", "example", "replies"}
 KEYS: Final = OF_OPERATION | {"problems", "says", "schema", "media", "headers"}
 Document = dict[str, Any]
-# Who asks → what OpenAPI calls it: nobody is asked who they are · it is of account where it is said · it must be said.
+# Caller in contracts/http → OpenAPI security: none; optional credentials; required credentials.
 CALLERS: Final[Mapping[str, list[Document]]] = {
     "anybody": [],
     "optional": [{}, {"token": []}, {"session": []}],
@@ -30,15 +30,15 @@ CALLERS: Final[Mapping[str, list[Document]]] = {
 
 
 class Undescribed(Exception):
-    """Code and ``contracts/http`` differ; the sentences say where, and what to do."""
+    """Code and ``contracts/http`` differ; the message has sentences on where, and what to do."""
 
 
 def document() -> Document:
     """
-    The whole document.
+    Return the whole document.
 
     Raises:
-        Undescribed: a route has no description, or a description no route.
+        Undescribed: a route without a description, or a description without a route.
     """
     operations = registry.load_all()
     described = {name: _read(operation) for name, operation in operations.items()}
@@ -75,8 +75,8 @@ def document() -> Document:
 class _Parts:
     """
     Args:
-        shared: ``components.yaml``.
-        bodies: Struct's name → reference to its schema.
+        shared: the content of ``components.yaml``.
+        bodies: name of the Struct → reference to its schema.
     """
 
     def __init__(self, shared: Document, problems: Mapping[str, Listed], bodies: Mapping[str, Document]) -> None:
@@ -86,7 +86,7 @@ class _Parts:
         self.refusals: Document = {}
 
     def operation(self, path: str, told: Document) -> Document:
-        """One operation of a path item."""
+        """Return one operation of a path item."""
         names = [*told.get("parameters", ()), "Correlation-Id"]
         made = {
             "operationId": told["id"],
@@ -119,7 +119,7 @@ class _Parts:
             by_status.setdefault(self._problems[type].statuses[0], []).append(type)
         for status in sorted(by_status):
             same = replies.get(str(status))
-            if same:  # a status that is also an answer of its own
+            if same:  # the status is also a described reply
                 same["content"] |= self._refused(status, by_status[status])["content"]
             else:
                 replies[str(status)] = {"$ref": REFERENCE.format("responses", self._shared_refusal(status, by_status))}
@@ -146,7 +146,7 @@ class _Parts:
         return made
 
     def _shared_refusal(self, status: int, by_status: Mapping[int, Sequence[str]]) -> str:
-        """Its name among the components: most are the same for many operations."""
+        """Return the refusal's name in the components; many operations share the same refusal."""
         made = self._refused(status, sorted(by_status[status]))
         for name, refused in self.refusals.items():
             if refused == made:
@@ -196,13 +196,13 @@ def _unlike(operation: Operation, described: Mapping[str, Document]) -> Iterator
 
 
 def _bodies(described: Mapping[str, Mapping[str, Document]]) -> tuple[dict[str, Document], Document]:
-    """References and schemas of the Structs that the operations decode their bodies as."""
+    """Return references to, and schemas of, the Structs of the request bodies."""
     asked = {
         told["body"].rstrip("?"): told["of"] for of in described.values() for told in of.values() if "body" in told
     }
     structs = [getattr(import_module(f"functions.{operation}.main"), name) for name, operation in asked.items()]
     references, schemas = msgspec.json.schema_components(structs, ref_template=REFERENCE.format("schemas", "{name}"))
-    schemas = msgspec.json.decode(msgspec.json.encode(schemas).replace(rb"$(?!\\n)", b"$"))  # whose $ is strict
+    schemas = msgspec.json.decode(msgspec.json.encode(schemas).replace(rb"$(?!\\n)", b"$"))  # a schema's $ is strict
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = " ".join(schema["description"].replace("``", "`").split())
@@ -214,7 +214,7 @@ def _tags(described: Mapping[str, Mapping[str, Document]]) -> list[str]:
 
 
 def _or_blank(parameter: Document) -> Document:
-    """A parameter of the query may be blank, which is as if it were absent, unless ``allowEmptyValue`` is false."""
+    """Allow a blank query parameter, which counts as absent, unless ``allowEmptyValue`` is false."""
     if parameter["in"] != "query" or parameter.get("allowEmptyValue") is False:
         return parameter
     return parameter | {"allowEmptyValue": True, "schema": {"anyOf": [parameter["schema"], {"const": ""}]}}

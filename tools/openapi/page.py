@@ -1,4 +1,4 @@
-"""The document as one page of plain HTML: no script, nothing loaded but the style; headings, tables and links."""
+"""Renders the document as one page of plain HTML: headings, tables and links; no script, loads only the style."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +10,14 @@ from tools.openapi.problems import Listed
 
 Document = dict[str, Any]
 CHOICES_MAX = 12
-BLANK = {"const": ""}  # of every parameter of a query; said once, at the head
+BLANK = {"const": ""}  # allowed for query parameters; stated once, at the page's head
 WHO = {"anybody": "Anybody.", "either": "Anybody; a token or session says who.", "known": "Who is signed in."}
 
 
 def page(document: Document, problems: Mapping[str, Listed], titles: Mapping[str, str]) -> str:
     """
     Args:
-        titles: type → the title that comes with it.
+        titles: problem type → its title.
     """
     return "\n".join([*_head(document), *_contents(document), *_body(document), *_problems(problems, titles), _END])
 
@@ -154,7 +154,7 @@ def _members(schema: Document) -> str:
 
 
 def _shape(schema: Document) -> str:
-    """A schema in a few words; a named one as a link to its members."""
+    """Describe a schema in a few words; a named schema as a link to its members."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#shape-{name}">{name}</a>'
@@ -204,6 +204,6 @@ def _where(parameter: Document) -> str:
 
 
 def _words(text: str) -> str:
-    """Escaped, with `code` marked."""
+    """Escape the text and mark `code`."""
     parts = escape(text, quote=False).split("`")
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))

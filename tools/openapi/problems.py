@@ -1,4 +1,4 @@
-"""Problems: those that the catalogue lists (``contracts/problems.yaml``), and those that the code answers."""
+"""Compares the problems in the catalogue (``contracts/problems.yaml``) with those that the code answers."""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ CODE: Final = ("pulsecart", "functions")
 class Listed:
     """
     Args:
-        statuses: the first is the API's; others are answered to events.
+        statuses: the first is the API's; the others are replies to events.
         when, do: one or two sentences each.
     """
 
@@ -32,7 +32,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """``where``: file and line that make it; ``type`` is None where it is no literal, which nobody can list."""
+    """``where``: file and line that create it; ``type`` is None if not a literal, which cannot be listed."""
 
     type: str | None
     status: int
@@ -47,7 +47,7 @@ class _Kind:
 
 
 def listed(path: Path = FILE) -> dict[str, Listed]:
-    """The catalogue, by type, in its own order."""
+    """Return the catalogue by type, in the file's order."""
     found: dict[str, Listed] = {}
     for section, problems in yaml.safe_load(path.read_text()).items():
         for type, told in problems.items():
@@ -59,7 +59,7 @@ def listed(path: Path = FILE) -> dict[str, Listed]:
 
 
 def answered(root: Path = ROOT) -> list[Answered]:
-    """Every call, in the code, of a class of ``pulsecart.runtime.problem``'s tree."""
+    """Return every call in the code of a class in ``pulsecart.runtime.problem``'s tree."""
     trees = {path: ast.parse(path.read_text()) for package in CODE for path in sorted((root / package).rglob("*.py"))}
     kinds = _kinds(trees)
     found = []
@@ -74,7 +74,7 @@ def answered(root: Path = ROOT) -> list[Answered]:
 
 
 def complaints(known: dict[str, Listed], found: list[Answered]) -> Iterator[str]:
-    """Where catalogue and code differ, one sentence each, with what to do."""
+    """Yield one sentence per difference between catalogue and code, with what to do."""
     statuses: dict[str, set[int]] = {}
     for one in found:
         if one.type is None:
@@ -91,7 +91,7 @@ def complaints(known: dict[str, Listed], found: list[Answered]) -> Iterator[str]
 
 
 def titles(found: list[Answered]) -> dict[str, str]:
-    """Type → title; of several, the first that the code has."""
+    """Type → title; the first in the code if there are several."""
     named: dict[str, str] = {}
     for one in found:
         if one.type is not None:
@@ -100,7 +100,7 @@ def titles(found: list[Answered]) -> dict[str, str]:
 
 
 def _kinds(trees: dict[Path, ast.Module]) -> dict[str, _Kind]:
-    """The tree's classes by name; each has its own status and title, or those of the class above it."""
+    """Return the tree's classes by name, with their own or inherited status and title."""
     classes = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     kinds: dict[str, _Kind] = {}
     grown = True

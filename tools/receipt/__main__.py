@@ -1,4 +1,4 @@
-"""``./scripts/receipt``: what scaling to zero costs and saves, per operation, on KUBECONFIG's cluster."""
+"""``./scripts/receipt``: measures what scaling to zero costs and saves, per operation, on KUBECONFIG's cluster."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ from tools.receipt.receipt import receipt
 from tools.receipt.recorder import OURS, QUEUE_PROXY, Recorder
 from tools.receipt.shown import svg, table
 
-WIDTH = 100  # of what is no terminal
+WIDTH = 100  # of output that is not a terminal
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "": 1}
 Recording = tuple[list[Observation], list[str]]
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             observations, operations = asyncio.run(_recorded(asked.namespace, asked.duration, asked.every, out))
         found = receipt(observations, operations)
     except (NoCluster, OSError, ValueError) as error:
-        print(error, file=sys.stderr)  # noqa: T201  # a command talks to people
+        print(error, file=sys.stderr)  # noqa: T201  # a command prints its errors
         return 1
     out.print(table(found))
     if asked.json:

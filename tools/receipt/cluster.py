@@ -1,4 +1,4 @@
-"""A cluster's API, by nothing but kubectl and KUBECONFIG: ``kubectl proxy`` answers on a port of this machine."""
+"""Reads a cluster's API through ``kubectl proxy``, which listens on a local port; needs only kubectl and KUBECONFIG."""
 
 import asyncio
 import json
@@ -15,13 +15,13 @@ LINE_MAX = 4 * 2**20  # one pod
 
 
 class NoCluster(Exception):
-    """What is missing, and what to do: one sentence, or two."""
+    """The cluster cannot be used; the message has one or two sentences: the problem, and what to do."""
 
 
 class Cluster:
     """
     Args:
-        session: with the proxy's address as its base.
+        session: its base URL is the proxy's address.
     """
 
     def __init__(self, session: ClientSession, namespace: str) -> None:
@@ -30,20 +30,20 @@ class Cluster:
         self.namespace = namespace
 
     async def pods(self) -> tuple[list[dict[str, Any]], str]:
-        """Every pod of an operation, and the version from which to watch on."""
+        """Return every pod of an operation, and the resource version from which to continue watching."""
         said = await self._get(f"{self._there}/pods", {"labelSelector": OPERATION})
         return said["items"], said["metadata"]["resourceVersion"]
 
     async def events(self) -> list[dict[str, Any]]:
-        """Those of the last hour, unless the cluster keeps them for another time."""
+        """Return the cluster's events, by default those of the last hour."""
         return list((await self._get(f"{self._there}/events", {}))["items"])
 
     async def operations(self) -> list[str]:
         """
-        The Knative Services' names.
+        Return the names of the Knative Services.
 
         Raises:
-            NoCluster: none of them is there, or Knative is not.
+            NoCluster: there are no Knative Services, or Knative is not installed.
         """
         where = f"/apis/serving.knative.dev/v1/namespaces/{self.namespace}/services"
         names = [one["metadata"]["name"] for one in (await self._get(where, {}, "Knative Serving"))["items"]]
@@ -55,7 +55,7 @@ class Cluster:
         return sorted(names)
 
     async def changes(self, version: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """(ADDED, MODIFIED or DELETED, the pod), until the server ends it or has forgotten ``version``."""
+        """Yield (ADDED, MODIFIED or DELETED, the pod) until the server ends the watch or ``version`` has expired."""
         asked = {"labelSelector": OPERATION, "watch": "1", "resourceVersion": version}
         limit = ClientTimeout(total=None, sock_connect=ASK_S)
         try:
@@ -65,12 +65,12 @@ class Cluster:
                     if said["type"] in ("ADDED", "MODIFIED", "DELETED"):
                         yield said["type"], said["object"]
                     else:
-                        return  # ERROR: gone
+                        return  # ERROR: the version has expired
         except (ClientError, TimeoutError):
             return
 
     async def metrics(self, pod: str, port: int) -> str:
-        """What the pod answers to ``/metrics`` there; empty where nobody does."""
+        """Return the pod's reply to ``/metrics`` on this port; empty without a reply."""
         try:
             async with self._session.get(f"{self._there}/pods/{pod}:{port}/proxy/metrics") as response:
                 return await response.text() if response.status == 200 else ""
@@ -93,13 +93,13 @@ class Cluster:
 async def connected(namespace: str) -> AsyncIterator[Cluster]:
     """
     Raises:
-        NoCluster: no kubectl, no KUBECONFIG, or nobody answers there.
+        NoCluster: kubectl or KUBECONFIG is missing, or the cluster does not answer.
     """
     await _reachable()
     proxy = await asyncio.create_subprocess_exec(
         "kubectl", "proxy", "--port=0", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
-    assert proxy.stdout is not None  # noqa: S101  # asked for above
+    assert proxy.stdout is not None  # noqa: S101  # stdout=PIPE is set above
     try:
         said = (await proxy.stdout.readline()).decode()  # Starting to serve on 127.0.0.1:41683
         address = said.rpartition(" ")[2].strip()

@@ -1,4 +1,4 @@
-"""The life of each pod, put together from what was seen."""
+"""Builds the life of each pod from observations."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from tools.receipt.observed import Counted, Looked, Observation, PodSeen
 @dataclass(slots=True)
 class Life:
     """
-    Times are Unix, s; None: not seen yet.
+    The life of a pod. Times are Unix time, in seconds; None: not observed yet.
 
     Args:
-        there_before: it was created before anybody looked, so what it had counted by then is not the window's.
-        from_zero: no other pod of the operation was there to answer when it was created: somebody waited for it.
+        there_before: the pod existed before the recording, so its earlier counts do not belong to the window.
+        from_zero: no other pod of the operation could answer when this pod was created, so a request waited for it.
     """
 
     pod: str
@@ -30,27 +30,27 @@ class Life:
 
     @property
     def start_s(self) -> float | None:
-        """From created to ready; None where nobody saw it."""
+        """Seconds from creation to Ready; None if it was not observed."""
         return None if self.ready is None or self.there_before else max(0.0, self.ready - self.created)
 
     def answers_at(self, at: float) -> bool:
-        """Whether a request of that moment would have it to go to, or has it on its way already."""
+        """Whether the pod exists at this time and is not terminating: it answers a request, now or after its start."""
         return (
             self.created < at and (self.leaving is None or at < self.leaving) and (self.gone is None or at < self.gone)
         )
 
     def within(self, since: float, until: float) -> float:
-        """Seconds of that window in which it was there, its leaving with it: so long it holds what it asked for."""
+        """Seconds of the window in which the pod existed and held its resources, including its termination."""
         return max(0.0, min(self.gone or until, until) - max(self.created, since))
 
     def left_within(self, since: float, until: float) -> float:
-        """Of those, the seconds after it was told to stop."""
+        """Seconds of the window after the pod's termination began."""
         return max(0.0, min(self.gone or until, until) - max(self.leaving or until, since))
 
 
 @dataclass(slots=True)
 class Counter:
-    """A counter that is read now and then, and begins again at zero when its process does."""
+    """Sums a counter that is read periodically and restarts at zero with its process."""
 
     total: int | None = None
     _last: int = 0
@@ -58,7 +58,7 @@ class Counter:
     def read(self, value: int | None, from_now: bool = False) -> None:
         """
         Args:
-            from_now: what it had counted before is not asked for.
+            from_now: ignore counts from before this reading.
         """
         if value is None:
             return
@@ -72,7 +72,7 @@ class Counter:
 def window(observations: Sequence[Observation]) -> tuple[float, float]:
     """
     Raises:
-        ValueError: nobody looked.
+        ValueError: the recording has no ``Looked``.
     """
     looks = [one.at for one in observations if isinstance(one, Looked)]
     if not looks:
@@ -81,7 +81,7 @@ def window(observations: Sequence[Observation]) -> tuple[float, float]:
 
 
 def lives(observations: Sequence[Observation]) -> list[Life]:
-    """Every pod that was seen, in the order of their creation."""
+    """Return every observed pod, ordered by creation."""
     since, _ = window(observations)
     found: dict[str, Life] = {}
     for one in observations:

@@ -1,4 +1,4 @@
-"""What was seen of a cluster and when; the receipt is made of this alone."""
+"""Defines the timed observations of a cluster, the only input of the receipt."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,14 +8,14 @@ from msgspec import Struct
 
 class PodSeen(Struct, tag="pod", frozen=True, omit_defaults=True):
     """
-    A pod as it was found, or as it changed.
+    The state of a pod when it was found or changed.
 
     Args:
-        at: Unix time, s, as are all others here.
-        created: when it was first there.
-        leaving: it was told to stop; it takes no new requests and ends within its grace time.
-        gone: it is no more.
-        exact: ``created`` was seen as it happened; else it is the cluster's own time, which has whole seconds.
+        at: Unix time in seconds, as all times in this module.
+        created: when the pod was created.
+        leaving: the pod is terminating: it takes no new requests and ends within its grace period.
+        gone: the pod no longer exists.
+        exact: the creation was observed when it happened; else ``created`` is the cluster's time, in whole seconds.
     """
 
     at: float
@@ -30,11 +30,11 @@ class PodSeen(Struct, tag="pod", frozen=True, omit_defaults=True):
 
 class Counted(Struct, tag="counted", frozen=True, omit_defaults=True):
     """
-    What a pod had counted since it began.
+    A pod's counters since its start.
 
     Args:
-        requests: answered, with what a broker delivers; None where nobody counts.
-        events: delivered by a broker; None where nobody counts.
+        requests: answered requests, including a broker's deliveries; None if not counted.
+        events: events delivered by a broker; None if not counted.
     """
 
     at: float
@@ -44,7 +44,7 @@ class Counted(Struct, tag="counted", frozen=True, omit_defaults=True):
 
 
 class Looked(Struct, tag="looked", frozen=True):
-    """Somebody was looking: the window of a recording is from the first to the last of these."""
+    """The recorder was running: the window of a recording spans from the first to the last of these."""
 
     at: float
 
@@ -53,14 +53,14 @@ Observation = PodSeen | Counted | Looked
 
 
 def written(observation: Observation) -> str:
-    """One line of a recording."""
+    """Encode an observation as one line of a recording."""
     return msgspec.json.encode(observation).decode()
 
 
 def read(lines: Iterable[str]) -> Iterator[Observation]:
     """
     Raises:
-        msgspec.DecodeError: a line is not one that ``written`` wrote.
+        msgspec.DecodeError: a line was not written by ``written``.
     """
     for line in lines:
         if line.strip():

@@ -1,4 +1,4 @@
-"""Kubernetes' own objects → observations."""
+"""Converts Kubernetes objects to observations."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -20,7 +20,7 @@ Object = Mapping[str, Any]
 def seen(pod: Object, at: float, *, gone: bool = False, new: bool = False) -> PodSeen:
     """
     Args:
-        new: it came into being just now, which says when more exactly than its own whole seconds.
+        new: the pod was created just now: ``at`` is more exact than its timestamp in whole seconds.
     """
     about = pod["metadata"]
     return PodSeen(
@@ -37,9 +37,9 @@ def seen(pod: Object, at: float, *, gone: bool = False, new: bool = False) -> Po
 
 def remembered(pods: Iterable[Object], events: Iterable[Object]) -> list[PodSeen]:
     """
-    What a cluster still knows of the past: pods that are there, and events about pods, those that are no more too.
+    Reconstruct the past from existing pods and from events about pods, including deleted ones.
 
-    Of a pod that is gone nothing says when it was Ready; that its last container had started is the nearest.
+    For a deleted pod no object states when it was Ready; the start of its last container is the nearest time.
     """
     found: list[PodSeen] = []
     here = {}
@@ -65,7 +65,7 @@ def remembered(pods: Iterable[Object], events: Iterable[Object]) -> list[PodSeen
 def counted(pod: str, at: float, queue_proxy: str = "", ours: str = "") -> Counted:
     """
     Args:
-        queue_proxy, ours: what the two of them answer to ``/metrics``; empty where nobody does.
+        queue_proxy, ours: the replies of both containers to ``/metrics``; empty without a reply.
     """
     requests = _sum(queue_proxy, REQUESTS_OF_QUEUE_PROXY)
     return Counted(
@@ -77,7 +77,7 @@ def counted(pod: str, at: float, queue_proxy: str = "", ours: str = "") -> Count
 
 
 def seconds(timestamp: str) -> float:
-    """Unix time of RFC 3339."""
+    """Convert an RFC 3339 timestamp to Unix time."""
     return datetime.fromisoformat(timestamp).timestamp()
 
 
@@ -94,7 +94,7 @@ def _of_pods(events: Iterable[Object]) -> dict[str, list[tuple[str, float]]]:
         about = event["involvedObject"]
         at = event.get("firstTimestamp") or event.get("eventTime")
         if about.get("kind") == "Pod" and at and "-deployment-" in about["name"]:
-            whole = float(int(seconds(at)))  # some have fractions and some have not: compare none that has
+            whole = float(int(seconds(at)))  # only some have fractions of a second: compare whole seconds
             told.setdefault(about["name"], []).append((event["reason"], whole))
     return told
 
@@ -105,7 +105,7 @@ def _operation_of(pod: str) -> str:
 
 
 def _sum(exposition: str, names: Iterable[str]) -> int | None:
-    """None where none of them is in it; 0 where one is, and nothing was counted yet."""
+    """Sum the metrics with these names; None if none is present, 0 if nothing was counted yet."""
     values = [value for name, value in _samples(exposition) if name in names]
     return round(sum(values)) if values else None
 

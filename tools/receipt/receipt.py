@@ -1,4 +1,4 @@
-"""Observations → the receipt: what each operation had in the window, and what that took."""
+"""Computes the receipt from observations: each operation's load in the window, and the pods it used."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -11,16 +11,16 @@ from tools.receipt.observed import Observation
 
 class Line(Struct, frozen=True, kw_only=True):
     """
-    One operation's.
+    The receipt of one operation.
 
     Args:
         pods: created within the window.
-        cold_starts: of those, the ones that began while the operation had no other: whoever asked had to wait.
-        start_p50_s, start_p95_s: of the cold starts, from the pod's creation until it was Ready; None without one.
-        pod_s: seconds that pods were there, all together; ``leaving_s`` of them after they were told to stop.
-        most_pods: at one time, those that leave not counted.
-        at_zero: share of the window in which there was none, those that leave not counted.
-        requests, events: answered and delivered within the window; None where nobody counted.
+        cold_starts: the pods of these created while the operation had no other, so that a request had to wait.
+        start_p50_s, start_p95_s: of the cold starts, from the pod's creation until Ready; None without cold starts.
+        pod_s: seconds for which pods existed, summed; ``leaving_s`` of them after their termination began.
+        most_pods: at one time, without terminating pods.
+        at_zero: share of the window without pods, terminating pods not counted.
+        requests, events: answered and delivered within the window; None if not counted.
     """
 
     operation: str
@@ -37,7 +37,7 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class Receipt(Struct, frozen=True):
-    """``exact`` is False where times come from the cluster's own objects, which have whole seconds."""
+    """``exact`` is False when times come from the cluster's objects, which have whole seconds."""
 
     since: float
     until: float
@@ -49,8 +49,8 @@ class Receipt(Struct, frozen=True):
 def receipt(observations: Sequence[Observation], operations: Sequence[str] = ()) -> Receipt:
     """
     Args:
-        observations: in the order of their times.
-        operations: have a line though none of their pods was seen.
+        observations: ordered by time.
+        operations: these get a line even without observed pods.
     """
     since, until = window(observations)
     seen = [life for life in lives(observations) if life.within(since, until) > 0]
@@ -82,7 +82,7 @@ def _line(name: str, its: Sequence[Life], since: float, until: float) -> Line:
 
 
 def _steps(its: Sequence[Life], since: float, until: float) -> list[tuple[float, int]]:
-    """(seconds, pods at work then), one after another from ``since`` to ``until``."""
+    """Return consecutive (seconds, working pods) steps from ``since`` to ``until``."""
     changes = [(since, 0)]
     for life in its:
         begins = max(life.created, since)
@@ -98,7 +98,7 @@ def _steps(its: Sequence[Life], since: float, until: float) -> list[tuple[float,
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The nearest rank's; milliseconds are kept."""
+    """Return the nearest-rank percentile, rounded to milliseconds."""
     return round(ordered[max(0, ceil(share * len(ordered)) - 1)], 3) if ordered else None
 
 

@@ -1,4 +1,4 @@
-"""Looks on while a cluster works: a pod takes its counters with it, and no object tells exactly when it was Ready."""
+"""Records a cluster at work: a pod's counters end with it, and no object states the exact time when it was Ready."""
 
 import asyncio
 import time
@@ -15,9 +15,9 @@ PAUSE_S = 0.5
 class Recorder:
     """
     Args:
-        note: is given every observation as it is made.
-        every_s: between two readings of each pod's counters. One that serves nobody stays for longer than that
-            before it is taken away, so what it counted last is read.
+        note: receives every observation.
+        every_s: seconds between two readings of each pod's counters. An idle pod exists for longer than that before it
+            is removed, so its last counts are read.
     """
 
     def __init__(self, cluster: Cluster, note: Callable[[Observation], None], every_s: float) -> None:
@@ -26,10 +26,10 @@ class Recorder:
         self._every_s = every_s
         self._pods: dict[str, PodSeen] = {}
         self._gone: set[str] = set()
-        self._silent: set[str] = set()  # operations whose queue-proxy counts nothing: it is not asked again
+        self._silent: set[str] = set()  # operations whose queue-proxy has no metrics: not read again
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Record until cancelled."""
         self._note(Looked(time.time()))
         try:
             async with asyncio.TaskGroup() as both:
@@ -46,7 +46,7 @@ class Recorder:
             except NoCluster:
                 if first:
                     raise
-                await asyncio.sleep(PAUSE_S)  # an API server may restart meanwhile
+                await asyncio.sleep(PAUSE_S)  # an API server may be restarting
                 continue
             names = {pod["metadata"]["name"] for pod in pods}
             for missed in [one for name, one in self._pods.items() if name not in names]:
@@ -90,5 +90,5 @@ class Recorder:
 
 
 def _state(pod: PodSeen) -> str:
-    """One that leaves may be Ready for a while, and then not: it leaves."""
+    """Return the pod's state; a terminating pod is "leaving" whether or not it is still Ready."""
     return "gone" if pod.gone else "leaving" if pod.leaving else "ready" if pod.ready else "starting"

@@ -1,4 +1,4 @@
-"""The receipt for people: a table, and a picture of the pods over time."""
+"""Renders the receipt as a table, and the pods over time as a picture."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ TICKS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 def table(receipt: Receipt) -> Table:
-    """One line per operation, and their sum."""
+    """Return a table with one line per operation and their total."""
     made = Table(title=_title(receipt), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     made.add_column("operation", no_wrap=True)
     for name in COLUMNS:
@@ -63,7 +63,7 @@ def _clock(at: float) -> str:
 
 
 def svg(observations: Sequence[Observation], operations: Sequence[str] = ()) -> str:
-    """One row per operation, one bar per pod: from created to Ready, at work, leaving."""
+    """Return an SVG with one row per operation and one bar per pod: starting, at work, leaving."""
     since, until = window(observations)
     seen = [life for life in lives(observations) if life.within(since, until) > 0]
     names = sorted({*operations, *(life.operation for life in seen)})
@@ -93,7 +93,7 @@ def svg(observations: Sequence[Observation], operations: Sequence[str] = ()) -> 
 
 
 def _lanes(its: Sequence[Life]) -> list[tuple[int, Life]]:
-    """Each with the first lane that is free from its creation on."""
+    """Assign each pod the first lane that is free at its creation."""
     free: list[float] = []
     found = []
     for life in its:

@@ -1,4 +1,4 @@
-"""The audit's verdict: what PostgreSQL's books say, compared with the gate, as data."""
+"""Builds the audit's verdict as data: PostgreSQL's books compared with the gate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any
 
 Row = dict[str, Any]
 GATE_HOLDS = "the gate has the units and the epoch that PostgreSQL has"
-PRODUCTS, UNDER_WAY, ORDERS, DEAD_LETTERS = "products", "under-way", "orders", "dead-letters"  # asked beside the rules
+PRODUCTS, UNDER_WAY, ORDERS, DEAD_LETTERS = "products", "under-way", "orders", "dead-letters"  # read beside the rules
 NEEDED_BY_GATE = frozenset({PRODUCTS, UNDER_WAY})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule that does not hold: ``total`` rows break it, ``rows`` are the first of them."""
+    """One broken rule: ``total`` rows break it, ``rows`` are the first of them."""
 
     check: str
     holds: str
@@ -23,7 +23,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """One rule of which nobody knows whether it holds, and why it could not be asked."""
+    """One rule that could not be checked, and the reason."""
 
     check: str
     holds: str
@@ -32,7 +32,7 @@ class Unasked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """Units. ``initial`` is all that was ever stocked by hand, ``left`` what can still be sold."""
+    """A product's units: ``initial`` is the sum of all manual stock changes, ``left`` the units still for sale."""
 
     product_id: str
     initial: int
@@ -45,7 +45,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """A product as the gate has it; ``claims`` are under way: their orders have not committed yet."""
+    """A product's state in the gate; ``claims`` counts in-flight claims, whose orders have not committed yet."""
 
     epoch: int
     left: int
@@ -55,12 +55,12 @@ class Shelf:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsettled:
     """
-    What is still under way.
+    Work that is still in flight.
 
     Args:
-        events: trigger → events it has yet to deliver.
-        pending: orders whose stock is still to be taken.
-        overdue: confirmed orders about to expire.
+        events: trigger → undelivered events.
+        pending: orders whose stock has not been taken yet.
+        overdue: confirmed orders past their payment deadline.
         claims: product → claims in the gate whose orders have not committed yet.
     """
 
@@ -75,7 +75,7 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """One moment of the database."""
+    """The audited data from one snapshot of the database."""
 
     taken_at: datetime
     products: Sequence[Product]
@@ -88,7 +88,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """``gate``: product → shelf, None where no gate was looked at; a product that is not in it is not on sale now."""
+    """``gate``: product → shelf, None if no gate was read; products absent from it are not on sale now."""
 
     books: Books
     gate: Mapping[str, Shelf] | None
@@ -98,11 +98,11 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Every rule was asked, and holds."""
+        """Whether every rule was checked and holds."""
         return not self.findings and not self.unasked
 
     def document(self) -> Row:
-        """The report as JSON members."""
+        """Return the report as JSON members."""
         return {
             "clean": self.clean,
             "settled": not self.unsettled,
@@ -146,9 +146,9 @@ def judge(
 ) -> Report:
     """
     Args:
-        gate: read within a moment of the books; its differences count only when nothing is under way.
-        gate_unasked: why the gate, or a part of it, could not be read.
-        must_be_settled: what is still under way is itself a finding: it was waited for.
+        gate: read shortly before or after the books; its differences count only when nothing is in flight.
+        gate_unasked: the reasons why the gate, or a part of it, could not be read.
+        must_be_settled: the caller waited, so work that is still in flight is a finding.
     """
     claims = {product: shelf.claims for product, shelf in (gate or {}).items() if shelf.claims}
     was = books.unsettled
@@ -166,7 +166,7 @@ def judge(
 
 
 def gate_findings(products: Sequence[Product], gate: Mapping[str, Shelf]) -> list[Finding]:
-    """Where the gate has other units or another epoch than PostgreSQL; it counts only when nothing is under way."""
+    """Return products whose units or epoch differ between gate and PostgreSQL; valid only with nothing in flight."""
     rows = []
     for product in products:
         shelf = gate.get(product.product_id)

@@ -1,4 +1,4 @@
-"""A cart: what its buyer chose, at the prices they were shown; and how it compares with catalogue and stock now."""
+"""Models a cart: the chosen items at the prices shown to the buyer, compared with the current catalogue and stock."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ LINES_MAX = 20
 
 
 class Item(Struct, frozen=True):
-    """``seen_minor`` is the unit price that the buyer was shown when it was put in."""
+    """``seen_minor`` is the unit price that the buyer saw when the item was put in the cart."""
 
     product_id: str
     qty: int
@@ -29,7 +29,7 @@ class Item(Struct, frozen=True):
 
 
 class Cart(Struct, frozen=True, kw_only=True):
-    """``buyer_id`` is None for one that belongs to who knows its id; ``status``: OPEN, ORDERED, MERGED."""
+    """``buyer_id`` is None for an anonymous cart, open to any client with its id; ``status``: OPEN, ORDERED, MERGED."""
 
     cart_id: str
     buyer_id: str | None
@@ -41,12 +41,12 @@ class Cart(Struct, frozen=True, kw_only=True):
 
     @property
     def row(self) -> CartRow:
-        """What the order's transaction compares with the cart under lock."""
+        """The values that the order's transaction compares with the locked cart."""
         return CartRow(self.cart_id, self.version, self.status == "OPEN")
 
 
 class Shelf(Struct, frozen=True):
-    """A product as it is offered now."""
+    """A product with its current name, stock and terms."""
 
     name: str
     stock: StockRow
@@ -57,11 +57,11 @@ Shelves = Mapping[str, Shelf]
 
 def put(items: Sequence[Item], item: Item) -> tuple[Item, ...]:
     """
-    The items with this one's quantity; 0 takes it out. One that is there keeps the price it was first shown at.
+    Set the quantity of one item; 0 removes it. An item already in the cart keeps the price at which it was first shown.
 
     Raises:
-        Refused: it would be the twenty-first line.
-        Unprocessable: it is sold in another currency.
+        Refused: the item would be the twenty-first line.
+        Unprocessable: the item is sold in another currency.
     """
     others = [other for other in items if other.product_id != item.product_id]
     if item.qty == 0:
@@ -77,14 +77,14 @@ def put(items: Sequence[Item], item: Item) -> tuple[Item, ...]:
 
 def merged(mine: Sequence[Item], brought: Sequence[Item], limits: Mapping[str, int]) -> tuple[Item, ...]:
     """
-    Both carts' items; quantities add up, to QTY_MAX and the product's limit per buyer at most. Of two prices the one
-    that was brought along was seen last.
+    Merge the items of two carts. Quantities add up, to at most QTY_MAX and the product's limit per buyer. Where both
+    carts have a product, the price in ``brought`` is kept: the buyer saw it last.
 
     Args:
-        limits: product → units that one buyer may have; 0 is none.
+        limits: product → units that one buyer may have; 0 means no limit.
 
     Raises:
-        Refused, Unprocessable: as ``put``; nothing is merged then.
+        Refused, Unprocessable: as in ``put``; nothing is merged then.
     """
     result = tuple(mine)
     for item in brought:
@@ -97,7 +97,7 @@ def merged(mine: Sequence[Item], brought: Sequence[Item], limits: Mapping[str, i
 
 
 def order_lines(cart: Cart, accepted: Mapping[str, int]) -> tuple[Line, ...]:
-    """The cart's lines at the prices that were accepted, or else seen."""
+    """Return the cart's lines at the accepted prices, else at the prices seen."""
     return tuple(
         Line(item.product_id, item.qty, accepted_minor=accepted.get(item.product_id, item.seen_minor))
         for item in cart.items
@@ -105,7 +105,7 @@ def order_lines(cart: Cart, accepted: Mapping[str, int]) -> tuple[Line, ...]:
 
 
 def differences(lines: Sequence[Line], shelves: Shelves, now: datetime) -> list[dict[str, Any]]:
-    """What stands against ordering these lines: each with its reason, a line's problem."""
+    """Return the problems that prevent ordering these lines: each names its line and a reason."""
     found: list[dict[str, Any]] = []
     for line in lines:
         shelf, named = shelves.get(line.product_id), {"productId": wire_id(line.product_id)}
@@ -126,7 +126,7 @@ def differences(lines: Sequence[Line], shelves: Shelves, now: datetime) -> list[
 
 
 def refuse_differences(found: Sequence[dict[str, Any]]) -> Refused:
-    """The answer to a cart that is not as it was seen; it names the lines."""
+    """Return the problem for a cart that differs from what the buyer saw; it names the lines."""
     reasons = {line["reason"] for line in found}
     if "SALE_NOT_OPEN" in reasons:
         detail = "The sale of these lines has not begun; nothing was ordered. Wait for saleStartsAt, or take them out."
@@ -141,7 +141,7 @@ def refuse_differences(found: Sequence[dict[str, Any]]) -> Refused:
 
 
 def cart_document(cart: Cart, shelves: Shelves, now: datetime) -> dict[str, Any]:
-    """The cart as its buyer sees it: each line compared with catalogue and stock."""
+    """Return the cart as the buyer sees it: each line compared with catalogue and stock."""
     lines = [_line(item, shelves.get(item.product_id), now) for item in cart.items]
     document: dict[str, Any] = {
         "cartId": cart.cart_id,
@@ -162,13 +162,13 @@ def cart_document(cart: Cart, shelves: Shelves, now: datetime) -> dict[str, Any]
 
 
 def _total(cart: Cart, shelves: Shelves, now: datetime) -> int:
-    """Minor units, at what the lines cost now; what is no longer sold costs nothing."""
+    """Return the total in minor units at current prices; products no longer sold count as 0."""
     sold = [(item, shelves[item.product_id]) for item in cart.items if item.product_id in shelves]
     return sum(item.qty * unit_price(shelf.stock, now) for item, shelf in sold)
 
 
 def _begins(sale: SaleRow | None, now: datetime) -> dict[str, Any]:
-    """When the sale begins before which nothing is sold; empty where it has, or there is none."""
+    """Return ``saleStartsAt`` of a sale that has not begun; empty when it has begun or there is no sale."""
     return {} if sale is None or is_open(sale, now) else {"saleStartsAt": rfc3339(sale.starts_at)}
 
 

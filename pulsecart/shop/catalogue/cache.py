@@ -1,8 +1,8 @@
 """
-Products read through Redis: one read of PostgreSQL however many ask at once, and an old copy rather than none.
+Reads products through Redis: concurrent misses cause one read of PostgreSQL, and a stale copy is better than none.
 
-In one process everybody who misses waits for one task; across processes that task takes a lock in Redis, and looks once
-more when it has it. Nothing here invalidates: events do (``refresh-products``).
+In one process, all misses of a product wait for one task; across processes that task takes a lock in Redis and then
+reads the cache again. This module never invalidates: events do (``refresh-products``).
 """
 
 import asyncio
@@ -36,13 +36,13 @@ from pulsecart.shop.catalogue.product import (
 log = logging.getLogger(__name__)
 CONNECTIONS = 2
 LOOK_AGAIN_S = 0.01
-WAIT_S = 1.0  # for another process's read; after that we read ourselves
-PATIENCE_S = 0.3  # with a new copy, where there is an old one; AWAY_S long after that there is none
+WAIT_S = 1.0  # for another process's read; after that this process reads
+PATIENCE_S = 0.3  # wait for a fresh copy if there is a stale one; after a timeout, no wait for AWAY_S
 AWAY_S = 1.0
 
 
 class Begins(msgspec.Struct):
-    """Of a sale's document."""
+    """The start in a sale's document."""
 
     startsAt: datetime | None = None
 
@@ -53,7 +53,7 @@ _decode = msgspec.json.Decoder(Begins).decode
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A product as it is sent; ``version`` is the product's."""
+    """A product as sent to the client; ``version`` is the product's."""
 
     version: int
     body: bytes
@@ -65,7 +65,7 @@ Read = tuple[Product, OpenSale | None, datetime]
 
 
 class ProductCache:
-    """One per process; made with ``deps.one(ProductCache)``."""
+    """Serves products from the cache; one per process, created with ``deps.one(ProductCache)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -81,9 +81,9 @@ class ProductCache:
     async def read(self, product_id: str) -> Shown:
         """
         Raises:
-            NotFound: there never was such a product.
-            Gone: it was deleted.
-            Unavailable: PostgreSQL is away, and there is no copy either.
+            NotFound: the product never existed.
+            Gone: the product was deleted.
+            Unavailable: PostgreSQL cannot be reached, and there is no copy.
         """
         if len(product_id) > 64:
             raise _unknown(product_id)
@@ -111,7 +111,7 @@ class ProductCache:
             return shown(product_id, held, self._deps.clock.now(), old=True)
 
     async def warm(self, product_ids: Iterable[str]) -> None:
-        """Have copies before anybody asks; nothing is said of products that cannot be read."""
+        """Cache products before the first request; deleted and unknown products are ignored."""
         await asyncio.gather(*(self._warm(product_id) for product_id in product_ids))
 
     async def _warm(self, product_id: str) -> None:
@@ -120,7 +120,7 @@ class ProductCache:
                 await self._fill_once(product_id)
 
     async def _look(self, product_ids: list[str]) -> Sequence[Copy | Shown | Exception | None]:
-        """What is fresh is made ready to be sent once for all who ask in this turn."""
+        """Read copies; a fresh one is rendered once for all requests in the batch."""
         asked = list(dict.fromkeys(product_ids))
         now = self._deps.clock.now()
         found: dict[str, Copy | Shown | Exception | None] = {}
@@ -134,7 +134,7 @@ class ProductCache:
         return [found[product_id] for product_id in product_ids]
 
     async def _fill_once(self, product_id: str, demanded: int = 0) -> Shown:
-        """A read that is under way may have begun before the version that is ``demanded``: then the next one is."""
+        """Fill from an in-flight read; if that began before the ``demanded`` version, fill again."""
         try:
             found = await asyncio.shield(self._fill_task(product_id))
         except NotFound:
@@ -156,7 +156,7 @@ class ProductCache:
     def _filled(self, product_id: str, task: asyncio.Task[Shown]) -> None:
         self._filling.pop(product_id, None)
         if not task.cancelled():
-            task.exception()  # who did not wait for it has been answered
+            task.exception()  # marks the error as retrieved: the waiting requests have been answered
 
     async def _close(self) -> None:
         tasks = list(self._filling.values())
@@ -169,7 +169,7 @@ class ProductCache:
         try:
             await self._get_turn(product_id, word)
             try:
-                (held,) = await self._ask(lambda: self._copies.look([product_id]))  # by whose turn it was meanwhile
+                (held,) = await self._ask(lambda: self._copies.look([product_id]))  # another may have filled it
                 now = self._deps.clock.now()
                 if held is not None and held.is_fresh(now):
                     return shown(product_id, held, now)
@@ -177,12 +177,12 @@ class ProductCache:
             finally:
                 await self._ask(lambda: self._copies.free(product_id, word))
         except RedisError as error:
-            level = logging.DEBUG if isinstance(error, Silent) else logging.WARNING  # the breaker logs a silence once
+            level = logging.DEBUG if isinstance(error, Silent) else logging.WARNING  # the breaker logs the outage once
             log.log(level, "product %s is not kept: %s", product_id, error)
             return shown_now(product_id, await self._reads.submit(product_id))
 
     async def _get_turn(self, product_id: str, word: str) -> None:
-        """Return with the lock, or after WAIT_S without."""
+        """Wait for the lock, at most WAIT_S; return without it after that."""
         for _ in range(int(WAIT_S / LOOK_AGAIN_S)):
             if await self._ask(lambda: self._copies.lock(product_id, word)):
                 return
@@ -212,12 +212,12 @@ class ProductCache:
 
 
 def document_of(product: Product) -> bytes:
-    """What a copy holds: nothing of a deleted product."""
+    """Return the document of a copy; empty for a deleted product."""
     return b"" if product.deleted else _encode(product_document(product))
 
 
 def shown_now(product_id: str, read: Read | None) -> Shown:
-    """As it was read from PostgreSQL."""
+    """Render a product read from PostgreSQL."""
     if read is None:
         raise _unknown(product_id)
     product, sale, read_at = read
@@ -229,7 +229,7 @@ def shown_now(product_id: str, read: Read | None) -> Shown:
 def shown(product_id: str, held: Copy, now: datetime, *, old: bool = False) -> Shown:
     """
     Args:
-        old: the copy may be, and nobody can be asked: its age is said.
+        old: the copy may be stale and PostgreSQL cannot be reached: the headers state its age.
     """
     if held.version == UNKNOWN:
         raise _unknown(product_id)

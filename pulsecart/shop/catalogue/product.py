@@ -1,4 +1,4 @@
-"""A product of the catalogue, and how it is shown and told."""
+"""Models a product of the catalogue, its documents in the API, and its event."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ class Product(Struct, frozen=True, kw_only=True):
     Args:
         price_minor: the list price of one unit.
         version: the sequence of its newest event, 1 for a new product.
-        deleted: it is sold no more; lines of orders still name it.
+        deleted: no longer sold; lines of existing orders still refer to it.
     """
 
     product_id: str
@@ -33,7 +33,7 @@ class Product(Struct, frozen=True, kw_only=True):
 
 
 class OpenSale(Struct, frozen=True, kw_only=True):
-    """A sale that is open, or to come; ``version`` is the sequence of its newest event."""
+    """A sale that is open or planned; ``version`` is the sequence of its newest event."""
 
     sale_id: str
     product_id: str
@@ -45,14 +45,14 @@ class OpenSale(Struct, frozen=True, kw_only=True):
 
 
 def product_etag(version: int, sale_version: int | None = None, *, opens: bool = False) -> str:
-    """``"7"``; ``"7-12"`` while a sale stands beside the product, ``"7-12-next"`` before it ``opens``."""
+    """Return ``"7"``; ``"7-12"`` while a sale is open, ``"7-12-next"`` before it ``opens``."""
     if sale_version is None:
         return f'"{version}"'
     return f'"{version}-{sale_version}-next"' if opens else f'"{version}-{sale_version}"'
 
 
 def product_document(product: Product) -> dict[str, Any]:
-    """A product as ``GET /api/v1/products/{id}`` shows it, without its sale."""
+    """Return a product as ``GET /api/v1/products/{id}`` shows it, without its sale."""
     return {
         "productId": wire_id(product.product_id),
         "sku": product.sku,
@@ -68,7 +68,7 @@ def product_document(product: Product) -> dict[str, Any]:
 
 
 def sale_document(sale: OpenSale) -> dict[str, Any]:
-    """What stands beside the list price: as ``sale`` while it holds, as ``nextSale`` before."""
+    """Return the sale's document, shown beside the list price as ``sale``, or as ``nextSale`` before its start."""
     return {
         "saleId": sale.sale_id,
         "price": decimal_amount(sale.price_minor, sale.currency),
@@ -79,12 +79,12 @@ def sale_document(sale: OpenSale) -> dict[str, Any]:
 
 
 def sale_member(starts_at: datetime | None, now: datetime) -> str:
-    """Where it stands in a product's document: the clock decides, so that a copy is right without another event."""
+    """Return the member name of a sale in a product's document, by the clock: no event is needed to update copies."""
     return "nextSale" if starts_at and starts_at > now else "sale"
 
 
 def updated(product: Product) -> ProductUpdated:
-    """The event of this version: all that a copy needs."""
+    """Return the event of this version, with all the data that a copy needs."""
     return ProductUpdated(
         productId=product.product_id,
         sku=product.sku,

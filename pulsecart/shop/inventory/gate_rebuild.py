@@ -1,4 +1,4 @@
-"""A product's gate made anew from PostgreSQL, under the stock row's lock."""
+"""Rebuilds a product's gate from PostgreSQL, under the stock row's lock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,13 +14,13 @@ NEVER = -1
 
 async def rebuild(db: Database, gate: Gate, product_id: str, wrong_epoch: int = NEVER) -> bool:
     """
-    Raise the epoch and load the gate with what PostgreSQL has, unless somebody did since ``wrong_epoch``.
+    Raise the epoch and load the gate from PostgreSQL, unless it was rebuilt since ``wrong_epoch``.
 
     The gate is written before the commit, while the row is locked: a crash between the two leaves a gate whose
-    claims cannot commit, which is found and rebuilt; the other order would lose units released in between.
+    claims cannot commit, which is detected and rebuilt; the reverse order would lose units released in between.
 
     Returns:
-        False where the product has no stock row.
+        False when the product has no stock row.
     """
     async with db.transaction() as tx:
         level = await stock.level(tx, product_id, lock=True)
@@ -36,10 +36,10 @@ async def changed(
     db: Database, gate: Gate, product_id: str, change: Callable[[Tx], Awaitable[Level]], cause: Cause | None = None
 ) -> Level:
     """
-    Change a product's stock row (``change`` locks it) and make its gate anew in the same transaction.
+    Change a product's stock row (``change`` locks it) and rebuild its gate in the same transaction.
 
-    Returns when no process, here or elsewhere, can answer "sold out" any more from a copy of the gate that was: what
-    its caller buys next meets the new stock.
+    Returns when no process, here or elsewhere, can still answer "sold out" from a copy of the old gate: a purchase
+    after the return sees the new stock.
     """
     async with db.transaction(cause) as tx:
         level = await change(tx)
@@ -59,7 +59,7 @@ async def _load(tx: Tx, gate: Gate, level: Level) -> None:
         claims=await stock.releasable(tx, level.product_id),
         sale=await stock.sale_limit(tx, level.product_id),
     )
-    if not loaded:  # the gate is ahead: this database is older than the Redis it was given
+    if not loaded:  # the gate has a newer epoch: this database is older than its Redis
         shelf = await gate.look(level.product_id)
         ahead = Level(
             level.product_id, level.available, level.buyer_limit, shelf.epoch if shelf else epoch, level.version

@@ -1,4 +1,4 @@
-"""The limit of a flash sale, as the gate and the stock's rows have it."""
+"""Models the buyer limit of a flash sale, as the gate and the stock rows store it."""
 
 from datetime import datetime
 
@@ -7,10 +7,10 @@ from msgspec import Struct
 
 class SaleLimit(Struct, frozen=True):
     """
-    How many units one buyer may have in a product's flash sale, as the gate keeps it.
+    The number of units that one buyer may have in a product's flash sale, as the gate stores it.
 
     Args:
-        units: > 0.
+        units: the limit, > 0.
         buyers: (buyer, units counted against it).
     """
 

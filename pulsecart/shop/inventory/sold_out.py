@@ -1,8 +1,8 @@
 """
-Sold out, answered from memory: a copy of the gate at most 100 ms old that also knows who holds a claim.
+Answers "sold out" from memory: a copy of the gate, at most 100 ms old, that includes the buyers who hold claims.
 
-A thread of its own keeps the copy fresh while somebody asks: on the loop the copy would be oldest exactly when the
-loop is busiest, and every buyer would wait for it.
+A separate thread refreshes the copy while requests use it: on the event loop the copy would be oldest exactly when
+the loop is busiest, and every buyer would wait for it.
 """
 
 import logging
@@ -18,13 +18,13 @@ from pulsecart.shop.inventory.gate.gate import COPY_MAX_AGE_S
 log = logging.getLogger(__name__)
 MAX_AGE_S = COPY_MAX_AGE_S
 LOOK_EVERY_S = 0.03
-FORGET_AFTER_S = 1.0  # without a question
+FORGET_AFTER_S = 1.0  # since the last request for the product
 BUYERS_MAX = 50_000
 
 
 @dataclass(slots=True)
 class Copy:
-    """``buyers`` hold a claim; None where there are too many to copy: then memory never says no."""
+    """``buyers`` hold a claim; None when there are too many to copy: then no request is answered from memory."""
 
     asked_at: float
     taken_at: float = float("-inf")
@@ -48,10 +48,10 @@ class SoldOut:
 
     def says_no(self, product_id: str, qty: int, buyer_id: str) -> bool:
         """
-        Whether this buyer can be told "sold out" without asking the gate.
+        Whether this buyer can be answered "sold out" without a call to the gate.
 
-        Never for a buyer who holds a claim: that one gets the stored reply. A product of which units are left is not
-        remembered, and a copy older than MAX_AGE_S says nothing: then the gate is asked.
+        Always False for a buyer with a claim, whose stored reply must be returned; for a product with units left,
+        which is not copied; and for a copy older than MAX_AGE_S.
         """
         copy = self._copies.get(product_id)
         if copy is None:
@@ -62,7 +62,7 @@ class SoldOut:
         return copy.left < qty and copy.buyers is not None and buyer_id not in copy.buyers
 
     def remember(self, product_id: str) -> None:
-        """The gate has just said "sold out": copy it for those who ask next."""
+        """Copy the product's gate, which has just answered "sold out", for the next requests."""
         with self._starting:
             self._copies.setdefault(product_id, Copy(self._clock()))
             if self._thread is None:
@@ -77,7 +77,7 @@ class SoldOut:
                         self._refresh(client, product_id)
                     except RedisError:
                         self._copies.pop(product_id, None)
-                    except Exception:  # this product's alone: the thread goes on for the others
+                    except Exception:  # fails this product only: the thread continues with the others
                         log.exception("product %s cannot be answered from memory", product_id)
                         self._copies.pop(product_id, None)
                 time.sleep(LOOK_EVERY_S)

@@ -1,4 +1,4 @@
-"""What becomes of a batch of wishes, given what PostgreSQL says under lock. Pure: rows in, outcomes out."""
+"""Decides the outcome of each order in a batch from rows that PostgreSQL holds under lock. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,16 +20,16 @@ _encode = msgspec.json.Encoder().encode
 
 class Intent(Struct, frozen=True, kw_only=True):
     """
-    One order to be written.
+    One order to write.
 
     Args:
-        order: its lines priced or not; the decision prices a new order's.
-        epochs: the gate's, one per line; empty where the gate refused.
+        order: with or without prices; the decision sets the prices of a new order.
+        epochs: the gate's epochs, one per line; empty when the gate refused.
         waiting: the order is PENDING in the table; otherwise it is new.
-        refused: the gate's no to a waiting order, which cancels it.
-        caused_by: the event that brings a waiting order.
-        cart: what the order is made of, with the version that its lines are of; the order closes it.
-        expected: unit prices that the buyer accepted, one per line, decimals; None or absent where any will do.
+        refused: the reason for which the gate refused a waiting order; the order is canceled.
+        caused_by: the event that triggered the reservation of a waiting order.
+        cart: the cart that is ordered, at the version from which the lines were read; the order closes it.
+        expected: unit prices that the buyer accepted, one per line, decimals; None or absent accepts any price.
     """
 
     order: Order
@@ -43,7 +43,7 @@ class Intent(Struct, frozen=True, kw_only=True):
 
 
 class CartRow(Struct, frozen=True):
-    """A cart as it was read, or stands under lock."""
+    """A cart's version and state, as read before or under lock."""
 
     cart_id: str
     version: int
@@ -56,7 +56,7 @@ class Facts:
     Args:
         units: (product, buyer) → units counted against the product's limit.
         sale_units: (sale, buyer) → units counted against the sale's limit.
-        sale_limits: sale → its limit, of sales that orders still wait for.
+        sale_limits: sale → its limit, for sales to which waiting orders belong.
         waiting: order → its row, PENDING or not.
     """
 
@@ -71,7 +71,7 @@ class Facts:
 
 
 class Held(Struct, frozen=True):
-    """Stock is taken: the order, now CONFIRMED; ``reply`` is what its buyer is told again, empty where it waited."""
+    """Stock is taken and the order is CONFIRMED; ``reply`` is the body stored for repeats, empty if it waited."""
 
     order: Order
     key: Key | None = None
@@ -80,13 +80,13 @@ class Held(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """A waiting order ends CANCELED, without having held stock."""
+    """A waiting order is CANCELED; it never held stock."""
 
     order: Order
 
 
 class Repeated(Struct, frozen=True):
-    """The key was used before: its first reply, again."""
+    """The key was used before: its first reply is returned."""
 
     stored: Stored
 
@@ -96,11 +96,11 @@ class Denied(Struct, frozen=True):
     Nothing is written.
 
     Args:
-        reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN; VOID (settled by another), STALE (a newer gate),
-            NOT_WAITING, WON_BEFORE, CART_CHANGED (or ordered meanwhile), PRICE_CHANGED (not as accepted),
-            MIXED_CURRENCIES, SALE_LIMIT_REACHED; SOLD_OUT or LIMIT_REACHED, against which the gate had let it through.
-        product_id: whose gate was wrong and is to be rebuilt, for the last two.
-        price: what one unit costs now, a decimal, and its currency, for PRICE_CHANGED.
+        reason: UNKNOWN_PRODUCT, KEY_REUSED, SALE_NOT_OPEN; VOID (``settle`` ended the claim), STALE (another epoch),
+            NOT_WAITING, WON_BEFORE, CART_CHANGED (or ordered meanwhile), PRICE_CHANGED (not the accepted price),
+            MIXED_CURRENCIES, SALE_LIMIT_REACHED; SOLD_OUT or LIMIT_REACHED although the gate admitted the claim.
+        product_id: for the last two, the product whose gate was wrong and must be rebuilt.
+        price: for PRICE_CHANGED, the current unit price, a decimal, and its currency.
     """
 
     reason: str
@@ -114,11 +114,11 @@ Outcome = Held | Dropped | Repeated | Denied
 def decide(intents: Sequence[Intent], facts: Facts, now: datetime) -> list[Outcome]:
     """
     Args:
-        facts: read under the stock rows' locks; kept up to date with what is decided.
-        now: aware UTC; decides which sale price holds.
+        facts: read under the stock rows' locks; updated with each decision.
+        now: aware UTC; determines which sale price applies.
 
     Returns:
-        One outcome per intent, in order; a refused one leaves nothing behind for the others.
+        One outcome per intent, in order; a refused intent does not affect the others.
     """
     outcomes = []
     for intent in intents:
@@ -130,7 +130,7 @@ def decide(intents: Sequence[Intent], facts: Facts, now: datetime) -> list[Outco
 
 
 def _remember(outcome: Held | Dropped, facts: Facts) -> None:
-    """What those after it in the batch have to know: its key and, where it waited, that it waits no more."""
+    """Record for later intents of the batch: the key used, the cart closed, and that the order no longer waits."""
     order = outcome.order
     if order.order_id in facts.waiting:
         facts.waiting[order.order_id] = order
@@ -192,7 +192,7 @@ def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:
 
 
 def _sale_limit(line: Line, waiting: bool, facts: Facts, now: datetime) -> tuple[str, int]:
-    """The sale of a line, and its limit; 0 for none. A waiting line belongs to the sale that priced it."""
+    """Return the sale of a line and its limit, 0 for none. A waiting line belongs to the sale that set its price."""
     sale = facts.stock[line.product_id].sale
     if not waiting:
         return (sale.sale_id, sale.buyer_limit) if sale is not None and in_sale(sale, now) else ("", 0)
@@ -228,7 +228,7 @@ def _hold(intent: Intent, facts: Facts, now: datetime) -> Held:
 def price_changed(
     order: Order, expected: Sequence[float | None], stock: Mapping[str, StockRow], now: datetime
 ) -> Denied | None:
-    """The refusal of an order whose buyer accepted another price than the one that holds, with that one."""
+    """Return a PRICE_CHANGED denial with the current price when the buyer accepted another one; else None."""
     for line, accepted in zip_longest(order.lines, expected):
         row = stock[line.product_id]
         minor = unit_price(row, now)
@@ -239,7 +239,7 @@ def price_changed(
 
 
 def priced(order: Order, stock: Mapping[str, StockRow], now: datetime, expected: Sequence[float | None] = ()) -> Order:
-    """The order with its lines' prices as they are now; where its buyer named one, that was this one."""
+    """Return the order with current prices; where the buyer named a price, it equals the current one."""
     lines = []
     for line, accepted in zip_longest(order.lines, expected):
         row = stock[line.product_id]

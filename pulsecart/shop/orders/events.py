@@ -1,4 +1,4 @@
-"""An order's steps as the messages that tell of them."""
+"""Builds the event messages for the steps of an order."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""An order and its states: PENDING → CONFIRMED (stock held) → PAID → FULFILLED; CANCELED from the first three."""
+"""Models an order and its states: PENDING → CONFIRMED (stock held) → PAID → FULFILLED; the first 3 → CANCELED."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -24,8 +24,8 @@ HOLDS_STOCK = frozenset({"CONFIRMED", "PAID", "FULFILLED"})
 
 class Line(Struct, frozen=True):
     """
-    ``price_minor`` is per unit, in the order's currency; ``accepted_minor`` is the one its buyer named, if any.
-    ``sale_id`` is the flash sale at whose price it is ordered; None for the list price.
+    ``price_minor`` is per unit, in the order's currency; ``accepted_minor`` is the unit price that the buyer named,
+    if any. ``sale_id`` is the flash sale whose price applies; None for the list price.
     """
 
     product_id: str
@@ -54,22 +54,22 @@ class Order(Struct, frozen=True, kw_only=True):
     @property
     def total_minor(self) -> int:
         total = 0
-        for line in self.lines:  # several times for each order of a sale: a generator costs more than it adds up
+        for line in self.lines:  # called several times per order: a generator costs more than the sum itself
             total += line.qty * line.price_minor
         return total
 
 
 def may_become(status: str, wanted: str) -> bool:
-    """Whether the state machine has this step."""
+    """Whether the state machine allows this step."""
     return wanted in STEPS[status]
 
 
 def stepped(order: Order, status: str, reason: str | None = None) -> Order:
     """
-    The order one step on.
+    Return the order in its next status.
 
     Raises:
-        Refused: the state machine lacks this step.
+        Refused: the state machine does not allow this step.
     """
     if not may_become(order.status, status):
         raise refuse_step(order.order_id, order.status, status)
@@ -77,7 +77,7 @@ def stepped(order: Order, status: str, reason: str | None = None) -> Order:
 
 
 def refuse_step(order_id: str, status: str, wanted: str) -> Refused:
-    """The answer to a step that the state machine lacks: where the order is, and where it can go from there."""
+    """Return the problem for a step that is not allowed: the current status and the statuses that can follow."""
     allowed = sorted(STEPS[status])
     return Refused(
         "illegal-step",
@@ -89,7 +89,7 @@ def refuse_step(order_id: str, status: str, wanted: str) -> Refused:
 
 
 def purchase_document(order: Order) -> dict[str, Any]:
-    """The seed's answer to a purchase of one product."""
+    """Return the reply to a purchase of one product, in the seed API's format."""
     line = order.lines[0]
     return {
         "orderId": order.order_id,
@@ -104,7 +104,7 @@ def purchase_document(order: Order) -> dict[str, Any]:
 
 
 def order_document(order: Order) -> dict[str, Any]:
-    """An order as ``GET /api/v1/orders/{id}`` shows it."""
+    """Return an order as ``GET /api/v1/orders/{id}`` shows it."""
     document: dict[str, Any] = {
         "orderId": order.order_id,
         "status": order.status,

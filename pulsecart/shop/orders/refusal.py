@@ -1,4 +1,4 @@
-"""What a buyer is told when nothing was sold: reasons as problems, each with what to do."""
+"""Turns the reasons for a refused purchase into problems, each with the buyer's next step."""
 
 from pulsecart.runtime.problem import NotFound, Problem, Refused, Unavailable, Unprocessable
 from pulsecart.shop.money import wire_id
@@ -6,7 +6,7 @@ from pulsecart.shop.orders.decide import Denied
 
 
 def refusal(reason: str, product_id: str = "") -> Problem:
-    """The problem for a reason of ``pulsecart.shop.orders.decide.Denied``, or the gate's verdict."""
+    """Return the problem for a reason of ``pulsecart.shop.orders.decide.Denied`` or a verdict of the gate."""
     match reason:
         case "SOLD_OUT":
             return sold_out()
@@ -33,7 +33,7 @@ def refusal(reason: str, product_id: str = "") -> Problem:
 
 
 def public_reason(reason: str) -> str:
-    """A reason as metrics and replies name it: whichever limit it is, and whoever found that out, is one reason."""
+    """Return the reason as metrics and replies name it; all limits share one name."""
     return "LIMIT_REACHED" if reason in ("LIMIT", "SALE_LIMIT_REACHED") else reason
 
 
@@ -42,7 +42,7 @@ def sold_out() -> Refused:
 
 
 def denial(denied: Denied) -> Problem:
-    """The problem of what PostgreSQL's facts denied; a changed price comes with the new one."""
+    """Return the problem for an order denied by PostgreSQL; for a changed price, with the current price."""
     if denied.price is None:
         return refusal(denied.reason, denied.product_id)
     price, currency = denied.price

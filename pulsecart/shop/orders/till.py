@@ -1,7 +1,7 @@
 """
-Where purchases are rung up: gate first, then group commit, and sold out from memory.
+Processes purchases: claims units at the gate, then commits orders in groups.
 
-One till per process and event loop. ``checkout`` brings new orders, ``reserve`` orders that are PENDING.
+Each process and event loop has one till. ``checkout`` submits new orders to it, ``reserve`` PENDING orders.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ from pulsecart.shop.pricing.terms import StockRow
 log = logging.getLogger(__name__)
 TRIES = 4
 CONNECTIONS = 4
-COMMITS = 2  # while one waits for PostgreSQL, Python works on the other: a fifth more orders a second than with one
+COMMITS = 2  # while one waits for PostgreSQL, Python prepares the other: a fifth more orders per second than with 1
 CONFIRM_AFTER_S = 0.02
 AGAIN = frozenset({"STALE", "VOID", "SOLD_OUT", "LIMIT_REACHED"})
-# Another price, a deleted product, a cart that changed: the claim goes back.
-# A sale's limit: around its last second the gate's clock may differ.
+# Another price, a deleted product or a changed cart: the claim is returned to the gate, which is not rebuilt.
+# A sale's limit: around the sale's last second the gate's clock may differ.
 GATES_WERE_RIGHT = frozenset(
     {"PRICE_CHANGED", "UNKNOWN_PRODUCT", "CART_CHANGED", "MIXED_CURRENCIES", "SALE_LIMIT_REACHED"}
 )
@@ -52,10 +52,10 @@ def _start(row: StockRow | None) -> datetime | LookupError | None:
 
 class Till:
     """
-    Rings up orders, many at a time.
+    Claims and commits orders, many at a time.
 
-    Every method raises ``Unavailable`` or ``RedisError`` where PostgreSQL or the gate is away; what was claimed by
-    then is left to ``settle``.
+    Every method raises ``Unavailable`` or ``RedisError`` when PostgreSQL or the gate cannot be reached; ``settle``
+    then ends the open claims.
     """
 
     def __init__(self, deps: Deps) -> None:
@@ -90,10 +90,10 @@ class Till:
         Claim and commit one order.
 
         Args:
-            wish_key: names the request at the gate; empty for none.
+            wish_key: identifies the request at the gate; empty for none.
 
         Returns:
-            What PostgreSQL decided, or the gate's answer where it let nothing through (SEEN, LIMIT, SOLD_OUT).
+            PostgreSQL's outcome, or the gate's answer when the gate did not admit the claim (SEEN, LIMIT, SOLD_OUT).
         """
         try:
             return await self._ring_up(intent, wish_key)
@@ -130,27 +130,27 @@ class Till:
             if outcome.reason != "VOID":  # a claim of another epoch, or refused: the gate may be wrong
                 epochs = dict(zip((product for product, _ in lines), answer.epochs, strict=True))
                 await self.rebuilt(outcome.product_id, epochs[outcome.product_id])
-            if len(lines) > 1:  # the gates of its other products were right, and still hold it
+            if len(lines) > 1:  # the gates of the other products were right and still hold the claim
                 await self.gate.release((product, claim_id) for product, _ in lines)
             claim_id = new_id()
         raise Unavailable("gate-rebuilding", "The stock gate is being rebuilt; try again in a second.")
 
     @property
     def has_queue(self) -> bool:
-        """Whether orders wait for a transaction to begin: as many as may run do already."""
+        """Whether orders wait for a transaction: the maximum number of commits already runs."""
         return self.commits.waiting > 0
 
     async def refuse(self, intent: Intent) -> Outcome:
-        """Cancel a PENDING order that the gate refused, together with all others that come now."""
+        """Cancel a PENDING order that the gate refused, in the next group commit."""
         return await self.commits.submit(intent)
 
     async def first_reply(self, scope: bytes) -> Stored | None:
-        """What was answered to this Idempotency-Key, if anything was."""
+        """Return the first reply stored under this Idempotency-Key; None if there is none."""
         return await self._replies.submit(scope)
 
     async def rebuilt(self, product_id: str, wrong_epoch: int = NEVER) -> bool:
-        """Make the product's gate anew, once however many ask; False where PostgreSQL has no such stock."""
-        which = product_id, wrong_epoch  # the one under way for another epoch may have made the gate that is wrong now
+        """Rebuild the product's gate, once for concurrent callers; False when PostgreSQL has no stock row for it."""
+        which = product_id, wrong_epoch  # a rebuild running for another epoch may have loaded the wrong gate
         task = self._rebuilding.get(which)
         if task is None:
             task = asyncio.get_running_loop().create_task(rebuild(self._deps.db, self.gate, product_id, wrong_epoch))
@@ -186,7 +186,7 @@ class Till:
         try:
             for intent, outcome in zip(intents, outcomes, strict=True):
                 self._note(intent, outcome)
-        except Exception:  # they stand: raised from here, they would be tried again
+        except Exception:  # the orders are committed: an error raised here would repeat them
             log.exception("what follows these orders is left to settle")
             self._leave_to_settle()
         return outcomes
@@ -202,7 +202,7 @@ class Till:
             self.openings.forget(outcome.product_id)
         if intent.epochs and not (isinstance(outcome, Denied) and outcome.reason in AGAIN | GATES_WERE_RIGHT):
             for line, epoch in zip(intent.order.lines, intent.epochs, strict=True):
-                self._soon(partial(self._rebuild, line.product_id, epoch))  # a refused claim is not given back
+                self._soon(partial(self._rebuild, line.product_id, epoch))  # a refused claim is not released
 
     async def _rebuild(self, product_id: str, wrong_epoch: int) -> None:
         await self.rebuilt(product_id, wrong_epoch)
@@ -210,7 +210,7 @@ class Till:
     def _confirm(self) -> None:
         self._confirming = None
         won, self._won = self._won, []
-        if won:  # no claim took them along
+        if won:  # no later claim call has confirmed them
             self._soon(partial(self.gate.confirm, won))
 
     async def _close(self) -> None:
@@ -234,7 +234,7 @@ class Till:
             self._leave_to_settle()
 
     def _leave_to_settle(self) -> None:
-        """A claim may be open, or yet on its way to the gate: settle looks now, and once more when that one ends."""
+        """Wake ``settle`` now and again after one lease: a claim may be open or still on its way to the gate."""
         self._deps.poke("settle")
         if self._looking_again is None:
             loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What became of calls to the outside that are made for orders: counted, on the order's passport, and logged."""
+"""Records failed external calls made for orders: on the order's passport and in the log."""
 
 import logging
 from asyncio import CancelledError
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Failed(NamedTuple):
-    """``call`` is charge, refund or void; ``call_id`` names the try that was begun."""
+    """``call`` is charge, refund or void; ``call_id`` identifies the attempt."""
 
     order_id: str
     call_id: str
@@ -26,9 +26,9 @@ class Failed(NamedTuple):
 
 async def failed(db: Database, failures: Sequence[Failed]) -> None:
     """
-    Put failed tries on their orders' passports. An order's first one is a warning in the log, and only that one.
+    Record failed attempts on their orders' passports. Only an order's first failure is logged as a warning.
 
-    Never raises: it is called beside the failure itself, which its caller has to report.
+    Never raises: the caller still has to report the original failure.
     """
     if not failures:
         return
@@ -46,8 +46,8 @@ async def failed(db: Database, failures: Sequence[Failed]) -> None:
 
 
 def result_of(error: BaseException) -> str:
-    """TIMEOUT, UNAVAILABLE (the other side says: not now), REFUSED (never), or ERROR."""
-    if isinstance(error, GatewayTimeout | TimeoutError | CancelledError):  # its caller's time was over
+    """Return TIMEOUT, UNAVAILABLE (the external system fails for now), REFUSED (permanent), or ERROR."""
+    if isinstance(error, GatewayTimeout | TimeoutError | CancelledError):  # the caller's deadline had passed
         return "TIMEOUT"
     if isinstance(error, Unavailable):
         return "UNAVAILABLE"
@@ -55,7 +55,7 @@ def result_of(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """What is written down: a problem's own sentence, or the error's kind and text."""
+    """Return the text to record: a problem's detail, or the error's type and text."""
     if isinstance(error, CancelledError):
         return "The time for this delivery was over before the answer came."
     return error.detail if isinstance(error, Problem) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""An order's money, before and after the gateway is asked for it; many orders in one transaction, each judged apart."""
+"""Records payment intents and the gateway's answers: many orders in one transaction, each decided separately."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +24,8 @@ WHY = {"DECLINED": ("DECLINED", "PAYMENT_DECLINED"), "VOIDED": ("TIMEOUT", "PAYM
 @dataclass(frozen=True, slots=True)
 class Answered:
     """
-    What the gateway said about the order of an event; ``event`` is None where its buyer pays by hand, ``call_id`` names
-    the try that it answers.
+    The gateway's answer for the order of an event; ``event`` is None when the buyer pays manually, ``call_id``
+    identifies the attempt that it answers.
     """
 
     event: CloudEvent | None
@@ -35,7 +35,7 @@ class Answered:
 
 
 class Due(NamedTuple):
-    """An order that is to be paid; ``caused_by`` is the event that says so."""
+    """An order whose payment is due; ``caused_by`` is the event that triggered it."""
 
     order_id: str
     caused_by: Identity | None
@@ -43,8 +43,8 @@ class Due(NamedTuple):
 
 async def intend(db: Database, due: Sequence[Due], new_id: Callable[[], str]) -> list[Payment | Exception | None]:
     """
-    The payments to ask the gateway for, written with this try before it is asked; None where nothing is to be paid, any
-    more or again; ``Unprocessable`` where there is no such order.
+    Write the payments and this attempt before the call to the gateway, and return the payments to charge; None when
+    nothing is due (any more); ``Unprocessable`` when the order does not exist.
     """
     async with db.transaction() as tx:
         found = await orders.locked(tx, [one.order_id for one in due])
@@ -66,8 +66,8 @@ def _to_ask_for(order_id: str, found: dict[str, Order], written: dict[str, Payme
 
 async def record(db: Database, answers: Sequence[Answered]) -> list[None]:
     """
-    Write what the gateway's answers mean, each event once. What became of the order meanwhile decides: charged in time
-    is PAID, charged for a canceled order is asked back, declined is CANCELED and its units return.
+    Write the results of the gateway's answers, once per event. The order's current status decides: charged in time
+    becomes PAID, charged for a canceled order requests a refund, declined becomes CANCELED and its units return.
     """
     by_event = {answer.event.identity: answer for answer in answers if answer.event}
     async with db.transaction() as tx:
@@ -85,7 +85,7 @@ async def record(db: Database, answers: Sequence[Answered]) -> list[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """``order`` is as it was; ``payment`` as it is now; ``actor`` is its buyer where that one pays by hand."""
+    """``order`` before the step, ``payment`` with its new status; ``actor``: the buyer if paid manually, else None."""
 
     order: Order
     payment: Payment
@@ -95,7 +95,7 @@ class _Verdict:
 
 
 def _verdict(answer: Answered, found: dict[str, Order], owed: dict[str, Payment]) -> _Verdict | None:
-    """None where the payment is recorded already, by another delivery or, when it was returned, by ``refund``."""
+    """Return None when the payment is already recorded, by another delivery or, if refunded, by ``refund``."""
     payment = owed.pop(answer.order_id, None)
     if payment is None or payment.status != "INTENDED" or answer.charge.status == "REFUNDED":
         return None

@@ -1,4 +1,4 @@
-"""A payment gateway, simulated: it takes money once per key, and can be told to decline, time out or fail."""
+"""Simulates a payment gateway: it charges once per key and can be set to decline, time out or fail."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ ChargeStatus = Literal["CHARGED", "DECLINED", "REFUNDED", "VOIDED"]
 
 
 class GatewayTimeout(Unavailable):
-    """No answer in time: it may have happened or not. The same key asks again."""
+    """The gateway did not answer in time; the request may have been executed. Retry with the same key."""
 
 
 class GatewayDown(Unavailable):
-    """It answered 5xx: nothing happened."""
+    """The gateway answered 5xx; nothing was executed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
     """
     Args:
-        status: CHARGED, DECLINED, REFUNDED (charged, and returned), VOIDED (never charged, and never will be).
-        reference: the gateway's own id of it.
+        status: CHARGED, DECLINED, REFUNDED (charged, then returned), VOIDED (not charged, and never will be).
+        reference: the gateway's own id of the charge.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Money asked for, once per key."""
+    """A request to charge an amount, once per key."""
 
     key: str
     amount_minor: int
@@ -47,10 +47,10 @@ class Ask:
 
 class SimulatedGateway:
     """
-    Idempotent by key: the same key gets the first answer, as long as its money stays where it is.
+    Charges, refunds and voids idempotently: the same key gets the first answer until its charge is refunded.
 
     Args:
-        db: where it keeps its books, in short transactions of its own.
+        db: stores the charges, in short transactions of the gateway's own.
     """
 
     def __init__(self, db: Database) -> None:
@@ -59,7 +59,7 @@ class SimulatedGateway:
     async def charge(self, key: str, amount_minor: int, currency: str) -> Charge:
         """
         Raises:
-            GatewayTimeout: charged or not, the same key will tell.
+            GatewayTimeout: charged or not; a retry with the same key returns the result.
             GatewayDown: not charged.
             Unprocessable: the key was used for another amount.
         """
@@ -69,7 +69,7 @@ class SimulatedGateway:
         return answer
 
     async def charge_all(self, asks: Sequence[Ask]) -> list[Charge | Exception]:
-        """The same for many keys in one request; each is answered apart, with what ``charge`` would raise."""
+        """Charge many keys in one request; each gets its own answer, an error where ``charge`` would raise it."""
         async with self._db.transaction() as tx:
             mode, share = await books.behaviour(tx)
             towards = {ask.key: mode if _place(ask.key) < share else "approve" for ask in asks}
@@ -80,18 +80,18 @@ class SimulatedGateway:
 
     async def refund(self, key: str) -> Charge:
         """
-        Give the money of a charge back; what was not charged stays as it is.
+        Refund a charge; a key that was not charged stays unchanged.
 
         Raises:
-            GatewayTimeout: given back or not, asking again will tell.
-            GatewayDown: not given back.
-            Unprocessable: the gateway knows no such key.
+            GatewayTimeout: refunded or not; a retry returns the result.
+            GatewayDown: not refunded.
+            Unprocessable: the gateway has no such key.
         """
         return await self._give_back(key, void=False)
 
     async def void(self, key: str) -> Charge:
         """
-        Whatever became of ``key``: no money stays with us, and a charge that comes later is answered VOIDED.
+        Refund ``key`` if it was charged; otherwise mark it VOIDED, so that a later charge is answered VOIDED.
 
         Raises:
             GatewayTimeout, GatewayDown: as in ``refund``.
@@ -99,14 +99,14 @@ class SimulatedGateway:
         return await self._give_back(key, void=True)
 
     async def behaviour(self) -> tuple[str, float]:
-        """Mode, and the share of the keys that it meets."""
+        """Return the mode, and the share of keys that it applies to."""
         async with self._db.transaction() as tx:
             return await books.behaviour(tx)
 
     async def behave(self, mode: Mode, share: float = 1.0) -> None:
         """
         Args:
-            share: of the keys, 0 to 1, that meet ``mode``, always the same ones; the others are approved.
+            share: of the keys, 0 to 1, to which ``mode`` applies, always the same keys; the others are approved.
         """
         async with self._db.transaction() as tx:
             await books.behave(tx, mode, share)
@@ -151,10 +151,10 @@ def _lost(mode: str) -> Unavailable:
 
 
 def _arrives(key: str, mode: str) -> bool:
-    """Whether a request is carried out: of those that time out, for every other key."""
+    """Whether a request is executed; in mode timeout, half of the keys are."""
     return mode != "fail" and (mode != "timeout" or hashlib.sha256(key.encode()).digest()[6] % 2 == 0)
 
 
 def _place(key: str) -> float:
-    """Where a key falls between 0 and 1, always the same."""
+    """Map a key to a fixed number between 0 and 1."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") / 2**48

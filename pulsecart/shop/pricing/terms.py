@@ -1,4 +1,4 @@
-"""What a product costs now, and how many of it one buyer may have: the product's own terms, and its flash sale's."""
+"""Computes a product's current price and buyer limit from the product's own terms and those of its flash sale."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class StockRow(Struct, frozen=True):
-    """One product under lock; ``sale`` is its flash sale that has not ended, if any."""
+    """One product's locked row; ``sale`` is its flash sale that has not ended, if any."""
 
     available: int
     epoch: int
@@ -18,7 +18,7 @@ class StockRow(Struct, frozen=True):
 
 
 class SaleRow(Struct, frozen=True):
-    """``buyer_limit``: units that one buyer may have in this sale; 0 for no limit."""
+    """``buyer_limit``: units that one buyer may have in this sale; 0 means no limit."""
 
     price_minor: int
     starts_at: datetime
@@ -28,23 +28,23 @@ class SaleRow(Struct, frozen=True):
 
 
 def is_open(sale: SaleRow | None, now: datetime) -> bool:
-    """A product without a sale sells always; one with a sale from its first second on. After its end: list price."""
+    """Whether the product can be bought: always without a sale, else from the sale's start on (list price after it)."""
     return sale is None or sale.starts_at <= now
 
 
 def in_sale(sale: SaleRow, now: datetime) -> bool:
-    """Whether what is ordered now is ordered in this sale, at its price."""
+    """Whether an order placed now belongs to this sale and gets its price."""
     return sale.starts_at <= now < sale.ends_at
 
 
 def unit_price(row: StockRow, now: datetime) -> int:
-    """Minor units: the sale's price while it is open, else the list price."""
+    """Return minor units: the sale's price while the sale is open, else the list price."""
     if row.sale is not None and in_sale(row.sale, now):
         return row.sale.price_minor
     return row.price_minor
 
 
 def limit_per_order(row: StockRow, now: datetime) -> int:
-    """Units that one order may have: the smaller of the product's limit and that of a sale not over; 0 for no limit."""
+    """Return the units one order may have: the smaller limit of the product and its unfinished sale; 0 for no limit."""
     sale_limit = row.sale.buyer_limit if row.sale is not None and now < row.sale.ends_at else 0
     return min(filter(None, (row.buyer_limit, sale_limit)), default=0)

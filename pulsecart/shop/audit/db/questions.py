@@ -1,8 +1,8 @@
 """
-What the audit asks PostgreSQL.
+Runs the audit's queries on PostgreSQL.
 
-Each ``checks/<name>.sql`` selects the rows that break one rule, its first line; a clean shop answers with none.
-It may use the queries of ``checks/parts/`` by their names.
+The first line of each ``checks/<name>.sql`` states a rule; its query selects the rows that break the rule, none in a
+clean shop. A check may use the queries of ``checks/parts/`` by their names.
 """
 
 import re
@@ -60,7 +60,7 @@ _RESTLESS: Final = """
 
 
 class Check(NamedTuple):
-    """``holds`` is the rule as a sentence, ``select`` finds the rows that break it."""
+    """``holds`` is the rule as a sentence; ``select`` finds the rows that break it."""
 
     name: str
     holds: str
@@ -68,16 +68,16 @@ class Check(NamedTuple):
 
 
 class CannotAsk(Exception):
-    """The database is away, not a shop's, or refuses; the message says which."""
+    """The database is unreachable, is not a shop's database, or refuses the query; the message gives the reason."""
 
 
 @contextmanager
 def snapshot(database_url: str) -> Iterator[Connection[Row]]:
     """
-    One moment of the database, read only: all that is asked through it agrees.
+    Open a read-only snapshot of the database: all queries on it see the same state.
 
     Raises:
-        CannotAsk: it cannot be reached, or lacks the shop's tables.
+        CannotAsk: the database cannot be reached, or lacks the shop's tables.
     """
     try:
         with connect(database_url, row_factory=dict_row, application_name="pulsecart-audit") as connection:
@@ -93,7 +93,7 @@ def snapshot(database_url: str) -> Iterator[Connection[Row]]:
 
 
 class Asking:
-    """Asks one thing after the other in one snapshot; what cannot be asked is noted, and the rest is asked."""
+    """Runs queries one after the other in one snapshot; records a failed query and continues with the next."""
 
     def __init__(self, connection: Connection[Row]) -> None:
         self.connection = connection
@@ -101,15 +101,15 @@ class Asking:
 
     def ask(self, check: str, holds: str, question: Callable[[Connection[Row]], T], otherwise: T) -> T:
         """
-        The answer; ``otherwise`` where there is none.
+        Return the query's result, or ``otherwise`` if it fails.
 
         Raises:
             OperationalError: the connection is lost.
         """
         try:
-            with self.connection.transaction():  # a savepoint: the snapshot stays
+            with self.connection.transaction():  # a savepoint: keeps the snapshot after an error
                 return question(self.connection)
-        except Exception as error:  # whatever a row can do to PostgreSQL, the driver or a decoder
+        except Exception as error:  # a row may fail in PostgreSQL, the driver or a decoder
             if self.connection.broken or self.connection.closed:
                 raise
             self.unasked.append(Unasked(check, holds, f"{type(error).__name__}: {error}".strip()))
@@ -118,16 +118,16 @@ class Asking:
 
 def read(connection: Connection[Row], *, grace_s: float, now: datetime | None = None) -> Books:
     """
-    Ask everything.
+    Run all checks and read all totals.
 
     Args:
-        grace_s: how long an order may rest before its lack of progress is wrong.
-        now: aware; the database's clock when not given.
+        grace_s: seconds without progress after which an order counts as stuck.
+        now: aware; defaults to the database's clock.
     """
     moment = now or _one(connection, "SELECT now()")["now"]
-    # Big joins are meant here, and worth their memory for the second that they take.
+    # The checks join large tables on purpose; they need the memory for about a second.
     connection.execute("SET LOCAL work_mem = '64MB'")
-    connection.execute("SELECT FROM orders, stock, outbox, trigger_cursors WHERE false")  # a shop's database
+    connection.execute("SELECT FROM orders, stock, outbox, trigger_cursors WHERE false")  # a shop's database?
     asking = Asking(connection)
     return Books(
         taken_at=moment,
@@ -144,7 +144,7 @@ def read(connection: Connection[Row], *, grace_s: float, now: datetime | None = 
 
 @cache
 def checks() -> tuple[Check, ...]:
-    """Every rule, by name."""
+    """Return every rule, ordered by name."""
     texts = ((path.stem, *path.read_text().split("\n", 1)) for path in sorted(CHECKS_DIR.glob("*.sql")))
     return tuple(Check(name, first.removeprefix("--").strip(), select) for name, first, select in texts)
 
@@ -155,16 +155,16 @@ def _parts() -> dict[str, str]:
 
 
 def _used(queries: Sequence[str]) -> set[str]:
-    """The parts that these queries name; no part names another."""
+    """Return the names of the parts that these queries use; no part uses another."""
     return {name for name in _parts() if any(re.search(rf"\b{name}\b", sql) for sql in queries)}
 
 
 def _question(checks: Sequence[Check]) -> str:
-    """These checks in one statement, so that what they share (the log's histories) is read once."""
+    """Combine the checks in one statement, so that shared parts (the log's histories) are read once."""
     used = _used([check.select for check in checks])
     parts = [f"{name} AS ({sql})" for name, sql in _parts().items() if name in used]
     bad = [f'"bad {check.name}" AS ({check.select})' for check in checks]
-    # The window counts all rows before the limit takes the first.
+    # The window function counts all rows before the limit applies.
     asked = [
         f"(SELECT '{name}' AS name, total_of_bad, row_to_json(bad) AS found FROM ("
         f'SELECT count(*) OVER () AS total_of_bad, b.* FROM "bad {name}" AS b ORDER BY 2, 3 LIMIT {ROWS_MAX}) AS bad)'
@@ -174,7 +174,7 @@ def _question(checks: Sequence[Check]) -> str:
 
 
 def _findings(asking: Asking, given: dict[str, Any]) -> Sequence[Finding]:
-    """All rules at once; where one of them cannot be asked, each by itself."""
+    """Check all rules in one query; if it fails, check each rule separately."""
     nothing: Sequence[Finding] = ()
     every, at_once = checks(), Asking(asking.connection)
     found = at_once.ask("rules", "each rule holds", partial(_broken, checks=every, given=given), nothing)
@@ -207,13 +207,13 @@ def _plain(row: Row) -> Row:
 
 
 def products(connection: Connection[Row]) -> list[Product]:
-    """Every product anyone ever stocked, held or sold."""
+    """Return every product that was ever stocked, held or sold."""
     sql = f"{_parts()['shelves']} ORDER BY length(product_id), product_id"
     return [Product(**row) for row in connection.execute(sql.encode())]
 
 
 def unsettled(connection: Connection[Row], now: datetime | None = None) -> Unsettled:
-    """What is still under way, without the gate's claims; ``now`` as in ``read``."""
+    """Return the work still in flight, without the gate's claims; ``now`` as in ``read``."""
     events = {row["trigger"]: row["events"] for row in connection.execute(_YET_TO_DELIVER) if row["events"]}
     restless = _one(connection, _RESTLESS, {"now": now})
     return Unsettled(events=events, pending=restless["pending"], overdue=restless["overdue"])

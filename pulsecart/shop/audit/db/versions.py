@@ -1,4 +1,4 @@
-"""Which events can be true: what they are about exists, and has come as far as they say."""
+"""Filters out events that the tables contradict: their entity must exist and have reached their sequence."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -22,7 +22,7 @@ Key = tuple[str, str]
 
 
 class Known(msgspec.Struct, frozen=True):
-    """``version`` is the newest sequence that was given out; ``belongs_to`` an order's buyer, or a sale's product."""
+    """``version`` is the newest sequence assigned; ``belongs_to`` is an order's buyer, or a sale's product."""
 
     version: int
     belongs_to: str = ""
@@ -46,8 +46,8 @@ _READ = {
 
 async def possible(tx: Tx, events: Sequence[CloudEvent]) -> list[CloudEvent]:
     """
-    Those of ``events`` that our tables do not contradict. One about something that does not exist, about another
-    buyer's order, or with a sequence that was never given out, was not made by this shop.
+    Return the events that our tables do not contradict. This shop did not publish an event about an entity that does
+    not exist, about another buyer's order, or with a sequence that was never assigned.
     """
     told = [(event, *_named(event)) for event in events]
     known = await versions(tx, [key for _, key, _ in told if key is not None])
@@ -55,7 +55,7 @@ async def possible(tx: Tx, events: Sequence[CloudEvent]) -> list[CloudEvent]:
 
 
 async def versions(tx: Tx, keys: Iterable[Key]) -> Mapping[Key, Known]:
-    """What our tables know of these; what does not exist is left out."""
+    """Return the tables' versions of these keys; keys without a row are absent."""
     wanted: dict[str, set[str]] = {}
     for kind, id in keys:
         if kind != "order" or is_id(id):
@@ -84,7 +84,7 @@ def _fits(event: CloudEvent, known: Known | None, about: About) -> bool:
 
 
 async def of_sales(tx: Tx) -> int:
-    """The newest sequence of any sale: they share one count."""
+    """Return the newest sequence of any sale; all sales share one counter."""
     row = await tx.row(
         "SELECT greatest((SELECT max(version) FROM flash_sales), (SELECT max(version) FROM sale_calendar))"
     )

@@ -1,4 +1,4 @@
-"""Carts in PostgreSQL. One that has expired is as if it were gone; whoever makes a new one removes some of those."""
+"""Stores carts in PostgreSQL. Queries ignore expired carts; creating a cart also deletes some of them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -28,24 +28,24 @@ INSERT_ITEMS = """
 
 
 async def find(tx: Tx, cart_id: str) -> Cart | None:
-    """The cart; None where there is none, or it has expired."""
+    """Return the cart; None when it does not exist or has expired."""
     rows = await tx.rows(f"{SELECT} WHERE c.cart_id = %s AND c.expires_at > %s", (cart_id, tx.now))
     return next(iter(_carts(rows)), None)
 
 
 async def locked(tx: Tx, cart_ids: Iterable[str]) -> dict[str, Cart]:
-    """Those of the carts that there are, by id; their rows are locked, in the order of their ids."""
+    """Lock the existing carts, in id order, and return them by id."""
     found = await tx.rows(
         "SELECT cart_id::text FROM carts WHERE cart_id = ANY(%s::uuid[]) AND expires_at > %s"
         " ORDER BY cart_id FOR UPDATE",
         (list(cart_ids), tx.now),
-    )  # and then read as they are now that nobody else writes them
+    )  # read after locking: no other transaction can change them now
     rows = await tx.rows(f"{SELECT} WHERE c.cart_id = ANY(%s::uuid[])", ([row[0] for row in found],))
     return {cart.cart_id: cart for cart in _carts(rows)}
 
 
 async def open_of(tx: Tx, buyer_id: str) -> Cart | None:
-    """The buyer's open cart, of which there is one at most."""
+    """Return the buyer's open cart; a buyer has at most one."""
     rows = await tx.rows(
         f"{SELECT} WHERE c.buyer_id = %s AND c.status = 'OPEN' AND c.expires_at > %s", (buyer_id, tx.now)
     )
@@ -53,7 +53,7 @@ async def open_of(tx: Tx, buyer_id: str) -> Cart | None:
 
 
 async def create(tx: Tx, cart_id: str, buyer_id: str | None) -> Cart:
-    """A new, empty cart; a buyer who has an open one gets that."""
+    """Create an empty cart; for a buyer with an open cart, return that cart."""
     await sweep(tx)
     if buyer_id is not None:
         await tx.execute(
@@ -68,12 +68,12 @@ async def create(tx: Tx, cart_id: str, buyer_id: str | None) -> Cart:
         (cart_id, buyer_id, tx.now + kept, tx.now, tx.now),
     )
     cart = await find(tx, cart_id) if buyer_id is None else await open_of(tx, buyer_id)
-    assert cart is not None  # noqa: S101  # written just now, or there before
+    assert cart is not None  # noqa: S101  # inserted above, or existed before
     return cart
 
 
 async def save(tx: Tx, cart: Cart, items: Sequence[Item], status: str = "OPEN") -> Cart:
-    """A locked cart with these items; it is kept for its whole time again."""
+    """Write the items of a locked cart; its expiry starts again in full."""
     await tx.execute("DELETE FROM cart_items WHERE cart_id = %s", (cart.cart_id,))
     await tx.execute(INSERT_ITEMS, (cart.cart_id, as_json(items)))
     kept = KEPT if cart.buyer_id is not None else ANONYMOUS_KEPT
@@ -96,13 +96,13 @@ async def save(tx: Tx, cart: Cart, items: Sequence[Item], status: str = "OPEN") 
 
 
 async def ordered_as(tx: Tx, order_id: str) -> str | None:
-    """The cart that became this order; None where none did, or it is removed by now."""
+    """Return the id of the cart that became this order; None when there was no cart or it has been deleted."""
     row = await tx.row("SELECT cart_id::text FROM carts WHERE order_id = %s", (order_id,))
     return row[0] if row else None
 
 
 async def sweep(tx: Tx) -> int:
-    """Remove carts that have expired, SWEPT_AT_ONCE at most and none that somebody is just using; how many."""
+    """Delete expired carts, at most SWEPT_AT_ONCE, skipping locked ones; return how many."""
     swept = await tx.rows(
         """
         DELETE FROM carts WHERE cart_id IN (
@@ -115,7 +115,7 @@ async def sweep(tx: Tx) -> int:
 
 
 async def shelves(tx: Tx, product_ids: Iterable[str]) -> dict[str, Shelf]:
-    """What is offered now, of these products."""
+    """Return the current names, stock and terms of those of these products that are sold."""
     wanted = sorted(set(product_ids))
     stock = await facts.stock_rows(tx.connection, wanted)
     names = await tx.rows("SELECT product_id, name FROM products WHERE product_id = ANY(%s)", (wanted,))

@@ -1,4 +1,4 @@
-"""The first replies to the Idempotency-Keys of whoever keeps the catalogue."""
+"""Stores the first replies to Idempotency-Keys of catalogue changes."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ from pulsecart.runtime.first_replies import Key
 
 
 class FirstReply(Struct, frozen=True):
-    """What was answered to an Idempotency-Key; ``payload_hash`` is of what came with it."""
+    """The first reply to an Idempotency-Key; ``payload_hash`` is the hash of its request."""
 
     payload_hash: bytes
     status: int
@@ -16,7 +16,7 @@ class FirstReply(Struct, frozen=True):
 
 
 async def first_reply(tx: Tx, key: Key | None) -> FirstReply | None:
-    """None where nothing was answered under this key yet, or none was sent."""
+    """Return the first reply under this key; None when there is none, or the request has no key."""
     if key is None:
         return None
     row = await tx.row("SELECT payload_hash, status, body, location FROM catalogue_keys WHERE scope = %s", (key.scope,))
@@ -24,7 +24,7 @@ async def first_reply(tx: Tx, key: Key | None) -> FirstReply | None:
 
 
 async def keep(tx: Tx, key: Key | None, status: int, body: str, location: str) -> FirstReply:
-    """Store a reply together with what it tells of; raises UniqueViolation where another process has just done so."""
+    """Store a reply in the transaction of its change; raises UniqueViolation when another process just stored one."""
     if key is not None:
         await tx.execute(
             "INSERT INTO catalogue_keys (scope, payload_hash, status, body, location, created_at)"

@@ -1,4 +1,4 @@
-"""A page of the catalogue: filtered, sorted, searched, and gone on with where the last one ended."""
+"""Queries pages of the catalogue: filtered, sorted, searched, each continuing after the previous page."""
 
 from datetime import datetime
 from typing import Any
@@ -10,8 +10,8 @@ from pulsecart.shop.catalogue.db.products import COLUMNS, NOT_OVER, product_of
 from pulsecart.shop.catalogue.db.words import Search
 from pulsecart.shop.catalogue.product import OpenSale, Product
 
-# What is sorted by, and its type. Ids break ties, so that every product has one place. Names stand in the order of the
-# code points of their lower case, whatever locale the database was made with. Relevance is the search's own expression.
+# Sort keys and their types. Ids break ties, so that every product has one position. Names sort by the code points of
+# their lower case, whatever the database's locale. For relevance, the search provides the expression.
 KEYS = {
     "name": ('lower(p.name COLLATE "pg_c_utf8")', "text"),
     "price": ("p.price_minor", "bigint"),
@@ -27,14 +27,14 @@ Place = str | int | float | datetime
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """
-    What a page shows.
+    The filters, order and position of a page.
 
     Args:
-        words: full-text, as one types into a search box; empty for all.
-        currency: of the prices; needed where prices are compared.
-        available: whether units are left, also for a sale to come; None for both.
-        sort: of KEYS.
-        after: (sort key, of its type, and product id) of the last one seen.
+        words: full-text search input; empty for all products.
+        currency: of the prices; required when prices are compared.
+        available: whether units are left, including units of a planned sale; None for both.
+        sort: a name in KEYS.
+        after: (sort key in its type, product id) of the previous page's last product.
     """
 
     words: str = ""
@@ -50,7 +50,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 class Listed(Struct, frozen=True):
-    """``units``: None where there never was stock; ``sale``: open or to come; ``key``: where the next page begins."""
+    """``units``: None if it never had stock; ``sale``: open or planned; ``key``: sort key for the next cursor."""
 
     product: Product
     units: int | None
@@ -60,8 +60,8 @@ class Listed(Struct, frozen=True):
 
 async def page(tx: Tx, wanted: Wanted) -> tuple[list[Listed], bool]:
     """
-    One page, and whether there is more. What was asked for was read before: a row that cannot be is nobody's fault who
-    asks.
+    Return one page, and whether more follow. The request was validated before: a row that cannot be read is not the
+    client's error.
     """
     sql, params = _query(wanted, tx.now)
     rows = await tx.rows(sql, params)
@@ -70,7 +70,7 @@ async def page(tx: Tx, wanted: Wanted) -> tuple[list[Listed], bool]:
 
 
 async def categories(tx: Tx) -> list[tuple[str, int]]:
-    """(name, products) of each category that has any, by name."""
+    """Return (name, number of products) of each category with products, by name."""
     return await tx.rows(
         """SELECT category, count(*) FROM products WHERE deleted_at IS NULL AND category <> ''
            GROUP BY category ORDER BY category COLLATE "C" LIMIT %s""",

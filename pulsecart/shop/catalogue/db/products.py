@@ -1,4 +1,4 @@
-"""Products in PostgreSQL: each version with its list price's history and its event."""
+"""Stores products in PostgreSQL: each version with its event, and the history of list prices."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,14 +15,14 @@ from pulsecart.runtime.problem import Refused
 from pulsecart.shop.catalogue.db.catalogue_keys import FirstReply, first_reply, keep
 from pulsecart.shop.catalogue.product import OpenSale, Product, updated
 
-LOCK_WAIT = "100ms"  # whoever changes a price is told at once that somebody else does
+LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
 COLUMNS = """p.product_id, p.sku, p.name, p.description, p.category, p.price_minor, p.currency, p.version, p.created_at,
     p.updated_at, p.deleted_at IS NOT NULL"""
 NOT_OVER = "f.status <> 'ENDED' AND f.ends_at > %(now)s"
 
 
 class Price(Struct, frozen=True):
-    """A list price and when it holds; ``valid_to`` None: until further notice."""
+    """A list price and its period; ``valid_to`` None: until further notice."""
 
     price_minor: int
     currency: str
@@ -31,13 +31,13 @@ class Price(Struct, frozen=True):
 
 
 async def by_ids(tx: Tx, product_ids: Sequence[str]) -> dict[str, Product]:
-    """Deleted ones too; unknown ones are absent."""
+    """Return products by id, including deleted ones; unknown ids are absent."""
     rows = await tx.rows(f"SELECT {COLUMNS} FROM products p WHERE product_id = ANY(%s)", (list(product_ids),))
     return {row[0]: product_of(row) for row in rows}
 
 
 async def sales(tx: Tx, product_ids: Sequence[str]) -> dict[str, OpenSale]:
-    """The sale that is open now or to come, by product, which has one at most."""
+    """Return the open or planned sale of each product, by product id; a product has at most one."""
     rows = await tx.rows(
         f"""
         SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.version
@@ -50,10 +50,10 @@ async def sales(tx: Tx, product_ids: Sequence[str]) -> dict[str, OpenSale]:
 
 async def lock(tx: Tx, product_id: str) -> Product | None:
     """
-    The product, its row locked.
+    Return the product with its row locked.
 
     Raises:
-        Busy: somebody else holds the row for longer than LOCK_WAIT.
+        Busy: another transaction holds the row for longer than LOCK_WAIT.
     """
     await tx.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
     row = await tx.row(f"SELECT {COLUMNS} FROM products p WHERE product_id = %s FOR NO KEY UPDATE", (product_id,))
@@ -64,19 +64,19 @@ async def create(
     db: Database, product: Product, cause: Cause, key: Key | None, reply: Callable[[Product], tuple[int, str, str]]
 ) -> FirstReply:
     """
-    Write a new product, or find what its key was answered before.
+    Write a new product, or return the first reply under its key.
 
     Args:
         reply: status, body and Location for the product as written.
 
     Raises:
-        Refused: another product has its SKU, or had it.
+        Refused: another product has, or had, its SKU.
     """
     try:
         async with db.transaction(cause) as tx:
             return await _create_once(tx, product, key, reply)
     except UniqueViolation as error:
-        async with db.transaction() as tx:  # the same request, come twice at once, has written both
+        async with db.transaction() as tx:  # the same request, sent twice at once, may have stored its reply
             first = await first_reply(tx, key)
         if first is None:
             raise sku_taken(product.sku) from error
@@ -95,7 +95,7 @@ async def _create_once(
 
 
 async def insert(tx: Tx, product: Product) -> None:
-    """A product's first version, its price from now on, and its event."""
+    """Write a product's first version, start its price history, and publish its event."""
     await tx.execute(
         "INSERT INTO products (product_id, sku, name, description, category, price_minor, currency, version,"
         " created_at, updated_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -118,10 +118,10 @@ async def insert(tx: Tx, product: Product) -> None:
 
 async def change(tx: Tx, before: Product, after: Product) -> Product:
     """
-    The next version of a locked product.
+    Write and publish the next version of a locked product.
 
     Raises:
-        Refused: another product has its SKU, or had it.
+        Refused: another product has, or had, its SKU.
     """
     made = replace(after, version=before.version + 1, updated_at=tx.now)
     written = made.name, made.description, made.category, made.price_minor, made.version, made.updated_at
@@ -141,10 +141,10 @@ async def change(tx: Tx, before: Product, after: Product) -> Product:
 
 async def delete(tx: Tx, before: Product) -> None:
     """
-    A locked product's last version. Its row stays, and so does its SKU.
+    Write and publish a locked product's last version. Its row stays, and its SKU stays taken.
 
     Raises:
-        Refused: a sale of it is open or to come.
+        Refused: a sale of the product is open or planned.
     """
     if await tx.row("SELECT 1 FROM flash_sales WHERE product_id = %s AND status <> 'ENDED'", (before.product_id,)):
         raise Refused("product-on-sale", "A sale of this product is open or to come; end it first.")
@@ -158,7 +158,7 @@ async def delete(tx: Tx, before: Product) -> None:
 
 
 async def price_at(tx: Tx, product_id: str, at: datetime) -> Price | None:
-    """The list price that held at that moment; None where the product was not, or not any more, for sale."""
+    """Return the list price valid at ``at``; None when the product was not for sale at that time."""
     row = await tx.row(
         "SELECT price_minor, currency, valid_from, valid_to FROM product_price_history WHERE product_id = %(id)s"
         " AND valid_from <= %(at)s AND (valid_to IS NULL OR valid_to > %(at)s)",
@@ -168,7 +168,7 @@ async def price_at(tx: Tx, product_id: str, at: datetime) -> Price | None:
 
 
 def product_of(row: Sequence[Any]) -> Product:
-    """From COLUMNS."""
+    """Convert a row of COLUMNS."""
     return Product(**dict(zip(Product.__struct_fields__, row, strict=False)))
 
 
@@ -177,7 +177,7 @@ def sku_taken(sku: str) -> Refused:
 
 
 async def _end_price(tx: Tx, product_id: str) -> datetime:
-    """Close the price that holds; when. Two changes within a microsecond, or clocks that differ, still follow."""
+    """End the current price and return when; at least 1 µs after its start, even if clocks differ."""
     row = await tx.row(
         "UPDATE product_price_history SET valid_to = greatest(%s, valid_from + interval '1 microsecond')"
         " WHERE product_id = %s AND valid_to IS NULL RETURNING valid_to",

@@ -1,4 +1,4 @@
-"""The projection product_search: what full-text search looks through, each product's newest version."""
+"""Stores the projection product_search, which full-text search reads: each product's newest version."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from pulsecart.runtime.db.database import Tx, as_json
 
 
 class Row(Struct, frozen=True):
-    """What one product event says; its members are the table's columns."""
+    """The data of one product event; its members are the table's columns."""
 
     product_id: str
     sequence: int
@@ -31,7 +31,7 @@ PROJECT = """
 
 
 async def project(tx: Tx, rows: Sequence[Row]) -> None:
-    """Keep of each product the newest sequence."""
+    """Keep each product's newest sequence."""
     newest: dict[str, Row] = {}
     for row in rows:
         held = newest.get(row.product_id)
@@ -41,7 +41,7 @@ async def project(tx: Tx, rows: Sequence[Row]) -> None:
 
 
 async def rebuild(tx: Tx) -> int:
-    """Make it anew from products, which have all of it; events that come meanwhile wait. Returns how many rows."""
+    """Rebuild the projection from the products table and return the row count; events that arrive meanwhile wait."""
     await tx.execute("LOCK TABLE product_search IN SHARE ROW EXCLUSIVE MODE")
     await tx.execute("DELETE FROM product_search")
     made = await tx.execute(

@@ -1,9 +1,9 @@
 """
-What somebody types into the search box, as SQL over ``product_search s``: words, "exact phrases", -without, or.
+Translates search box input to SQL over ``product_search s``: words, "exact phrases", -without, or.
 
-Words are compared as ``search_text`` (migration 0017) has them, and asked for twice: without English's stop words, so
-that "lamp for the kitchen" finds kitchen lamps, and with all of them, so that "The Who" finds something at all.
-Signs that are no part of a word (%, ★, 👟) are looked for as they stand.
+Words are normalized by ``search_text`` (migration 0017) and searched twice: without English stop words, so that
+"lamp for the kitchen" finds kitchen lamps, and with all of them, so that "The Who" finds anything at all. Characters
+that are not part of a word (%, ★, 👟) are searched literally.
 """
 
 import re
@@ -28,9 +28,9 @@ class Search:
         typed: not blank.
 
     Attributes:
-        condition: which rows are found.
-        rank: how well, a float8.
-        params: of both.
+        condition: SQL that selects the matching rows.
+        rank: SQL for how well a row matches, a float8.
+        params: parameters of both.
     """
 
     def __init__(self, typed: str) -> None:
@@ -41,7 +41,7 @@ class Search:
         self.rank = f"ts_rank(s.words, {asked})::float8" if asked else "0::float8"
 
     def _alternative(self, terms: list[Term]) -> tuple[str, str]:
-        """Its tsquery, empty where it has no words; and its condition."""
+        """Return the tsquery, empty without words, and the condition."""
         conditions, words = [], []
         for term in terms:
             name = f"term{len(self.params)}"
@@ -57,7 +57,7 @@ class Search:
 
 
 def alternatives_of(typed: str) -> list[list[Term]]:
-    """``tea or "green leaf" -bag`` → [tea], ["green leaf", -bag]; never empty, nor is one of them."""
+    """``tea or "green leaf" -bag`` → [tea], ["green leaf", -bag]; neither the list nor any item is empty."""
     found: list[list[Term]] = [[]]
     terms = list(_TERM.finditer(typed))
     for place, match in enumerate(terms):
@@ -70,5 +70,5 @@ def alternatives_of(typed: str) -> list[list[Term]]:
 
 
 def has_word(text: str) -> bool:
-    """Whether it has a letter or a digit of any script."""
+    """Whether the text has a letter or a digit of any script."""
     return any(unicodedata.category(sign)[0] in "LN" for sign in unicodedata.normalize("NFKC", text))

@@ -1,4 +1,4 @@
-"""Stock in PostgreSQL: levels, recorded adjustments, the epoch, and how claims end."""
+"""Stores stock in PostgreSQL: levels, recorded adjustments, the epoch, and ended claims."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,24 +23,24 @@ LEVEL = "SELECT product_id, available, buyer_limit, epoch, version FROM stock"
 
 
 async def level(tx: Tx, product_id: str, *, lock: bool = False) -> Level | None:
-    """The product's row, locked where asked; None where it has no stock row."""
+    """Return the product's row, locked if ``lock``; None when it has no stock row."""
     row = await tx.row(f"{LEVEL} WHERE product_id = %s" + (" FOR UPDATE" if lock else ""), (product_id,))
     return Level(*row) if row else None
 
 
 async def product_ids(tx: Tx) -> list[str]:
-    """Every product that has a stock row."""
+    """Return every product that has a stock row."""
     return [row[0] for row in await tx.rows("SELECT product_id FROM stock ORDER BY product_id")]
 
 
 async def levels(tx: Tx, product_ids: Sequence[str]) -> dict[str, Level]:
-    """The rows of those products that have one."""
+    """Return the rows of those products that have one."""
     rows = await tx.rows(f"{LEVEL} WHERE product_id = ANY(%s)", (list(product_ids),))
     return {row[0]: Level(*row) for row in rows}
 
 
 async def lock(tx: Tx, product_ids: Iterable[str]) -> None:
-    """Lock the products' rows, in the one order that everybody locks them in."""
+    """Lock the products' rows in the fixed order that every transaction uses, which prevents deadlocks."""
     await tx.execute(
         'SELECT 1 FROM stock WHERE product_id = ANY(%s) ORDER BY product_id COLLATE "C" FOR UPDATE',
         (list(product_ids),),
@@ -48,19 +48,19 @@ async def lock(tx: Tx, product_ids: Iterable[str]) -> None:
 
 
 async def lock_product(tx: Tx, product_id: str) -> bool:
-    """One change by hand at a time, also where there is no stock row to lock yet; False for an unknown product."""
+    """Serialize manual changes, also without a stock row to lock; False for an unknown product."""
     return await tx.row("SELECT 1 FROM products WHERE product_id = %s FOR NO KEY UPDATE", (product_id,)) is not None
 
 
 async def create(tx: Tx, product_id: str, units: int) -> Level:
-    """The product's first stock: a recorded adjustment. The row must not exist."""
+    """Create the product's stock row as a recorded adjustment. The row must not exist."""
     await tx.execute("INSERT INTO stock (product_id, available, version) VALUES (%s, %s, 1)", (product_id, units))
     await _record(tx, Level(product_id, units, 0, 0, 1), units, "INITIAL")
     return Level(product_id, units, 0, 0, 1)
 
 
 async def reset(tx: Tx, before: Level, units: int) -> Level:
-    """Set a locked product's available units: a recorded adjustment that the audit counts."""
+    """Set a locked product's available units, as a recorded adjustment that the audit counts."""
     after = Level(before.product_id, units, before.buyer_limit, before.epoch, before.version + 1)
     await tx.execute(
         "UPDATE stock SET available = %s, version = %s WHERE product_id = %s",
@@ -80,19 +80,19 @@ async def _record(tx: Tx, after: Level, delta: int, reason: str) -> None:
 
 
 async def raise_epoch(tx: Tx, locked: Level) -> int:
-    """The next epoch: claims of every gate before it can no longer commit."""
+    """Raise the epoch and return it: claims of earlier epochs can no longer commit."""
     await tx.execute("UPDATE stock SET epoch = %s WHERE product_id = %s", (locked.epoch + 1, locked.product_id))
     return locked.epoch + 1
 
 
 async def buyers(tx: Tx, product_id: str) -> list[tuple[str, int]]:
-    """(buyer, units counted against the limit); 0 for one who gave them back."""
+    """Return (buyer, units counted against the limit); 0 for a buyer whose units were returned."""
     rows = await tx.rows("SELECT buyer_id, units FROM buyer_units WHERE product_id = %s", (product_id,))
     return [(buyer_id, units) for buyer_id, units in rows]
 
 
 async def sale_limit(tx: Tx, product_id: str) -> SaleLimit | None:
-    """The limit of the locked product's sale that is open or to come; None where it has no such sale, or no limit."""
+    """Return the limit of the locked product's open or planned sale; None without such a sale or limit."""
     row = await tx.row(
         "SELECT sale_id, buyer_limit, ends_at FROM flash_sales"
         " WHERE product_id = %s AND status <> 'ENDED' AND ends_at > %s AND buyer_limit > 0",
@@ -108,7 +108,7 @@ async def sale_limit(tx: Tx, product_id: str) -> SaleLimit | None:
 
 
 async def releasable(tx: Tx, product_id: str) -> list[tuple[str, int, str, str]]:
-    """(claim, units, buyer, sale or an empty text) of orders whose units may still come back."""
+    """Return (claim, units, buyer, sale or an empty string) of orders whose units may still be returned."""
     rows = await tx.rows(
         """
         SELECT o.claim_id::text, i.qty, o.buyer_id, coalesce(i.sale_id, '')
@@ -122,12 +122,12 @@ async def releasable(tx: Tx, product_id: str) -> list[tuple[str, int, str, str]]
 
 async def void_claims(tx: Tx, claim_ids: Sequence[str]) -> dict[str, str]:
     """
-    End claims whose process went silent, by writing their rows first.
+    End claims whose process stopped, by inserting their rows before an order can.
 
-    Waits for a transaction that is writing the same claim; what that one decided holds.
+    Waits for a transaction that is writing the same claim; the outcome of that transaction holds.
 
     Returns:
-        claim → ``void``, or ``won`` where an order had it.
+        claim → ``void``, or ``won`` when an order had committed it.
     """
     ordered = sorted(claim_ids)
     await tx.execute(

@@ -1,7 +1,7 @@
 """
-The stock gate: Redis admits at most as many claims as there are units, each with a lease.
+Admits, in Redis, at most as many claims as there are units, each with a lease: the stock gate.
 
-It is fast and may be wrong; PostgreSQL decides (``pulsecart.shop.orders.db.commit``). Keys, all in one slot:
+The gate is fast and may be wrong; PostgreSQL decides (``pulsecart.shop.orders.db.commit``). Keys, all in one slot:
 ``{gate}:p:<product>`` (hash: epoch, left, limit, version; sale, sale_limit, sale_until), ``b:`` (buyer → units, 0 once
 given back), ``s:`` (buyer → units in that sale), ``c:`` (claim → qty, buyer, key, sale), ``k:`` (key → claim), ``z:``
 (claim → lease's end, ms), ``{gate}:products``.
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from pulsecart.shop.inventory.sale_limit import SaleLimit
 
 
-NOW = "*"  # of a line: ordered at this moment, in the sale that is open
+NOW = "*"  # sale of a line that is ordered now: the open sale applies
 PACKAGE = __name__.rpartition(".")[0]
-COPY_MAX_AGE_S = 0.1  # no process answers from a copy of the gate that is older
+COPY_MAX_AGE_S = 0.1  # no process answers from an older copy of the gate
 
 
 class Wish(Struct, frozen=True):
     """
-    What is asked of the gate.
+    A request to the gate for one claim.
 
     Args:
-        claim_id: new for each attempt; the same again answers the same.
-        key: names the request, so that its repetition is seen; empty for none.
-        lines: (product, units > 0), a product at most once.
-        sales: per line the flash sale that it was ordered in, empty for none; left out where it is ordered now.
+        claim_id: new for each attempt; a repeated id gets the same answer.
+        key: identifies the request, so that a repeat is detected; empty for none.
+        lines: (product, units > 0), each product at most once.
+        sales: per line, the flash sale in which it was ordered, empty for none; omitted for lines ordered now.
     """
 
     claim_id: str
@@ -45,7 +45,7 @@ class Wish(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """``epochs``, one per line, when WON; ``detail`` is the other claim's id when SEEN, else the product."""
+    """``epochs``: one per line, when WON; ``detail``: the other claim's id when SEEN, else the product."""
 
     verdict: Literal["WON", "SEEN", "MISSING", "LIMIT", "SOLD_OUT"]
     detail: str = ""
@@ -54,7 +54,7 @@ class Answer(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """One product as the gate has it."""
+    """One product's state in the gate."""
 
     epoch: int
     left: int
@@ -67,7 +67,7 @@ def _script(name: str) -> str:
 
 
 class Gate:
-    """The gate's commands; each raises ``redis.RedisError`` where Redis is away, and may then have been carried out."""
+    """Runs the gate's commands; each raises ``redis.RedisError`` if Redis fails, and may still have been executed."""
 
     def __init__(self, redis: "Redis", lease_s: float) -> None:
         self._redis = redis
@@ -78,7 +78,7 @@ class Gate:
         self._load = redis.register_script(_script("load"))
 
     async def claim(self, wishes: Sequence[Wish], won: Sequence[tuple[str, str]] = ()) -> list[Answer]:
-        """One answer per wish, in order; one script call for all. ``won`` is confirmed on the way, see ``confirm``."""
+        """Answer each wish, in order, with one script call. The call also confirms ``won``, as ``confirm`` does."""
         arguments: list[str | int] = [self._lease_ms, len(won)]
         for pair in won:
             arguments += pair
@@ -100,12 +100,12 @@ class Gate:
         await pipe.execute()
 
     async def release(self, claims: Iterable[tuple[str, str]]) -> int:
-        """Give (product, claim) pairs back; how many the gate still held."""
+        """Give (product, claim) pairs back; return how many of them the gate still held."""
         arguments = [part for pair in claims for part in pair]
         return int(await self._release(args=arguments)) if arguments else 0
 
     async def forget_keys(self, claims: Iterable[tuple[str, str]]) -> None:
-        """The requests of these (product, claim) pairs are no longer SEEN; the claims stay."""
+        """Delete the request keys of these (product, claim) pairs, so that they are not SEEN; the claims stay."""
         await self._forget(args=[part for pair in claims for part in pair])
 
     async def load(
@@ -120,18 +120,18 @@ class Gate:
         sale: "SaleLimit | None" = None,
     ) -> bool:
         """
-        Replace the product's gate; False where the gate is of this epoch or a newer one already.
+        Replace the product's gate; False when the gate already has this epoch or a newer one.
 
         Args:
             buyers: (buyer, units counted against ``limit``).
-            claims: (claim, units, buyer, sale or an empty text).
+            claims: (claim, units, buyer, sale or an empty string).
         """
         rows = [msgspec.json.encode(part) for part in (buyers, claims, sale.buyers if sale else ())]
         limited = (sale.sale_id, sale.units, int(sale.ends_at.timestamp() * 1000)) if sale else ("", 0, 0)
         return bool(await self._load(args=[product_id, epoch, left, limit, *rows, *limited]))
 
     async def look(self, product_id: str) -> Shelf | None:
-        """The product as it stands, one moment; None where the gate does not know it."""
+        """Return the product's current state, read atomically; None when the gate does not have the product."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
         pipe.zcard(f"{{gate}}:z:{product_id}")
@@ -139,11 +139,11 @@ class Gate:
         return Shelf(int(epoch), int(left), int(version), int(leases)) if epoch is not None else None
 
     async def products(self) -> list[str]:
-        """Every product the gate knows."""
+        """Return every product that the gate has."""
         return sorted(_text(name) for name in await self._redis.smembers("{gate}:products"))
 
     async def leases(self, product_id: str) -> list[tuple[str, float]]:
-        """Open leases: (claim, seconds until it ends; negative when it has), by Redis's own clock."""
+        """Return open leases: (claim, seconds until it expires; negative when expired), by Redis's clock."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.time()
         pipe.zrange(f"{{gate}}:z:{product_id}", 0, -1, withscores=True)
@@ -159,4 +159,4 @@ def _text(name: bytes | str) -> str:
 def _answer(verdict: str, detail: str) -> Answer:
     if verdict == "WON":
         return Answer("WON", epochs=tuple(int(epoch) for epoch in detail.split(",")))
-    return Answer(verdict, detail)  # type: ignore[arg-type]  # the script's own words
+    return Answer(verdict, detail)  # type: ignore[arg-type]  # the script returns only these verdicts

@@ -1,4 +1,4 @@
-"""The projection orders_by_customer: each order's newest state, by the sequence of its events."""
+"""Stores the projection orders_by_customer: each order's newest status, by the sequence of its events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one order event says; ``total_minor``, ``currency`` and ``ordered_at`` come with order.created only."""
+    """The data of one order event; only order.created has ``total_minor``, ``currency`` and ``ordered_at``."""
 
     customer_id: str
     order_id: str
@@ -27,7 +27,7 @@ class Row:
 
 
 async def project(tx: Tx, rows: Sequence[Row]) -> None:
-    """Keep of each order the newest sequence; of a late order.created, only what the others do not say."""
+    """Keep each order's newest sequence; a late order.created only adds the columns that other events lack."""
     newest = _merged(rows)
     await tx.execute(
         """
@@ -71,7 +71,7 @@ def _newer(one: Row, other: Row) -> Row:
 
 
 async def orders_of(tx: Tx, customer_id: str, *, before: str | None = None, limit: int = PAGE) -> list[dict[str, Any]]:
-    """The customer's newest orders, of those before the order ``before`` where one is given."""
+    """Return the customer's newest orders; with ``before``, those older than that order."""
     rows = await tx.rows(
         """
         SELECT order_id::text, status, total_minor, currency, ordered_at, updated_at FROM orders_by_customer
@@ -100,5 +100,5 @@ def _document(
 
 
 async def clear(tx: Tx) -> None:
-    """Forget everything: the log still has it."""
+    """Delete all rows; the projection can be rebuilt from the log."""
     await tx.execute("DELETE FROM orders_by_customer")

@@ -1,4 +1,4 @@
-"""Group commit: one transaction for all orders that arrived together; two round trips, rows locked in one order."""
+"""Commits all orders that arrived together in one transaction: two round trips, rows locked in one fixed order."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,10 +17,10 @@ from pulsecart.shop.orders.order import Order
 from pulsecart.shop.pricing.terms import StockRow
 
 REPEATS = 4
-RESERVE = "/pulsecart/reserve"  # whose work it is to take the stock of orders that waited
+RESERVE = "/pulsecart/reserve"  # the operation that takes the stock of waiting orders
 RESERVES = "operation:reserve"
 WIN = "INSERT INTO claims (claim_id, state) SELECT value::uuid, 'won' FROM json_array_elements_text(%s::json)"
-# The guard: each row must still have this epoch and these units.
+# The guard against overselling: each row must still have this epoch and enough units.
 TAKE = """
     UPDATE stock SET available = available - (value ->> 1)::int, version = version + 1
     FROM json_array_elements(%s::json)
@@ -44,15 +44,15 @@ COUNT_SALE_UNITS = """
 
 
 class CommitUnknown(Unavailable):
-    """The connection was lost while committing: ``settle`` finds out."""
+    """The connection was lost during the commit: ``settle`` determines the outcome."""
 
 
 async def commit(db: Database, intents: Sequence[Intent], pay_within: timedelta) -> list[Outcome]:
     """
-    Decide and write a batch; one bad order fails alone.
+    Decide and write a batch; a refused order does not fail the others.
 
     Raises:
-        CommitUnknown: whether it committed cannot be known from here; the claims are left to ``settle``.
+        CommitUnknown: the outcome of the commit is unknown; ``settle`` ends the claims.
         Unavailable: nothing was committed.
     """
     last: Exception | None = None
@@ -60,8 +60,8 @@ async def commit(db: Database, intents: Sequence[Intent], pay_within: timedelta)
         try:
             return await _commit_once(db, intents, pay_within)
         except (UniqueViolation, Busy) as error:
-            last = error  # a claim was voided, or a key used, between reading and writing: now it can be read
-    refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # the first may be one order's fault
+            last = error  # a claim was voided, or a key used, between read and write: the next read finds it
+    refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # one order may cause the first
     raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
 
 

@@ -1,4 +1,4 @@
-"""Orders whose time to pay is over."""
+"""Finds and cancels orders whose payment deadline has passed."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ AT_ONCE = 50
 
 
 async def first_pay_by(tx: Tx, but: Collection[str] = ()) -> datetime | None:
-    """When the next CONFIRMED order, of all ``but`` these, falls due; None where there is none."""
+    """Return the earliest payment deadline of the CONFIRMED orders not in ``but``; None when there are none."""
     row = await tx.row(
         "SELECT min(pay_by) FROM orders WHERE status = 'CONFIRMED' AND order_id <> ALL(%s::uuid[])", (list(but),)
     )
@@ -19,7 +19,7 @@ async def first_pay_by(tx: Tx, but: Collection[str] = ()) -> datetime | None:
 
 
 async def overdue(tx: Tx, but: Collection[str] = ()) -> list[str]:
-    """Up to AT_ONCE overdue orders, of all ``but`` these."""
+    """Return up to AT_ONCE overdue orders that are not in ``but``."""
     found = await tx.rows(
         """
         SELECT order_id::text FROM orders
@@ -31,7 +31,7 @@ async def overdue(tx: Tx, but: Collection[str] = ()) -> list[str]:
 
 
 async def cancel(tx: Tx, order_ids: Sequence[str]) -> set[str]:
-    """Cancel those of them that are overdue, but those another transaction is moving just now; which they were."""
+    """Cancel those of these orders that are overdue and not locked by another transaction; return their ids."""
     found = await tx.rows(
         """
         SELECT order_id::text FROM orders WHERE order_id = ANY(%s::uuid[]) AND status = 'CONFIRMED' AND pay_by <= %s
@@ -47,5 +47,5 @@ async def cancel(tx: Tx, order_ids: Sequence[str]) -> set[str]:
 
 
 async def cancel_overdue(tx: Tx) -> int:
-    """Cancel up to AT_ONCE overdue orders, all or none; how many."""
+    """Cancel up to AT_ONCE overdue orders in one transaction; return how many."""
     return len(await cancel(tx, await overdue(tx)))

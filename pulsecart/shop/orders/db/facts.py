@@ -1,4 +1,4 @@
-"""What a decision needs to know, read under lock in one round trip: orders first, then stock, each in id order."""
+"""Reads the facts for a decision under lock in one round trip: orders first, then stock, each in id order."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -23,8 +23,8 @@ CARTS = """
     SELECT cart_id::text, version, status = 'OPEN' FROM carts WHERE cart_id = ANY(%s::uuid[])
     ORDER BY cart_id FOR UPDATE
 """
-# = ANY(ARRAY(…)) and LATERAL … OFFSET 0 leave the planner nothing but the primary keys. IN (SELECT …) became a hash
-# join in a plan made, and kept, while the tables were empty: it read all claims, keys and buyers for each batch.
+# = ANY(ARRAY(…)) and LATERAL … OFFSET 0 force the planner to use the primary keys. IN (SELECT …) became a hash join
+# in a plan cached while the tables were empty: it read all claims, keys and buyers for each batch.
 KEYS = """
     SELECT json_agg(json_build_array(encode(scope, 'hex'), order_id, encode(payload_hash, 'hex'), status, body))
     FROM idempotency_keys
@@ -50,8 +50,8 @@ KNOWN = f"""
 
 async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[Intent]) -> Facts:
     """
-    Facts for ``pulsecart.shop.orders.decide.decide``; the rows stay locked until the transaction, a pipelined one,
-    ends.
+    Read the facts for ``pulsecart.shop.orders.decide.decide`` in a pipelined transaction; the rows stay locked until
+    it ends.
     """
     asking = [intent for intent in intents if not intent.refused]
     waiting = sorted({intent.order.order_id for intent in intents if intent.waiting})
@@ -61,7 +61,7 @@ async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[In
     products = sorted({product_id for product_id, _ in lines})
     carts = sorted({intent.cart.cart_id for intent in asking if intent.cart})
     facts = Facts()
-    if carts:  # before the rows that everybody waits for
+    if carts:  # before the contended stock rows
         opened = await connection.execute(CARTS, (carts,))
     if waiting:
         rows = await connection.execute(f"{orders.SELECT} FOR UPDATE OF o", (waiting,))
@@ -83,12 +83,12 @@ async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[In
 
 
 async def stock_rows(connection: AsyncConnection[TupleRow], products: Sequence[str]) -> dict[str, StockRow]:
-    """Stock and prices as they stand, without a lock: for orders that do not take stock yet."""
+    """Return current stock and prices without a lock, for orders that do not take stock yet."""
     return _stock(await (await connection.execute(STOCK, (list(products),))).fetchall())
 
 
 async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[bytes]) -> dict[bytes, Stored]:
-    """The first replies to these Idempotency-Keys."""
+    """Return the first replies stored under these Idempotency-Keys."""
     asked = as_json([scope.hex() for scope in scopes])
     row = await (await connection.execute(KEYS, (asked,))).fetchone()
     return _keys(row[0] or () if row else ())
@@ -96,10 +96,10 @@ async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[by
 
 async def ended_keys(connection: AsyncConnection[TupleRow], asked: Sequence[tuple[bytes, str]]) -> list[bool]:
     """
-    Whether an order won this claim, and the key that it came with has ended since.
+    Whether, for each pair, an order won the claim and its Idempotency-Key has been deleted since.
 
     Args:
-        asked: (scope, claim). The claims are read first: with a claim that is won its key was there.
+        asked: (scope, claim). The claims are read first: a won claim was committed together with its key.
     """
     claims = [claim for _, claim in asked]
     found = await connection.execute(
@@ -111,7 +111,7 @@ async def ended_keys(connection: AsyncConnection[TupleRow], asked: Sequence[tupl
 
 
 def _sales(asking: Iterable[Intent]) -> list[str]:
-    """The sales that waiting orders belong to: they may be over."""
+    """Return the sales that waiting orders belong to; these may have ended."""
     return list({line.sale_id for intent in asking if intent.waiting for line in intent.order.lines if line.sale_id})
 
 

@@ -1,4 +1,4 @@
-"""order_status_history: every step of an order, written by the transaction that takes it."""
+"""Stores order_status_history: every step of an order, written in the transaction that makes the step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ INSERT_SQL = """
 class Step:
     """
     Args:
-        sequence: of the event that told of it.
+        sequence: the sequence of the event that reported the step.
         actor: ``buyer:<id>`` or ``operation:<name>``.
-        caused_by: the id of the event that caused it; None where a request did.
-        caused_by_source: that event's source; None also in steps older than the column, or completed from the log.
-        xid: of its transaction: in the log, its events have the same.
+        caused_by: the id of the event that caused the step; None when a request caused it.
+        caused_by_source: that event's source; None also in steps older than the column or restored from the log.
+        xid: the id of the step's transaction; its events in the log have the same xid.
     """
 
     sequence: int
@@ -41,19 +41,19 @@ class Step:
 
 
 def note(tx: "Tx", order: Order, actor: str | None = None, *, key: str | None = None) -> None:
-    """Remember the state that ``order`` has now; ``actor`` is this operation where none is given."""
+    """Record the order's current status; ``actor`` defaults to this operation."""
     source, caused_by = tx.causes.get(order.order_id) or tx.cause.event or (None, None)
     step = (order.order_id, order.version, order.status, actor or tx.actor, caused_by, key, source or None)
     tx.collect(INSERT_SQL, step)
 
 
 def buyer(order: Order) -> str:
-    """The order's own buyer, as an actor."""
+    """Return the order's buyer as an actor."""
     return f"buyer:{order.buyer_id}"
 
 
 async def of_order(tx: "Tx", order_id: str) -> Sequence[Step]:
-    """An order's steps, the first first."""
+    """Return an order's steps, oldest first."""
     rows = await tx.rows(
         """
         SELECT sequence, status, happened_at, actor, caused_by, idempotency_key, xid::text, caused_by_source
@@ -65,7 +65,7 @@ async def of_order(tx: "Tx", order_id: str) -> Sequence[Step]:
 
 
 async def complete(tx: "Tx") -> int:
-    """Write what the history lacks, from the log, and remove steps that no order has reached; how many were written."""
+    """Restore missing steps from the log and delete steps beyond the order's version; return how many were written."""
     await tx.execute(
         "DELETE FROM order_status_history AS h USING orders AS o"
         " WHERE h.order_id = o.order_id AND h.sequence > o.version"

@@ -1,4 +1,4 @@
-"""Orders taken down as PENDING, many in one transaction: their stock is taken later, by ``reserve``."""
+"""Writes PENDING orders, many in one transaction; ``reserve`` takes their stock later."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from pulsecart.shop.pricing.terms import StockRow, is_open
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    ``reply`` makes the status and body that are stored under ``key`` and given again; ``expected`` are the unit prices
-    that the buyer accepted, as in ``pulsecart.shop.orders.decide.Intent``.
+    ``reply`` builds the status and body that are stored under ``key`` and returned for repeats; ``expected`` are the
+    unit prices that the buyer accepted, as in ``pulsecart.shop.orders.decide.Intent``.
     """
 
     order: Order
@@ -31,18 +31,18 @@ class Request:
 
 async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     """
-    Write PENDING orders; ``Held`` holds the order as written (no stock is held yet).
+    Write PENDING orders; ``Held`` contains the order as written (no stock is held yet).
 
     Raises:
-        Unavailable: PostgreSQL is away; a request with a key may be repeated, its first reply is found.
+        Unavailable: PostgreSQL cannot be reached; a request with a key can be repeated and gets its first reply.
     """
     last: Exception | None = None
     for _ in range(REPEATS):
         try:
             return await _take_down_once(db, requests)
         except (UniqueViolation, Busy) as error:
-            last = error  # a key was used by another process between reading and writing: now it can be read
-    refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # the first may be one order's fault
+            last = error  # another process used a key between read and write: the next read finds it
+    refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # one order may cause the first
     raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
 
 

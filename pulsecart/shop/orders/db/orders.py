@@ -1,4 +1,4 @@
-"""Orders in PostgreSQL: rows in, rows out, and the steps that give their units back."""
+"""Stores orders in PostgreSQL: inserts, reads, status changes, and cancellations that return units to stock."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -51,18 +51,18 @@ LATER_COLUMNS = ("cancel_reason", "correlation_id", "traceparent")
 
 
 def order_of(row: Sequence[Any]) -> Order:
-    """A row of ``SELECT``."""
+    """Convert a row of ``SELECT``."""
     named = dict(zip(COLUMNS + LATER_COLUMNS, row, strict=False))
     return Order(**named, lines=tuple(Line(*line) for line in row[-1]))
 
 
 def by_id(rows: Iterable[Sequence[Any]]) -> dict[str, Order]:
-    """Rows of ``SELECT``, by order id."""
+    """Convert rows of ``SELECT`` and return them by order id."""
     return {row[0]: order_of(row) for row in rows}
 
 
 async def find(tx: Tx, order_id: str, *, lock: bool = False) -> Order | None:
-    """The order, its row locked where asked; None where there is none, or the id is none."""
+    """Return the order, with its row locked if ``lock``; None when it does not exist or the id is malformed."""
     if not is_id(order_id):
         return None
     row = await tx.row(SELECT + (" FOR UPDATE OF o" if lock else ""), ([order_id],))
@@ -70,17 +70,17 @@ async def find(tx: Tx, order_id: str, *, lock: bool = False) -> Order | None:
 
 
 async def locked(tx: Tx, order_ids: Iterable[str]) -> dict[str, Order]:
-    """The orders there are, by id; their rows are locked, in the order of their ids."""
+    """Lock the existing orders, in id order, and return them by id."""
     return by_id(await tx.rows(SELECT + " FOR UPDATE OF o", (list(order_ids),)))
 
 
 async def find_all(tx: Tx, order_ids: Sequence[str]) -> dict[str, Order]:
-    """Those of the orders that there are, by id."""
+    """Return the existing orders by id."""
     return by_id(await tx.rows(SELECT, (list(order_ids),)))
 
 
 def cause_of(order: Order) -> Cause:
-    """Why an order that a request made exists."""
+    """Return the cause of an order created by a request."""
     return Cause(order.correlation_id, None, order.traceparent)
 
 
@@ -88,10 +88,10 @@ def insert(
     tx: Tx, new: Sequence[Order], pay_by: datetime | None = None, *, keys: Mapping[str, Key | None] | None = None
 ) -> None:
     """
-    Write new orders, and tell of them: created, and confirmed where they hold stock already.
+    Write new orders and publish order.created, and order.confirmed for orders that already hold stock.
 
     Args:
-        keys: order → the Idempotency-Key it came with.
+        keys: order → the Idempotency-Key of its request.
     """
     if not new:
         return
@@ -142,7 +142,7 @@ async def move(tx: Tx, moved: Sequence[Order], pay_by: datetime | None = None, *
     Write the new status, version, claim and reason of orders whose rows this transaction has locked.
 
     Args:
-        actor: for their history; this operation where none is given.
+        actor: recorded in the history; defaults to this operation.
     """
     if not moved:
         return
@@ -162,7 +162,7 @@ async def move(tx: Tx, moved: Sequence[Order], pay_by: datetime | None = None, *
 
 
 def insert_keys(tx: Tx, replies: Sequence[tuple[Key, str, int, str]]) -> None:
-    """Keep first replies: (key, order id, status, body)."""
+    """Store first replies: (key, order id, status, body)."""
     if not replies:
         return
     rows = [
@@ -180,10 +180,10 @@ def insert_keys(tx: Tx, replies: Sequence[tuple[Key, str, int, str]]) -> None:
 
 async def step(tx: Tx, order: Order, status: str) -> Order:
     """
-    Move a locked order on.
+    Move a locked order to ``status``.
 
     Raises:
-        Refused: the state machine lacks this step.
+        Refused: the state machine does not allow this step.
     """
     moved = stepped(order, status)
     await move(tx, [moved])
@@ -192,13 +192,13 @@ async def step(tx: Tx, order: Order, status: str) -> Order:
 
 async def cancel(tx: Tx, order: Order, reason: str, *, actor: str | None = None) -> Order:
     """
-    Cancel a locked order: its units and the buyer's allowance go back, and the log says so.
+    Cancel a locked order, return its units and the buyer's allowance, and publish the events.
 
     Args:
-        actor: for its history; this operation where none is given.
+        actor: recorded in the history; defaults to this operation.
 
     Raises:
-        Refused: it is FULFILLED or CANCELED.
+        Refused: the order is FULFILLED or CANCELED.
     """
     canceled = stepped(order, "CANCELED", reason)
     await move(tx, [canceled], actor=actor)
@@ -209,7 +209,7 @@ async def cancel(tx: Tx, order: Order, reason: str, *, actor: str | None = None)
 
 
 def tell_canceled(tx: Tx, order: Order, previous: str, source: str | None = None) -> None:
-    """Say it, with the status before where a trigger's filter sees it: what never held stock was never charged."""
+    """Publish order.canceled; triggers filter on its ``previousstatus``: an order without stock was never charged."""
     message, cause = announce.canceled(order, previous), tx.cause if tx.cause.causation_id else cause_of(order)
     key, mark = order.order_id, previous.lower()
     tx.emit(message, key=key, sequence=order.version, cause=cause, source=source, previousstatus=mark)

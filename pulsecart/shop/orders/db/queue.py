@@ -1,4 +1,4 @@
-"""How the asynchronous path stands: what waits, how long, how fast it is taken and worked off."""
+"""Measures the asynchronous path: orders waiting, the oldest one's age, and the rates of intake and decisions."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ WINDOW_S = 10
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """``accepted_per_s`` and ``decided_per_s`` over the last WINDOW_S seconds; ``lag``: trigger → events not read."""
+    """``accepted_per_s`` and ``decided_per_s`` cover the last WINDOW_S seconds; ``lag``: trigger → unread events."""
 
     pending: int
     oldest_s: float
@@ -20,7 +20,7 @@ class Queue:
 
 
 async def queue(tx: Tx) -> Queue:
-    """Counted now, from PostgreSQL."""
+    """Count the queue in PostgreSQL."""
     row = await tx.row(
         """
         SELECT (SELECT count(*) FROM orders WHERE status = 'PENDING'),

@@ -1,4 +1,4 @@
-"""order_calls: each try of each call to the outside that is made for an order, with its time, result and error."""
+"""Stores order_calls: each attempt of each external call made for an order, with its time, result and error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ FAILED_BEFORE = """
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A try that is about to be made."""
+    """An attempt recorded before its external call."""
 
     order_id: str
     call_id: str
@@ -37,7 +37,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """``error`` is None where the other side answered; ``result`` is then its answer."""
+    """``error`` is None when the external system answered; ``result`` is then its answer."""
 
     order_id: str
     call_id: str
@@ -47,7 +47,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """As it is read; without ``ended_at`` nobody knows how it ended, or it is under way."""
+    """An attempt as stored; without ``ended_at`` it is in flight or its outcome is unknown."""
 
     call: str
     operation: str
@@ -60,12 +60,12 @@ class Call:
 
     @property
     def cause(self) -> Identity | None:
-        """The event because of which it was made."""
+        """The event that caused the attempt."""
         return Identity(self.caused_by_source or "", self.caused_by) if self.caused_by else None
 
 
 def begin(tx: Tx, begun: Sequence[Begun]) -> None:
-    """Write the intents, with the rest of the transaction that comes before the calls."""
+    """Write the intents in the transaction before the calls."""
     if begun:
         rows = [
             {
@@ -81,7 +81,7 @@ def begin(tx: Tx, begun: Sequence[Begun]) -> None:
 
 
 def end(tx: Tx, ended: Sequence[Ended]) -> None:
-    """Write the results, with the rest of the transaction that comes after the calls."""
+    """Write the results in the transaction after the calls."""
     if ended:
         rows = [
             {
@@ -96,12 +96,12 @@ def end(tx: Tx, ended: Sequence[Ended]) -> None:
 
 
 async def failed_before(tx: Tx, order_ids: Sequence[str]) -> set[str]:
-    """Those of these orders for which some call has failed already."""
+    """Return those of these orders for which a call has already failed."""
     return {row[0] for row in await tx.rows(FAILED_BEFORE, (list(order_ids),))}
 
 
 async def of_order(tx: Tx, order_id: str) -> list[Call]:
-    """The oldest first."""
+    """Return an order's attempts, oldest first."""
     rows = await tx.rows(
         """
         SELECT call, operation, caused_by, began_at, ended_at, result, error, caused_by_source FROM order_calls

@@ -1,4 +1,4 @@
-"""Payments in PostgreSQL. An order has one at most; its key at the gateway is the payment's id."""
+"""Stores payments in PostgreSQL. An order has at most one; its idempotency key at the gateway is the payment's id."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ SETTLE = """
 @dataclass(frozen=True, slots=True)
 class Payment:
     """
-    ``status``: INTENDED (the gateway may know it or not), CHARGED, DECLINED, REFUNDED, VOIDED. ``call_id`` names the
-    try (``pulsecart.shop.payments.db.calls``) in which the gateway is about to be asked for it.
+    ``status``: INTENDED (the gateway may or may not have it), CHARGED, DECLINED, REFUNDED, VOIDED. ``call_id``
+    identifies the attempt to call the gateway (``pulsecart.shop.payments.db.calls``) that comes next.
     """
 
     payment_id: str
@@ -39,12 +39,12 @@ class Payment:
 
     @property
     def amount(self) -> float:
-        """A decimal, as contracts have it."""
+        """The amount as a decimal, as in contracts."""
         return decimal_amount(self.amount_minor, self.currency)
 
 
 async def intend(tx: Tx, orders: Sequence[Order], payment_ids: Mapping[str, str]) -> dict[str, Payment]:
-    """The payments of locked orders, by order: written now, under the id given for the order, where there was none."""
+    """Return the payments of locked orders, by order; insert missing ones under the id given for the order."""
     rows = [
         {
             "payment_id": payment_ids[order.order_id],
@@ -59,7 +59,7 @@ async def intend(tx: Tx, orders: Sequence[Order], payment_ids: Mapping[str, str]
 
 
 async def of_orders(tx: Tx, order_ids: Iterable[str]) -> dict[str, Payment]:
-    """The payments there are, by order. Who writes one holds its order's row locked."""
+    """Return the existing payments, by order. Writers of a payment must hold its order's row lock."""
     rows = await tx.rows(
         """
         SELECT payment_id::text, order_id::text, status, amount_minor, currency
@@ -71,14 +71,14 @@ async def of_orders(tx: Tx, order_ids: Iterable[str]) -> dict[str, Payment]:
 
 
 async def settle(tx: Tx, settled: Iterable[tuple[Payment, str]]) -> None:
-    """Write what became of payments, with the gateway's own reference."""
+    """Write the results of payments, with the gateway's own reference."""
     rows = [{"payment_id": p.payment_id, "status": p.status, "gateway_ref": reference} for p, reference in settled]
     if rows:
         await tx.execute(SETTLE, (tx.now, as_json(rows)))
 
 
 async def numbered(tx: Tx, order: Order) -> Order:
-    """A locked order with its next version: the sequence of an event about its money, which is no step of it."""
+    """Raise a locked order's version, for the sequence of a payment event, which does not change the order's status."""
     await tx.execute(
         "UPDATE orders SET version = version + 1, updated_at = %s WHERE order_id = %s", (tx.now, order.order_id)
     )

@@ -1,4 +1,4 @@
-"""The simulated gateway's books. Nothing of the shop joins them: they know what the gateway answered, no more."""
+"""Stores the simulated gateway's charges and behaviour. No query of the shop joins these tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,25 +17,25 @@ ChargeRow = tuple[str, str, str, int, str]
 
 
 async def behaviour(tx: Tx) -> tuple[str, float]:
-    """How it was told to behave: mode, and towards which share of the keys."""
+    """Return the configured behaviour: the mode, and the share of keys that it applies to."""
     row = await tx.row("SELECT mode, share FROM simulated_gateway.behaviour")
     return (row[0], row[1]) if row else ("approve", 1.0)
 
 
 async def behave(tx: Tx, mode: str, share: float) -> None:
-    """From now on."""
+    """Set the behaviour for later requests."""
     await tx.execute("UPDATE simulated_gateway.behaviour SET mode = %s, share = %s", (mode, share))
 
 
 async def first_answers(tx: Tx, charges: Sequence[ChargeRow]) -> dict[str, ChargeRow]:
-    """The charges under these keys: each of these where there was none yet. Their rows are locked."""
+    """Insert the charges whose keys are new; return the charges under these keys, with their rows locked."""
     named: list[dict[str, Any]] = [dict(zip(COLUMNS.split(", "), charge, strict=True)) for charge in charges]
     await tx.execute(FIRST_ANSWERS, (tx.now, tx.now, as_json(named)))
     return await find(tx, [charge[0] for charge in charges])
 
 
 async def find(tx: Tx, keys: Sequence[str]) -> dict[str, ChargeRow]:
-    """The charges there are under these keys, their rows locked."""
+    """Return the existing charges under these keys, with their rows locked."""
     rows = await tx.rows(
         f"""
         SELECT {COLUMNS} FROM simulated_gateway.charges WHERE idempotency_key = ANY(%s)
@@ -47,7 +47,7 @@ async def find(tx: Tx, keys: Sequence[str]) -> dict[str, ChargeRow]:
 
 
 async def give_back(tx: Tx, key: str) -> None:
-    """The money of a charge whose row is locked."""
+    """Mark a charge, whose row is locked, as REFUNDED."""
     await tx.execute(
         "UPDATE simulated_gateway.charges SET status = 'REFUNDED', updated_at = %s WHERE idempotency_key = %s",
         (tx.now, key),

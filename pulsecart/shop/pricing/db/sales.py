@@ -1,4 +1,4 @@
-"""Flash sales in PostgreSQL: scheduled, started and ended, each step told with the calendar's next number."""
+"""Stores flash sales in PostgreSQL and publishes each step with the next version of the sale calendar."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -15,8 +15,8 @@ from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
 from pulsecart.shop.money import decimal_amount
 
-LOCK_WAIT = "100ms"  # whoever changes a price is told at once that somebody else does
-SHELF_WAIT = "2s"  # in the midst of a sale everybody waits for that row
+LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
+SHELF_WAIT = "2s"  # during a sale, all orders of the product contend for its stock row
 WARM_BEFORE = timedelta(seconds=30)
 PAGE = 100
 SELECT = """
@@ -27,10 +27,11 @@ SELECT = """
 
 
 class Sale(Struct, frozen=True, kw_only=True):
-    """``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, one for each change.
+    """
+    ``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, one for each change.
 
     Args:
-        buyer_limit: units that one buyer may have in this sale, beside the product's own limit; 0 for no limit.
+        buyer_limit: units that one buyer may have in this sale, in addition to the product's own limit; 0 for none.
     """
 
     sale_id: str
@@ -50,16 +51,16 @@ async def find(tx: Tx, sale_id: str) -> Sale | None:
 
 
 async def newest(tx: Tx) -> list[Sale]:
-    """PAGE at most, the one that starts last first."""
+    """Return at most PAGE sales, latest start first."""
     return [_sale(row) for row in await tx.rows(f"{SELECT} ORDER BY f.starts_at DESC, f.sale_id LIMIT %s", (PAGE,))]
 
 
 async def lock(tx: Tx, sale_id: str) -> Sale | None:
     """
-    The sale, its row locked.
+    Return the sale with its row locked.
 
     Raises:
-        Busy: somebody else holds the row for longer than LOCK_WAIT.
+        Busy: another transaction holds the row for longer than LOCK_WAIT.
     """
     await tx.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
     row = await tx.row(f"{SELECT} WHERE sale_id = %s FOR UPDATE OF f", (sale_id,))
@@ -68,10 +69,10 @@ async def lock(tx: Tx, sale_id: str) -> Sale | None:
 
 async def schedule(tx: Tx, planned: Sale) -> Sale:
     """
-    A new sale, its first version.
+    Insert a new sale and publish its first version.
 
     Raises:
-        Refused: the product has another sale that is not over.
+        Refused: the product has another sale that has not ended.
     """
     sale = await _numbered(tx, planned)
     try:
@@ -88,8 +89,8 @@ async def schedule(tx: Tx, planned: Sale) -> Sale:
 
 async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> Sale:
     """
-    Another price or end for a locked sale: its next version. Where it has a limit, the gate knows its end and is of a
-    past epoch now: the caller rebuilds it after the commit.
+    Set another price or end for a locked sale. The gate of a limited sale stores its end: if that changes, the gate's
+    epoch becomes stale and the caller rebuilds the gate after the commit.
 
     Raises:
         Busy: the product's stock row stayed locked.
@@ -104,8 +105,8 @@ async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> S
 
 async def end(tx: Tx, before: Sale) -> Sale:
     """
-    The locked sale is over now, whether it began or not. Where it has a limit the gate, which counts against it, is of
-    a past epoch now: the caller rebuilds it after the commit.
+    End the locked sale now, whether or not it began. If it has a limit, which the gate counts against, the gate's
+    epoch becomes stale and the caller rebuilds the gate after the commit.
 
     Raises:
         Busy: the product's stock row stayed locked.
@@ -118,7 +119,7 @@ async def end(tx: Tx, before: Sale) -> Sale:
 
 
 async def next_due(tx: Tx, without: Collection[str] = ()) -> datetime | None:
-    """When the next sale is to be made ready, started or ended, ``without`` these; None where there is none."""
+    """Return when the next sale, except ``without``, must be warmed, started or ended; None when there is none."""
     row = await tx.row(
         """
         SELECT min(due) FROM (
@@ -133,7 +134,7 @@ async def next_due(tx: Tx, without: Collection[str] = ()) -> datetime | None:
 
 
 async def due(tx: Tx) -> list[str]:
-    """The sales that begin or end now, or should have: those that begin first, each kind in the order of its times."""
+    """Return the sales due to start or end: starts first, each kind ordered by time."""
     rows = await tx.rows(
         """
         SELECT sale_id FROM flash_sales
@@ -147,10 +148,10 @@ async def due(tx: Tx) -> list[str]:
 
 async def turn(tx: Tx, sale_id: str) -> Sale | None:
     """
-    Start or end what is due; of one that should be over by now, only the end is told.
+    Start or end a due sale; a sale whose end has passed is only ended.
 
     Returns:
-        The sale as it is now; None where another has done it.
+        The sale after the step; None when another process holds it or has ended it.
     """
     row = await tx.row(f"{SELECT} WHERE sale_id = %s AND status <> 'ENDED' FOR UPDATE OF f SKIP LOCKED", (sale_id,))
     if row is None:
@@ -166,7 +167,7 @@ async def turn(tx: Tx, sale_id: str) -> Sale | None:
 
 
 async def take_to_warm(tx: Tx) -> list[str]:
-    """The products whose sale begins within WARM_BEFORE and was not made ready; from now on it counts as such."""
+    """Mark sales that begin within WARM_BEFORE as warmed and return their products."""
     rows = await tx.rows(
         "UPDATE flash_sales SET warmed_at = %s WHERE status = 'SCHEDULED' AND warmed_at IS NULL AND starts_at <= %s"
         " RETURNING product_id",
@@ -176,7 +177,7 @@ async def take_to_warm(tx: Tx) -> list[str]:
 
 
 async def first_asked(tx: Tx, most: int) -> list[str]:
-    """Products that buyers ask for first: those with a sale, then the newest."""
+    """Return the products likely to be requested first: those with a sale, then the newest."""
     rows = await tx.rows(
         """
         SELECT p.product_id FROM products p
@@ -189,7 +190,7 @@ async def first_asked(tx: Tx, most: int) -> list[str]:
 
 
 def sale_document(sale: Sale) -> dict[str, Any]:
-    """A sale as the API shows it."""
+    """Return a sale as the API shows it."""
     return {
         "saleId": sale.sale_id,
         "productId": sale.product_id,
@@ -204,7 +205,7 @@ def sale_document(sale: Sale) -> dict[str, Any]:
 
 
 async def _end_gate(tx: Tx, sale: Sale) -> None:
-    """Before the sale's row is written: a transaction that schedules a sale holds the stock row first."""
+    """Call before writing the sale's row: a transaction that schedules a sale locks the stock row first."""
     if not sale.buyer_limit:
         return
     await tx.execute(f"SET LOCAL lock_timeout = '{SHELF_WAIT}'")
