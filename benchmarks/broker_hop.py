@@ -47,7 +47,7 @@ TYPE = "ecommerce.order.order.paid.v1"
 
 
 class Subscriber:
-    """Does nothing but count, and tells when it has counted enough."""
+    """A subscriber that counts events and sets an event when it has received enough."""
 
     dns_name = "subscriber"
 

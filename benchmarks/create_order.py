@@ -1,10 +1,10 @@
 """
-Orders created at a steady rate, whoever waits: POST /api/v1/orders to a whole shop and, in turns, the same bytes to
+Measures order creation at a steady rate: POST /api/v1/orders to a whole shop and, in turns, the same bytes to
 functions-framework's hello-world.
 
     scripts/python -m benchmarks.create_order [--rate 200] [--seconds 15] [--pairs 3] [--out FILE.json]
 
-A request leaves at its moment even where earlier ones are not answered, and its time runs from that moment.
+A request is sent at its planned time even if earlier ones are unanswered; its latency counts from that time.
 """
 
 import argparse
@@ -36,7 +36,7 @@ WANTED_P95_MS = 200.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """``rest`` is what a turn needs afterwards: a log that has been heard to its end."""
+    """``rest`` runs after a turn: it waits until the log was read to its end."""
 
     name: str
     url: str

@@ -1,5 +1,5 @@
 """
-What a shop costs while nobody buys: memory (PSS) and CPU of every process of it, over some time.
+Measures an idle shop: memory (PSS) and CPU of all of its processes over some time.
 
     scripts/python -m benchmarks.idle [--seconds 60] [--workers 1] [--out FILE.json]
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def described() -> dict[str, Any]:
-    """``load_before`` is the machine's load average over one minute: above 0.5, somebody else was at work too."""
+    """``load_before`` is the machine's load average over one minute: above 0.5, other programs were running too."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),

@@ -53,7 +53,7 @@ def start(name: str, importtime: bool = False) -> Start:
 
     Args:
         name: an operation, or HELLO.
-        importtime: let Python tell every import, which makes it slower.
+        importtime: run Python with -X importtime, which makes the start slower.
 
     Raises:
         RuntimeError: it ended, or did not answer in GIVE_UP_S.

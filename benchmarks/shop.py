@@ -1,4 +1,4 @@
-"""A whole shop for a benchmark, started by ``scripts/up`` as everybody starts it."""
+"""Starts a whole shop for a benchmark, with ``scripts/up`` as a user does."""
 
 import asyncio
 import re
@@ -62,7 +62,7 @@ def _ready(data: Path, process: "subprocess.Popen[bytes]", log: Path) -> Running
 
 async def drained(url: str) -> None:
     """
-    Return when every event has been heard.
+    Return when every event has been processed.
 
     Raises:
         NotReady: it did not happen within DRAINED_WITHIN_S.
@@ -79,7 +79,7 @@ async def drained(url: str) -> None:
 
 
 def whole(*, stock: int, path: str = "sync") -> Callable[[], AbstractAsyncContextManager[Side]]:
-    """The whole host, one worker, its broker dispatching; nobody's turn begins before the log has been read."""
+    """The whole host, one worker, its broker dispatching; a turn begins when the log was read to its end."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Side]:

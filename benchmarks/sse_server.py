@@ -1,4 +1,4 @@
-"""``python -m benchmarks.sse_server FD SIDE``: the edge alone, through one of its two doors."""
+"""``python -m benchmarks.sse_server FD SIDE``: serves the edge alone, through one of its two adapters."""
 
 import os
 import socket

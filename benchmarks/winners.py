@@ -1,10 +1,10 @@
 """
-What winners wait, before and after: the same sales against the shop of another checkout and against this one, in turns.
+Compares the winners' waiting time: the same sales against the shop of another checkout and of this one, in turns.
 
     git worktree add ../before 73484ae
     scripts/python -m benchmarks.winners ../before [--connections 2000 10000] [--workers 1 2] [--out FILE.json]
 
-Two kinds of sale: UNITS for BUYERS, and one in which everybody wins. A fresh shop for each, one player for all.
+Two kinds of sale: UNITS for BUYERS, and one in which all buyers win. Each has a new shop; one player plays them all.
 """
 
 import argparse
