@@ -3,8 +3,8 @@ Measures the cost of one message per connected client: CPU of the process that h
 
     scripts/python -m benchmarks.sse_fanout [--clients 1000] [--news 200] [--pairs 5] [--out FILE.json]
 
-In turns: the edge as the host serves it (the reader of messages writes to each client at once), and the same edge behind the
-plain request-reply adapter, where each client's own task is woken to write.
+In turns: the edge as the host serves it (the reader of messages writes to each client at once), and the same edge
+behind the plain request-reply adapter, where each client's own task is woken to write.
 """
 
 import argparse
