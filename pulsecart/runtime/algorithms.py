@@ -1,8 +1,8 @@
-"""The signature algorithms that a token may have, and the kind of key that verifies each (RFC 7518, RFC 8037)."""
+"""Lists the signature algorithms accepted for tokens, and the key type that verifies each (RFC 7518, RFC 8037)."""
 
 from typing import Final
 
-# Public keys only: one of them can then never be taken for an HMAC secret.
+# Asymmetric algorithms only: a public key can then never be mistaken for an HMAC secret.
 KINDS: Final = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
@@ -11,5 +11,5 @@ KINDS: Final = {
 
 
 def named(names: str) -> tuple[str, ...]:
-    """The algorithms of a comma-separated list, as they are written there."""
+    """Split a comma-separated list of algorithms; the names stay as written."""
     return tuple(name.strip() for name in names.split(",") if name.strip())

@@ -1,22 +1,22 @@
-"""Whether a failure says something of what a call depends on, or may be the fault of what it was given."""
+"""Tells failures of a dependency from failures that the call's own input may have caused."""
 
 import sys
 
 from pulsecart.runtime.problem import Exhausted, Unavailable
 
-_OF_THE_COMMAND = ("ERR ", "WRONGTYPE ")  # how Redis names a command that it refuses; its own state has other words
+_OF_THE_COMMAND = ("ERR ", "WRONGTYPE ")  # Redis's prefixes for a rejected command; its own state has others
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether something that every call needs is away, busy, or did not answer in time."""
+    """Return whether a dependency that every call needs is unreachable, busy, or did not answer in time."""
     if isinstance(error, Exhausted):
         return False
     return isinstance(error, Unavailable | OSError) or is_redis_away(error)
 
 
 def is_redis_away(error: BaseException) -> bool:
-    """Whether Redis cannot be reached or cannot serve; False where it refused this command alone."""
-    known = sys.modules.get("redis.exceptions")  # what nobody imported, nobody raised
+    """Return whether Redis is unreachable or unable to serve; False if it rejected only this command."""
+    known = sys.modules.get("redis.exceptions")  # a module not imported raised nothing
     if known is None or not isinstance(error, known.RedisError) or isinstance(error, known.DataError):
         return False
     return not (isinstance(error, known.ResponseError) and str(error).startswith(_OF_THE_COMMAND))

@@ -1,4 +1,4 @@
-"""One POST without a body, by what every process has loaded: a whole HTTP client would double an operation's start."""
+"""Sends a POST without a body, using modules already loaded: an HTTP client would double an operation's start time."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -11,17 +11,17 @@ READ = 65_536
 
 async def knock(url: str, wait_s: float) -> int:
     """
-    POST to ``url``, on a connection of its own.
+    Send a POST to ``url`` on a new connection.
 
     Args:
-        wait_s: for the answer, once there is a connection.
+        wait_s: time limit for the reply, counted from the established connection.
 
     Returns:
-        The answer's status.
+        The reply's status.
 
     Raises:
-        TimeoutError: it was sent, and there was no answer in time.
-        OSError: it may not have arrived.
+        TimeoutError: the request was sent, and no reply arrived in time.
+        OSError: the request may not have arrived.
     """
     target = urlsplit(url)
     try:
@@ -39,7 +39,7 @@ async def knock(url: str, wait_s: float) -> int:
 
 
 class _Head:
-    """What httptools calls."""
+    """Receives the callbacks of httptools."""
 
     whole = False
 

@@ -1,4 +1,4 @@
-"""Calls that arrive together share one run: the heart of group commit, and of every batched write."""
+"""Batches calls that arrive together into one run; group commit and every other batched write use it."""
 
 import asyncio
 import logging
@@ -18,19 +18,19 @@ Members = list[tuple[Item, asyncio.Future[Result]]]
 
 class Batcher(Generic[Item, Result]):
     """
-    Collects what is submitted in one turn of the loop, and while earlier runs are busy, into one list.
+    Collects items submitted in one event loop iteration, and while earlier runs are in flight, into one list.
 
     Args:
-        run: gets up to ``size_max`` items and answers as many results, in order; an exception in a result's
-            place is raised to its caller alone. Where ``run`` raises, nothing of it was done, or doing it again is
-            harmless: its items are then run in halves, and these in halves, until the ones that fail do so alone,
-            2n - 1 runs of n items at most. Only where the error says that something they all need is away
-            (``is_away``: Unavailable, such as an unknown outcome of a commit, a lost connection, a timeout) is it
-            raised to all of them at once.
-        size_max: items per run.
-        queue_max: items waiting; one more is refused with ``Unavailable``.
-        parallel: runs under way at once.
-        drop_abandoned: whoever stopped waiting before a run took their item has it left out.
+        run: receives up to ``size_max`` items and returns as many results, in order; an exception in a result's
+            place is raised only to that item's caller. If ``run`` raises, it must have had no effect, or repeating it
+            must be harmless: its items are then run in halves, recursively, until the failing ones fail alone, in at
+            most 2n - 1 runs for n items. Only an error that reports an unavailable shared dependency (``is_away``:
+            Unavailable, such as an unknown outcome of a commit, a lost connection, a timeout) is raised to all
+            callers at once.
+        size_max: maximum number of items per run.
+        queue_max: maximum number of waiting items; further ones are rejected with ``Unavailable``.
+        parallel: maximum number of runs in flight.
+        drop_abandoned: skip an item whose caller was cancelled before a run took the item.
     """
 
     def __init__(
@@ -50,17 +50,19 @@ class Batcher(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
-        self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: each asking is a system call
+        self._loop: asyncio.AbstractEventLoop | None = None  # cached: each look-up is a system call
 
     @property
     def waiting(self) -> int:
-        """Items not yet in a run."""
+        """Return the number of items not yet in a run."""
         return len(self._waiting)
 
     def submit(self, item: Item) -> "asyncio.Future[Result]":
         """
+        Queue ``item`` for the next run and return the future of its result.
+
         Raises:
-            Unavailable: ``queue_max`` items wait already.
+            Unavailable: ``queue_max`` items are already waiting.
         """
         if len(self._waiting) >= self._queue_max:
             raise Unavailable("busy", f"{self._queue_max} calls are waiting here already; try again in a second.")
@@ -69,7 +71,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting.append((item, future))
         if self._idle_runs and not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self._start, context=Context())  # a run is nobody's request: logs must not say so
+            loop.call_soon(self._start, context=Context())  # a run's logs must not carry one request's ids
         return future
 
     def _start(self) -> None:
@@ -96,7 +98,7 @@ class Batcher(Generic[Item, Result]):
         return batch
 
     async def _finish(self, batch: Members[Item, Result]) -> None:
-        parts = [batch]  # to be run, the next one last
+        parts = [batch]  # a stack: the next part to run is last
         while parts:
             part = parts.pop()
             results = await self._outcome(part)
@@ -136,5 +138,5 @@ def _settle(part: Members[Item, Result], results: Sequence[Result | Exception]) 
 
 
 def _named(error: Exception) -> str:
-    """Without what it says: that may be what somebody sent."""
+    """Return the error's name without its message, which may contain request data."""
     return error.type if isinstance(error, Problem) else type(error).__name__

@@ -1,7 +1,7 @@
 """
-What can be stored and compared: the one rule for text, ids and numbers from outside, at every entrance (docs/input.md).
+Checks that text, ids and numbers from outside can be stored and compared: one rule for all inputs (docs/input.md).
 
-What an index carries is bounded in bytes of UTF-8: a row of a btree in PostgreSQL holds 2,704 of them.
+Indexed values are limited in bytes of UTF-8: a row of a btree index in PostgreSQL holds 2,704 bytes.
 """
 
 import re
@@ -13,41 +13,43 @@ from pulsecart.runtime.problem import Malformed, Unstorable
 if TYPE_CHECKING:
     from pulsecart.runtime.event import CloudEvent
 
-# ``consumed`` and ``dead_letters`` index an event's id and source together with the name of an operation or a Trigger.
+# ``consumed`` and ``dead_letters`` index an event's id and source together with an operation's or a Trigger's name.
 ATTRIBUTE_BYTES: Final = 1_024
 EXTENSION_BYTES: Final = 4_096
 EXTENSIONS_MAX: Final = 64
 SEQUENCE_MAX: Final = 2**63 - 1  # bigint
 SEQUENCE_DIGITS: Final = 20
-AMOUNT_MAX: Final = 10**14  # in a currency of four decimals still a bigint of minor units
-# A day from the ends of what Python holds: a database of any time zone reads it again.
+AMOUNT_MAX: Final = 10**14  # with four decimals, the minor units still fit a bigint
+# One day inside Python's range, so that Python can read the value back in any time zone of the database.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
-PARAMETER_CHARACTERS: Final = 512  # of one placeholder in a path
+PARAMETER_CHARACTERS: Final = 512  # limit for the value of one path placeholder
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an even run of backslashes before it is text
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # after an odd run of backslashes it is text
 _INDEXED = ("partitionkey",)
 
 
 def is_clean(text: str) -> bool:
-    """Whether ``text`` holds no control character (C0, DEL, C1) and no half of a surrogate pair."""
+    """Return whether ``text`` holds no control character (C0, DEL, C1) and no lone surrogate."""
     return text.isprintable() or not _CONTROL.search(text)
 
 
 def is_within(text: str, bytes_max: int) -> bool:
-    """Whether clean ``text`` has at most so many bytes of UTF-8."""
+    """Return whether clean ``text`` has at most ``bytes_max`` bytes of UTF-8."""
     return len(text) <= bytes_max and (text.isascii() or len(text.encode()) <= bytes_max)
 
 
 def is_sequence(text: str) -> bool:
-    """Whether ``text`` is 1 to 20 ASCII digits of a number that a bigint holds."""
+    """Return whether ``text`` is 1 to 20 ASCII digits whose number fits a bigint."""
     return text.isascii() and text.isdigit() and len(text) <= SEQUENCE_DIGITS and int(text) <= SEQUENCE_MAX
 
 
 def check_event(event: "CloudEvent") -> None:
     """
+    Check the attributes and the JSON data of ``event``.
+
     Raises:
-        Malformed: an attribute cannot be stored, compared or counted; the detail names it and its bound.
+        Malformed: an attribute cannot be stored, compared or counted; the detail names it and its limit.
         Unstorable: the JSON data holds U+0000.
     """
     extensions = event.extensions
@@ -55,7 +57,7 @@ def check_event(event: "CloudEvent") -> None:
         raise Malformed("bad-attribute", f"An event has at most {EXTENSIONS_MAX} extensions; put more into data.")
     whole = "".join((event.id, event.source, event.type, event.datacontenttype or "", *extensions.values()))
     whole += (event.subject or "") + (event.dataschema or "")
-    if not (len(whole) <= ATTRIBUTE_BYTES and whole.isascii() and whole.isprintable()):  # as nearly all are
+    if not (len(whole) <= ATTRIBUTE_BYTES and whole.isascii() and whole.isprintable()):  # nearly all events pass here
         _check_each(event)
     sequence = extensions.get("sequence")
     if sequence and not is_sequence(sequence):
@@ -70,8 +72,10 @@ def check_event(event: "CloudEvent") -> None:
 
 def check_json(body: bytes) -> None:
     """
+    Check a JSON body for U+0000, which no text column can store.
+
     Raises:
-        Unstorable: a string in it, of whatever depth, or a member's name holds U+0000, which no text column keeps.
+        Unstorable: a string at any depth, or a member's name, holds U+0000.
     """
     if b"\\u0000" in body and _ESCAPED_NUL.search(body):
         raise Unstorable("unstorable", "The JSON holds the character U+0000, which cannot be stored; take it out.")
@@ -79,11 +83,13 @@ def check_json(body: bytes) -> None:
 
 def check_query(query: str) -> None:
     """
+    Check a query string for U+0000.
+
     Args:
         query: raw, percent-encoded.
 
     Raises:
-        Unstorable: it holds U+0000.
+        Unstorable: the query holds U+0000.
     """
     if "%00" in query or "\0" in query:
         raise Unstorable("unstorable", "The query holds the character U+0000 (%00); no text here has it, take it out.")

@@ -1,4 +1,4 @@
-"""Does an event keep its contract? ``contracts/`` says what each type's data looks like; this asks it."""
+"""Validates events against their contracts: the JSON Schemas under ``contracts/``, one per event type."""
 
 from functools import cache
 from pathlib import Path
@@ -12,15 +12,17 @@ from pulsecart.runtime.problem import Malformed
 
 CONTRACTS_DIR: Final = Path(__file__).resolve().parents[2] / "contracts"
 
-# What others send us under their own contract: these pass, whatever their data.
+# Types that external systems define: their events pass with any data.
 FOREIGN_TYPES: Final = frozenset({"dev.knative.sources.ping"})
 
 
 def validate(event: CloudEvent) -> None:
     """
+    Validate ``event`` against the contract of its type.
+
     Raises:
-        Malformed: no contract for the type (``unknown-type``), or the event breaks it (``contract-broken``, with
-            ``pointer``, a JSON pointer into the data, and ``reason``). The same event fails again.
+        Malformed: the type has no contract (``unknown-type``), or the event breaks it (``contract-broken``, with
+            ``pointer``, a JSON pointer into the data, and ``reason``). A retry of the same event fails again.
     """
     if event.type in FOREIGN_TYPES:
         return
@@ -35,18 +37,20 @@ def validate(event: CloudEvent) -> None:
 
 @cache
 def event_types() -> frozenset[str]:
-    """Every type that has a contract, e.g. ``ecommerce.order.order.created.v1``."""
+    """Return every type that has a contract, e.g. ``ecommerce.order.order.created.v1``."""
     return frozenset(_type_of(path) for path in CONTRACTS_DIR.glob("*/*/*.json"))
 
 
 def schema_path(event_type: str) -> Path:
-    """Where the type's schema lies, whether or not it exists."""
+    """Return the path of the type's schema, which may not exist."""
     domain, context, *name = event_type.split(".")
     return CONTRACTS_DIR / domain / context / f"{'.'.join(name)}.json"
 
 
 def schema(event_type: str) -> dict[str, Any]:
     """
+    Read the type's schema.
+
     Raises:
         FileNotFoundError: the type has no contract.
     """
@@ -78,7 +82,7 @@ def _pointer(error: ValidationError) -> str:
 
 
 def _reason(error: ValidationError) -> str:
-    # The value is the sender's, of any size: name what is wrong with it without repeating all of it.
+    # The message repeats the sender's value, which may have any size.
     return error.message if len(error.message) <= 200 else f"{error.message[:200]}…"
 
 

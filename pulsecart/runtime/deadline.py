@@ -1,4 +1,4 @@
-"""One timer for all who may take equally long: a timer for each costs as much as a cheap request's other work."""
+"""Limits calls that share one time limit by one timer: a timer per call would double the cost of a cheap request."""
 
 import asyncio
 from collections import deque
@@ -7,25 +7,27 @@ from types import TracebackType
 
 class Deadline:
     """
-    ``with deadline.turn():`` bounds what is awaited inside, as ``asyncio.timeout`` would. One per event loop.
+    Limits the time of ``with deadline.turn():`` blocks, as ``asyncio.timeout`` would. One instance per event loop.
 
     Args:
-        seconds: the same for all who do not ask for less.
+        seconds: the default limit, and the maximum.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._turns: deque[_Turn] = deque()  # in the order of their ends
+        self._turns: deque[_Turn] = deque()  # ordered by the time they expire
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def turn(self, seconds: float | None = None) -> "_Turn":
         """
+        Limit the current task until the end of the block.
+
         Args:
-            seconds: fewer than everybody's; more changes nothing.
+            seconds: a limit below the default; a higher one has no effect.
 
         Raises (at the end of the block):
-            TimeoutError: it took longer.
+            TimeoutError: the block exceeded the limit.
         """
         loop = self._loop = self._loop or asyncio.get_running_loop()
         if seconds is not None and seconds < self._seconds:
@@ -42,7 +44,7 @@ class Deadline:
         return turn
 
     def _ring(self) -> None:
-        assert self._loop is not None  # noqa: S101  # it set the timer
+        assert self._loop is not None  # noqa: S101  # ``turn`` sets it before the timer
         turns, now = self._turns, self._loop.time()
         self._timer = None
         while turns:
@@ -54,7 +56,7 @@ class Deadline:
 
 
 class _Turn:
-    """``task`` is None once it is over; ``timer`` is its own, if it has one."""
+    """Limits one block; ``task`` is None after its end, ``timer`` is set only for a limit below the default."""
 
     __slots__ = ("_cancels", "_late", "ends", "task", "timer")
 
@@ -66,7 +68,7 @@ class _Turn:
         self._cancels = task.cancelling() if task is not None else 0
 
     def end(self) -> None:
-        """It took too long."""
+        """Cancel the task, because the block exceeded its limit."""
         if self.task is not None:
             self._late = True
             self.task.cancel()

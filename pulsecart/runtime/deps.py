@@ -1,4 +1,4 @@
-"""What an operation is given: the one place where clients are made."""
+"""Builds the dependencies of operations: the only place where database, Redis and HTTP clients are created."""
 
 import asyncio
 import os
@@ -25,24 +25,27 @@ DEFAULT_SHARE = 2
 
 
 class Clock:
-    """The time; tests give another."""
+    """Reads the current time; tests replace it."""
 
     def now(self) -> datetime:
-        """Aware UTC."""
+        """Return the current time, aware UTC."""
         return datetime.now(UTC)
 
 
 @dataclass(slots=True)
 class Deps:
     """
+    Holds the clients and services that an operation's handlers use.
+
     Args:
         db: this operation's share of the connection pool.
-        shares: how operations share the pool.
-        pokes: who is awake in this process because something is due.
-        neighbours: the other operations, where each is served alone.
-        committed: tells who reads the log that there is something new.
-        closing: what to finish before connections end.
-        ending: what to call before a server waits for its requests to end: live streams never would by themselves.
+        shares: divides the pool between operations.
+        pokes: wakes the operations of this process that have due work.
+        neighbours: wakes operations in other processes; None unless each operation is deployed on its own.
+        committed: wakes the log's readers after a commit that wrote events.
+        made: objects that ``one`` has created, by the function that created them.
+        ending: callbacks that run before the server waits for its requests to end; live streams do not end otherwise.
+        closing: callbacks that run before connections close.
     """
 
     settings: Settings
@@ -60,27 +63,27 @@ class Deps:
 
     @property
     def redis(self) -> "Redis":
-        """The client, made at its first use: half of the operations never need one, and start without it."""
+        """Return the Redis client, created at first use: half of the operations never need it and start without it."""
         return self.one(redis_client)
 
     @property
     def http(self) -> "ClientSession":
-        """The client of what calls other servers all the time, made at its first use: its import takes its while."""
+        """Return the client for frequent calls to other servers, created at first use: its import is slow."""
         return self.one(http_session)
 
     def poke(self, operation: str) -> None:
-        """Wake an operation that has something due; returns at once."""
+        """Wake an operation that has due work; returns without waiting."""
         self.pokes.poke(operation)
 
     def one(self, make: "Callable[[Deps], T]") -> T:
-        """What ``make`` answered the first time: one per process and event loop."""
+        """Return the result of the first ``make(self)``: one instance per process and event loop."""
         if make not in self.made:
             self.made[make] = make(self)
         made: T = self.made[make]
         return made
 
     def share(self, operation: str, connections: int = DEFAULT_SHARE) -> "Deps":
-        """The same, with ``connections`` of the pool at most: a slow operation cannot take another's."""
+        """Return a copy limited to ``connections`` of the pool: a slow operation cannot starve the others."""
         db = Database(
             self.pool,
             operation=operation,
@@ -92,21 +95,21 @@ class Deps:
 
 
 def redis_client(deps: Deps) -> "Redis":
-    """The process's own, for ``Deps.redis``."""
+    """Create the process's Redis client, for ``Deps.redis``."""
     from pulsecart.runtime.redis_client import new_redis
 
     return new_redis(deps.settings.redis_url)
 
 
 def http_session(_deps: Deps) -> "ClientSession":
-    """The process's own, for ``Deps.http``."""
+    """Create the process's HTTP client session, for ``Deps.http``."""
     from pulsecart.runtime.http_client import new_session
 
     return new_session()
 
 
 def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
-    """Deps of this process; nothing connects before its first use."""
+    """Create this process's Deps; each client connects at its first use."""
     clock = clock or Clock()
     pool = new_pool(settings.database_url, settings.pool_max, settings.lock_wait_s)
     shares = Shares(settings.pool_max)
@@ -123,7 +126,7 @@ _by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Deps]" = WeakKeyDictiona
 
 
 def deps_of_loop() -> Deps:
-    """Deps of the running loop, made at the first request: functions-framework has no start hook."""
+    """Return the running event loop's Deps, created at the first request: functions-framework has no startup hook."""
     loop = asyncio.get_running_loop()
     if loop not in _by_loop:
         _by_loop[loop] = open_deps(read(os.environ))
@@ -131,7 +134,7 @@ def deps_of_loop() -> Deps:
 
 
 async def close_deps(deps: Deps) -> None:
-    """Finish what must be, and end every connection."""
+    """Run the ``closing`` callbacks, then close every connection."""
     for finish in deps.closing:
         await finish()
     if deps.neighbours:
@@ -139,5 +142,5 @@ async def close_deps(deps: Deps) -> None:
     if http_session in deps.made:
         await deps.http.close()
     if redis_client in deps.made:
-        await deps.redis.aclose(close_connection_pool=True)  # a pool given to a client is not the client's to close
+        await deps.redis.aclose(close_connection_pool=True)  # by default, a pool passed in stays open
     await deps.pool.close()

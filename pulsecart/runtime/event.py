@@ -1,4 +1,4 @@
-"""The envelope of every event: CloudEvents 1.0 (https://github.com/cloudevents/spec), as a frozen value."""
+"""Defines the envelope of every event, CloudEvents 1.0 (https://github.com/cloudevents/spec), as a frozen value."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ JSON = "application/json"
 
 
 class Identity(NamedTuple):
-    """What tells one event from every other: two events of one id from two sources are two events."""
+    """Identifies an event: two events with the same id but different sources are different events."""
 
     source: str
     id: str
@@ -29,19 +29,19 @@ class Identity(NamedTuple):
 
 class CloudEvent(Struct, frozen=True, kw_only=True):
     """
-    One event. Attribute names are CloudEvents' own, lower case.
+    Holds one event. Attribute names are those of CloudEvents, in lower case.
 
     Args:
         id: unique within its source; a UUIDv7 in our own events.
-        source: who says it, e.g. ``/pulsecart/reserve``.
+        source: the publisher, e.g. ``/pulsecart/reserve``.
         type: e.g. ``ecommerce.order.order.created.v1``.
-        time: aware UTC; ``None`` where a foreign event carries none.
-        time_text: the time as its sender wrote it, where that differs from ``rfc3339(time)``: another offset, more or
+        time: aware UTC; ``None`` where an external event carries no time.
+        time_text: the time as the publisher wrote it, if that differs from ``rfc3339(time)``: another offset, more or
             fewer digits, a leap second.
         subject: the aggregate's id.
-        datacontenttype: with its parameters, as its sender wrote it; ``None`` where it wrote none, which means JSON.
-        data: the body's bytes; ``None`` for no data, which is not empty data.
-        extensions: everything else, as strings: ``partitionkey``, ``sequence`` (20 digits, zero-padded),
+        datacontenttype: as the publisher wrote it, parameters included; ``None`` if absent, which means JSON.
+        data: the body's bytes; ``None`` for no data, which differs from empty data.
+        extensions: all other attributes, as strings: ``partitionkey``, ``sequence`` (20 digits, zero-padded),
             ``correlationid``, ``causationid``, ``traceparent``, ``orderstatus``, ``knativeerror…``.
     """
 
@@ -62,17 +62,17 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
 
     @property
     def partitionkey(self) -> str:
-        """What orders this event against others; an event without one is ordered against nothing."""
+        """Return the key within which events stay in order; a key unique to this event if it carries none."""
         return self.extensions.get("partitionkey") or f"{self.source} {self.id}"
 
     @property
     def sequence(self) -> int:
-        """The aggregate's version, 0 where the event carries none, or what is none."""
+        """Return the aggregate's version; 0 if the event carries no valid one."""
         digits = self.extensions.get("sequence", "")
         return int(digits) if is_sequence(digits) else 0
 
     def attributes(self) -> dict[str, str]:
-        """Every context attribute a Trigger may filter on, as strings."""
+        """Return every context attribute that a Trigger may filter on, as strings."""
         named = {
             "specversion": "1.0",
             "id": self.id,
@@ -87,29 +87,29 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562): unique, and sorted by time of making."""
+    """Return a new UUIDv7 (RFC 9562): unique, and sorted by creation time."""
     return str(uuid7())
 
 
 def padded(sequence: int) -> str:
-    """A sequence as text that sorts like the number: 20 digits."""
+    """Return a sequence as 20 digits, zero-padded: the text sorts like the number."""
     return f"{sequence:020d}"
 
 
 @lru_cache(maxsize=1024)
 def rfc3339(moment: datetime) -> str:
-    """Microseconds, UTC, ``Z``."""
+    """Format as RFC 3339 in UTC with microseconds and ``Z``."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def schema_of(event_type: str) -> str:
-    """``ecommerce.order.order.created.v1`` → …/ecommerce/order/order.created.v1.json"""
+    """Return a type's schema URL: ``ecommerce.order.order.created.v1`` → …/ecommerce/order/order.created.v1.json"""
     domain, context, *name = event_type.split(".")
     return f"{SCHEMA_ROOT}/{domain}/{context}/{'.'.join(name)}.json"
 
 
 def is_id(text: str) -> bool:
-    """Whether ``text`` is a UUID as ``new_id`` writes it."""
+    """Return whether ``text`` is a UUID in the form that ``new_id`` writes."""
     return _ID.fullmatch(text) is not None
 
 
@@ -118,14 +118,14 @@ _schema_of = cache(schema_of)
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """Data of one event type; ``TYPE`` is the CloudEvent's ``type``, and never changes its meaning."""
+    """Base of the data of each event type; ``TYPE`` is the CloudEvent's ``type``, whose meaning never changes."""
 
     TYPE: ClassVar[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why something happens: what its events carry as ``correlationid``, ``causationid`` and ``traceparent``."""
+    """Identifies a step's cause, published as ``correlationid``, ``causationid`` and ``traceparent`` of its events."""
 
     correlation_id: str | None = None
     causation_id: str | None = None
@@ -134,13 +134,13 @@ class Cause:
 
     @classmethod
     def of(cls, event: CloudEvent) -> "Cause":
-        """The cause of what a consumer of ``event`` does."""
+        """Return the cause of everything that a handler of ``event`` does."""
         named = event.extensions.get
         return cls(named("correlationid"), event.id, named("traceparent"), event.source)
 
     @property
     def event(self) -> Identity | None:
-        """The event that caused it; None where a request did."""
+        """Return the causing event; None if a request is the cause."""
         return Identity(self.causation_source or "", self.causation_id) if self.causation_id else None
 
 
@@ -154,7 +154,7 @@ def enveloped(
     cause: Cause,
     extensions: Mapping[str, str],
 ) -> CloudEvent:
-    """The CloudEvent that carries ``message``; ``key`` is its aggregate's id, ``sequence`` the aggregate's version."""
+    """Wrap ``message`` in a CloudEvent; ``key`` is the aggregate's id, ``sequence`` its version."""
     named = {"partitionkey": key, "sequence": padded(sequence), **extensions}
     if cause.correlation_id:
         named["correlationid"] = cause.correlation_id

@@ -1,10 +1,10 @@
-"""An Idempotency-Key and the first reply to it, as values."""
+"""Defines an Idempotency-Key and its first reply as values."""
 
 from msgspec import Struct
 
 
 class Key(Struct, frozen=True):
-    """An Idempotency-Key: ``scope`` (caller, method, path, key) names it, ``payload_hash`` what came with it."""
+    """Identifies an Idempotency-Key by ``scope`` (caller, method, path, key) and its request by ``payload_hash``."""
 
     scope: bytes
     payload_hash: bytes
@@ -12,7 +12,7 @@ class Key(Struct, frozen=True):
 
 
 class Stored(Struct, frozen=True):
-    """The first reply to an Idempotency-Key."""
+    """Holds the first reply to an Idempotency-Key."""
 
     order_id: str
     payload_hash: bytes

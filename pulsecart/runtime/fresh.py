@@ -1,4 +1,4 @@
-"""A value that is read once for all who ask, and again when it is older than it may be."""
+"""Caches a value that concurrent callers share, and reads it again when it has expired."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,9 +10,11 @@ Value = TypeVar("Value")
 
 class Fresh(Generic[Value]):
     """
+    Shares one in-flight read between concurrent callers, and caches its value for ``keep_s``.
+
     Args:
-        read: answers the value as it is now; what it raises is raised to all who wait for it, and is not kept.
-        keep_s: how old a value may be, counted from when its reading began; 0: what is being read is shared, no more.
+        read: reads the current value; its errors are raised to all waiting callers and are not cached.
+        keep_s: maximum age of a value, counted from the start of its read; 0: share in-flight reads, cache nothing.
     """
 
     def __init__(self, read: Callable[[], Awaitable[Value]], keep_s: float) -> None:
@@ -22,12 +24,12 @@ class Fresh(Generic[Value]):
         self._until_s = 0.0
 
     async def get(self) -> Value:
-        """The value; who stops waiting ends nobody else's reading."""
+        """Return the value; a caller's cancellation does not end the read for the others."""
         loop = asyncio.get_running_loop()
         task = self._reading
         if task is None or (task.done() and (loop.time() >= self._until_s or _failed(task))):
             self._until_s = loop.time() + self._keep_s
-            task = self._reading = loop.create_task(self._begin(), context=Context())  # it is nobody's request
+            task = self._reading = loop.create_task(self._begin(), context=Context())  # shared by requests
         return await asyncio.shield(task)
 
     async def _begin(self) -> Value:

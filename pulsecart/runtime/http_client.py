@@ -1,4 +1,4 @@
-"""The HTTP client of what calls other servers all the time; imported where it is first used: it takes its while."""
+"""Creates the HTTP client for frequent calls to other servers; imported at first use, because the import is slow."""
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
@@ -7,7 +7,7 @@ KEPT_S = 30.0
 
 
 def new_session() -> ClientSession:
-    """Without limits but for connecting: who asks says how long it may take. Keeps connections, no cookies."""
+    """Create a session that limits only connecting (callers set other timeouts), keeps connections and no cookies."""
     return ClientSession(
         connector=TCPConnector(limit=0, keepalive_timeout=KEPT_S),
         timeout=ClientTimeout(total=None, sock_connect=CONNECT_S),

@@ -1,4 +1,4 @@
-"""Retries that do not meet: what failed together, or at several processes at once, comes again at different times."""
+"""Spreads retries over time, so that calls that failed together do not retry together."""
 
 from random import uniform
 
@@ -6,5 +6,5 @@ MORE = 0.5
 
 
 def jittered(seconds: float) -> float:
-    """``seconds``, or up to half as long again: never earlier than asked for."""
-    return seconds * uniform(1.0, 1.0 + MORE)  # noqa: S311  # no secret
+    """Return a random delay of ``seconds`` to 1.5 × ``seconds``: never shorter than requested."""
+    return seconds * uniform(1.0, 1.0 + MORE)  # noqa: S311  # not a secret

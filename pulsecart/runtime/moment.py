@@ -1,4 +1,4 @@
-"""Moments that come from outside: only of years that everything here can keep, compare and write."""
+"""Validates timestamps from outside: accepts only years that every component can store, compare and write."""
 
 import re
 from datetime import UTC, datetime
@@ -14,15 +14,19 @@ _RFC3339 = re.compile(
 
 
 def is_kept(at: datetime) -> bool:
-    """Whether it has a zone and is one of YEARS. Python's own years end in the midst of a day of another zone."""
+    """
+    Return whether ``at`` is aware and within YEARS.
+
+    Python's own range is not enough: it ends within a day when converted to another time zone.
+    """
     return at.tzinfo is not None and FIRST <= at < AFTER_LAST
 
 
 def of_rfc3339(text: str) -> datetime | None:
     """
-    The moment that RFC 3339 text names, in UTC, without what is shorter than a microsecond; None where it names none.
+    Parse RFC 3339 text into UTC, truncated to microseconds; return None if the text is invalid.
 
-    Python has no 61st second: a leap second, which only ends a day of UTC, is the microsecond before the next day.
+    Python has no 61st second: a leap second, valid only at the end of a UTC day, becomes the day's last microsecond.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""The other operations where each is served alone: their addresses, and pokes that nobody waits for."""
+"""Builds the URLs of operations in other processes, where each is deployed on its own, and sends them wake-ups."""
 
 import asyncio
 import logging
@@ -9,9 +9,9 @@ from pulsecart.runtime.jitter import jittered
 from pulsecart.runtime.wakeups import POKE
 
 log = logging.getLogger(__name__)
-HELD_S = 600.0  # a first poke is answered when its operation goes back to sleep
-HEARD_S = 1.0  # a request that waits for a pod is delivered, even when its sender has gone
-APART_S = 0.05  # between two pokes of one operation: each looks at all that was committed before it
+HELD_S = 600.0  # the first wake-up request is answered only when its operation goes back to sleep
+HEARD_S = 1.0  # enough: a request that waits for a pod is delivered even after its sender disconnected
+APART_S = 0.05  # minimum between two wake-ups of one operation: each covers all commits before it
 UNANSWERED_MAX = 4
 TRIES = 5
 PAUSE_S = 0.5
@@ -19,8 +19,10 @@ PAUSE_S = 0.5
 
 class Neighbours:
     """
+    Sends wake-ups to operations that other processes run.
+
     Args:
-        function_url: with ``{operation}`` for the name on the cluster.
+        function_url: URL template; ``{operation}`` stands for the operation's name on the cluster.
     """
 
     def __init__(self, function_url: str) -> None:
@@ -28,26 +30,26 @@ class Neighbours:
         self._pokers: dict[str, Poker] = {}
 
     def url(self, operation: str) -> str:
-        """Where ``operation`` answers; a name of ours or of the cluster."""
+        """Return the URL of ``operation``, given by its Python name or its name on the cluster."""
         return self._function_url.format(operation=operation.replace("_", "-"))
 
     def poke(self, operation: str) -> None:
-        """Tell ``operation`` that something was committed; returns at once."""
+        """Wake ``operation`` after a commit that concerns it; returns without waiting."""
         if operation not in self._pokers:
             self._pokers[operation] = Poker(lambda: self._post(operation), operation)
         self._pokers[operation].poke()
 
     async def hand_over(self, operation: str) -> None:
-        """One poke that is surely on its way: by a process that must go while something is due."""
+        """Send one wake-up and wait until it is sent: for a process that must stop while work is due."""
         try:
             await self._post(operation, wait_s=HEARD_S)
         except TimeoutError:
-            return  # it stays awake there
+            return  # sent; the operation is awake
         except OSError as error:
             log.warning("%s was not handed over, its sweep finds what is due: %s", operation, error)
 
     async def close(self) -> None:
-        """Let what was wanted leave."""
+        """Send all pending wake-ups, then stop."""
         await asyncio.gather(*(poker.close() for poker in self._pokers.values()))
 
     async def _post(self, operation: str, wait_s: float = HELD_S) -> int:
@@ -56,10 +58,10 @@ class Neighbours:
 
 class Poker:
     """
-    Pokes one operation; after every ``poke()`` at least one request leaves, and never many at once.
+    Wakes one operation: sends at least one request after every ``poke()``, and few at once.
 
     Args:
-        post: sends one, answers its status; may take as long as the operation stays awake.
+        post: sends one request and returns its status; may take as long as the operation stays awake.
     """
 
     def __init__(self, post: Callable[[], Awaitable[int]], operation: str) -> None:
@@ -74,7 +76,7 @@ class Poker:
         self._go()
 
     async def close(self) -> None:
-        """What was wanted leaves yet; answers are waited for no longer."""
+        """Send the pending wake-up, if any; wait at most HEARD_S for replies."""
         self._resting = False
         self._go()
         if self._sending:
@@ -107,7 +109,7 @@ class Poker:
             try:
                 status = await self._post()
             except TimeoutError:
-                return  # it is still awake
+                return  # the operation is still awake
             except OSError as error:
                 reason: object = error
             else:

@@ -1,25 +1,25 @@
-"""Text of unknown origin, made fit to be stored in PostgreSQL or shown on a terminal."""
+"""Escapes untrusted text so that PostgreSQL can store it or a terminal can show it."""
 
 
 def storable(text: str) -> str:
-    """The same text where PostgreSQL can store it; NUL and halves of surrogate pairs are written as escapes."""
+    """Escape NUL and lone surrogates, which PostgreSQL cannot store; other text is unchanged."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def decoded(data: bytes) -> str:
-    """UTF-8 as text; bytes that are not UTF-8 are written as escapes."""
+    """Decode UTF-8; escape bytes that are not UTF-8."""
     return storable(data.decode("utf-8", "backslashreplace"))
 
 
 def printable(text: str, keep: str = "") -> str:
     """
-    The text with every character escaped that a terminal would not print as itself: control and format characters,
-    line ends, unassigned ones.
+    Escape every character that a terminal does not print as itself: control and format characters, line ends,
+    unassigned code points.
 
     Args:
-        keep: characters that are kept all the same, such as a line end.
+        keep: characters to leave unescaped, such as a line end.
     """
     if text.isprintable():
         return text
@@ -27,7 +27,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """At most ``length`` characters, the last an ellipsis where some are missing."""
+    """Cut ``text`` to at most ``length`` characters; the last is then an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

@@ -1,4 +1,4 @@
-"""Errors as data: one small tree, turned into a reply in one place (RFC 9457, design's table of status codes)."""
+"""Defines errors as data: a small tree that one place turns into replies (RFC 9457, design's status code table)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,12 @@ PROBLEM_ROOT = "https://pulsecart.dev/problems"
 
 class Problem(Exception):
     """
-    An answer that is not a success.
+    Is raised to end a request or an event with an error reply.
 
     Args:
         type: last part of the problem's URI, kebab-case, e.g. ``sold-out``.
-        detail: what happened and what to do about it, one sentence each.
-        extra: further members of the problem document.
+        detail: one sentence that describes the error, one that states what to do.
+        extra: additional members of the problem document.
     """
 
     status = 500
@@ -26,7 +26,7 @@ class Problem(Exception):
         self.extra = extra
 
     def document(self) -> Mapping[str, Any]:
-        """The members of ``application/problem+json``."""
+        """Return the members of the ``application/problem+json`` document."""
         return {
             "type": f"{PROBLEM_ROOT}/{self.type}",
             "title": self.title,
@@ -37,14 +37,14 @@ class Problem(Exception):
 
 
 class Malformed(Problem):
-    """The request or event breaks its contract; the same again fails again (dead letter at once)."""
+    """The request or event breaks its contract; a retry fails again (the event becomes a dead letter at once)."""
 
     status = 400
     title = "Malformed request"
 
 
 class Unstorable(Malformed):
-    """A value that no column keeps or compares: of the wrong characters, too long or too large."""
+    """A value cannot be stored or compared: it has unsupported characters, or is too long or too large."""
 
 
 class Unauthorized(Problem):
@@ -63,28 +63,28 @@ class NotFound(Problem):
 
 
 class Refused(Problem):
-    """Business says no."""
+    """A business rule rejects the request."""
 
     status = 409
     title = "Refused"
 
 
 class Gone(Problem):
-    """It was here, and never will be again."""
+    """The resource existed and is permanently gone."""
 
     status = 410
     title = "Gone"
 
 
 class Changed(Problem):
-    """If-Match names another version than there is."""
+    """If-Match names a version that is not the current one."""
 
     status = 412
     title = "Changed meanwhile"
 
 
 class Unconditional(Problem):
-    """If-Match is missing."""
+    """The required If-Match header is missing."""
 
     status = 428
     title = "Condition required"
@@ -96,7 +96,7 @@ class Unprocessable(Problem):
 
 
 class Unavailable(Problem):
-    """Not now: busy, or something we depend on is down. ``retry_after_s`` goes into Retry-After."""
+    """The process or a dependency is busy or down; retry later. ``retry_after_s`` is sent as Retry-After."""
 
     status = 503
     title = "Not now"
@@ -107,11 +107,11 @@ class Unavailable(Problem):
 
 
 class Exhausted(Unavailable):
-    """Not now, but less at once may pass: what it needed may have been one caller's alone."""
+    """A resource limit was reached, possibly by this request alone: a smaller batch may succeed."""
 
 
 class TooMany(Problem):
-    """One caller asked too often. ``retry_after_s`` goes into Retry-After."""
+    """A caller exceeded its request rate. ``retry_after_s`` is sent as Retry-After."""
 
     status = 429
     title = "Too many requests"

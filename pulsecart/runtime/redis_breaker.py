@@ -1,7 +1,7 @@
 """
-Redis, asked for copies of what PostgreSQL knows as well: briefly, and for a while not at all once it kept silent.
+Reads cached copies of PostgreSQL's data from Redis through a circuit breaker, with a short timeout.
 
-A Redis that is away says so at once; one that hangs would hold each reader for its whole timeout.
+An unreachable Redis fails at once; a Redis that hangs would block each reader for the client's whole timeout.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from pulsecart.runtime.redis_client import RedisError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-LOOK_S = 0.25  # a look takes a millisecond or two, and tens where this process is busy
-SILENT_S = 1.0  # from one try to the next
+LOOK_S = 0.25  # a look-up takes 1 to 2 ms, and tens of ms if this process is busy
+SILENT_S = 1.0  # pause between two tries while Redis is silent
 
 
 class Silent(RedisError):
-    """Redis gave no answer within LOOK_S, just now or within the last SILENT_S: ask PostgreSQL."""
+    """Redis did not answer within LOOK_S, now or in the last SILENT_S; the caller must query PostgreSQL."""
 
 
 class Breaker:
-    """One per process, for all its copies; made with ``deps.one(Breaker)``."""
+    """Guards all cache look-ups of a process; one instance, created with ``deps.one(Breaker)``."""
 
     def __init__(self, _deps: Deps) -> None:
         self._silent_until = 0.0
@@ -31,11 +31,11 @@ class Breaker:
 
     async def ask(self, look: Callable[[], Awaitable[T]]) -> T:
         """
-        What ``look`` answers; while Redis is silent one of those who ask tries it, and the others are told at once.
+        Return the result of ``look``; while Redis is silent, one call per SILENT_S tries it and others fail at once.
 
         Raises:
-            Silent: and ``look``, if it was begun, may have been carried out.
-            RedisError: Redis is away.
+            Silent: Redis did not answer; if ``look`` was started, Redis may have executed it.
+            RedisError: Redis is unreachable.
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._silent_until:
@@ -56,7 +56,7 @@ class Breaker:
         return answer
 
     def _log(self) -> None:
-        """A first silence may be this process's own, without a processor for a moment; a second in a row is Redis's."""
+        """Log a timeout: the first may be due to lack of CPU in this process; a second in a row is Redis's fault."""
         if not self._silent_until:
             log.info("Redis gave no answer within %.2f s: PostgreSQL is asked for what it has copies of", LOOK_S)
         elif not self._warned:

@@ -1,4 +1,4 @@
-"""Everything that may differ between two places PulseCart runs in: read once from the environment."""
+"""Reads the settings of a deployment, once, from the environment."""
 
 import math
 import re
@@ -12,35 +12,36 @@ DEMO_ON_A_CLUSTER = "demo-on-this-cluster"
 SECRET_MIN_BYTES = 32
 METRICS_TOKEN_MIN = 16
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-MAY_BE_0 = frozenset({"RATE_LIMIT"})  # every other number is above 0
+MAY_BE_0 = frozenset({"RATE_LIMIT"})  # every other number must be above 0
 
 
 Origin = tuple[str, str, int]
 
 
 class MissingSetting(Exception):
-    """A variable without which nothing can start, or one whose value cannot be read or cannot work; it is named."""
+    """A required variable is missing, or a variable's value is invalid; the message names the variable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
-    Field names in upper case are the environment's variables. Units stand in the names.
+    Holds one value per environment variable; the field name in upper case is the variable. Names include units.
 
     Args:
-        broker_url: where relay posts events; empty where the broker reads the log itself.
-        accept_unsigned_buyers: True on loopback; DEMO_ON_A_CLUSTER is the word for a demo that is not there.
-        allowed_hosts: names by which a demo on this machine is reached beside localhost and PUBLIC_URL's.
-        metrics_token: a Bearer token that reads ``/metrics``.
-        broker_token_file: a token that relay shows to the broker, read for each event; empty where it asks for none.
-        event_keys: secrets, separated by commas: the first signs events, each verifies them
+        broker_url: the URL to which relay posts events; empty if the broker reads the log itself.
+        accept_unsigned_buyers: True for a demo on loopback; DEMO_ON_A_CLUSTER for a demo on a cluster.
+        allowed_hosts: host names that a demo on this machine accepts, besides localhost and PUBLIC_URL's host.
+        metrics_token: the Bearer token that grants access to ``/metrics``.
+        broker_token_file: file with the token that relay sends to the broker, read for each event; empty if the
+            broker requires no token.
+        event_keys: secrets, separated by commas: the first signs events, every one verifies them
             (``pulsecart.serving.signatures``).
-        function_url: of the other operations, each served alone, ``http://{operation}.shop.svc.cluster.local``;
-            empty where all are in this process.
-        log_file: where this process writes its log as well as to standard error; one for each process.
-        pay_by_hand: charge nobody before they ask to pay; ``pay_within_s`` is then for people.
-        retry_refused: answer 503 to an event that can never be taken, for a broker that drops it at a 4xx instead of
-            keeping it as a dead letter: it becomes one after the last attempt.
+        function_url: URL template of operations deployed on their own,
+            ``http://{operation}.shop.svc.cluster.local``; empty if all operations run in this process.
+        log_file: file to which this process writes its log, in addition to standard error; one per process.
+        pay_by_hand: charge only after the buyer confirms the payment; ``pay_within_s`` is then the buyer's time limit.
+        retry_refused: answer 503 to an event that can never be processed, for a broker that drops events at a 4xx
+            instead of keeping them as dead letters: the event becomes a dead letter after the last attempt.
     """
 
     database_url: str = field(repr=False)
@@ -92,17 +93,19 @@ class Settings:
 
     @property
     def unsigned_on_cluster(self) -> bool:
-        """Whether this is a demo on a cluster that is there for it alone."""
+        """Return whether this is a demo on a cluster dedicated to it."""
         return self.accept_unsigned_buyers == DEMO_ON_A_CLUSTER
 
 
 def read(environ: Mapping[str, str], optional: Collection[str] = ()) -> Settings:
     """
+    Parse and validate the settings.
+
     Args:
-        optional: fields without a default that may be absent all the same; they are then empty.
+        optional: required fields that may be absent nevertheless; they are then empty.
 
     Raises:
-        MissingSetting: a variable without a default is absent, or a value is not of its type or cannot work.
+        MissingSetting: a required variable is absent, or a value has the wrong type or is invalid.
     """
     values: dict[str, object] = {}
     for f in fields(Settings):
@@ -120,7 +123,7 @@ def read(environ: Mapping[str, str], optional: Collection[str] = ()) -> Settings
 
 
 def origin_of(url: str) -> Origin | None:
-    """Scheme, host in lower case and port (the scheme's own where none is given); None: it is no http or https URL."""
+    """Return scheme, lower-case host and port (by default the scheme's); None if this is no http or https URL."""
     try:
         parts = urlsplit(url)
         port = parts.port

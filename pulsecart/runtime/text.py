@@ -1,18 +1,18 @@
 """
-What text may hold: every character of Unicode but control characters and lone surrogates.
+Defines valid text: every Unicode character except control characters and lone surrogates.
 
 Joiners (ZWJ, ZWNJ) are parts of words in Persian, Hindi and emoji; no-break and ideographic spaces are spaces.
-Bounds of text count characters (code points); a limit of bytes made for it allows 4 of them each.
+Text limits count characters (code points); a byte limit derived from one allows 4 bytes per character.
 """
 
 import re
 from typing import Final
 
-CONTROL: Final = r"\x00-\x1f\x7f-\x9f"  # for a class of a pattern
-BYTES_MAX: Final = 4  # of one character in UTF-8
+CONTROL: Final = r"\x00-\x1f\x7f-\x9f"  # the inside of a regular expression's character class
+BYTES_MAX: Final = 4  # per character in UTF-8
 _REFUSED: Final = re.compile(rf"[{CONTROL}\ud800-\udfff]")
 
 
 def is_text(given: str, most: int) -> bool:
-    """Whether it is one line of at most ``most`` characters that can be stored, compared and shown."""
+    """Return whether ``given`` is one line of at most ``most`` characters that can be stored, compared and shown."""
     return len(given) <= most and _REFUSED.search(given) is None

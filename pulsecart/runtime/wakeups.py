@@ -1,4 +1,8 @@
-"""Schedules at zero: who commits something due pokes the operation that does it; that one stays until all is done."""
+"""
+Runs scheduled work without a permanent process: the operation that commits due work wakes the one that handles it.
+
+The woken operation stays awake until no work is due soon.
+"""
 
 import asyncio
 import logging
@@ -9,10 +13,10 @@ from typing import Protocol
 from pulsecart.runtime.jitter import jittered
 
 log = logging.getLogger(__name__)
-POKE = "/poke"  # where an operation that is served alone is poked, by POST
+POKE = "/poke"  # POST here wakes an operation that is deployed on its own
 QUIET_S = 60.0
-GATHER_S = 0.1  # pokes that come this close together cost one look
-AGAIN_S = 1.0  # between two tries at something that stays due: it is locked by another, or failed
+GATHER_S = 0.1  # wake-ups within this time cause one query for due work
+AGAIN_S = 1.0  # first pause between two tries at work that stays due because it is locked or failed
 AGAIN_MAX_S = 30.0
 
 NextDue = Callable[[], Awaitable[datetime | None]]
@@ -24,7 +28,7 @@ class Clock(Protocol):
 
 
 async def wait_on(event: asyncio.Event, seconds: float) -> None:
-    """Until ``event`` is set, ``seconds`` at most."""
+    """Wait until ``event`` is set, at most ``seconds``."""
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
@@ -33,12 +37,12 @@ async def wait_on(event: asyncio.Event, seconds: float) -> None:
 
 class Pokes:
     """
-    Who stays awake in this process, one at a time per operation.
+    Wakes operations that have due work, and keeps at most one ``stay`` per operation in this process.
 
     Args:
-        clock: what is due is compared with it.
-        wait: ``wait_on``; tests give one that turns their clock instead.
-        elsewhere: pokes an operation that is served by another process.
+        clock: the clock that due times are compared with.
+        wait: ``wait_on``; tests replace it by one that advances their clock.
+        elsewhere: wakes an operation that runs in another process.
     """
 
     def __init__(
@@ -56,17 +60,19 @@ class Pokes:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def register(self, operation: str, wake: Act) -> None:
-        """``wake`` is what a poke starts here: it should end in ``stay``."""
+        """Register ``wake`` as the function that a wake-up runs in this process; it should end in ``stay``."""
         self._wakes[operation] = wake
 
     def knows(self, operation: str) -> bool:
-        """Whether a poke reaches ``operation`` in this process."""
+        """Return whether ``operation`` is registered in this process."""
         return operation in self._wakes
 
     def poke(self, operation: str) -> None:
         """
-        Wake ``operation``; returns at once. One that is awake looks again; one that nobody registered here is poked
-        elsewhere, or left to its sweep.
+        Wake ``operation``; returns without waiting.
+
+        An operation that is already awake queries its due work again. One not registered here is woken through
+        ``elsewhere``; without that, its periodic sweep finds the due work.
         """
         self._event(operation).set()
         if self.awake(operation):
@@ -77,21 +83,22 @@ class Pokes:
             self._elsewhere(operation)
 
     def awake(self, operation: str) -> bool:
-        """Whether somebody stays for it in this process."""
+        """Return whether ``operation`` is awake in this process."""
         return operation in self._staying or operation in self._tasks
 
     async def stay(self, operation: str, next_due: NextDue, act: Act, quiet_s: float = QUIET_S) -> None:
         """
-        Act whenever something is due; return when nothing is due within ``quiet_s``. While another call stays for
-        the same operation, that one looks again and this one returns at once.
+        Call ``act`` whenever work is due; return when no work is due within ``quiet_s``.
+
+        If another call already stays for the operation, that call queries its due work again and this one returns.
 
         Args:
-            next_due: the earliest moment something is due, past ones too; None for nothing. Asked again after every
-                act and every poke.
-            act: does all that is due now. May find it done, or locked, by another process.
+            next_due: returns the earliest due time, which may be past; None if no work is scheduled. Called again
+                after every ``act`` and every wake-up.
+            act: does all work due now. Another process may already have done or locked that work.
 
         Raises:
-            Whatever ``next_due`` and ``act`` raise; what is due is then left to the next poke or sweep.
+            Exception: any error of ``next_due`` or ``act``; the due work then waits for the next wake-up or sweep.
         """
         poked = self._event(operation)
         if operation in self._staying:
@@ -104,7 +111,7 @@ class Pokes:
             self._staying.discard(operation)
 
     async def close(self) -> None:
-        """Send everybody home."""
+        """Cancel every operation that is awake, and wait until it has ended."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -147,7 +154,7 @@ class Pokes:
                     poked.set()
                     again_s = min(again_s * 2, AGAIN_MAX_S)
         finally:
-            del self._tasks[operation]  # here, not later in a callback: a poke in between would be lost
+            del self._tasks[operation]  # not in a done callback: a wake-up before it would be lost
 
     def _event(self, operation: str) -> asyncio.Event:
         return self._poked.setdefault(operation, asyncio.Event())

@@ -1,4 +1,4 @@
-"""Who may call a route: every route says it in one word, and the serving layer asks before its handler is called."""
+"""Defines which callers each route permits: one constant per route, checked before the handler is called."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,11 +10,11 @@ ROLES: Final = frozenset({CUSTOMER_ROLE, "partner", "admin"})
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    Who asks, by their token or session.
+    Identifies an authenticated caller.
 
     Args:
-        roles: some of ROLES, or none.
-        expires_s: when the token or session ends, in seconds since 1970.
+        roles: a subset of ROLES, possibly empty.
+        expires_s: when the token or session expires, in seconds since 1970.
     """
 
     subject: str
@@ -25,16 +25,18 @@ class Caller:
 @dataclass(frozen=True, slots=True)
 class Allow:
     """
+    Describes the callers that a route permits.
+
     Args:
-        roles: one of these is needed; None: nobody is asked who they are.
-        owners: of ``roles``, those who may only where the thing is their own; the handler finds out
+        roles: the caller needs one of these; None: no authentication.
+        owners: the subset of ``roles`` that may access only its own resources; the handler checks that
             (pulsecart/shop/policies).
-        unsigned: in the demo (ACCEPT_UNSIGNED_BUYERS) also whoever shows neither token nor session.
-        anonymous: everywhere also whoever shows neither; the thing is then for who knows its id.
-        by_session: a session's cookie counts; not where sessions are made, for the old one may be over.
-        by_ticket: a ticket may stand for both; the handler spends it.
-        by_metrics_token: METRICS_TOKEN as a Bearer token is enough.
-        counted: where nobody is asked who they are, an address is still held to RATE_LIMIT.
+        unsigned: in the demo (ACCEPT_UNSIGNED_BUYERS), permit callers without token and session.
+        anonymous: always permit callers without token and session; the resource's id then grants access to it.
+        by_session: accept a session cookie; false where sessions are created, because the old one may have expired.
+        by_ticket: accept a ticket instead of token or session; the handler redeems it.
+        by_metrics_token: accept METRICS_TOKEN as Bearer token.
+        counted: without authentication, limit each client address to RATE_LIMIT.
     """
 
     roles: frozenset[str] | None

@@ -1,4 +1,4 @@
-"""Which client a request comes from: the connection's other end, or what a trusted proxy says of it."""
+"""Determines a request's client address: the connection's peer, or the address that a trusted proxy reports."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -13,13 +13,13 @@ IPV6_REST = 64
 
 class Proxies:
     """
-    The addresses whose ``X-Forwarded-For`` is believed, and which stand for many clients.
+    Holds the trusted proxies: their ``X-Forwarded-For`` is accepted, and each connects on behalf of many clients.
 
     Args:
-        networks: separated by commas, as ``127.0.0.0/8, ::1, 10.0.0.0/8``; empty: none.
+        networks: separated by commas, such as ``127.0.0.0/8, ::1, 10.0.0.0/8``; empty for none.
 
     Raises:
-        MissingSetting: one of them is no network.
+        MissingSetting: an entry is no network.
     """
 
     def __init__(self, networks: str) -> None:
@@ -39,11 +39,11 @@ class Proxies:
 
     def client_of(self, headers: Mapping[str, str], peer: str) -> str:
         """
-        The nearest address that is no trusted proxy; the farthest one where all are.
+        Return the nearest address that is no trusted proxy, or the farthest one if all are.
 
         Args:
             headers: names in lower case.
-            peer: the connection's other end; empty where it has no address.
+            peer: the connection's peer address; empty if it has none.
         """
         forwarded = headers.get(FORWARDED, "")
         if not forwarded or peer not in self:
@@ -52,14 +52,14 @@ class Proxies:
         for hop in reversed(forwarded.split(",")):
             address = _bare(hop)
             if not address:
-                break  # no address: what stands before it is not trusted either
+                break  # not an address: do not trust the entries before it either
             client = address
             if client not in self:
                 break
         return client
 
     def counted(self, headers: Mapping[str, str], peer: str) -> str:
-        """The client's address to count by: of IPv6 the first 64 bits, which are one subscriber's."""
+        """Return the client's address for rate limits; for IPv6 the first 64 bits, which one subscriber holds."""
         client = self.client_of(headers, peer)
         try:
             parsed = ip_address(client.partition("%")[0])
@@ -80,12 +80,12 @@ class Proxies:
 
 
 def proxies_of(deps: Deps) -> Proxies:
-    """The process's own, for ``deps.one``."""
+    """Create the process's Proxies, for ``deps.one``."""
     return Proxies(deps.settings.trusted_proxies)
 
 
 def _bare(hop: str) -> str:
-    """An address without port and brackets; empty where it is none."""
+    """Return an address without port and brackets; empty if it is invalid."""
     text = hop.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""The lean door: ASGI messages in and out, without a framework between them and the operation."""
+"""Adapts ASGI to operations: converts ASGI messages to requests and replies, without a framework."""
 
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
@@ -20,24 +20,26 @@ class TooLarge(Problem):
 
 async def request_of(scope: Scope, receive: Receive, max_bytes: int) -> Request:
     """
+    Read a request with its body.
+
     Raises:
-        Malformed: a header that has one value came twice.
+        Malformed: a single-valued header is repeated.
         TooLarge: the body has more than ``max_bytes``.
-        ConnectionError: the client left before its end.
+        ConnectionError: the client disconnected before the end of the body.
     """
     request = head_of(scope)
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > max_bytes:
-        raise _too_large(max_bytes)  # before it is sent, where its client asks first (Expect: 100-continue)
+        raise _too_large(max_bytes)  # before a client with Expect: 100-continue sends it
     request.body = await _body(receive, max_bytes)
     return request
 
 
 def head_of(scope: Scope) -> Request:
-    """The request without its body; raises Malformed as ``request_of`` does."""
+    """Read a request without its body; raises Malformed as ``request_of`` does."""
     client = scope.get("client")
     return Request(
-        method=scope.get("method", "GET"),  # a WebSocket's has none
+        method=scope.get("method", "GET"),  # a WebSocket scope has none
         path=scope["path"],
         headers=fields_of(scope["headers"]),
         query=scope["query_string"].decode("latin-1"),
@@ -64,10 +66,10 @@ def _too_large(max_bytes: int) -> TooLarge:
 
 
 async def send_reply(send: Send, reply: Reply) -> None:
-    """Status, headers and body, or the stream's chunks until it ends."""
+    """Send status, headers and body, or the stream's chunks until it ends."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
     if reply.stream is None:
-        if reply.status not in (204, 304):  # a 304's length would be that of the 200 it stands for
+        if reply.status not in (204, 304):  # a 304's length would have to be that of the 200
             headers.append((b"content-length", b"%d" % len(reply.body)))
         if reply.body and reply.media_type:
             headers.append((b"content-type", reply.media_type.encode()))

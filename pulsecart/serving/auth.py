@@ -1,4 +1,4 @@
-"""Who asks: a JWT as Bearer token, or our own session cookie. A token that came and is bad is never ignored."""
+"""Authenticates callers by a JWT as Bearer token or by our session cookie; an invalid token is always rejected."""
 
 import hmac
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ SAFE = frozenset({"GET", "HEAD"})
 
 async def admit(request: Request, allow: Allow, deps: Deps) -> None:
     """
-    Find out who asks, where ``allow`` needs to know, and leave it in ``request.caller``.
+    Check access to a route and store the authenticated caller in ``request.caller``.
 
     Raises:
-        Unauthorized: nobody known asks, or what they show is not valid.
-        Forbidden: they are known, and none of their roles may do this; or another site's page asks, with our cookie or
-            in the demo.
-        TooMany: they asked too often.
+        Unauthorized: the caller is unknown, or its token or session is invalid.
+        Forbidden: none of the caller's roles is permitted; or another site's page sends the request, with our cookie
+            or in the demo.
+        TooMany: the caller exceeded its request rate.
         Unavailable: the issuer's keys cannot be fetched.
     """
     if allow.roles is None:
@@ -64,7 +64,7 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
 
 
 def _check_its_page(headers: Mapping[str, str], deps: Deps) -> None:
-    """A token is sent on purpose. Cookies go along with what any page asks, and a demo needs neither of them."""
+    """Check the requesting page where no token proves intent: with our cookie, or in the demo."""
     if OURS in headers.get("cookie", ""):
         check_origin(headers, deps.settings)
     elif deps.settings.accept_unsigned_buyers:
@@ -78,10 +78,10 @@ def _reads_metrics(authorization: str, token: str) -> bool:
 
 async def caller_of(request: Request, deps: Deps) -> Caller | None:
     """
-    Who asks, from ``Authorization: Bearer …`` or the session's cookie; None where neither came.
+    Return the caller named by ``Authorization: Bearer …`` or the session cookie; None if the request has neither.
 
     Raises:
-        Unauthorized: one came and is not valid.
+        Unauthorized: the token or session is invalid.
         Unavailable: the issuer's keys cannot be fetched.
     """
     return request.caller if request.route else await _shown(request, deps, by_session=True)
@@ -104,11 +104,11 @@ async def _shown(request: Request, deps: Deps, *, by_session: bool) -> Caller | 
 
 async def customer_of(request: Request, deps: Deps) -> Caller | None:
     """
-    The customer who asks, and until when that is known; None for nobody known.
+    Return the calling customer, with the time its token or session expires; None if the caller is unknown.
 
     Raises:
         Unauthorized, Unavailable: as ``caller_of``.
-        Forbidden: whoever asks is no customer.
+        Forbidden: the caller is no customer.
     """
     caller = await caller_of(request, deps)
     if caller is None:
@@ -119,20 +119,20 @@ async def customer_of(request: Request, deps: Deps) -> Caller | None:
 
 
 async def buyer_of(request: Request, deps: Deps) -> str | None:
-    """The id of the customer who asks; None for nobody known. Raises as ``customer_of``."""
+    """Return the calling customer's id; None if the caller is unknown. Raises as ``customer_of``."""
     caller = await customer_of(request, deps)
     return caller.subject if caller else None
 
 
 async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) -> str:
     """
-    The buyer a mutation is for: who is signed in. In the demo (ACCEPT_UNSIGNED_BUYERS) nobody need be; then the
-    body is believed.
+    Return the buyer that a mutation is for: the signed-in one. In the demo (ACCEPT_UNSIGNED_BUYERS), a request
+    without sign-in is accepted, and its body names the buyer.
 
     Raises:
-        Unauthorized: nobody known asks, or the token is bad (in the demo too).
-        Forbidden: the body names somebody else (in the demo too).
-        TooMany: the one whom the demo believes asked too often.
+        Unauthorized: the caller is unknown, or the token is invalid (in the demo too).
+        Forbidden: the body names another buyer than the signed-in one (in the demo too).
+        TooMany: the buyer named by the body in the demo exceeded its request rate.
     """
     nobody = request.route and request.caller is None
     buyer = None if nobody else await buyer_of(request, deps)
@@ -148,11 +148,11 @@ async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) 
 
 async def require_owner(request: Request, deps: Deps, owner: str) -> None:
     """
-    Only its owner goes on. In the demo (ACCEPT_UNSIGNED_BUYERS) so does who is not signed in at all.
+    Accept only the owner as caller; in the demo (ACCEPT_UNSIGNED_BUYERS), also a caller that is not signed in.
 
     Raises:
-        Unauthorized: nobody known asks.
-        Forbidden: somebody else does.
+        Unauthorized: the caller is unknown.
+        Forbidden: the caller is not the owner.
     """
     buyer = await buyer_of(request, deps)
     if buyer is None and deps.settings.accept_unsigned_buyers:
@@ -164,12 +164,12 @@ async def require_owner(request: Request, deps: Deps, owner: str) -> None:
 
 
 def subject_of(request: Request) -> str:
-    """Who asks, as the route's ``allow`` found out; empty for nobody known."""
+    """Return the authenticated caller's subject; empty if unknown."""
     return request.caller.subject if request.caller else ""
 
 
 def verifier(deps: Deps) -> "Verifier":
-    """The process's own, for ``deps.one``: a shop that nobody shows a token to never loads what reads one (8 MB)."""
+    """Create the process's Verifier, for ``deps.one``; without any token, its module (8 MB) is never imported."""
     from pulsecart.serving.tokens import Verifier
 
     return Verifier(deps.settings)

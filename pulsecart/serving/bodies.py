@@ -1,4 +1,4 @@
-"""Request bodies, decoded and checked once: what is wrong with one is said with the place and the reason."""
+"""Decodes and validates request bodies; errors name the position and the reason."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from msgspec import Meta
 from pulsecart.runtime.bounds import check_json
 from pulsecart.runtime.problem import Malformed
 
-# Patterns end in $(?!\n): in Python a $ alone also matches before a last newline.
+# Patterns end in $(?!\n): in Python, $ alone also matches before a trailing newline.
 ID_MAX = 64
 Id = (
     Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=r"^[\x21-\x7e]+$(?!\n)")]
@@ -24,7 +24,7 @@ VALUES_MAX = 4096
 
 
 def names_somebody(text: str) -> bool:
-    """Whether ``text`` could stand in a body as an Id: where an id comes in a query, or in a token."""
+    """Return whether ``text`` is a valid Id by the rule for bodies; used for ids in queries and tokens."""
     return len(text) <= ID_MAX and re.fullmatch(r"[\x21-\x7e]+", text) is not None
 
 
@@ -34,9 +34,11 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 def decoded(body: bytes, kind: type[Body]) -> Body:
     """
+    Decode and validate a JSON body.
+
     Raises:
-        Malformed: not JSON, too deep, of too many values, or not of this shape.
-        Unstorable: it holds U+0000, in whatever member.
+        Malformed: the body is not JSON, too deep, has too many values, or does not match ``kind``.
+        Unstorable: a member holds U+0000.
     """
     check_extent(body)
     decoder = _decoders.get(kind)
@@ -54,11 +56,12 @@ def decoded(body: bytes, kind: type[Body]) -> Body:
 
 def check_extent(body: bytes) -> None:
     """
-    Refuse what is nested deeper than DEPTH_MAX or has more than VALUES_MAX values, whether anybody wants them or not.
-    Brackets and commas are counted first: almost no body has so many, those in its strings included.
+    Reject a body nested deeper than DEPTH_MAX or with more than VALUES_MAX values, unknown members included.
+
+    Brackets and commas are counted first, those in strings included: almost every body passes by that alone.
 
     Raises:
-        Malformed: it is one of those.
+        Malformed: the body exceeds a limit.
     """
     if body.count(b"[") + body.count(b"{") <= DEPTH_MAX and body.count(b",") + body.count(b":") < VALUES_MAX:
         return
@@ -67,7 +70,7 @@ def check_extent(body: bytes) -> None:
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return  # whoever decodes it says what is wrong
+        return  # ``decoded`` reports the error
     depth = values = 0
     while level := [part for value in level for part in _parts(value)]:
         depth += 1

@@ -1,4 +1,7 @@
-"""CloudEvents 1.0 over HTTP ⇄ CloudEvent (HTTP protocol binding and JSON format, https://github.com/cloudevents/spec)."""
+"""
+Decodes and encodes CloudEvents 1.0 over HTTP (HTTP protocol binding and JSON format,
+https://github.com/cloudevents/spec).
+"""
 
 import re
 from base64 import b64decode
@@ -18,7 +21,7 @@ from pulsecart.serving.http import Reply
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-UNREADABLE = ("bad-json", "unknown-format")  # types of Malformed: no event at all, good or bad
+UNREADABLE = ("bad-json", "unknown-format")  # types of Malformed: the body is no event at all
 _ANY_CLOUDEVENT = "application/cloudevents"
 NAME_MAX = 100  # the specification recommends 20
 _NAME = re.compile(rf"[a-z0-9]{{1,{NAME_MAX}}}")
@@ -32,7 +35,7 @@ _decode_batch = msgspec.json.Decoder(list[_Members]).decode
 
 
 class UnknownFormat(Malformed):
-    """A content type that says CloudEvent, in a format not spoken here."""
+    """The content type names a CloudEvents format that is not supported."""
 
     status = 415
     title = "Unknown event format"
@@ -40,13 +43,13 @@ class UnknownFormat(Malformed):
 
 def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     """
-    The event of one HTTP message, binary or structured.
+    Decode the event of one HTTP message, in binary or structured mode.
 
     Args:
-        headers: names in lower case, values as bytes in latin-1, as ASGI has them.
+        headers: names in lower case; values are the ASGI bytes decoded as latin-1.
 
     Raises:
-        Malformed: it is no CloudEvent 1.0; the detail says what to mend.
+        Malformed: the message is no CloudEvent 1.0; the detail states the correction.
         UnknownFormat: a batch, or a format other than JSON (415).
     """
     content_type = headers.get("content-type", "")
@@ -58,19 +61,19 @@ def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
 
 
 def decode_batch(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
-    """The events of a batch; one event alone is a batch of one. Raises as ``decode`` does."""
+    """Decode the events of a batch; a single event is a batch of one. Raises as ``decode`` does."""
     if _media(headers.get("content-type", "")) != BATCH:
         return [decode(headers, body)]
     return [_from_members(members) for members in _parsed(_decode_batch, body)]
 
 
 def carries_event(headers: Mapping[str, str]) -> bool:
-    """Whether an HTTP message says that it is a CloudEvent, well-formed or not."""
+    """Return whether an HTTP message claims to be a CloudEvent, well-formed or not."""
     return "ce-specversion" in headers or headers.get("content-type", "")[:23].lower() == _ANY_CLOUDEVENT
 
 
 def binary(event: CloudEvent) -> tuple[dict[str, str], bytes]:
-    """Headers (``content-type`` and ``ce-…``, lower case) and body in binary mode."""
+    """Encode in binary mode: return headers (``content-type`` and ``ce-…``, lower case) and body."""
     attributes = event.attributes()
     content_type = attributes.pop("datacontenttype", None)
     headers = {f"ce-{name}": header_text.encode(value) for name, value in attributes.items()}
@@ -80,12 +83,12 @@ def binary(event: CloudEvent) -> tuple[dict[str, str], bytes]:
 
 
 def structured(event: CloudEvent) -> bytes:
-    """The body in structured mode; its content type is STRUCTURED."""
+    """Encode in structured mode: return the body, whose content type is STRUCTURED."""
     return msgspec.json.encode(document(event))
 
 
 def document(event: CloudEvent) -> dict[str, Any]:
-    """The members of the JSON format: JSON data as ``data``, byte by byte, and everything else as ``data_base64``."""
+    """Return the members of the JSON format: JSON data unchanged as ``data``, all other data as ``data_base64``."""
     members: dict[str, Any] = {**event.attributes()}
     if event.data is None:
         return members
@@ -97,10 +100,10 @@ def document(event: CloudEvent) -> dict[str, Any]:
 
 
 def reply(event: CloudEvent) -> Reply:
-    """A 200 that carries ``event``, in binary mode."""
+    """Create a 200 reply that carries ``event`` in binary mode."""
     headers, body = binary(event)
     content_type = headers.pop("content-type", "")
-    if content_type and not body:  # a reply without a body would not say its type
+    if content_type and not body:  # a reply without a body is sent without its media type
         headers["content-type"] = content_type
     return Reply(200, body, content_type, tuple(headers.items()))
 
@@ -164,7 +167,7 @@ def _clean(name: str, value: str) -> str:
 
 
 def _content_type(text: str) -> str | None:
-    """It becomes the Content-Type header of what is delivered: there it could neither be encoded nor nested."""
+    """Validate a data content type: deliveries send it as Content-Type, where it can be neither encoded nor nested."""
     if not text:
         return None
     if not _MEDIA_TYPE.fullmatch(text):
@@ -175,7 +178,7 @@ def _content_type(text: str) -> str | None:
 
 
 def _time(text: str) -> tuple[datetime | None, str | None]:
-    """The moment, and the text where it says more than the moment does."""
+    """Parse a time; also return the text if the parsed value does not preserve it."""
     if not text:
         return None, None
     at = of_rfc3339(text)
@@ -185,7 +188,7 @@ def _time(text: str) -> tuple[datetime | None, str | None]:
 
 
 def _text(name: str, raw: bytes) -> str | None:
-    """An attribute's canonical text; None where it is null, which is the same as absent."""
+    """Return an attribute's canonical text; None if it is null, which means absent."""
     if raw[:1] == b'"':
         text: str = _parsed(msgspec.json.decode, raw)
         return text
@@ -234,7 +237,7 @@ def _is_json(content_type: str | None) -> bool:
 
 
 def _well_formed(data: bytes) -> bool:
-    if data != data.strip():  # a JSON value begins and ends with itself: the spaces around it would be lost
+    if data != data.strip():  # a decoder would drop the whitespace around the value
         return False
     try:
         msgspec.json.decode(data, type=msgspec.Raw)

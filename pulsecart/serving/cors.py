@@ -1,4 +1,4 @@
-"""What every reply says to browsers, and which other sites' pages may ask (CORS): as the settings say, nobody's."""
+"""Adds security headers to every reply, and permits pages of other sites (CORS); by default none."""
 
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ PREFLIGHT_S = 600
 
 
 def safe_headers(settings: Settings) -> list[tuple[str, str]]:
-    """On every reply; what is right for the page alone is the page's (pages.py)."""
+    """Return the security headers of every reply; pages.py adds those for pages only."""
     headers = [("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin")]
     if settings.public_url.startswith("https:"):
         headers.append(("strict-transport-security", f"max-age={HSTS_S}"))
@@ -32,10 +32,10 @@ def safe_headers(settings: Settings) -> list[tuple[str, str]]:
 
 def with_origins(app: App, settings: Settings) -> App:
     """
-    The same, open to pages of CORS_ORIGINS. They send tokens; our cookie is for our own pages (SameSite=Strict).
+    Permit pages of CORS_ORIGINS. They must send tokens; our cookie is only sent by our own pages (SameSite=Strict).
 
     Raises:
-        MissingSetting: one of them is no origin.
+        MissingSetting: an entry of CORS_ORIGINS is no origin.
     """
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     if not origins:

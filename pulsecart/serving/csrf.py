@@ -1,4 +1,4 @@
-"""Whose page asks: a browser says it, and a cookie goes along only with what our own pages ask."""
+"""Rejects requests from other sites' pages (CSRF) by the Origin and Sec-Fetch-Site headers that browsers send."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -11,12 +11,13 @@ OTHER_SITES = frozenset({"cross-site", "same-site"})
 
 def check_origin(headers: Mapping[str, str], settings: Settings) -> None:
     """
-    A browser says which page asks; a program says nothing, and carries no cookie it was not given. Our pages are those
-    of PUBLIC_URL, and of the host that was asked: a page cannot set ``X-Forwarded-Host``, which the edge passes on.
-    Pages are compared with their scheme: where PUBLIC_URL is https, no page that came over http is ours.
+    Check that a request comes from one of our pages, or from a program, which sends neither header.
+
+    Our pages have the origin of PUBLIC_URL or of the requested host: a page cannot set ``X-Forwarded-Host``, which the
+    edge passes on. Origins include the scheme: if PUBLIC_URL is https, a page loaded over http is not ours.
 
     Raises:
-        Forbidden: another site's page is asking.
+        Forbidden: another site's page sent the request.
     """
     if _foreign(headers, settings):
         raise Forbidden("foreign-origin", "Pages of other sites may not use this shop's sessions, carts and streams.")
@@ -24,10 +25,10 @@ def check_origin(headers: Mapping[str, str], settings: Settings) -> None:
 
 def check_page(headers: Mapping[str, str], settings: Settings) -> None:
     """
-    For a shop that believes whoever asks: pages of CORS_ORIGINS may, too.
+    Check the requesting page in the demo, which accepts unsigned buyers: pages of CORS_ORIGINS are permitted, too.
 
     Raises:
-        Forbidden: the page of a site that nobody named is asking.
+        Forbidden: a page of a site that is not in CORS_ORIGINS sent the request.
     """
     if _foreign(headers, settings) and headers.get("origin") not in named_origins(settings.cors_origins):
         raise Forbidden(
@@ -37,7 +38,7 @@ def check_page(headers: Mapping[str, str], settings: Settings) -> None:
 
 @lru_cache(16)
 def named_origins(names: str) -> frozenset[str]:
-    """The origins of a comma-separated list, as they are written there."""
+    """Split a comma-separated list of origins; they stay as written."""
     return frozenset(name.strip() for name in names.split(",") if name.strip())
 
 
@@ -50,7 +51,7 @@ def _foreign(headers: Mapping[str, str], settings: Settings) -> bool:
 
 
 def _ours(headers: Mapping[str, str], public_url: str) -> set[Origin | None]:
-    """A proxy's ``X-Forwarded-Proto`` may say that a page came over https, never that one came over http instead."""
+    """Return the origins of our pages; ``X-Forwarded-Proto`` may raise the scheme to https, never lower it to http."""
     public, host = _origin_of(public_url), headers.get("host", "")
     secure = public_url.startswith("https:") or _first(headers, "x-forwarded-proto") == "https"
     ours = {public, _origin_of(f"https://{host}" if secure else f"http://{host}")}

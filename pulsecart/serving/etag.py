@@ -1,15 +1,15 @@
-"""ETag, If-Match and If-None-Match (RFC 9110 §13): which version the other side has."""
+"""Compares versions by ETag, If-Match and If-None-Match (RFC 9110 §13)."""
 
 from pulsecart.runtime.problem import Changed, Unconditional
 
 
 def etag_of(version: int) -> str:
-    """``"7"``. What is shown beside the version follows it after a hyphen: ``"7-12"``."""
+    """Return the ETag of a version: ``"7"``. Callers may append further state after a hyphen: ``"7-12"``."""
     return f'"{version}"'
 
 
 def is_current(if_none_match: str | None, etag: str) -> bool:
-    """Whether the other side's copy is this one: 304. Compared weakly, as the RFC says."""
+    """Return whether the client's copy is current, so that the reply is 304; compares weakly, as the RFC requires."""
     if if_none_match is None:
         return False
     return if_none_match == etag or any(
@@ -19,8 +19,10 @@ def is_current(if_none_match: str | None, etag: str) -> bool:
 
 def check_match(if_match: str, version: int) -> None:
     """
+    Check that If-Match names ``version``. The part after a hyphen is ignored: it belongs to state changed elsewhere.
+
     Raises:
-        Changed: none of the tags names this version. What follows it is of no account: it is changed elsewhere.
+        Changed: none of the tags names this version.
     """
     for tag in (given.strip() for given in if_match.split(",")):
         if tag == "*" or tag == etag_of(version) or (tag.startswith(f'"{version}-') and tag.endswith('"')):
@@ -30,8 +32,10 @@ def check_match(if_match: str, version: int) -> None:
 
 def required_match(headers: dict[str, str]) -> str:
     """
+    Return the required If-Match header.
+
     Raises:
-        Unconditional: there is no If-Match.
+        Unconditional: the header is missing.
     """
     given = headers.get("if-match", "")
     if not given:

@@ -1,4 +1,4 @@
-"""The functions-framework door: a Starlette request becomes ours, our reply becomes Starlette's."""
+"""Adapts functions-framework to operations: converts Starlette requests to ours and our replies to Starlette's."""
 
 import os
 
@@ -16,11 +16,11 @@ from pulsecart.serving.startup import check_unsigned
 
 async def answer(operation: Operation, request: StarletteRequest, deps: Deps) -> Response:
     """
-    The operation's answer to one request.
+    Pass one request to the operation and return its reply.
 
     Raises:
-        MissingSetting: unsigned buyers are accepted at an address that is not this machine's own; functions-framework
-            has no start hook that could refuse this earlier.
+        MissingSetting: unsigned buyers are accepted at an address that other machines can reach; functions-framework
+            has no startup hook for an earlier check.
     """
     server = request.scope.get("server")
     check_unsigned(deps.settings, server[0] if server else "", os.environ)
@@ -29,12 +29,12 @@ async def answer(operation: Operation, request: StarletteRequest, deps: Deps) ->
     except Problem as error:
         return response_of(reply_of(error))
     except ConnectionError:
-        return Response(status_code=400)  # nobody is there to read it
+        return Response(status_code=400)  # the client has disconnected
     return response_of(for_event_source(await operation.answer(ours, deps), ours.headers))
 
 
 def response_of(reply: Reply) -> Response:
-    """A Starlette response of the same status, headers and body."""
+    """Convert a reply to a Starlette response of the same status, headers and body."""
     headers = dict(reply.headers)
     if reply.stream is not None:
         return StreamingResponse(reply.stream, reply.status, headers, reply.media_type)

@@ -1,7 +1,7 @@
 """
-Text in HTTP headers, as CloudEvents' binary mode has it: percent-encoded UTF-8 (HTTP protocol binding, 3.1.3.2).
+Encodes text in HTTP headers as CloudEvents' binary mode does: percent-encoded UTF-8 (HTTP protocol binding, 3.1.3.2).
 
-The SDKs for Go (2.16), JavaScript (10.0) and Python before 2.0 send attributes as they are, without encoding them.
+The SDKs for Go (2.16), JavaScript (10.0) and Python before 2.0 send attributes without encoding them.
 """
 
 import re
@@ -9,24 +9,24 @@ from urllib.parse import quote, unquote_to_bytes
 
 from pulsecart.runtime.problem import Malformed
 
-_SAFE = re.compile(r"[!#$&-~]*")  # all of U+0021 to U+007E but the double quote and the percent sign
+_SAFE = re.compile(r"[!#$&-~]*")  # U+0021 to U+007E without double quote and percent sign
 _SAFE_TOO = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
 def encode(text: str) -> str:
-    """A header's value: printable ASCII without space, double quote and bare percent sign."""
+    """Encode a header's value as printable ASCII without space, double quote and bare percent sign."""
     return text if _SAFE.fullmatch(text) else quote(text, safe=_SAFE_TOO)
 
 
 def decode(name: str, value: str) -> str:
     """
-    The text of header ``name``: percent-encoded, in double quotes (CloudEvents before 1.0.1), or plain UTF-8.
+    Decode the value of header ``name``: percent-encoded, in double quotes (CloudEvents before 1.0.1), or plain UTF-8.
 
     Args:
-        value: the header's bytes in latin-1, as ASGI has them.
+        value: the ASGI bytes decoded as latin-1.
 
     Raises:
-        Malformed: it is none of these; latin-1, for example.
+        Malformed: the value has none of these forms; latin-1, for example.
     """
     if value[:1] == '"' == value[-1:] and len(value) > 1:
         value = re.sub(r"\\(.)", r"\1", value[1:-1])

@@ -1,4 +1,4 @@
-"""The header fields of a request, read the same way by every entrance: each name once, in lower case (RFC 9110 §5)."""
+"""Reads a request's header fields, the same way in every adapter: each name once, in lower case (RFC 9110 §5)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,8 +7,8 @@ from pulsecart.runtime.problem import Malformed
 Raw = Sequence[tuple[bytes, bytes]]
 FIELDS_MAX = 100
 
-# Fields with one value (RFC 9110, 9112, 6454, 6455; W3C Trace Context; ours). Two lines of one of these contradict each
-# other, and whoever stands before the shop may believe the other one: the request is refused.
+# Fields with one value (RFC 9110, 9112, 6454, 6455; W3C Trace Context; ours). A request that repeats one is rejected:
+# the two lines contradict each other, and a proxy in front of the shop may use the other one.
 SINGLE = frozenset(
     b"""
     access-control-request-method authorization content-disposition content-length content-location content-range
@@ -25,14 +25,16 @@ COOKIE = b"cookie"
 
 def fields_of(raw: Raw) -> dict[str, str]:
     """
+    Decode and combine header fields.
+
     Args:
-        raw: as ASGI gives them: names in lower case, in the order in which they came.
+        raw: fields as in ASGI: names in lower case, in order of arrival.
 
     Returns:
         Name → value, decoded as ISO 8859-1; the lines of a list are joined by a comma, those of Cookie by a semicolon.
 
     Raises:
-        Malformed: a field that has one value came twice.
+        Malformed: a single-valued field is repeated.
     """
     found = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
     return found if len(found) == len(raw) else fields_of(combined(raw))
@@ -40,7 +42,7 @@ def fields_of(raw: Raw) -> dict[str, str]:
 
 def combined(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """
-    The same fields, each name once, at the place of its first line.
+    Combine repeated fields; each name stays at the place of its first line.
 
     Raises:
         Malformed: as ``fields_of``.

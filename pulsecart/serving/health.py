@@ -1,4 +1,4 @@
-"""Health that tells the truth: what is asked is what buyers need."""
+"""Answers health checks by testing the dependencies that a purchase needs: PostgreSQL, Redis and the broker."""
 
 import asyncio
 import logging
@@ -23,11 +23,11 @@ class Dispatching(Protocol):
 
 async def ready(deps: Deps, knative: Dispatching | None = None) -> Reply:
     """
-    200, or 503 with what is missing. Open dead letters are counted beside it: they wait for a person, and purchases
-    succeed meanwhile.
+    Reply 200, or 503 with the missing dependencies. Open dead letters are only counted: they wait for an operator, and
+    purchases succeed meanwhile.
 
     Args:
-        knative: None where a cluster's broker dispatches.
+        knative: the local broker; None if a cluster's broker dispatches events.
     """
     missing = dict(await deps.one(Asking).missing.get())
     if knative is not None and not knative.running:
@@ -48,8 +48,9 @@ async def _dead_letters(deps: Deps) -> int:
 
 async def started(deps: Deps) -> Reply:
     """
-    Whether this process can begin to work: 200 once PostgreSQL has answered with a schema that is new enough, and ever
-    after. An outage later is answered to each request as such; a pod that is taken away for it would answer nothing.
+    Reply 200 from the time that PostgreSQL first answers with a sufficiently new schema, 503 before.
+
+    A later outage does not change it: each request then gets an error reply, and a pod removed for it could not reply.
     """
     start = deps.one(Start)
     if not start.done:
@@ -62,7 +63,7 @@ async def started(deps: Deps) -> Reply:
 
 
 class Start:
-    """What kept this process from beginning when it was last asked."""
+    """Remembers whether the process has started, and the dependencies missing at the last check."""
 
     def __init__(self, deps: Deps) -> None:
         self.done = False
@@ -70,13 +71,13 @@ class Start:
 
 
 async def up(deps: Deps) -> Reply:
-    """The seed's health: whether a purchase can succeed now."""
+    """Reply whether a purchase can succeed now; the health check that the seed specifies."""
     missing = await deps.one(Asking).missing.get()
     return _reply("UP" if not missing else "DOWN", missing)
 
 
 class Asking:
-    """One question to PostgreSQL and Redis for all who ask at the same time; one per process."""
+    """Shares one check of PostgreSQL and Redis between concurrent health requests; one per process."""
 
     def __init__(self, deps: Deps) -> None:
         self.missing = Fresh(lambda: _missing(deps), keep_s=0)
@@ -87,14 +88,14 @@ async def _missing(deps: Deps) -> dict[str, str]:
     from pulsecart.runtime.redis_client import RedisError
 
     missing = await _database(deps)
-    if not deps.settings.redis_url:  # an operation that does not use it
+    if not deps.settings.redis_url:  # this operation does not use Redis
         return missing
     try:
         async with asyncio.timeout(ASK_S):
             await deps.redis.ping()
     except (RedisError, TimeoutError) as error:
         log.warning("the gate does not answer: %s", error or type(error).__name__)
-        missing["gate"] = "does not answer"  # the error names addresses
+        missing["gate"] = "does not answer"  # the error's text would disclose addresses
     return missing
 
 

@@ -1,4 +1,4 @@
-"""By which names a demo on this machine may be asked: a page of a name that was made to lead here is not its page."""
+"""Protects a demo on this machine against DNS rebinding: accepts only requests to known host names."""
 
 from pulsecart.runtime.problem import Problem
 from pulsecart.runtime.settings import Settings, origin_of
@@ -10,7 +10,7 @@ REMEMBERED = 64
 
 
 class Misdirected(Problem):
-    """The request is for another server (RFC 9110)."""
+    """The request's Host names another server (RFC 9110)."""
 
     status = 421
     title = "Misdirected request"
@@ -18,9 +18,11 @@ class Misdirected(Problem):
 
 class Hosts:
     """
-    A browser lets every page talk to the name that it came from. Who owns that name can let it lead to 127.0.0.1, and
-    would then read and buy where nobody need sign in (DNS rebinding). Names of this machine cannot be owned; PUBLIC_URL
-    and ALLOWED_HOSTS add others. Outside of a demo on loopback every name is good: what counts there is signed.
+    Decides which host names a demo on loopback accepts.
+
+    A browser lets every page send requests to the host it was loaded from. The owner of that host name can point it
+    to 127.0.0.1, and could then read and buy without sign-in (DNS rebinding). This machine's own names are safe;
+    PUBLIC_URL and ALLOWED_HOSTS add others. Elsewhere every name is accepted, because requests need credentials.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -32,7 +34,7 @@ class Hosts:
         self._known: dict[bytes, bool] = {}
 
     def knows(self, scope: Scope) -> bool:
-        """Whether the request is for a name of this shop's; a program of HTTP/1.0 may name none."""
+        """Return whether the request's Host is accepted; an HTTP/1.0 request may have none."""
         if self._any:
             return True
         for name, value in scope["headers"]:
@@ -57,13 +59,13 @@ class Hosts:
 
 
 def _is_its_own_address(value: bytes, scope: Scope) -> bool:
-    """The very address that was connected to is no name that could lead elsewhere."""
+    """Return whether Host is the IP address that the client connected to, which cannot be rebound."""
     asked, server = origin_of(f"http://{value.decode('latin-1')}"), scope.get("server")
     return bool(asked and server and asked[1] == server[0])
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """421; a WebSocket is not opened."""
+    """Reject the request with status 421, or close the WebSocket before it opens."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close"})
         return

@@ -1,4 +1,4 @@
-"""A request and its reply, as every door (ASGI, functions-framework, the broker) hands them to an operation."""
+"""Defines a request and its reply, in the form that every adapter (ASGI, functions-framework, broker) uses."""
 
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -17,8 +17,10 @@ TIMEOUT = "request-timeout"
 
 def seconds_of(text: str) -> float:
     """
+    Parse a number of seconds.
+
     Raises:
-        Malformed: it is no number of seconds above 0.
+        Malformed: ``text`` is no number above 0.
     """
     seconds = decimal(text, sys.float_info.max)
     if not seconds:
@@ -29,16 +31,18 @@ def seconds_of(text: str) -> float:
 @dataclass(slots=True)
 class Request:
     """
+    Holds one HTTP request.
+
     Args:
         path: decoded, without the query.
-        query: raw, without the question mark.
         headers: names in lower case.
+        query: raw, without the question mark.
         params: the path's placeholders, e.g. ``{"id": "…"}``.
-        caller: who asks, where the route wants to know; None for nobody known.
-        route: a number that its route has in this process; 0 before it was asked who may call it.
-        told: headers that its reply gets, whatever it says.
-        peer: address of the connection's other end; empty where it has none.
-        waited_s: seconds from its arrival until it was begun.
+        caller: the authenticated caller; None if unknown, or if the route needs none.
+        route: the route's number in this process; 0 before access to the route was checked.
+        told: headers to add to the reply, whatever its status.
+        peer: the address of the connection's peer, a client or a proxy; empty if it has none.
+        waited_s: seconds from the request's arrival until its handling began.
     """
 
     method: str
@@ -55,7 +59,7 @@ class Request:
 
     def within(self, longest_s: float) -> float:
         """
-        Seconds that this request may take: ``longest_s``, or what is left of its caller's ``Request-Timeout: 2.5``.
+        Return the request's time limit: ``longest_s``, or the rest of the client's ``Request-Timeout: 2.5`` if shorter.
 
         Raises:
             Malformed: the header is no number of seconds above 0.
@@ -66,7 +70,7 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """``stream`` takes the body's place where the reply has no end known beforehand (live streams)."""
+    """Holds one HTTP reply; ``stream`` replaces the body where the reply's length is unknown (live streams)."""
 
     status: int = 200
     body: bytes = b""

@@ -1,4 +1,4 @@
-"""Idempotency-Key and Correlation-Id of a request (draft-ietf-httpapi-idempotency-key-header)."""
+"""Reads a request's Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) and Correlation-Id."""
 
 from hashlib import sha256
 
@@ -12,7 +12,7 @@ KEY_MAX = 255
 
 def key_of(request: Request, caller: str, *, required: bool = False) -> Key | None:
     """
-    The request's key in its scope: caller, method and path.
+    Return the request's Idempotency-Key, scoped to caller, method and path; None if absent and not required.
 
     Raises:
         Malformed: the key is too long or not printable, or is required and missing.
@@ -30,11 +30,11 @@ def key_of(request: Request, caller: str, *, required: bool = False) -> Key | No
 
 
 def scope_of(caller: str, method: str, path: str, key: str) -> bytes:
-    """What names an Idempotency-Key in the table of first replies."""
+    """Return the hash that identifies an Idempotency-Key in the table of first replies."""
     return sha256("\0".join((caller, method, path, key)).encode()).digest()
 
 
 def correlation_of(request: Request) -> str:
-    """The caller's Correlation-Id, or a new one where it is absent or unfit; the serving layer puts it there."""
+    """Return the Correlation-Id of the request, or a new one if absent or invalid; the caller stores it there."""
     given = request.headers.get("correlation-id", "")
     return given if 0 < len(given) <= KEY_MAX and given.isprintable() else new_id()

@@ -1,4 +1,4 @@
-"""The issuer's public keys: one that is configured, or those it publishes, fetched when they are needed."""
+"""Provides the issuer's public keys: a configured key, or the published ones, fetched when needed."""
 
 import asyncio
 import json
@@ -25,8 +25,8 @@ from pulsecart.runtime.settings import MissingSetting
 from pulsecart.runtime.telemetry import metrics
 
 log = logging.getLogger(__name__)
-FRESH_S = 600.0  # then they are fetched again, so that a withdrawn key ends
-REFETCH_S = 10.0  # at least, between two fetches, whatever tokens come
+FRESH_S = 600.0  # older keys are stale and fetched again, so that withdrawn keys expire
+REFETCH_S = 10.0  # minimum between two fetches, whatever tokens arrive
 FETCH_TIMEOUT_S = 5.0
 JWKS_MAX_BYTES = 262_144
 KEYS_MAX = 64
@@ -35,23 +35,23 @@ CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 
 
 class UnusableKey(Exception):
-    """A private or weak key, or an answer that would have to be unpacked."""
+    """A key is private or weak, or the issuer's reply is compressed."""
 
 
 class TooManyKeys(Exception):
-    """The issuer's answer has more than JWKS_MAX_BYTES."""
+    """The issuer's reply has more than JWKS_MAX_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """``algorithm`` is the only one it is meant for; None: any of its ``kind``."""
+    """Holds one public key; ``algorithm`` is the only permitted one, None permits any of its ``kind``."""
 
     public: Any
     kind: str
     algorithm: str | None = None
 
     def fits(self, algorithm: str) -> bool:
-        """Whether a token of this algorithm may be verified by it."""
+        """Return whether the key may verify tokens of ``algorithm``."""
         if KINDS.get(algorithm) != self.kind or self.algorithm not in (None, algorithm):
             return False
         return self.kind != "EC" or self.public.curve.name == CURVES[algorithm]
@@ -59,6 +59,8 @@ class Key:
 
 class ConfiguredKey:
     """
+    Provides the key of JWT_PUBLIC_KEY.
+
     Raises:
         MissingSetting: the PEM is no public key.
     """
@@ -78,21 +80,24 @@ class ConfiguredKey:
 
     def check(self, algorithms: Sequence[str]) -> None:
         """
+        Check that the key fits one of ``algorithms``.
+
         Raises:
-            MissingSetting: it can verify none of them.
+            MissingSetting: it fits none of them.
         """
         if not any(self._key.fits(algorithm) for algorithm in algorithms):
             raise MissingSetting(f"JWT_ALGORITHMS={','.join(algorithms)} does not fit the key of JWT_PUBLIC_KEY")
 
     async def find(self, kid: str | None, now_s: float) -> Key | None:
-        """The key, whatever id a token gives it."""
+        """Return the key, whatever ``kid`` the token names."""
         return self._key
 
 
 class PublishedKeys:
     """
-    A JWKS (RFC 7517), fetched once however many ask, and again when a key is missing or all are old. ``file:`` is one
-    on this machine.
+    Provides the keys of a JWKS (RFC 7517), given by an http, https or ``file:`` URL.
+
+    Concurrent callers share one fetch; it is repeated when a key is missing or the cached keys are stale.
     """
 
     def __init__(self, url: str) -> None:
@@ -105,13 +110,13 @@ class PublishedKeys:
 
     async def find(self, kid: str | None, now_s: float) -> Key | None:
         """
-        The key of that id; without one, the only key there is. None where the issuer has no such key.
+        Return the key with id ``kid``, or without an id the only key; None if the issuer has no such key.
 
         Raises:
-            Unavailable: it is not known here, and the issuer cannot be asked.
+            Unavailable: the key is not cached, and the issuer's keys cannot be fetched.
         """
         key = self._known(kid)
-        if key is not None and self._tried_s > self._fetched_s:  # the issuer was away: nobody waits for it twice
+        if key is not None and self._tried_s > self._fetched_s:  # the last fetch failed: do not wait for the next
             self._look_again(now_s)
         elif key is None or now_s - self._fetched_s > FRESH_S:
             await self._fetch(now_s)
@@ -139,7 +144,7 @@ class PublishedKeys:
                 self._by_kid = await _published(self._url)
                 self._fetched_s = now_s
                 metrics.outside_call("jwks", "FETCHED", began)
-            except Exception as error:  # whatever it answered, the keys we have stay good
+            except Exception as error:  # whatever the failure, the cached keys stay valid
                 metrics.outside_call("jwks", "ERROR", began)
                 log.warning("the issuer's keys cannot be fetched from %s: %s", self._url, type(error).__name__)
 
@@ -152,9 +157,9 @@ async def _published(url: str) -> dict[str | None, Key]:
     for document in documents[:KEYS_MAX]:
         try:
             if document.get("kty") not in KINDS.values() or document.get("use", "sig") != "sig":
-                continue  # a secret, or a key for encryption
+                continue  # a symmetric key, or one for encryption
             keys[document.get("kid")] = _key_of(document)
-        except Exception as error:  # whatever it is, the others stay good
+        except Exception as error:  # one bad key must not disable the others
             log.warning("the issuer publishes a key that cannot be used: %s", type(error).__name__)
     return keys
 
@@ -167,7 +172,7 @@ def _key_of(document: dict[str, Any]) -> Key:
 
 
 def weakness(public: Any) -> str | None:
-    """Why a key proves nothing, or would take seconds to verify with; None where it is good."""
+    """Return why a key is too weak, or so long that verifying takes seconds; None if it is usable."""
     if isinstance(public, RSAPublicKey) and public.key_size not in RSA_BITS:
         return f"has {public.key_size} bits; {RSA_BITS[0]} to {RSA_BITS[-1]} are needed"
     return None
@@ -179,13 +184,13 @@ async def _read(url: str) -> bytes:
     import httpx
 
     said = bytearray()
-    asked = {"accept": "application/json", "accept-encoding": "identity"}  # what is unpacked could be of any size
+    asked = {"accept": "application/json", "accept-encoding": "identity"}  # unpacked data could have any size
     async with (
         asyncio.timeout(FETCH_TIMEOUT_S),
         httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client,
         client.stream("GET", url, headers=asked) as answer,
     ):
-        answer.raise_for_status()  # a redirect, too: keys come from the address that was configured
+        answer.raise_for_status()  # also for a redirect: only the configured URL is trusted
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise UnusableKey
         async for chunk in answer.aiter_raw():
@@ -207,12 +212,14 @@ def _bound(said: bytes | bytearray) -> None:
 
 
 class NoKeys:
-    """Nobody's tokens are accepted here."""
+    """Rejects every token, where no issuer is configured."""
 
     async def find(self, kid: str | None, now_s: float) -> Key | None:
         """
+        Reject the token.
+
         Raises:
-            Unauthorized: always, and says what to configure.
+            Unauthorized: always; the detail names the settings to configure.
         """
         raise Unauthorized(
             "bad-token", "The token is not valid: no issuer is configured here (JWT_JWKS_URL, JWT_PUBLIC_KEY)."

@@ -1,4 +1,4 @@
-"""An operation: its routes and the events it hears, behind two doors (HTTP, and the local broker's call in process)."""
+"""Defines an operation: its routes and event handlers, called by HTTP and, in process, by the local broker."""
 
 import asyncio
 import sys
@@ -36,8 +36,8 @@ Unreadable = Callable[[Request, str, Deps], Awaitable[None]]
 @dataclass(slots=True)
 class Received(Generic[Data]):
     """
-    An event and its data, decoded once; ``path`` is where it was delivered: each Trigger has its own. ``signed`` is
-    false only where the operation takes unsigned events, and this one's signature is missing or wrong.
+    Holds a delivered event and its decoded data. ``path`` is the delivery path, one per Trigger. ``signed`` is false
+    only if the operation accepts unsigned events, and this event's signature is missing or wrong.
     """
 
     envelope: CloudEvent
@@ -48,7 +48,7 @@ class Received(Generic[Data]):
 
 @dataclass(frozen=True, slots=True)
 class Hears:
-    """``message`` is None where data stays bytes; ``type`` is ``*`` for an operation that takes any event."""
+    """Subscribes to ``type``, or to any event for ``*``; ``message`` is None if the data stays bytes."""
 
     message: type[Message] | None
     type: str
@@ -59,28 +59,30 @@ M = TypeVar("M", bound=Message)
 
 
 def on(message: type[M], handler: Callable[[Received[M], Deps], Awaitable[CloudEvent | None]]) -> Hears:
-    """``message.TYPE`` → ``handler``; what the handler returns goes back to the broker as the reply event."""
+    """Subscribe ``handler`` to ``message.TYPE``; an event that it returns goes to the broker as the reply event."""
     return Hears(message, message.TYPE, handler)
 
 
 def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
-    """Every event, its data as bytes."""
+    """Subscribe ``handler`` to every event; the data stays bytes."""
     return Hears(None, "*", handler)
 
 
 @dataclass(slots=True)
 class Operation:
     """
+    Routes requests and events to the operation's handlers, within its limits.
+
     Args:
-        emits: the messages it may put into the log; the catalogue shows them, tests hold it to them.
-        wake: does what is due and stays while more is due soon; called by a poke, and by a PingSource's tick.
-        connections: of PostgreSQL, at most, held by this operation in one process.
-        concurrency: requests under way; one more is answered 503.
-        deadline_s: for one request; None where the operation sets it itself, behind what it answers from memory.
-        unreadable: takes what was posted as an event and is no CloudEvent, with the reason; else that is refused.
-        max_body_bytes: of an event; None: as everywhere (MAX_BODY_BYTES).
-        redis: it uses Redis; one that does not needs no REDIS_URL where it is deployed on its own.
-        takes_unsigned: its handler also gets posted events without a valid signature, and is told so.
+        emits: messages that it may write to the log; the catalogue lists them, tests enforce them.
+        wake: does all due work and stays awake while more is due soon; called by a wake-up and by a PingSource's tick.
+        connections: maximum number of PostgreSQL connections that this operation holds in one process.
+        concurrency: maximum number of in-flight requests; further ones are answered 503.
+        deadline_s: time limit per request; None if the operation sets it itself, after replies from memory.
+        unreadable: handles a posted event that is no CloudEvent, with the reason; if None, it is rejected.
+        max_body_bytes: maximum size of an event; None: the setting MAX_BODY_BYTES.
+        takes_unsigned: the handler also receives posted events without a valid signature, marked as such.
+        redis: whether it uses Redis; deployed on its own, an operation that does not needs no REDIS_URL.
     """
 
     name: str
@@ -106,21 +108,21 @@ class Operation:
 
     @property
     def dns_name(self) -> str:
-        """Its name on a cluster, and in ``eventing/``."""
+        """Return the operation's name on a cluster and in ``eventing/``."""
         return self.name.replace("_", "-")
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The types it hears."""
+        """Return the event types that it subscribes to."""
         return tuple(heard.type for heard in self.hears)
 
     @property
     def verifies_events(self) -> bool:
-        """Whether it handles events that need a signature; a PingSource's tick needs none."""
+        """Return whether it handles events that need a signature; a PingSource's tick needs none."""
         return any(heard.type != PING for heard in self.hears)
 
     async def answer(self, request: Request, deps: Deps) -> Reply:
-        """The HTTP door: a route's reply, or the delivery of the CloudEvent that was posted."""
+        """Handle an HTTP request: reply by its route, or deliver the posted CloudEvent."""
         route, params = self.find(request.method, request.path)
         if route is not None:
             request.params = params
@@ -133,7 +135,7 @@ class Operation:
             event = cloudevents.decode(request.headers, request.body)
         except Problem as error:
             return await self._unread(request, error, deps)
-        if self.wake is not None and event.type == PING:  # unsigned, and does no more than what is due
+        if self.wake is not None and event.type == PING:  # needs no signature: it only runs due work
             return await self.hear(event, deps, request.path)
         refused = signatures.refusal(event, self.name, deps)
         if refused is not None and not self.takes_unsigned:
@@ -150,11 +152,11 @@ class Operation:
         return Reply(204)
 
     async def respond(self, route: Route, request: Request, deps: Deps) -> Reply:
-        """What the route answers, to whom it may, in this operation's bounds, with the Correlation-Id or a new one."""
+        """Authorize the request, call the route's handler within this operation's limits, set the Correlation-Id."""
         correlation_id = correlation_of(request)
         request.headers["correlation-id"] = correlation_id
         if "traceparent" in request.headers and tracing.parsed(request.headers["traceparent"]) is None:
-            del request.headers["traceparent"]  # W3C Trace Context: a bad one is as good as none
+            del request.headers["traceparent"]  # W3C Trace Context: ignore an invalid one
         if self._running >= self.concurrency:
             reply = reply_of(Unavailable("busy", f"{self.concurrency} requests are under way here; try again."))
         else:
@@ -182,12 +184,12 @@ class Operation:
         return await route.handler(request, self._own(deps))
 
     async def hear(self, event: CloudEvent, deps: Deps, path: str = "/", *, signed: bool = True) -> Reply:
-        """The broker's door: an empty 2xx, a reply event, or a status that says whether to come again."""
+        """Handle an event; reply an empty 2xx, a reply event, or a status by which the broker retries or gives up."""
         began = time.perf_counter()
         about = {"event.type": event.type, "event.source": event.source, "event.id": event.id}
         parent = event.extensions.get("traceparent")
         with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
-            if tracing.on():  # what the handler emits is then a child of this delivery
+            if tracing.on():  # emitted events become children of this delivery
                 event = structs.replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
             reply = await self._heard(event, deps, path, signed)
             trace.set("http.response.status_code", reply.status)
@@ -197,7 +199,7 @@ class Operation:
     async def _heard(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
         try:
             heard = self._listener(event.type)
-            if heard.message is not None:  # a dead letter is kept whatever it holds
+            if heard.message is not None:  # dead letters are stored unchecked
                 check_event(event)
             received = Received(event, _decoded(event, heard.message), path, signed)
             reply = await heard.handler(received, self._own(deps))
@@ -206,12 +208,12 @@ class Operation:
         return self._reply(reply, deps) if reply is not None else Reply(204)
 
     def _reply(self, event: CloudEvent, deps: Deps) -> Reply:
-        """The broker delivers it to other operations, which verify it."""
+        """Sign the reply event: the broker delivers it to operations that verify signatures."""
         known = deps.one(signatures.keys)
         return cloudevents.reply(known.signed(event) if known else event)
 
     def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
-        """The route for this request and its placeholders' values; what answers GET answers HEAD."""
+        """Return the route for a request and its placeholders' values; GET routes also answer HEAD."""
         exact = self._exact.get((method, path))
         if exact is not None:
             return exact, {}
@@ -226,7 +228,7 @@ class Operation:
         await self._wake(deps)
 
     async def _poked(self, deps: Deps) -> Reply:
-        """Answered when it goes back to sleep: a pod with a request under way is not taken away."""
+        """Reply when the operation goes back to sleep: a pod with an in-flight request is not scaled down."""
         try:
             await self._wake(self._own(deps))
         except Exception as error:
@@ -234,7 +236,7 @@ class Operation:
         return Reply(204)
 
     async def _wake(self, deps: Deps) -> None:
-        if deps.pokes.knows(self.name):  # a host that stays up anyway
+        if deps.pokes.knows(self.name):  # registered: this process stays up anyway
             deps.pokes.poke(self.name)
         elif self.wake is not None:
             await self.wake(deps)
@@ -253,7 +255,7 @@ class Operation:
 
 
 class OperationFunction(Protocol):
-    """What ``operation()`` makes: callable by functions-framework, and carrying its operation."""
+    """Describes the result of ``operation()``: a function for functions-framework with its operation attached."""
 
     operation: Operation
 
@@ -275,7 +277,7 @@ def operation(
     takes_unsigned: bool = False,
     redis: bool = False,
 ) -> OperationFunction:
-    """An async function named ``name`` for functions-framework (Starlette request in, response out)."""
+    """Create an operation as an async function for functions-framework (Starlette request in, response out)."""
     made = Operation(
         name,
         routes,
@@ -297,7 +299,7 @@ def operation(
         return await starlette_door.answer(made, request, deps_of_loop())
 
     function.__name__ = function.__qualname__ = name
-    function.operation = made  # type: ignore[attr-defined]  # functions-framework wants a plain function
+    function.operation = made  # type: ignore[attr-defined]  # functions-framework requires a plain function
     _tell_functions_framework(name)
     return function  # type: ignore[return-value]  # as above
 

@@ -1,4 +1,4 @@
-"""The operations' names, by their folders under ``functions/``: the subscribers of ``eventing/`` are among them."""
+"""Lists all operation names by their folders under ``functions/``; they include every subscriber in ``eventing/``."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ FUNCTIONS = Path(__file__).parents[2] / "functions"
 
 
 def names() -> list[str]:
-    """The operations' names, sorted."""
+    """Return the operations' names, sorted."""
     return sorted(path.parent.name for path in FUNCTIONS.glob("*/main.py"))

@@ -1,4 +1,4 @@
-"""What a caller may do to a thing: pulsecart/shop/policies/*.rego decide, each distinct question once in a process."""
+"""Checks a caller's rights on a resource by pulsecart/shop/policies/*.rego; caches each verdict in the process."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,19 +13,21 @@ if TYPE_CHECKING:
     from regorus import Engine
 
 FOLDER = Path(__file__).parents[2] / "pulsecart" / "shop" / "policies"
-REMEMBERED = 1024  # a question is made of few values, never of an id
+REMEMBERED = 1024  # cached verdicts; a question has few distinct values, never an id
 
 
 def check(request: Request, deps: Deps, policy: str, act: str, *, owner: str = "", status: str = "") -> None:
     """
+    Check that the caller may do ``act`` to a resource; the demo permits callers that are not signed in.
+
     Args:
-        policy: a file of pulsecart/shop/policies, ``order``.
-        owner: whose the thing is.
-        status: the thing's, where the policy asks for it.
+        policy: name of a file in pulsecart/shop/policies, e.g. ``order``.
+        owner: the resource's owner.
+        status: the resource's status, if the policy uses it.
 
     Raises:
-        Forbidden: the policy's verdict is not ``allowed``; it is the problem's type.
-        Unauthorized: nobody known asks, and this is not the demo, which asks the unsigned nothing.
+        Forbidden: the policy's verdict is not ``allowed``; the verdict is the problem's type.
+        Unauthorized: the caller is unknown, and this is not the demo.
     """
     caller = request.caller
     if caller is None:
@@ -52,14 +54,14 @@ def _refusal(verdict: str) -> Forbidden:
 
 
 class Policies:
-    """One per process. The library is loaded by the first question."""
+    """Evaluates policies and caches verdicts; one per process, imports the library at the first uncached question."""
 
     def __init__(self, deps: Deps) -> None:
         self._engines: dict[str, Engine] = {}
         self._known: dict[tuple[str, str, frozenset[str], bool, str], str] = {}
 
     def verdict(self, policy: str, act: str, roles: frozenset[str], owner: bool, status: str) -> str:
-        """``allowed``, or the type of the problem."""
+        """Return ``allowed`` or the type of the problem."""
         question = (policy, act, roles, owner, status)
         known = self._known.get(question)
         if known is None:
@@ -79,7 +81,7 @@ class Policies:
 
 
 def read(*policies: str) -> "Engine":
-    """An engine with these files of pulsecart/shop/policies."""
+    """Create an engine with the given files of pulsecart/shop/policies."""
     from regorus import Engine
 
     engine = Engine()

@@ -1,4 +1,4 @@
-"""How often one caller may ask one route: counted in this process, told in RateLimit headers (IETF's draft)."""
+"""Limits requests per caller and route, counted in this process and reported in RateLimit headers (IETF draft)."""
 
 import math
 
@@ -6,15 +6,16 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import TooMany
 from pulsecart.serving.http import Request
 
-CALLERS_MAX = 50_000  # remembered per route, some 8 MB; then all are counted anew
+CALLERS_MAX = 50_000  # counted per route, some 8 MB; beyond it, all counts restart at 0
 
 
 class Allowance:
     """
-    So many per address in each window; windows end for everybody at once. One per process.
+    Grants each address a quota per window; all addresses share the window's end. One per process.
 
     Args:
-        window_s: at its end all begin at 0 again.
+        quota: grants per address and window.
+        window_s: length of the window, after which all counts restart at 0.
     """
 
     def __init__(self, quota: int, window_s: float) -> None:
@@ -24,7 +25,7 @@ class Allowance:
         self._counts: dict[str, int] = {}
 
     def take(self, who: str, now_s: float) -> int:
-        """Seconds to wait until one is left; 0 where one was, and is taken."""
+        """Take one from the quota and return 0; if none is left, return the seconds until the window ends."""
         if now_s >= self._until_s or len(self._counts) >= CALLERS_MAX:
             self._until_s = (now_s // self._window_s + 1) * self._window_s
             self._counts.clear()
@@ -37,8 +38,8 @@ class Allowance:
 
 class Limits:
     """
-    RATE_LIMIT requests per caller and route in each window of RATE_LIMIT_WINDOW_S; windows end for everybody at once.
-    One per process: no answer waits for another process to count.
+    Permits RATE_LIMIT requests per caller and route in each window of RATE_LIMIT_WINDOW_S, which all callers share.
+    Each process counts on its own, so that no reply waits for another process.
     """
 
     def __init__(self, deps: Deps) -> None:
@@ -50,10 +51,10 @@ class Limits:
 
     def count(self, request: Request, who: str, now_s: float) -> None:
         """
-        One more; the reply will say how many are left.
+        Count a request; its reply's headers report how many are left.
 
         Raises:
-            TooMany: none was left.
+            TooMany: the caller has used up its requests.
         """
         if not self._quota:
             return

@@ -1,4 +1,4 @@
-"""Errors as answers: problem+json to who asks over HTTP, and a status that Knative understands to its broker."""
+"""Turns errors into replies: problem+json for HTTP clients, and a status that Knative understands for its broker."""
 
 import logging
 import random
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 EVENTS = "text/event-stream"
 EVENT_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 AGAIN_MS = (5_000, 10_000)
-FAILURE_MAX = 768  # bytes of a failed delivery's answer
+FAILURE_MAX = 768  # bytes of the reply to a failed delivery
 
 
 def reply_of(error: Exception) -> Reply:
-    """Any error as problem+json; what nobody expected is logged and says nothing of our inside."""
+    """Turn any error into problem+json; an unexpected one is logged, and its reply discloses no internals."""
     if isinstance(error, TimeoutError):
         error = Unavailable("too-slow", "This took longer than it may; what was begun may still happen, ask again.")
     if is_redis_away(error):
@@ -35,38 +35,40 @@ def reply_of(error: Exception) -> Reply:
 
 
 def for_event_source(reply: Reply, headers: Mapping[str, str]) -> Reply:
-    """The same, but for an EventSource that is to come again: at any status but 200 a browser gives up for good."""
+    """Make an EventSource retry after a 429 or 503: browsers never reconnect after a status other than 200."""
     if reply.status in (429, 503) and EVENTS in headers.get("accept", ""):
         return again_later()
     return reply
 
 
 def again_later() -> Reply:
-    """What an EventSource is answered where it cannot be served now."""
-    wait_ms = random.randint(*AGAIN_MS)  # noqa: S311  # a herd must not come back together
+    """Create the reply that makes an EventSource reconnect later."""
+    wait_ms = random.randint(*AGAIN_MS)  # noqa: S311  # spreads reconnects over time
     return Reply(200, b"retry: %d\n\n" % wait_ms, EVENTS, EVENT_HEADERS)
 
 
 def failed_delivery(error: Exception, retry_refused: bool) -> Reply:
     """
+    Turn a failed delivery into a reply to Knative.
+
     Args:
-        retry_refused: answer 503 where the event itself is at fault, too: the channel would drop it (JetStream's).
+        retry_refused: answer 503 even if the event itself is invalid, because a JetStream channel would drop it.
     """
     reply = reply_of(error)
     if retry_refused and 400 <= reply.status < 500:
         reply.status = 503
-    elif reply.status in (404, 408, 409, 429):  # Knative would deliver those again
+    elif reply.status in (404, 408, 409, 429):  # Knative would retry these
         reply.status = 422
     return _bounded(reply)
 
 
 def _challenge(error: Unauthorized) -> str:
-    """RFC 6750: what was wrong with the token is said only to whoever sent one."""
+    """Return the WWW-Authenticate challenge; only a request with a token gets an error code (RFC 6750)."""
     return 'Bearer error="invalid_token"' if error.type == "bad-token" else "Bearer"
 
 
 def _bounded(reply: Reply) -> Reply:
-    """A failure small enough for Knative, whose dispatcher ends at a longer one (docs/conformance.md)."""
+    """Shorten a failed delivery's reply: Knative's dispatcher crashes at a longer one (docs/conformance.md)."""
     document = msgspec.json.decode(reply.body)
     short = {name: document[name] for name in ("type", "title", "status", "detail")}
     while len(reply.body) > FAILURE_MAX:

@@ -1,4 +1,4 @@
-"""One table of every operation's routes: who answers this request."""
+"""Routes requests to operations by one table of all their routes."""
 
 import time
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from pulsecart.serving.routes import Route, matched
 
 
 class Entry:
-    """A route with its operation and its counters."""
+    """Holds a route with its operation and its metrics."""
 
     __slots__ = ("counted", "operation", "route")
 
@@ -26,6 +26,8 @@ class Entry:
 
 class Router:
     """
+    Finds the route of a request among those of all operations.
+
     Raises:
         ValueError: two operations have the same route.
     """
@@ -48,7 +50,7 @@ class Router:
             self._exact[at] = entry
 
     def find(self, method: str, path: str) -> tuple[Entry, dict[str, str]] | None:
-        """The route and its placeholders' values; what answers GET answers HEAD, and its server leaves out the body."""
+        """Return the route and its placeholders' values; GET routes answer HEAD, where the server omits the body."""
         entry = self._exact.get((method, path))
         if entry is not None:
             return entry, {}
@@ -59,19 +61,19 @@ class Router:
         return self.find("GET", path) if method == "HEAD" else None
 
     def names(self) -> list[str]:
-        """Each route, as ``"GET /api/v1/orders/{id}"``."""
+        """List the routes in the form ``"GET /api/v1/orders/{id}"``."""
         patterns = [entry for alike in self._patterns.values() for entry in alike]
         return [f"{entry.route.method} {entry.route.path}" for entry in (*self._exact.values(), *patterns)]
 
     def methods(self, path: str) -> list[str]:
-        """The methods that some route has for this path."""
+        """List the methods that have a route for ``path``."""
         exact = {method for method, known in self._exact if known == path}
         fitting = (e for alike in self._patterns.values() for e in alike if matched(e.route.path, path) is not None)
         return sorted(exact | {entry.route.method for entry in fitting})
 
 
 async def serve(entry: Entry, params: dict[str, str], deps: Deps, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request by its route, counted and timed."""
+    """Call the handler of one request's route, send its reply, count and time it."""
     began = time.perf_counter()
     try:
         request = await request_of(scope, receive, deps.settings.max_body_bytes)

@@ -1,4 +1,4 @@
-"""What an operation answers over HTTP: method, path, handler, and who may call it."""
+"""Declares an operation's HTTP routes: method, path, handler and the permitted callers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +13,11 @@ Handler = Callable[[Request, Deps], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``path`` may hold placeholders, one segment each: ``/api/v1/orders/{id}``; ``allow`` says who may call it."""
+    """
+    Declares one route; ``allow`` names the permitted callers.
+
+    ``path`` may hold placeholders of one segment each: ``/api/v1/orders/{id}``.
+    """
 
     method: str
     path: str
@@ -38,7 +42,7 @@ def delete(path: str, handler: Handler, *, allow: Allow) -> Route:
 
 
 def matched(pattern: str, path: str) -> dict[str, str] | None:
-    """The placeholders' values, printable and within bounds, where ``path`` fits ``pattern``, else None."""
+    """Return the placeholders' values, printable and of limited length; None if ``path`` does not fit ``pattern``."""
     wanted, given = pattern.split("/"), path.split("/")
     if len(wanted) != len(given):
         return None

@@ -1,8 +1,8 @@
 """
-Signatures of events: the relay signs what it reads from the log, and an operation verifies what is posted to it.
+Signs and verifies events: relay signs the events it reads from the log, and operations verify the events they receive.
 
-The extension ``eventsignature`` is an HMAC-SHA256 over the event's attributes and the hash of its data, so it goes with
-the event through any broker, channel, retry and dead letter. Every key of EVENT_KEYS verifies, the first one signs.
+The extension ``eventsignature`` is an HMAC-SHA256 over the event's attributes and the hash of its data, so it stays
+with the event through any broker, channel, retry and dead letter. Every key of EVENT_KEYS verifies, the first signs.
 """
 
 import hmac
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 SIGNATURE = "eventsignature"
 VERSION = "v1."
 KEY_MIN_BYTES = 32
-# Brokers add these, or change them on the way. The content type is not signed either: no operation decides by it.
+# Brokers add or change these. The content type is not signed either: no operation depends on it.
 UNSIGNED = frozenset(("traceparent", "tracestate", SIGNATURE))
 ADDED_BY_KNATIVE = "knative"
 SHOWN_MAX = 100
@@ -39,6 +39,8 @@ _decode = msgspec.json.Decoder().decode
 
 class Keys:
     """
+    Signs and verifies events.
+
     Args:
         keys: secrets of KEY_MIN_BYTES or more; the first one signs.
     """
@@ -47,14 +49,16 @@ class Keys:
         self._keys = keys
 
     def signed(self, event: CloudEvent) -> CloudEvent:
-        """The event with its signature, in place of one that it may have."""
+        """Return the event with its signature, which replaces any existing one."""
         return replace(event, extensions={**event.extensions, SIGNATURE: _signature(self._keys[0], _text(event))})
 
     def verify(self, event: CloudEvent) -> None:
         """
+        Verify the event's signature.
+
         Raises:
             Unauthorized: the event has no signature.
-            Forbidden: its signature was made with no key of ours, or the event was changed since.
+            Forbidden: the signature was made with an unknown key, or the event has changed since.
         """
         found = event.extensions.get(SIGNATURE)
         if found is None:
@@ -65,14 +69,16 @@ class Keys:
 
 
 def keys(deps: "Deps") -> Keys | None:
-    """The process's own, for ``deps.one``; None where EVENT_KEYS is not set."""
+    """Create the process's Keys, for ``deps.one``; None if EVENT_KEYS is not set."""
     return keys_of(deps.settings)
 
 
 def keys_of(settings: Settings) -> Keys | None:
     """
+    Parse EVENT_KEYS; return None if it is not set.
+
     Raises:
-        MissingSetting: a key is too short to keep anybody from guessing it.
+        MissingSetting: a key is so short that it could be guessed.
     """
     given = [key.strip().encode() for key in settings.event_keys.split(",") if key.strip()]
     if any(len(key) < KEY_MIN_BYTES for key in given):
@@ -82,10 +88,10 @@ def keys_of(settings: Settings) -> Keys | None:
 
 def require(settings: Settings) -> None:
     """
-    For an operation that signs or verifies events, before it starts.
+    Check, before an operation that signs or verifies events starts, that it has keys.
 
     Raises:
-        MissingSetting: it has neighbours (FUNCTION_URL), so others can reach it, and no keys.
+        MissingSetting: it has no keys although it has peers (FUNCTION_URL), so others can reach it.
     """
     if keys_of(settings) is None and settings.function_url:
         raise MissingSetting("EVENT_KEYS is not set: without it anything could post events to this operation")
@@ -93,9 +99,9 @@ def require(settings: Settings) -> None:
 
 def refusal(event: CloudEvent, operation: str, deps: "Deps") -> Problem | None:
     """
-    Why a posted event is not to be handled, counted and logged; None for one that may be.
+    Verify a posted event; if it must be rejected, count and log it and return the reason, otherwise return None.
 
-    A process without neighbours and without keys takes every event: functions-framework on a developer's machine.
+    A process without peers and without keys accepts every event: functions-framework on a developer's machine.
     """
     known = deps.one(keys)
     try:
@@ -110,7 +116,7 @@ def refusal(event: CloudEvent, operation: str, deps: "Deps") -> Problem | None:
 
 
 def count_refused(event: CloudEvent, operation: str, error: Problem) -> None:
-    """In ``events_refused_total``, and as a WARNING."""
+    """Count a rejected event in ``events_refused_total`` and log it as a WARNING."""
     metrics.EVENTS_REFUSED.of(operation, error.type).add()
     named = {"eventId": event.id, "eventSource": event.source, "eventType": event.type}
     about = {name: value[:SHOWN_MAX] for name, value in named.items()}
@@ -122,19 +128,19 @@ def _signature(key: bytes, text: bytes) -> str:
 
 
 def _text(event: CloudEvent) -> bytes:
-    """What is signed: unambiguous, and the same however the event was encoded on its way."""
+    """Return the signed text: unambiguous, and independent of the event's encoding in transit."""
     extensions = sorted(
         (name, value)
         for name, value in event.extensions.items()
         if name not in UNSIGNED and not name.startswith(ADDED_BY_KNATIVE)
     )
-    time = rfc3339(event.time) if event.time else None  # some brokers drop zeros at its end
+    time = rfc3339(event.time) if event.time else None  # some brokers drop trailing zeros
     named = (event.id, event.source, event.type, event.subject, time, event.dataschema)
     return _encode((named, extensions, sha256(_canonical(event.data or b"")).hexdigest()))
 
 
 def _canonical(data: bytes) -> bytes:
-    """JSON without spaces, its keys sorted: a JetStream channel writes it anew. Other data as it is."""
+    """Normalize JSON (no spaces, sorted keys), which a JetStream channel re-encodes; leave other data unchanged."""
     try:
         return _encode_sorted(_decode(data))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

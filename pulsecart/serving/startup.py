@@ -1,4 +1,4 @@
-"""What stops the start beside a value that cannot be read: a demo that strangers reach, and tokens that cannot work."""
+"""Checks the settings' consistency at startup: rejects a demo that others can reach, and unusable token settings."""
 
 import json
 import logging
@@ -12,24 +12,26 @@ from pulsecart.runtime.algorithms import KINDS, named
 from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings
 
 log = logging.getLogger(__name__)
-IN_A_POD = "K_SERVICE"  # Knative's, whose queue-proxy brings everybody's requests over the pod's loopback
+IN_A_POD = "K_SERVICE"  # set by Knative, whose queue-proxy forwards all requests over the pod's loopback
 
 
 def check(settings: Settings, host: str, environ: Mapping[str, str], *, reads_tokens: bool, sells: bool) -> None:
     """
+    Check access settings before the process starts; log a warning for risky ones.
+
     Args:
-        host: the address that is listened on; empty for a Unix socket.
-        reads_tokens: some route here is for callers who are known.
-        sells: this process is the whole shop, in which somebody must be able to buy.
+        host: the listening address; empty for a Unix socket.
+        reads_tokens: some route here requires authentication.
+        sells: this process is the whole shop, so buyers must be able to sign in.
 
     Raises:
-        MissingSetting: everybody would be believed by more than this machine, or no token could be accepted.
+        MissingSetting: others than this machine could reach an unsigned demo, or no token could be accepted.
     """
     check_unsigned(settings, host, environ)
     if not reads_tokens:
         return
     if settings.jwt_public_key:
-        from pulsecart.serving.jwks import ConfiguredKey  # 8 MB, where there is a key to read
+        from pulsecart.serving.jwks import ConfiguredKey  # 8 MB, only needed with a key
 
         ConfiguredKey(settings.jwt_public_key).check(named(settings.jwt_algorithms))
     elif settings.jwt_jwks_url.startswith("file:"):
@@ -45,8 +47,10 @@ def check(settings: Settings, host: str, environ: Mapping[str, str], *, reads_to
 
 def check_unsigned(settings: Settings, host: str, environ: Mapping[str, str]) -> None:
     """
+    Check that only this machine can reach a demo that accepts unsigned buyers.
+
     Raises:
-        MissingSetting: ACCEPT_UNSIGNED_BUYERS where others than this machine's users can connect.
+        MissingSetting: ACCEPT_UNSIGNED_BUYERS is set, and others than this machine's users can connect.
     """
     if not settings.accept_unsigned_buyers or settings.unsigned_on_cluster:
         return
@@ -60,7 +64,7 @@ def check_unsigned(settings: Settings, host: str, environ: Mapping[str, str]) ->
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to this address; a name is asked of nobody."""
+    """Return whether only this machine can connect to ``host``; names are not resolved."""
     if not host or host == "localhost":
         return True
     try:
@@ -71,7 +75,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(listening: socket.socket) -> str:
-    """The address that a socket listens on; empty for a Unix socket."""
+    """Return the address that a socket listens on; empty for a Unix socket."""
     name = listening.getsockname()
     return str(name[0]) if isinstance(name, tuple) else ""
 

@@ -1,4 +1,4 @@
-"""Reading tokens: those of the issuer, by its public keys, and our own sessions. Imported when the first one comes."""
+"""Verifies the issuer's tokens by its public keys, and our own sessions; imported at the first token."""
 
 import math
 from collections import OrderedDict
@@ -15,22 +15,22 @@ from pulsecart.serving.access import CUSTOMER_ROLE, ROLES, Caller
 from pulsecart.serving.bodies import ID_MAX, names_somebody
 from pulsecart.serving.jwks import ConfiguredKey, NoKeys, PublishedKeys
 
-LEEWAY_S = 10  # between the issuer's clock and ours
+LEEWAY_S = 10  # tolerance between the issuer's clock and ours
 SESSION_AUDIENCE = "pulsecart-session"
 SESSION_ROLES = frozenset({CUSTOMER_ROLE})
 SESSION_S = 12 * 3600
-TYPES = frozenset({"jwt", "at+jwt"})  # RFC 7519, RFC 9068; an ID token or a logout token of the issuer's is another
-REMEMBERED = 4096  # verified tokens
-REMEMBER_S = 300  # at most: then a token whose key was withdrawn is refused
+TYPES = frozenset({"jwt", "at+jwt"})  # RFC 7519, RFC 9068; the issuer's ID and logout tokens are rejected
+REMEMBERED = 4096  # verified tokens in the cache
+REMEMBER_S = 300  # maximum age in the cache; afterwards a token whose key was withdrawn is rejected
 
 
 class Verifier:
     """
-    Tokens of the issuer that the settings name, by its published keys (JWT_JWKS_URL) or one of them
-    (JWT_PUBLIC_KEY, PEM). One per process.
+    Verifies tokens by the issuer's published keys (JWT_JWKS_URL) or by one configured key (JWT_PUBLIC_KEY, PEM). One
+    instance per process.
 
     Raises:
-        MissingSetting: JWT_ALGORITHMS names none, or one that is not for public keys; JWT_PUBLIC_KEY is no such key.
+        MissingSetting: JWT_ALGORITHMS is empty or names an algorithm without public keys; JWT_PUBLIC_KEY is invalid.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,11 +41,11 @@ class Verifier:
 
     async def caller(self, token: str, now: datetime) -> Caller:
         """
-        The token's ``sub`` and its roles.
+        Verify the token and return its caller: ``sub``, roles and expiry.
 
         Raises:
-            Unauthorized: it is no valid token; the sentence says why.
-            Unavailable: the issuer's keys cannot be fetched, so nobody can tell.
+            Unauthorized: the token is invalid; the detail gives the reason.
+            Unavailable: the issuer's keys cannot be fetched, so the token cannot be verified.
         """
         remembered = self._verified.get(token)
         if remembered is not None and now.timestamp() < remembered[1]:
@@ -78,8 +78,9 @@ class Verifier:
 
 def roles_in(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
     """
-    One name, or a list of names, of which others than ours mean nothing here. A token without the claim is a
-    customer's; one that has it and names none of our roles has none.
+    Return the known roles in a claim that holds one name or a list of names; other names are ignored.
+
+    A token without the claim has the role customer; a token whose claim names none of our roles has none.
     """
     said = claims.get(claim, CUSTOMER_ROLE)
     names = said if isinstance(said, list) else [said]
@@ -88,7 +89,7 @@ def roles_in(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
 
 def issue_session(user_id: str, settings: Settings, now: datetime) -> str:
     """
-    The value of cookie ``pulsecart_session``, good for SESSION_S.
+    Create the value of cookie ``pulsecart_session``, valid for SESSION_S.
 
     Raises:
         MissingSetting: SESSION_SECRET is shorter than 32 bytes.
@@ -100,10 +101,10 @@ def issue_session(user_id: str, settings: Settings, now: datetime) -> str:
 
 def read_session(session: str, settings: Settings, now: datetime) -> Caller:
     """
-    The buyer whose session it is: a customer, whatever else they may do, for a cookie goes along unasked.
+    Verify a session and return its buyer, with the role customer only: browsers attach cookies without user intent.
 
     Raises:
-        Unauthorized: it is not ours, or over.
+        Unauthorized: the session is not ours, or has expired.
     """
     if str(_header(session).get("alg")) != "HS256" or not _signs(settings):
         raise bad_token("it is no session of ours")
@@ -113,7 +114,7 @@ def read_session(session: str, settings: Settings, now: datetime) -> Caller:
 
 
 def bad_token(why: str) -> Unauthorized:
-    """A token came, and is not valid."""
+    """Create the error for an invalid token."""
     return Unauthorized("bad-token", f"The token is not valid: {why}.")
 
 
@@ -138,14 +139,14 @@ def _header(token: str) -> dict[str, Any]:
 
 
 def _check_type(header: Mapping[str, Any]) -> None:
-    """A token without a type is taken for one of access, as RFC 7519 leaves it out."""
+    """Accept access tokens only; a token without ``typ``, which is optional in RFC 7519, counts as one."""
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
         raise bad_token(f"its typ is none of {', '.join(sorted(TYPES))}")
 
 
 def _claims(token: str, key: Any, algorithm: str, audience: str, issuer: str | None) -> dict[str, Any]:
-    """Claims of a token whose signature, audience and issuer are right; its times are judged by our own clock."""
+    """Verify signature, audience and issuer, and return the claims; ``_check_times`` checks the times by our clock."""
     try:
         claims: dict[str, Any] = jwt.decode(
             token,

@@ -1,4 +1,4 @@
-"""Which events an operation has finished, many at a time; ``Database.once`` does it for one."""
+"""Marks many events at once as handled by an operation; ``Database.once`` does it for one event."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ CLAIM = """
 
 
 async def first_time(tx: Tx, operation: str, events: Sequence[CloudEvent]) -> list[CloudEvent]:
-    """The events that this transaction finishes, each once; the others were finished before."""
+    """Mark ``events`` as handled and return those that were not handled before, without duplicates."""
     named = {(event.source, event.id): event for event in events}
     rows = [{"source": source, "event_id": id} for source, id in named]
     return [named[source, id] for source, id in await tx.rows(CLAIM, (operation, as_json(rows)))]

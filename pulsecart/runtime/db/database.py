@@ -1,4 +1,4 @@
-"""Connections and transactions: what an operation writes and what it says about it commit together."""
+"""Manages connections and transactions; an operation's writes and its events commit together."""
 
 import asyncio
 import logging
@@ -25,30 +25,28 @@ Params = Sequence[Any] | Mapping[str, Any]
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 CONNECT_WAIT_S = 5.0
 IDLE_S = 30.0
-# Of libpq, for TCP only: an answer that never comes would hold its batch, and all that queue behind it, for hours.
+# libpq options, TCP only: without them a reply that never arrives blocks its batch, and the queue behind it, for hours.
 GONE_WITHIN_10_S = {"tcp_user_timeout": 10_000, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
-
-
 _encode = msgspec.json.Encoder().encode
 
 
 def as_json(rows: Sequence[Any]) -> str:
-    """Many rows as one parameter: half the time of arrays through the driver."""
+    """Encode many rows as one JSON parameter: half the time of the driver's arrays."""
     return _encode(rows).decode()
 
 
 @dataclass(slots=True)
 class Tx:
     """
-    One open transaction.
+    Holds one open transaction.
 
     Args:
-        now: aware UTC, one moment for all that it writes.
-        cause: what its events are about to name as their cause.
-        causes: order → the event that its step was caused by, where one transaction has many causes.
-        collected: statement → the rows that it writes at the end.
-        seen: this event was finished before; there is nothing left to do.
+        now: aware UTC, the same time for every write of the transaction.
+        cause: the cause that emitted events carry by default.
+        seen: the event was handled before; there is nothing left to do.
         told: events were written.
+        causes: order → the event that caused its step, where one transaction has many causes.
+        collected: statement → the rows that it writes at the end.
     """
 
     connection: AsyncConnection[TupleRow]
@@ -65,7 +63,7 @@ class Tx:
 
     @property
     def actor(self) -> str:
-        """Who does this where nobody asked for it: the operation."""
+        """Return the operation as the actor, for changes that no user requested."""
         return f"operation:{self.source.rpartition('/')[2]}"
 
     async def execute(self, sql: str, params: Params = ()) -> AsyncCursor[TupleRow]:
@@ -73,11 +71,11 @@ class Tx:
 
     def later(self, sql: str, params: Sequence[Any] = (), *, exactly: int | None = None) -> None:
         """
-        Write at the end of the transaction, in one statement with all that is written later, the events included.
+        Defer a write to the end of the transaction, into one statement with all deferred writes and the events.
 
         Args:
-            sql: INSERT or UPDATE of rows that nothing else of this transaction writes or reads back.
-            exactly: how many rows it must write: any other number undoes the transaction (a division by zero).
+            sql: INSERT or UPDATE of rows that no other statement of this transaction writes or reads back.
+            exactly: required number of written rows; any other number rolls the transaction back (division by zero).
         """
         if exactly is not None:
             self.guards.append((len(self.writes), exactly))
@@ -85,10 +83,10 @@ class Tx:
 
     def collect(self, sql: str, row: tuple[Any, ...]) -> None:
         """
-        Write ``row`` at the end of the transaction, with all others of the same statement.
+        Defer ``row`` to the end of the transaction, where all rows of the same statement are written at once.
 
         Args:
-            sql: as for ``later``; its parameters are ``now`` and a JSON array with an array for each row.
+            sql: as for ``later``; its parameters are ``now`` and a JSON array that holds one array per row.
         """
         self.collected.setdefault(sql, []).append(row)
 
@@ -109,8 +107,8 @@ class Tx:
         **extensions: str,
     ) -> None:
         """
-        Record an event; ``key`` is the aggregate's id, whose row this transaction has locked. ``source`` stands where
-        this transaction does another operation's work.
+        Emit an event at the end of the transaction. ``key`` is the id of the aggregate, whose row this transaction
+        has locked; ``source`` is set only where the transaction does another operation's work.
         """
         self.events.append(
             enveloped(
@@ -125,7 +123,7 @@ class Tx:
         )
 
     async def finish(self) -> None:
-        """Write what was left for later, the collected rows and the events included."""
+        """Write all deferred statements, collected rows and events."""
         for sql, rows in self.collected.items():
             self.later(sql, (self.now, as_json(rows)))
         if self.events:
@@ -140,14 +138,13 @@ class Tx:
 
 class Database:
     """
-    One operation's share of a pool.
+    Opens connections and transactions for one operation, within its share of a pool.
 
     Args:
-        url: of PostgreSQL; nothing connects before the first use.
-        operation: its name; what it emits has the CloudEvents ``source`` ``/pulsecart/<operation>``.
-        share: of the pool's connections.
-        now: the clock.
-        committed: called after each commit that emitted events, to wake who reads the log.
+        pool: connections to PostgreSQL; none is opened before the first use.
+        operation: its name; its events have the CloudEvents ``source`` ``/pulsecart/<operation>``.
+        share: this operation's share of the pool.
+        committed: called after each commit that emitted events, to wake the log's readers.
     """
 
     def __init__(
@@ -168,10 +165,12 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
         """
+        Borrow a connection from the pool, and turn PostgreSQL's errors into problems.
+
         Raises:
-            Unavailable: no connection within CONNECT_WAIT_S, or it was lost.
-            Busy: what is needed stayed locked.
-            Unstorable: PostgreSQL refused a value.
+            Unavailable: no connection was free within CONNECT_WAIT_S, or the connection was lost.
+            Busy: required rows stayed locked.
+            Unstorable: PostgreSQL rejected a value.
         """
         try:
             async with asyncio.timeout(CONNECT_WAIT_S):
@@ -193,14 +192,14 @@ class Database:
     @asynccontextmanager
     async def transaction(self, cause: Cause | None = None, *, pipelined: bool = False) -> AsyncIterator[Tx]:
         """
-        Commits at the end; rolls back and raises what was raised inside.
+        Open a transaction: commit at the end of the block; on an exception, roll back and re-raise it.
 
         Args:
-            pipelined: statements travel together until a result is fetched, and so does what went wrong: an error
-                may be raised at a later statement, or at the commit. A cursor's ``rowcount`` is not known at once.
+            pipelined: send statements together until a result is fetched. An error may then surface at a later
+                statement or at the commit, and a cursor's ``rowcount`` is not known immediately.
 
         Raises:
-            Unavailable: PostgreSQL is away. Where this comes from the commit itself, its outcome is unknown.
+            Unavailable: PostgreSQL is unreachable. If the commit itself raises it, the commit's outcome is unknown.
         """
         async with self.connection() as connection, AsyncExitStack() as opened:
             if pipelined:
@@ -213,7 +212,7 @@ class Database:
             self._wake_readers()
 
     def _wake_readers(self) -> None:
-        """It is committed: what goes wrong from here on must not look as if it were not."""
+        """Call ``committed``; log its errors, because raising them would suggest that the commit failed."""
         try:
             self.committed()
         except Exception:
@@ -221,7 +220,7 @@ class Database:
 
     @asynccontextmanager
     async def once(self, event: CloudEvent) -> AsyncIterator[Tx]:
-        """A transaction in which this operation finishes ``event``; where it has before, ``tx.seen``."""
+        """Open a transaction that marks ``event`` as handled by this operation; ``tx.seen`` if it already was."""
         async with self.transaction(Cause.of(event)) as tx:
             claimed = await tx.execute(
                 "INSERT INTO consumed (operation, source, event_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
@@ -232,7 +231,7 @@ class Database:
 
 
 def new_pool(url: str, size_max: int, lock_wait_s: float = 2.0) -> Pool:
-    """An empty pool, opened at its first use: made without an event loop, and safe to drop."""
+    """Create an empty pool that opens at its first use: needs no event loop, and can be dropped unclosed until then."""
     return AsyncConnectionPool(
         url,
         min_size=0,

@@ -1,8 +1,8 @@
 """
-Events that a trigger gave up, with the cause that Knative put beside them.
+Stores dead letters: events that a trigger gave up on, with the error that Knative attached.
 
-One can always be stored: the event is kept as bytes, its key has a bounded length, and no text from outside is stored
-that PostgreSQL could refuse.
+Storing always succeeds: the event is kept as bytes, its key has a bounded length, and text from outside is escaped
+where PostgreSQL would reject it.
 """
 
 import base64
@@ -14,9 +14,9 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.printable import decoded, shortened, storable
 
-KEY_BYTES = 600  # of each of source and id; an index row holds about 2,700
+KEY_BYTES = 600  # limit for each of source and id; an index row holds about 2,700
 NAME_MAX = 253
-CAUSE_MAX = 65_536  # characters; all of it is in ``raw``
+CAUSE_MAX = 65_536  # characters; ``raw`` holds the whole text
 CODE_DIGITS = 9
 
 KEEP = """
@@ -35,12 +35,12 @@ KEEP = """
 
 async def keep(tx: Tx, event: CloudEvent, raw: bytes | str, at: str = "", *, signed: bool = True) -> None:
     """
-    Write one, once per trigger and event; one that comes again waits again, also where it had been discarded.
+    Store one dead letter per trigger and event; a repeated one is open again, even if it had been discarded.
 
     Args:
         raw: the whole event, as ``pulsecart.broker.dead_letters.letters`` writes and reads it.
-        at: the path that it came to, or the trigger that failed; where that names none, the URL that failed does.
-        signed: its signature is valid, or it came from this process; one that is not replaces none that is kept.
+        at: the path that received it, or the failed trigger; if it names no trigger, the failed URL does.
+        signed: the signature is valid, or this process sent it; an unsigned dead letter never replaces a stored one.
     """
     dest, code = event.extensions.get("knativeerrordest", ""), event.extensions.get("knativeerrorcode", "")
     row = {
@@ -60,13 +60,13 @@ async def keep(tx: Tx, event: CloudEvent, raw: bytes | str, at: str = "", *, sig
 
 
 async def open_ones(tx: Tx) -> int:
-    """How many wait for a person: neither replayed nor discarded."""
+    """Count the open dead letters: neither replayed nor discarded, so an operator must decide."""
     row = await tx.row("SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL AND discarded_at IS NULL")
     return int(row[0]) if row else 0
 
 
 def key_of(text: str) -> str:
-    """The text, where it is short and can be stored; else its beginning and its SHA-256."""
+    """Return ``text`` if it is short and storable, otherwise its beginning and its SHA-256."""
     whole = text.encode("utf-8", "surrogatepass")
     clean = storable(text)
     if clean == text and len(whole) <= KEY_BYTES:
@@ -75,7 +75,7 @@ def key_of(text: str) -> str:
 
 
 def cause_of(event: CloudEvent) -> str:
-    """What the subscriber answered, as text."""
+    """Return the failed subscriber's reply, as text."""
     data = event.extensions.get("knativeerrordata", "")
     try:
         text = decoded(base64.b64decode(data, validate=True))
@@ -85,7 +85,7 @@ def cause_of(event: CloudEvent) -> str:
 
 
 async def unsigned(tx: Tx, limit: int) -> int:
-    """How many without a valid signature are kept, counted up to ``limit``."""
+    """Count the kept dead letters without a valid signature, up to ``limit``."""
     row = await tx.row(
         "SELECT count(*) FROM (SELECT FROM dead_letters WHERE NOT signed AND discarded_at IS NULL LIMIT %s)", (limit,)
     )
@@ -93,13 +93,13 @@ async def unsigned(tx: Tx, limit: int) -> int:
 
 
 def trigger_of(*addresses: str) -> str:
-    """The trigger, which is the last part of its subscriber's URL, and of its dead letters': the first that has one."""
+    """Return the trigger's name: the last path segment of the first address that has one, or ``unknown``."""
     return next(filter(None, map(_last_part, addresses)), "unknown")
 
 
 def _last_part(address: str) -> str:
     try:
         path = urlsplit(address).path
-    except ValueError:  # such as an IPv6 address that is none
+    except ValueError:  # such as a malformed IPv6 address
         path = address
     return path.rstrip("/").rpartition("/")[2]

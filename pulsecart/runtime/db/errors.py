@@ -1,24 +1,24 @@
-"""What PostgreSQL's errors mean to who asked: away, busy, too much at once, or a value that it cannot keep."""
+"""Maps PostgreSQL's errors to problems: unreachable, busy, out of resources, or a value that cannot be stored."""
 
 from psycopg import DataError, Error, OperationalError
 
 from pulsecart.runtime.problem import Exhausted, Problem, Unavailable, Unstorable
 
-# By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html). psycopg's own classes mix them:
+# By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html), because psycopg's classes mix causes:
 # OperationalError is a lost connection as well as an index row that is too long.
 LOCKED = frozenset({"40001", "40P01", "55P03", "55006"})
 TOO_MUCH = frozenset({"53200", "53400"})
 AWAY = frozenset({"08", "28", "53", "57", "58", "F0"})  # classes
 OF_THE_VALUE = frozenset({"22", "54"})
-DIVISION_BY_ZERO = "22012"  # ``Tx.later`` undoes a transaction with it: that says nothing of a value
+DIVISION_BY_ZERO = "22012"  # ``Tx.later`` rolls back with it; no value is at fault
 
 
 class Busy(Unavailable):
-    """Rows stayed locked, or two transactions waited for each other: rolled back, so it can be repeated."""
+    """Rows stayed locked, or transactions deadlocked; the transaction was rolled back and can be retried."""
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """The problem that ``error`` is; None for one that nobody expected, or that is handled where it is known."""
+    """Return the problem that ``error`` stands for; None if it is unexpected, or if the caller handles it."""
     if isinstance(error, UnicodeEncodeError):
         return _unstorable("half of a surrogate pair")
     if not isinstance(error, Error):
@@ -36,7 +36,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def _without_code(error: Error) -> Problem | None:
-    """Raised by the driver itself: no connection, or a text that it cannot send."""
+    """Map an error raised by the driver itself: no connection, or text that it cannot send."""
     if isinstance(error, OperationalError):
         return _away()
     return _unstorable("U+0000") if isinstance(error, DataError) and "NUL" in str(error) else None

@@ -1,13 +1,13 @@
-"""Idempotency-Keys end KEPT after their first use: the replies are removed, and the same key is a new one."""
+"""Removes Idempotency-Keys and their replies KEPT after first use; a request with the same key is then a new one."""
 
 from datetime import timedelta
 
 from pulsecart.runtime.db.database import Database
 
 KEPT = timedelta(hours=24)
-AT_ONCE = 500  # rows of one transaction
-BATCHES = 20  # of one call: who waits for it has more to do
-# An order that waits still has to tell its buyer how it went, under this key.
+AT_ONCE = 500  # rows per transaction
+BATCHES = 20  # limit per call, which has a waiting caller
+# The key of a PENDING order stays: a repeated request must still return the order's outcome.
 END_ORDERS = """
     DELETE FROM idempotency_keys WHERE scope = ANY(ARRAY(
         SELECT k.scope FROM idempotency_keys k
@@ -24,7 +24,7 @@ END_CATALOGUE = """
 
 
 async def end_old(db: Database) -> int:
-    """Remove keys that are KEPT old, but those another process is removing, BATCHES of each kind at most; how many."""
+    """Remove keys older than KEPT, at most BATCHES of each kind, skipping locked rows; return how many."""
     ended = 0
     for sql in (END_ORDERS, END_CATALOGUE):
         for _ in range(BATCHES):

@@ -1,9 +1,9 @@
 """
-The log, read by snapshot: what is visible now and was not visible then, in the order of its positions.
+Reads the event log by snapshot: the rows visible now that were not visible before, ordered by position.
 
 A cursor is a window between two snapshots and a position in it. A row belongs to the first window whose later snapshot
-sees its transaction: one that commits late, or after hours, is in a later window, and never hides the rows beside it.
-Neither a bare ``position > cursor`` (loses the late one) nor an xid horizon (waits for the long one) can do that.
+sees its transaction: a row that commits late, even hours later, is in a later window and never delays other rows.
+The alternatives fail: ``position > cursor`` loses late commits, an xid horizon waits for the longest transaction.
 """
 
 from array import array
@@ -27,9 +27,10 @@ _SESSION = (
 
 class Cursor(NamedTuple):
     """
-    All visible in ``window_from`` is done, and of what ``window_to`` adds, all up to ``position``.
+    Marks a reader's progress: it has read all rows that ``window_from`` sees, and of those that only ``window_to``
+    sees, all up to ``position``.
 
-    Snapshots are PostgreSQL's text form, ``xmin:xmax:xip,…``. Both the same: that window is finished.
+    Snapshots have PostgreSQL's text form, ``xmin:xmax:xip,…``. If both are equal, the window is finished.
     """
 
     window_from: str
@@ -46,7 +47,7 @@ class Cursor(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """An event and where it is; ``logged_at`` in seconds since 1970."""
+    """Holds an event, its position in the log, and the time it was logged, in seconds since 1970."""
 
     position: int
     event: CloudEvent
@@ -54,20 +55,20 @@ class Logged(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """At most CHUNK rows after ``start``; a reader who is done with them stands at ``end``."""
+    """Holds at most CHUNK rows that follow ``start``; after reading all of them the cursor is ``end``."""
 
     start: Cursor
     end: Cursor
     rows: Sequence[Logged]
 
     def at(self, position: int) -> Cursor:
-        """Where a reader stands who has done all up to ``position`` of these rows."""
+        """Return the cursor of a reader that has processed these rows up to ``position``."""
         begin = self.start.window_to if self.start.finished else self.start.window_from
         return Cursor(begin, self.end.window_to, position)
 
 
 def sees(later: str, earlier: str) -> bool:
-    """Whether ``later`` sees all that ``earlier`` does: only then is there a window between them."""
+    """Return whether ``later`` sees every transaction that ``earlier`` sees, as a window between them requires."""
     _, xmax, running = _parts(later)
     _, earlier_xmax, earlier_running = _parts(earlier)
     return earlier_xmax <= xmax and all(xid in earlier_running for xid in running if xid < earlier_xmax)
@@ -78,8 +79,8 @@ def _parts(snapshot: str) -> tuple[int, int, frozenset[int]]:
     return int(xmin), int(xmax), frozenset(map(int, running.split(","))) if running else frozenset()
 
 
-# "Not visible in the window's start", said so that the index on xid answers it: the transactions that had not begun
-# then, and the few that were running. position + 0: ordering by the bare column would walk the table from its start.
+# "Not visible in the window's start", in a form that uses the index on xid: transactions that had not begun then, and
+# the few that were running. position + 0: ordering by the bare column would scan the table from its start.
 _UNSEEN = """
 FROM outbox
 WHERE (xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)
@@ -103,22 +104,22 @@ _decode_extensions = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class LogReader:
-    """Reads with one connection, opened by ``connect``."""
+    """Reads the log with one connection, opened by ``connect``."""
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
         self._lists: dict[tuple[str, str], array[int]] = {}
 
     async def end(self) -> Cursor:
-        """The log's end: nothing that is visible now comes after it."""
+        """Return a cursor at the end of the log: it covers every row visible now."""
         return Cursor.after((await self._rows("SELECT pg_current_snapshot()::text", ()))[0][0])
 
     async def next(self, cursor: Cursor, upto: str | None = None) -> Chunk | None:
         """
-        What follows ``cursor``, or None when nothing does.
+        Return the rows that follow ``cursor``, or None if there are none.
 
         Args:
-            upto: the snapshot that ends the next window; it must see all that the cursor's does. None: now.
+            upto: the snapshot that ends the next window; it must see all that the cursor's snapshot sees. None: now.
         """
         if not cursor.finished:
             return await self._within(cursor)
@@ -131,11 +132,11 @@ class LogReader:
         return await self._chunk(cursor, opened, rows)
 
     async def at(self, positions: Sequence[int]) -> list[Logged]:
-        """These rows, as far as they exist."""
+        """Return the rows at ``positions``; missing ones are left out."""
         return [_logged(row) for row in await self._rows(_AT, (list(positions),))]
 
     async def unread(self, cursor: Cursor, limit: int) -> tuple[int, float]:
-        """How many rows follow, ``limit`` at most, and when the oldest of them was logged, in seconds since 1970."""
+        """Return how many rows follow, at most ``limit``, and the oldest one's log time, in seconds since 1970."""
         wanted = {"start": cursor.window_from, "position": cursor.position, "limit": limit}
         count, oldest = (await self._rows(_UNREAD, wanted))[0]
         return count, oldest or 0.0
@@ -159,7 +160,7 @@ class LogReader:
         return Chunk(start, end, found)
 
     async def _list(self, cursor: Cursor) -> None:
-        """Sort a large window once, instead of once a chunk."""
+        """Cache a large window's sorted positions: the window is sorted once, not once per chunk."""
         wanted = {"start": cursor.window_from, "end": cursor.window_to, "position": cursor.position}
         listed = (await self._rows(_LIST, wanted))[0][0]
         self._lists[cursor.window_from, cursor.window_to] = array("q", listed or ())
@@ -173,8 +174,9 @@ class LogReader:
 
 async def connect(database_url: str) -> AsyncConnection[Any]:
     """
-    A connection for a reader: it may lose its last cursor writes in a crash of PostgreSQL, since what it then reads
-    again was done before; lock, cursor and backlog live and die with it.
+    Open a reader's connection, to which its lock, cursor and backlog are bound.
+
+    A crash of PostgreSQL may lose its last cursor writes: the events it then reads again were already handled.
     """
     return await AsyncConnection.connect(
         database_url,
@@ -191,7 +193,7 @@ def _logged(row: Any) -> Logged:
     key, extensions, data = row[10:13]
     try:
         attributes = _decode_extensions(extensions)
-    except msgspec.MsgspecError:  # whoever wrote the row: one that cannot be read would stop every reader
+    except msgspec.MsgspecError:  # one unreadable row must not stop every reader
         attributes = {}
     if "partitionkey" not in attributes and key not in (id, f"{source} {id}"):
         attributes["partitionkey"] = key

@@ -1,4 +1,4 @@
-"""Brings a database to this code's schema: numbered SQL files, each applied once, in order."""
+"""Migrates a database to this code's schema: applies numbered SQL files in order, each once."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import psycopg
 from pulsecart.runtime.db import roles
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
-LOCK = 0x50554C5345  # "PULSE": one migrator at a time, whichever process it runs in
+LOCK = 0x50554C5345  # "PULSE": only one process migrates at a time
 TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version     int PRIMARY KEY,
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class CannotMigrate(Exception):
-    """The message is one sentence: what could not be reached or applied, and why."""
+    """The database is unreachable, or a migration failed; the message is one sentence with the reason."""
 
 
 class Migration(NamedTuple):
@@ -31,16 +31,16 @@ class Migration(NamedTuple):
 
 def migrate(database_url: str, operations_url: str = "") -> list[str]:
     """
-    Apply what is missing, each file in its own transaction, one migrator at a time, and grant the operations' role.
+    Apply missing migrations, each in its own transaction and under a lock, and grant rights to the operations' role.
 
     Args:
-        operations_url: what operations connect with. Its user is granted to read and write rows, and no more.
+        operations_url: the URL that operations connect with. Its user may read and write rows, and no more.
 
     Returns:
-        The names applied now, e.g. ``["0001_shop"]``; empty when the schema was current.
+        The names of migrations applied now, e.g. ``["0001_shop"]``; empty if the schema was current.
 
     Raises:
-        CannotMigrate: nothing answers there, or a file failed; those before it stay applied, nothing of it does.
+        CannotMigrate: the database is unreachable, or a file failed and was rolled back; earlier files stay applied.
     """
     try:
         connection = psycopg.connect(database_url, autocommit=True)
@@ -66,7 +66,7 @@ def migrate(database_url: str, operations_url: str = "") -> list[str]:
 
 
 def current(database_url: str) -> int:
-    """The version found in the database; 0 for an empty one."""
+    """Return the schema version of the database; 0 for an empty one."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         if _table_is_missing(connection):
             return 0
@@ -75,13 +75,13 @@ def current(database_url: str) -> int:
 
 
 def needed() -> int:
-    """The version this code was written for."""
+    """Return the schema version that this code requires."""
     return known()[-1].version
 
 
 def known() -> list[Migration]:
     """
-    Every migration of this code, in order.
+    List every migration of this code, in order.
 
     Raises:
         ValueError: two files share a number.
@@ -114,8 +114,8 @@ def _first_line(failed: psycopg.Error) -> str:
 
 def main() -> int:
     """
-    ``python -m pulsecart.runtime.db.migrate``: migrates as MIGRATION_DATABASE_URL says, or DATABASE_URL where that is
-    not set, and says what was done.
+    Run ``python -m pulsecart.runtime.db.migrate``: migrate MIGRATION_DATABASE_URL, or DATABASE_URL if the former is
+    not set, and print the applied migrations.
     """
     operations_url = os.environ.get("DATABASE_URL", "")
     database_url = os.environ.get("MIGRATION_DATABASE_URL") or operations_url

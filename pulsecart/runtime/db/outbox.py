@@ -1,4 +1,4 @@
-"""Events into the log, in the transaction that made them true."""
+"""Writes events to the log, in the transaction that caused them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 
 from pulsecart.runtime.event import CloudEvent
 
-# One parameter for any number of events: half the time of arrays through the driver, and a tenth of a row at a time.
+# One parameter for any number of events: half the time of the driver's arrays, and a tenth of row-by-row inserts.
 INSERT_SQL = """
 INSERT INTO outbox
     (id, source, type, subject, time, time_text, dataschema, datacontenttype, partitionkey, extensions, data)
@@ -23,14 +23,14 @@ _encode = msgspec.json.Encoder().encode
 
 async def append(connection: AsyncConnection[Any], events: Sequence[CloudEvent]) -> None:
     """
-    Write events in their order, in one statement of the connection's open transaction.
+    Write events in the given order, in one statement of the connection's open transaction.
 
-    Events of one key keep this order for every reader as long as the caller holds that aggregate's row lock.
+    Every reader sees events of one key in this order, provided the caller holds that aggregate's row lock.
     """
     if events:
         await connection.execute(INSERT_SQL, (rows_for(events),))
 
 
 def rows_for(events: Sequence[CloudEvent]) -> str:
-    """The parameter of INSERT_SQL: a JSON array of events as they are, ``data`` in base64."""
+    """Encode the parameter of INSERT_SQL: a JSON array of the events, with ``data`` in base64."""
     return _encode(events).decode()

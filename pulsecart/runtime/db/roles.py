@@ -1,7 +1,7 @@
 """
-Two roles: the one that migrates owns every table, and the operations' role reads and writes rows and changes no schema.
+Grants database rights: the migrating role owns every table; the operations' role reads and writes rows only.
 
-They are one where DATABASE_URL and MIGRATION_DATABASE_URL name the same user; nothing is granted then.
+If DATABASE_URL and MIGRATION_DATABASE_URL name the same user, both roles are one, and nothing is granted.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from psycopg.errors import InsufficientPrivilege
 
 Connection = psycopg.Connection[Any]
 VERSIONS = "schema_migrations"
-# What this role owns, but for what extensions brought along.
+# The tables, views and sequences that this role owns, without those of extensions.
 _OWNED = """
 SELECT n.nspname, c.relname, c.relkind = 'S'
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -30,19 +30,20 @@ SELECT rolsuper OR pg_has_role(rolname, current_user, 'MEMBER') FROM pg_roles WH
 
 
 class CannotGrant(Exception):
-    """The message is one sentence, or two: what is missing, and what to do."""
+    """The operations' role could not be granted its rights; the message has one or two sentences with the remedy."""
 
 
 def let_operate(connection: Connection, operations_url: str) -> str | None:
     """
-    Grant the user of ``operations_url`` what operations need, on everything that is there by now; run it after each
-    migration. A role that does not exist is created with that URL's password, where the connection's role may.
+    Grant the user of ``operations_url`` the operations' rights on all existing tables; run it after each migration.
+
+    A missing role is created with that URL's password, if the connection's role may create roles.
 
     Returns:
-        A warning where that user can change the schema all the same.
+        A warning if that user can change the schema nevertheless.
 
     Raises:
-        CannotGrant: the role is missing and cannot be created here, or the tables are another role's.
+        CannotGrant: the role is missing and cannot be created here, or another role owns the tables.
     """
     named = conninfo_to_dict(operations_url)
     role = str(named.get("user") or "")
@@ -58,7 +59,7 @@ def let_operate(connection: Connection, operations_url: str) -> str | None:
 def _create(connection: Connection, role: str, password: str) -> None:
     name = sql.Identifier(role)
     statement = sql.SQL("CREATE ROLE {} LOGIN").format(name)
-    if password:  # as its hash: the statement may be logged
+    if password:  # sent as a hash: the statement may be logged
         hashed = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
         statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(hashed))
     try:

@@ -1,4 +1,4 @@
-"""Which schema a database has, asked by who is to work on it."""
+"""Reads a database's schema version, so that a process can compare it with the one it needs."""
 
 from psycopg.errors import UndefinedTable
 
@@ -9,7 +9,7 @@ NEEDED = needed()
 
 
 async def version(tx: Tx) -> int:
-    """The newest migration applied; 0 for an empty database."""
+    """Return the number of the newest applied migration; 0 for an empty database."""
     try:
         row = await tx.row("SELECT coalesce(max(version), 0) FROM schema_migrations")
     except UndefinedTable:

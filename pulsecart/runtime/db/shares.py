@@ -1,4 +1,4 @@
-"""Which operation takes a pool's next connection: each has a bound, and the last ones are for those that have none."""
+"""Divides a pool's connections between operations: each has a limit, and the last ones go to operations without any."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ from collections import deque
 
 from psycopg import AsyncConnection, OperationalError
 
-POOLED = 0.75  # of what PostgreSQL admits; the rest is for readers of the log and for commands
+POOLED = 0.75  # of PostgreSQL's connection limit; the rest serves the log's readers and commands
 PER_CORE = 14
 LEAST = 2
 ADMITTED = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
@@ -14,10 +14,10 @@ ADMITTED = "SELECT current_setting('max_connections')::int - current_setting('su
 
 async def pool_size(database_url: str, workers: int) -> int:
     """
-    Connections of one worker's pool: what PostgreSQL admits and the cores are good for, shared by the workers.
+    Calculate the pool size of one worker from PostgreSQL's connection limit and the number of cores.
 
     Returns:
-        Judged by the cores alone where PostgreSQL does not answer within 2 s.
+        A size based on the cores alone if PostgreSQL does not answer within 2 s.
     """
     most = PER_CORE * (os.cpu_count() or 1)
     try:
@@ -32,26 +32,26 @@ async def pool_size(database_url: str, workers: int) -> int:
 
 class Shares:
     """
-    The connections of one pool, shared by operations.
+    Divides the connections of one pool between operations.
 
-    A quarter of them is kept for operations that hold none, so that slow operations, up to their bounds, leave some for
-    the others: many more operations than connections can run.
+    A quarter of them is reserved for operations that hold none, so that slow operations at their limits leave some
+    for the others: many more operations than connections can run.
 
     Args:
-        size: connections of the pool, at least 1.
+        size: number of connections in the pool, at least 1.
     """
 
     def __init__(self, size: int) -> None:
         self._free = size
         self._kept = size // 4
-        self._waiting: deque[Share] = deque()  # each once, in turns
+        self._waiting: deque[Share] = deque()  # each once, served round-robin
 
     def of(self, bound: int) -> "Share":
-        """A share for one operation, which holds ``bound`` connections at most."""
+        """Create the share of one operation, which holds at most ``bound`` connections."""
         return Share(self, bound)
 
     def take(self, share: "Share") -> bool:
-        """Take a connection where this share may have one now."""
+        """Take a connection if this share may have one now; return whether it did."""
         if share.held >= share.bound or self._free <= (self._kept if share.held else 0):
             return False
         self._free -= 1
@@ -59,7 +59,7 @@ class Shares:
         return True
 
     def give_back(self, share: "Share") -> None:
-        """Return one connection; the operation whose turn it is takes it."""
+        """Return one connection; the next waiting operation takes it."""
         self._free += 1
         share.held -= 1
         for _ in range(len(self._waiting)):
@@ -71,13 +71,13 @@ class Shares:
                 return
 
     def queue(self, share: "Share") -> None:
-        """``share`` has a waiter."""
+        """Queue ``share``, which has a waiting caller."""
         if share not in self._waiting:
             self._waiting.append(share)
 
 
 class Share:
-    """One operation's share; made by ``Shares.of``. Belongs to the loop of its pool."""
+    """Limits one operation's connections; created by ``Shares.of``, used on its pool's event loop only."""
 
     def __init__(self, shares: Shares, bound: int) -> None:
         self.bound = bound
@@ -86,7 +86,7 @@ class Share:
         self._shares = shares
 
     async def acquire(self) -> None:
-        """Wait for a connection; what asks first gets it first, within the operation."""
+        """Wait for a connection, first come first served within the operation."""
         if not self.waiting and self._shares.take(self):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -98,7 +98,7 @@ class Share:
         except asyncio.CancelledError:
             if turn.cancelled():
                 self.waiting.remove(turn)
-            else:  # it was given in the same turn of the loop
+            else:  # the connection was granted in the same loop iteration
                 self._shares.give_back(self)
             raise
 
@@ -107,7 +107,7 @@ class Share:
         self._shares.give_back(self)
 
     def serve(self) -> bool:
-        """Give its first waiter a connection, where there is one for it."""
+        """Grant a connection to the first waiting caller if one is free; return whether it did."""
         first = next((turn for turn in self.waiting if not turn.done()), None)
         if first is None or not self._shares.take(self):
             return False

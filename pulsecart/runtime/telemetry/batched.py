@@ -1,9 +1,9 @@
 """
-Counters and histograms that cost one ``list.append`` where something happens.
+Provides counters and histograms whose observations cost one ``list.append`` each.
 
-prometheus_client's own lock, bucket search and (with several workers) memory-mapped write are paid once per batch, in
-``fold``. Nor is the library imported before the first of them: it brings an HTTP server along, and an operation that
-answers its first request has not been asked for figures.
+The lock, bucket search and (with several workers) memory-mapped write of prometheus_client are paid once per batch, in
+``fold``. The library is imported only then: it includes an HTTP server, and an operation must answer its first
+request without that cost.
 """
 
 from bisect import bisect_right
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Histogram
 
-BATCH = 1024  # observations kept before a batch is folded where it stands; bounds memory when nobody scrapes
+BATCH = 1024  # pending observations that trigger a fold; limits memory if nothing scrapes the metrics
 LATENCY_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 _folding = Lock()
@@ -25,7 +25,7 @@ Bound = TypeVar("Bound", bound="Observed")
 
 
 class Observed:
-    """What happened to one family with its labels bound, until it is folded."""
+    """Collects the observations of one family with bound labels until they are folded."""
 
     __slots__ = ("_pending", "_values")
 
@@ -35,7 +35,7 @@ class Observed:
         _children.append(self)
 
     def add(self, value: float = 1) -> None:
-        """Count so many more, or observe one value in the unit the metric's name says; safe from any thread."""
+        """Increase the counter, or observe a value in the unit of the metric's name; thread-safe."""
         pending = self._pending
         pending.append(value)
         if len(pending) >= BATCH:
@@ -50,7 +50,7 @@ class Observed:
 
 
 class Counted(Observed):
-    """One counter with its labels bound."""
+    """Collects the observations of one counter with bound labels."""
 
     __slots__ = ("_family",)
 
@@ -63,7 +63,7 @@ class Counted(Observed):
 
 
 class Measured(Observed):
-    """One histogram with its labels bound, and the counter that goes with it, if any."""
+    """Collects the observations of one histogram with bound labels, and of its counter, if any."""
 
     __slots__ = ("_family",)
 
@@ -74,7 +74,7 @@ class Measured(Observed):
     def _hand_over(self, batch: list[float]) -> None:
         batch.sort()
         child, counter = self._family.child(self._values)
-        child._sum.inc(sum(batch))  # the library has no call for many observations; its version is pinned
+        child._sum.inc(sum(batch))  # no public call takes many observations; the version is pinned
         below = 0
         for bucket, bound in zip(child._buckets, (*self._family.bounds, float("inf")), strict=True):
             upto = bisect_right(batch, bound)
@@ -86,7 +86,7 @@ class Measured(Observed):
 
 
 class Labelled(Generic[Bound]):
-    """A family of metrics; ``of`` binds its labels once, outside the hot path."""
+    """Declares a family of metrics; ``of`` binds its labels once, outside the hot path."""
 
     def __init__(self, bind: Callable[[tuple[str, ...]], Bound]) -> None:
         self._bind = bind
@@ -94,8 +94,10 @@ class Labelled(Generic[Bound]):
 
     def of(self, *values: str) -> Bound:
         """
+        Bind the family's labels.
+
         Args:
-            values: one per label, in the order declared; few distinct ones (never an id).
+            values: one per label, in the declared order; of low cardinality (never an id).
         """
         bound = self._bound.get(values)
         if bound is None:
@@ -104,7 +106,7 @@ class Labelled(Generic[Bound]):
 
 
 class Counters(Labelled[Counted]):
-    """A counter with labels."""
+    """Declares a counter with labels."""
 
     def __init__(self, name: str, says: str, *labels: str, registry: "CollectorRegistry | None" = None) -> None:
         super().__init__(lambda values: Counted(self, values))
@@ -114,12 +116,12 @@ class Counters(Labelled[Counted]):
         _families.append(self)
 
     def child(self, values: tuple[str, ...]) -> "Counter":
-        """The library's own, made when it is first wanted."""
+        """Return the library's counter for ``values``, created at first use."""
         metric = self.made()
         return metric.labels(*values) if values else metric
 
     def made(self) -> "Counter":
-        """The library's family, known to its registry."""
+        """Return the library's family, created and registered at first use."""
         from prometheus_client import REGISTRY, Counter
 
         with _making:
@@ -129,7 +131,7 @@ class Counters(Labelled[Counted]):
 
 
 class Histograms(Labelled[Measured]):
-    """A histogram with labels; ``counted`` is a counter that has the same labels and moves with it."""
+    """Declares a histogram with labels; ``counted`` names a counter that counts the same observations."""
 
     def __init__(
         self,
@@ -149,12 +151,12 @@ class Histograms(Labelled[Measured]):
         _families.append(self)
 
     def child(self, values: tuple[str, ...]) -> "tuple[Histogram, Counter | None]":
-        """The library's own, made when they are first wanted."""
+        """Return the library's histogram and counter for ``values``, created at first use."""
         metric = self.made()
         return metric.labels(*values) if values else metric, self._counter.child(values) if self._counter else None
 
     def made(self) -> "Histogram":
-        """The library's family, known to its registry."""
+        """Return the library's family, created and registered at first use."""
         from prometheus_client import REGISTRY, Histogram
 
         with _making:
@@ -165,20 +167,20 @@ class Histograms(Labelled[Measured]):
 
 
 def fold() -> None:
-    """Hand everything observed so far to prometheus_client. A worker that others scrape calls it every second."""
+    """Pass all pending observations to prometheus_client; a worker that others scrape calls this every second."""
     for child in tuple(_children):
         child.fold()
 
 
 def fold_all() -> None:
-    """The same, and every family is known to its registry: also what has not happened yet."""
+    """Fold, and register every family, so that metrics without observations are exposed too."""
     for family in tuple(_families):
         family.made()
     fold()
 
 
 def _taken(pending: list[float]) -> list[float]:
-    with _folding:  # one at a time: others only append behind what is taken here
+    with _folding:  # one at a time: concurrent calls only append behind this batch
         batch = pending[:]
         del pending[: len(batch)]
     return batch

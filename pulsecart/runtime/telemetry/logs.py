@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line, each saying what it is about: operation, orderId, traceId, userId, eventType."""
+"""Writes logs as JSON, one object per line, with its context: operation, orderId, traceId, userId, eventType."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from pythonjsonlogger.msgspec import MsgspecFormatter
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.telemetry import stall, tracing
 
-# Of a person a log holds ids, nothing else; of a secret nothing at all.
+# Logs hold no personal data except ids, and no secrets.
 WITHHELD = frozenset(
     (
         *("address", "card", "email", "name", "phone"),
@@ -26,17 +26,17 @@ WITHHELD = frozenset(
 )
 FILE_BYTES = 10 * 1024 * 1024
 AGGREGATES = {"order": "orderId", "payment": "orderId", "inventory": "productId", "pricing": "saleId"}
-# A one-time ticket stands in a WebSocket's or stream's query; a JWT might stand in anything that somebody sends.
+# A WebSocket's or stream's query holds a one-time ticket; any client input may hold a JWT.
 SECRETS = re.compile(r"(?<=ticket[=:])[\w%.~-]{6,}|(?<=ticket%3[Dd])[\w%.~-]{6,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _about: "ContextVar[Mapping[str, str | None]]" = ContextVar("about", default={})  # noqa: B039  # never written to
 
 
 class bind:
     """
-    ``bind(orderId=…)`` says what this task is about from here on; ``with bind(…):`` within the block only.
+    Adds ids to all later log records of this task; ``with bind(orderId=…):`` limits it to the block.
 
     Args:
-        ids: ``orderId``, ``userId``, ``eventType`` and other ids; None leaves one out.
+        ids: ``orderId``, ``userId``, ``eventType`` and other ids; None omits an id.
     """
 
     __slots__ = ("_token",)
@@ -52,7 +52,7 @@ class bind:
 
 
 def bind_event(event: CloudEvent) -> bind:
-    """What follows is about this event: its type, source and id, and its aggregate by the name that has."""
+    """Add the event's type, source and id, and its aggregate's id, to all later log records of this task."""
     words = event.type.split(".", 2)
     kind = AGGREGATES.get(words[1]) if len(words) == 3 else None
     named = {kind: event.subject} if kind else {}
@@ -61,10 +61,10 @@ def bind_event(event: CloudEvent) -> bind:
 
 def start(level: str = "INFO", stream: TextIO | None = None, file: str = "") -> None:
     """
-    Every logger of this process, uvicorn's included, writes JSON lines to ``stream`` (standard error).
+    Make every logger of this process, uvicorn's included, write JSON lines to ``stream`` (default: standard error).
 
     Args:
-        file: that they are written to as well: FILE_BYTES, and as many before it in ``<file>.1``; empty for none.
+        file: an additional log file, rotated at FILE_BYTES to ``<file>.1``; empty for none.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(stream or sys.stderr)]
     if file:
@@ -76,35 +76,35 @@ def start(level: str = "INFO", stream: TextIO | None = None, file: str = "") -> 
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        # Below INFO they write each connection's address, and every head that a WebSocket began with.
+        # Below INFO they log each connection's address, and the request head of every WebSocket.
         logger.setLevel(max(logging.INFO, logging.getLogger().level))
-    for name in ("httpx", "httpcore", "websockets"):  # they write every URL, queries included
+    for name in ("httpx", "httpcore", "websockets"):  # they log every URL, queries included
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class PrivateFile(RotatingFileHandler):
-    """Readable by its owner alone. A full disk costs its lines, which are on standard error too, and nothing else."""
+    """Writes a log file that only its owner can read; a full disk loses only its lines, also on standard error."""
 
     def _open(self) -> TextIOWrapper:
         def privately(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=privately)  # type: ignore[return-value]  # a text mode
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=privately)  # type: ignore[return-value]  # text mode
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say nothing: what is written for each line that is lost would fill the terminal."""
+        """Ignore the error: a report for each lost line would flood the terminal."""
 
 
 class JsonLines(MsgspecFormatter):
-    """What is bound is read when a record is written, so a filtered one costs nothing."""
+    """Formats records as JSON lines; reads the bound ids only for records written, so filtered ones cost nothing."""
 
     def __init__(self) -> None:
         super().__init__(fmt=["message"])
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """
-        ``time`` (RFC 3339, UTC, ms), ``level``, ``logger``, ``message``, what is bound, what the call gave as
-        ``extra``, and ``exception``.
+        Add ``time`` (RFC 3339, UTC, ms), ``level``, ``logger``, ``message``, the bound ids, the call's ``extra``, and
+        ``exception``.
         """
         log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         log_data["level"] = record.levelname
@@ -121,13 +121,13 @@ class JsonLines(MsgspecFormatter):
                 log_data[key] = "withheld"
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever is in it; nothing that opens anything, and of clients no address."""
+        """Format a record as one line without secrets and without client addresses."""
         if record.name.startswith("uvicorn"):
             record = _without_the_client(record)
         return SECRETS.sub("withheld", super().format(record))
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """JSON; text that is no Unicode (half a surrogate pair) is escaped rather than lost with its record."""
+        """Encode as JSON; text with lone surrogates is escaped, so that the record is not lost."""
         try:
             return super().jsonify_log_record(log_data)
         except UnicodeEncodeError:
@@ -135,7 +135,10 @@ class JsonLines(MsgspecFormatter):
 
 
 def _without_the_client(record: logging.LogRecord) -> logging.LogRecord:
-    """uvicorn writes ``client - "GET /path?query HTTP/1.1" 200`` and ``client - "WebSocket /path?query" 403``."""
+    """
+    Replace uvicorn's access records by records without the client's address and query: uvicorn logs
+    ``client - "GET /path?query HTTP/1.1" 200`` and ``client - "WebSocket /path?query" 403``.
+    """
     args = record.args if isinstance(record.args, tuple) else ()
     if record.name == "uvicorn.access" and len(args) == 5:
         said, (_client, method, target, _version, status) = "request", args

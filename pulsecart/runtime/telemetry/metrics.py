@@ -1,4 +1,4 @@
-"""What is counted and timed, under the names of seed 002 §10, and ``/metrics``."""
+"""Declares all metrics, with the names of seed 002 §10, and renders ``/metrics``."""
 
 import contextlib
 import os
@@ -17,20 +17,20 @@ STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class Requests:
-    """The requests of one route: ``http_requests_total`` and ``http_request_duration_ms`` by status class."""
+    """Counts and times the requests of one route: ``http_requests_total`` and ``http_request_duration_ms``."""
 
     __slots__ = ("_adds", "_labels")
 
     def __init__(self, operation: str, route: str) -> None:
         """
         Args:
-            route: as declared, e.g. ``/api/v1/orders/{id}``; never the path that was asked for.
+            route: as declared, e.g. ``/api/v1/orders/{id}``; never the requested path.
         """
         self._labels = operation, route
         self._adds: dict[int, Callable[[float], None]] = {}
 
     def add(self, status: int, ms: float) -> None:
-        """One request answered with ``status`` after ``ms`` milliseconds."""
+        """Record one request answered with ``status`` after ``ms`` milliseconds, under its status class."""
         add = self._adds.get(status)
         if add is None:
             add = self._adds[status] = HTTP.of(*self._labels, STATUS_CLASSES[status // 100 - 1]).add
@@ -80,7 +80,7 @@ LOOP_STALLS = Histograms("loop_stall_ms", "Time the event loop stood still, over
 
 def order_created(path: str, began: float) -> None:
     """
-    An order was committed.
+    Record a committed order.
 
     Args:
         began: ``time.perf_counter()`` when its request was read.
@@ -91,24 +91,24 @@ def order_created(path: str, began: float) -> None:
 
 def outside_call(call: str, outcome: str, began: float) -> None:
     """
-    One call to the outside was answered, or failed.
+    Record one call to an external service, answered or failed.
 
     Args:
-        began: ``time.perf_counter()`` before it.
+        began: ``time.perf_counter()`` before the call.
     """
     OUTSIDE_CALLS.of(call, outcome).add((time.perf_counter() - began) * 1000)
 
 
 def delivery(operation: str, status: int) -> Measured:
-    """The deliveries of ``operation`` answered with ``status``, named by what the broker then does."""
+    """Return the metric of deliveries that ``operation`` answered with ``status``: done, retry or refused."""
     retried = status >= 500 or status in (404, 408, 409, 429)
     return DELIVERIES.of(operation, "done" if status < 300 else "retry" if retried else "refused")
 
 
 def exposition() -> tuple[bytes, str]:
     """
-    What ``/metrics`` answers, and its media type: of this process, or every worker's sum where PROMETHEUS_MULTIPROC_DIR
-    is set.
+    Render ``/metrics`` and return it with its media type: this process's metrics, or the sum over all workers if
+    PROMETHEUS_MULTIPROC_DIR is set.
     """
     from prometheus_client import (
         CONTENT_TYPE_LATEST,
@@ -119,7 +119,7 @@ def exposition() -> tuple[bytes, str]:
     )
 
     fold_all()
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it without annotations
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotations here
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     registry = _everyones(Path(directory)) if directory else REGISTRY
     derived = CollectorRegistry()
@@ -128,7 +128,7 @@ def exposition() -> tuple[bytes, str]:
 
 
 class _HitRatio:
-    """``product_cache_hit_ratio`` of all that was asked so far: a gauge of each worker's could not be summed."""
+    """Derives ``product_cache_hit_ratio`` from the counters of all workers: per-worker gauges could not be summed."""
 
     def __init__(self, counted: "CollectorRegistry") -> None:
         self._counted = counted
@@ -149,11 +149,11 @@ def _everyones(directory: Path) -> "CollectorRegistry":
     from prometheus_client import CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    for file in directory.glob("gauge_live*_*.db"):  # a killed worker cannot take its live gauges with it
+    for file in directory.glob("gauge_live*_*.db"):  # a killed worker leaves its live gauges behind
         if not _runs(int(file.stem.rpartition("_")[2])):
             file.unlink(missing_ok=True)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]  # likewise
+    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]  # as above
     return registry
 
 

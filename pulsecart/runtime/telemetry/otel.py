@@ -1,4 +1,4 @@
-"""Real spans. Imported only when tracing is switched on: the SDK costs some 15 MB and 100 ms."""
+"""Records spans with OpenTelemetry's SDK; imported only if tracing is enabled, because it costs about 15 MB, 100 ms."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ from pulsecart.runtime.telemetry.tracing import Attributes
 
 class SdkTracer:
     """
-    Spans by a provider of our own: the process-wide one belongs to whoever embeds us.
+    Records spans with its own provider: the process-wide one belongs to the embedding application.
 
     Args:
-        processor: gets every finished span.
+        processor: receives every finished span.
     """
 
     def __init__(self, processor: SpanProcessor, service: str = "pulsecart") -> None:
@@ -33,7 +33,7 @@ class SdkTracer:
         self._tracer = self._provider.get_tracer("pulsecart")
 
     def begin(self, name: str, parent: str, attributes: Attributes | None, links: tuple[str, ...]) -> tuple[Span, str]:
-        """The span, and the traceparent that makes others its children. ``parent`` is valid or empty."""
+        """Start a span; return it and the traceparent for its children. ``parent`` must be valid or empty."""
         around: Span = NonRecordingSpan(_context(parent)) if parent else INVALID_SPAN
         span = self._tracer.start_span(
             name,
@@ -45,12 +45,12 @@ class SdkTracer:
         return span, f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
     def close(self) -> None:
-        """Send what is still here."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
 
 def exporting(endpoint: str, service: str) -> SdkTracer:
-    """Spans sent in batches, by a thread of the SDK's own, to the collector at ``endpoint``."""
+    """Create a tracer that exports spans in batches to the collector at ``endpoint``, in a thread of the SDK."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -59,7 +59,7 @@ def exporting(endpoint: str, service: str) -> SdkTracer:
 
 
 def failed(error: BaseException) -> Any:
-    """A span's status after ``error``: its kind only, a message may hold what is no id."""
+    """Return a span's status after ``error``: only its class, because its message may hold personal data."""
     return Status(StatusCode.ERROR, type(error).__name__)
 
 

@@ -1,4 +1,4 @@
-"""A loop that stands still is named: which operation held it, where, and for how long."""
+"""Detects event loop stalls and reports the blocking operation, the code location and the duration."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from pulsecart.runtime.telemetry import batched, metrics
 log = logging.getLogger(__name__)
 STALL_MS = 100.0
 LOOK_EVERY_S = 0.05
-REST_AFTER_S = 30.0  # after the last request began, an operation's deadline; then the thread sleeps until the next
+REST_AFTER_S = 30.0  # an operation's deadline: this long after the last request began, the thread sleeps
 FOLD_EVERY_S = 1.0
 AFTER_ERROR_S = 1.0
 
@@ -27,22 +27,23 @@ _wake = threading.Event()
 
 
 class _Seen:
-    """Set by the first request after a look, cleared by each look: the hot path reads one flag."""
+    """Holds ``lately``, set by the first request after a check, cleared by each check: the hot path reads one flag."""
 
     lately = True
     asleep = False
 
 
 def current() -> str:
-    """The operation being run, empty outside of any."""
+    """Return the name of the running operation; empty outside of any."""
     return _operation.get()
 
 
 class running:
     """
-    ``with running(operation) as _here:`` around everything one request or event makes an operation do. Names it in
-    logs, keeps the watching thread awake (a third of a microsecond), and, bound to a local, names it in a stall: the
-    watching thread finds it on the loop's stack, so that nothing is kept per task.
+    Marks the code that an operation runs for one request or event: ``with running(operation) as _here:``.
+
+    It adds the operation to logs and keeps the watching thread awake (a third of a microsecond). The watching thread
+    finds the local variable on the loop's stack and names the operation in a stall; no state is kept per task.
     """
 
     __slots__ = ("_token", "operation")
@@ -67,13 +68,15 @@ class running:
 @dataclass(frozen=True, slots=True)
 class Stall:
     """
+    Describes one stall of the event loop.
+
     Args:
-        operation: that was running; empty where nobody alone held the loop.
+        operation: the running operation; empty if no single operation blocked the loop.
         where: file, line and function.
-        ms: that the loop stood still.
-        cpu_ms: of these, that its thread computed; the rest it waited, for a blocking call or for a free processor.
-        queued_ms: of these, that its thread waited for a free processor, where the system tells (Linux).
-        expected: a module was being imported, the price of something's first use; or the process is starting.
+        ms: duration of the stall.
+        cpu_ms: CPU time of the loop's thread in it; the rest was waiting for a blocking call or a free processor.
+        queued_ms: time in it that the thread waited for a free processor, if the system reports it (Linux).
+        expected: a module was being imported at its first use, or the process is starting.
     """
 
     operation: str
@@ -86,12 +89,12 @@ class Stall:
 
 class StallWatch:
     """
-    Watches one loop from a thread that is awake only while requests come.
+    Watches one event loop from a thread that is awake only while requests arrive.
 
     Args:
-        loop: running; pinged every LOOK_EVERY_S while awake.
+        loop: the running loop; pinged every LOOK_EVERY_S while the thread is awake.
         tell: called once per stall, from the watching thread.
-        starting_s: from now on stalls are expected: everything is done for the first time.
+        starting_s: time from now in which stalls are expected, because modules are used for the first time.
     """
 
     def __init__(
@@ -109,18 +112,18 @@ class StallWatch:
         self._thread = threading.Thread(target=self._watch, name="stall-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch; call it on the loop's own thread."""
+        """Start watching; call it on the loop's own thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; waits for it at most for one look."""
+        """End the thread; waits for at most one check."""
         self._stopped = True
         _wake.set()
         self._thread.join()
 
     @property
     def resting(self) -> bool:
-        """Whether the thread sleeps until the next request."""
+        """Return whether the thread sleeps until the next request."""
         return _Seen.asleep
 
     def _watch(self) -> None:
@@ -128,7 +131,7 @@ class StallWatch:
         while not self._stopped:
             try:
                 self._step()
-            except Exception:  # nobody would start another thread, and no stall would be seen any more
+            except Exception:  # the thread is never restarted: without it no stall is detected
                 log.exception("watching the loop failed once; it goes on")
                 time.sleep(AFTER_ERROR_S)
 
@@ -140,7 +143,7 @@ class StallWatch:
             self._rest()
             return
         if now - self._folded_at > FOLD_EVERY_S:
-            batched.fold()  # so that another worker's scrape sees this one's figures
+            batched.fold()  # so that a scrape of another worker includes this worker's metrics
             self._folded_at = now
         self._look()
         time.sleep(LOOK_EVERY_S)
@@ -149,7 +152,7 @@ class StallWatch:
         batched.fold()
         _wake.clear()
         _Seen.asleep = True
-        if not (_Seen.lately or self._stopped):  # else: a request came before it could see us asleep
+        if not (_Seen.lately or self._stopped):  # else: a request arrived before ``asleep`` was set
             _wake.wait()
         _Seen.asleep = False
 
@@ -172,12 +175,12 @@ class StallWatch:
         while not self._answered.wait(LOOK_EVERY_S) and not self._stopped:
             pass
         if task is not first[0]:
-            operation, where = "", "many short steps"  # busy rather than blocked: nobody's fault alone
+            operation, where = "", "many short steps"  # busy, not blocked: no single task caused it
         ms, cpu_ms = (time.monotonic() - asked) * 1000, (time.clock_gettime(self._cpu_clock) - computed) * 1000
         self._tell(Stall(operation, where, ms, cpu_ms, self._queued_ms() - queued, expected))
 
     def _queued_ms(self) -> float:
-        """How long the loop's thread has waited for a free processor so far; 0 where nothing tells."""
+        """Return how long the loop's thread has waited for a free processor so far; 0 if the system does not report."""
         try:
             return int(self._schedule.read_bytes().split()[1]) / 1e6
         except (OSError, ValueError, IndexError):
@@ -204,7 +207,7 @@ def _named_in(frame: FrameType | None) -> str:
         if rest == "main.py":
             return folder
         for value in frame.f_locals.values():
-            if type(value) is running and (name := getattr(value, "operation", "")):  # it may just be being made
+            if type(value) is running and (name := getattr(value, "operation", "")):  # may be half-constructed
                 return str(name)
         frame = frame.f_back
     return ""

@@ -1,6 +1,6 @@
-"""One trace from POST to the live stream's message: W3C Trace Context always, OpenTelemetry spans where switched on.
+"""Traces a request from POST to the live stream's message: W3C Trace Context always, OpenTelemetry spans if enabled.
 
-Switched off (no OTEL_EXPORTER_OTLP_ENDPOINT), the SDK is never imported, and a span only passes its traceparent on.
+If disabled (no OTEL_EXPORTER_OTLP_ENDPOINT), the SDK is never imported, and a span only propagates its traceparent.
 """
 
 import re
@@ -12,14 +12,14 @@ from random import getrandbits
 from typing import Any, Protocol, Self
 
 _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_LEVEL_1 = 55  # characters; a later version may have more behind them
+_LEVEL_1 = 55  # characters; later versions may append more
 _current: ContextVar[str] = ContextVar("traceparent", default="")
 
 Attributes = Mapping[str, str | int | float | bool]
 
 
 class Tracer(Protocol):
-    """What makes real spans: ``pulsecart.runtime.telemetry.otel`` when switched on."""
+    """Records spans; implemented by ``pulsecart.runtime.telemetry.otel``."""
 
     def begin(
         self, name: str, parent: str, attributes: Attributes | None, links: tuple[str, ...]
@@ -33,16 +33,16 @@ class _Switch:
 
 
 def on() -> bool:
-    """Whether spans are recorded."""
+    """Return whether spans are recorded."""
     return _Switch.tracer is not None
 
 
 def start(endpoint: str, service: str = "pulsecart") -> None:
     """
-    Record spans and send them by OTLP over HTTP; with an empty ``endpoint`` do nothing at all.
+    Record spans and export them by OTLP over HTTP; do nothing if ``endpoint`` is empty.
 
     Args:
-        endpoint: of the collector, e.g. ``http://127.0.0.1:4318``; ``/v1/traces`` is added.
+        endpoint: the collector's URL, e.g. ``http://127.0.0.1:4318``; ``/v1/traces`` is appended.
     """
     if endpoint:
         from pulsecart.runtime.telemetry.otel import exporting
@@ -51,19 +51,19 @@ def start(endpoint: str, service: str = "pulsecart") -> None:
 
 
 def record_with(tracer: Tracer | None) -> None:
-    """Record spans by ``tracer``, or no longer (None)."""
+    """Record spans with ``tracer``; None stops recording."""
     _Switch.tracer = tracer
 
 
 def stop() -> None:
-    """Send what is still here; waits a few seconds at most."""
+    """Stop recording and export the remaining spans; waits at most a few seconds."""
     tracer, _Switch.tracer = _Switch.tracer, None
     if tracer is not None:
         tracer.close()
 
 
 def parsed(header: str | None) -> str | None:
-    """``header`` where it is a traceparent by W3C Trace Context, else None: a bad one is as good as none."""
+    """Return the traceparent in ``header``; None if it is missing or invalid by W3C Trace Context."""
     if header is None or len(header) < _LEVEL_1:
         return None
     if len(header) > _LEVEL_1 and (header[:2] == "00" or header[_LEVEL_1] != "-"):
@@ -72,28 +72,29 @@ def parsed(header: str | None) -> str | None:
 
 
 def new_traceparent() -> str:
-    """A trace of its own; not sampled, as nobody recorded its beginning."""
-    return f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-00"  # no secret; the system's took 9 µs an order
+    """Start a new trace, marked as not sampled because its beginning was not recorded."""
+    return f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-00"  # not a secret; SystemRandom took 9 µs per order
 
 
 def current() -> str | None:
-    """The traceparent of the innermost span, None outside of any."""
+    """Return the innermost span's traceparent; None outside of any span."""
     return _current.get() or None
 
 
 def trace_id(traceparent: str) -> str:
-    """The 32 hexadecimal digits that every span of one trace shares."""
+    """Return the trace id: 32 hexadecimal digits, the same for every span of a trace."""
     return traceparent[3:35]
 
 
 class span:
     """
-    ``with span("checkout.purchase", traceparent=…) as s`` — or ``begin()`` and ``end()`` where no block fits.
+    Records one span: ``with span("checkout.purchase", traceparent=…) as s``, or ``begin()`` and ``end()``.
 
     Args:
-        traceparent: of the parent, as it came; None: the span around this one; a bad one, or none: a new trace.
-        attributes: what is looked for later: ``order.id``, ``event.type``; never more of a person than an id.
-        links: traceparents of all that led here (a batch's requests); a span with links begins a trace.
+        traceparent: the parent's, as received. If None or invalid, the enclosing span is the parent; without one, a
+            new trace starts.
+        attributes: searchable values such as ``order.id``, ``event.type``; no personal data except ids.
+        links: traceparents of all causes (a batch's requests); a span with links starts a new trace.
     """
 
     __slots__ = ("_attributes", "_links", "_name", "_recorded", "_token", "traceparent")
@@ -115,7 +116,7 @@ class span:
         self.traceparent = parsed(traceparent) or ("" if links else _current.get())
 
     def begin(self) -> Self:
-        """Start it without making it the current one."""
+        """Start the span without making it the current one."""
         tracer = _Switch.tracer
         if tracer is not None:
             self._recorded, self.traceparent = tracer.begin(self._name, self.traceparent, self._attributes, self._links)
@@ -124,15 +125,15 @@ class span:
         return self
 
     def set(self, key: str, value: str | int | float | bool) -> None:
-        """Add an attribute known only now."""
+        """Add an attribute to a started span."""
         if self._recorded is not None:
             self._recorded.set_attribute(key, value)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Finish it; ``error`` marks it failed."""
+        """End the span; ``error`` marks it as failed."""
         if self._recorded is not None:
             if error is not None:
-                self._recorded.add_event("exception", {"exception.type": type(error).__name__})  # its text may say more
+                self._recorded.add_event("exception", {"exception.type": type(error).__name__})  # no personal data
                 self._recorded.set_status(_failed(error))
             self._recorded.end()
             self._recorded = None
@@ -150,8 +151,9 @@ class span:
 @contextmanager
 def shared(name: str, traceparents: Iterable[str | None]) -> Iterator[None]:
     """
-    One run for many requests, such as a group commit: a span of its own, linked to every request, and in each
-    request's trace a child that lasts as long. Nothing at all when off.
+    Record one run that serves many requests, such as a group commit; do nothing if tracing is disabled.
+
+    The run gets its own span, linked to every request, and a child span of the same duration in each request's trace.
     """
     if not on():
         yield

@@ -1,27 +1,27 @@
-"""What a connection may take before a handler is asked, and while its client does not read."""
+"""Defines the limits of a connection before a handler is called and while its client does not read."""
 
 from dataclasses import dataclass, fields
 
 from pulsecart.runtime.settings import Settings
 
 HEAD_MAX_BYTES = 32_768  # request line and header fields
-TARGET_MAX_BYTES = 8_000  # RFC 9112 §3 asks for that many at least
-PIPELINE_MAX = 32  # requests of one connection that wait for the one before them
+TARGET_MAX_BYTES = 8_000  # RFC 9112 §3 recommends at least this many
+PIPELINE_MAX = 32  # requests of one connection that wait for an earlier one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """
-    As the settings of the same names say.
+    Holds the connection limits, each from the setting of the same name.
 
     Args:
-        silent_timeout_s: from a connection to its first byte.
-        head_timeout_s: from a request's first byte to the end of its head.
-        body_timeout_s: in each such time a body makes progress: ``progress_bytes_per_s`` of it.
-        write_timeout_s: the same for what a client reads of an answer that does not fit into the socket.
-        keep_alive_s: between an answer and the next request's first byte.
-        connections_max: in this process; 0 is what the limit of open files leaves.
-        connections_per_address: of one client's address that is no trusted proxy: a share of all, 0 to 1.
+        silent_timeout_s: maximum time from the connection to its first byte.
+        head_timeout_s: maximum time from a request's first byte to the end of its head.
+        body_timeout_s: interval in which a body must arrive at ``progress_bytes_per_s`` or faster.
+        write_timeout_s: the same interval for a client that reads a reply too large for the socket's buffer.
+        keep_alive_s: maximum time between a reply and the next request's first byte.
+        connections_max: limit for this process; 0: derived from the limit of open files.
+        connections_per_address: limit per client address that is no trusted proxy, as a share of all, 0 to 1.
         trusted_proxies: networks, separated by commas.
     """
 
@@ -37,7 +37,7 @@ class Bounds:
 
     @property
     def tick_s(self) -> float:
-        """How often connections are looked at: each limit holds to a quarter of the shortest, or a second."""
+        """Return the interval between checks: a quarter of the shortest limit, at most a second."""
         shortest_s = min(
             self.silent_timeout_s, self.head_timeout_s, self.body_timeout_s, self.write_timeout_s, self.keep_alive_s
         )

@@ -1,4 +1,4 @@
-"""What an HTTP and a WebSocket connection have in common: how they end when their client does not read."""
+"""Closes HTTP and WebSocket connections whose client does not read; shared by both protocols."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from pulsecart.serving.server.guard import CLOSE_S, Guard
 
 
 class Connection:
-    """Mixed into uvicorn's protocols, before them."""
+    """Adds the guard's checks to a uvicorn protocol; a mixin that precedes it in the bases."""
 
     transport: asyncio.Transport
     guard: Guard
@@ -16,17 +16,19 @@ class Connection:
     _unsent = 0
 
     def end(self, reason: str) -> None:
-        """Close at once, without an answer; ``reason`` is counted, where there is one."""
+        """Close immediately, without a reply; ``reason`` is counted unless empty."""
         if reason:
             self.guard.count(reason)
         self.transport.abort()
 
     def _over(self, now: float, full: bool) -> bool:
         """
-        Whether nothing else need be looked at: it is closing, and sends what it still has while its client reads.
+        Check a closing connection and a slow reader; return whether the connection needs no other check.
+
+        A closing connection still sends its buffered data while its client reads.
 
         Args:
-            full: more waits to be sent than the socket takes.
+            full: the send buffer exceeds its high-water mark.
         """
         if self.transport.is_closing():
             if self._closing_since is None:
@@ -42,7 +44,7 @@ class Connection:
         return self._unread(now)
 
     def _unread(self, now: float) -> bool:
-        """Its client is to read at a pace, measured over each ``write_timeout_s``."""
+        """End the connection if its client reads too slowly, measured over each ``write_timeout_s``; return whether."""
         unsent, bounds = self.transport.get_write_buffer_size(), self.guard.bounds
         if self._full_since is None:
             self._full_since, self._unsent = now, unsent
@@ -55,6 +57,6 @@ class Connection:
 
 
 def address_of(transport: asyncio.BaseTransport) -> str:
-    """The other end's address without its port; empty for a Unix socket."""
+    """Return the client's address without its port; empty for a Unix socket."""
     peer = transport.get_extra_info("peername")
     return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""

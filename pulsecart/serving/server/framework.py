@@ -1,4 +1,4 @@
-"""functions-framework's own server (gunicorn's uvicorn worker) with our protocol in the place of uvicorn's."""
+"""Replaces uvicorn's HTTP protocol by ours in functions-framework's server (gunicorn's uvicorn worker)."""
 
 import os
 from functools import cache
@@ -14,14 +14,14 @@ from pulsecart.serving.server.turns import Turns
 
 
 def bound() -> None:
-    """What the worker gives to uvicorn is an attribute of its class; functions-framework has no word for it."""
+    """Set our protocol in the worker class's configuration of uvicorn; functions-framework has no option for it."""
     from uvicorn_worker import UvicornWorker
 
     UvicornWorker.CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, "http": protocol}
 
 
 def protocol(**given: Any) -> HttpToolsProtocol:
-    """For ``uvicorn.Config``: called for each connection, in the worker that serves it."""
+    """Create the protocol of one connection; ``uvicorn.Config`` calls this in the worker that serves it."""
     _no_redirects(given["config"].app)
     return HttpProtocol(**given, guard=_guard(), turns=_turns())
 
@@ -37,7 +37,7 @@ def _turns() -> Turns:
 
 
 def _no_redirects(app: Any) -> None:
-    """Starlette's redirect to a path with or without its last slash names the host that the request names."""
+    """Disable Starlette's trailing-slash redirects: they repeat the request's unverified Host."""
     router = getattr(app, "router", None)
     if router is not None:
         router.redirect_slashes = False

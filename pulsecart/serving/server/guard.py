@@ -1,4 +1,4 @@
-"""Admits connections and looks at each once per tick: one guard for all connections of a process."""
+"""Admits connections and checks each once per tick, with one guard for all connections of a process."""
 
 import asyncio
 import errno
@@ -14,32 +14,34 @@ from pulsecart.serving.server import open_files
 from pulsecart.serving.server.bounds import Bounds
 
 log = logging.getLogger(__name__)
-CLOSE_S = 10.0  # for what is closed, and has nothing left to send, to be gone
-PRESSED_KEEP_ALIVE_S = 1.0  # between two requests, while no further connection fits
-TURNED_AWAY_MAX = 64  # connections beyond the limit that get an answer; more are closed without one
+CLOSE_S = 10.0  # maximum time until a closing connection with nothing left to send is gone
+PRESSED_KEEP_ALIVE_S = 1.0  # maximum idle time while the connection limit is reached
+TURNED_AWAY_MAX = 64  # rejected connections that get a reply; further ones are closed without one
 REPORT_S = 10.0
 NEVER = float("inf")
-EXPECTED = frozenset({"silent", "keep-alive"})  # browsers open connections that they may not need
+EXPECTED = frozenset({"silent", "keep-alive"})  # browsers open spare connections
 
 
 class Guarded(Protocol):
-    """A connection as the guard sees it."""
+    """Describes a connection that the guard checks."""
 
     address: str
 
     def check(self, now: float) -> None:
-        """End what took too long; called once per tick."""
+        """End the connection if it exceeded a time limit; called once per tick."""
 
     def end(self, reason: str) -> None:
-        """Close at once: its place is needed."""
+        """Close the connection immediately, to free its place."""
 
 
 class Guard:
     """
+    Limits the number of connections and checks their time limits.
+
     Attributes:
-        now: seconds that the loop had for its connections, up to the last tick. While it stands still, as on a machine
-            that is busy otherwise, no client is to blame.
-        pressed: no further connection fits: idle ones are closed early.
+        now: seconds that the loop could spend on its connections, up to the last tick. Stalls of the loop, as on an
+            overloaded machine, do not count against clients.
+        pressed: the connection limit is reached: idle connections are closed early.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -47,14 +49,14 @@ class Guard:
         self.now = 0.0
         self.pressed = False
         self.proxies = Proxies(bounds.trusted_proxies)
-        self.hosts: set[bytes] = set()  # that were valid lately
+        self.hosts: set[bytes] = set()  # cache of valid Host values
         limit = open_files.raise_limit()
         self.connections_max = bounds.connections_max or open_files.room(limit)
         self._share = max(1, int(self.connections_max * bounds.connections_per_address))
         open_files.warn_if_low(limit, self.connections_max)
         self._connections: set[Guarded] = set()
         self._turned_away: set[Guarded] = set()
-        self._waiting: OrderedDict[Guarded, None] = OrderedDict()  # that sent no whole head yet, the oldest first
+        self._waiting: OrderedDict[Guarded, None] = OrderedDict()  # sent no complete head yet, oldest first
         self._by_address: Counter[str] = Counter()
         self._looked = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -66,8 +68,9 @@ class Guard:
 
     def admit(self, connection: Guarded) -> Problem | None:
         """
-        One more connection; what to answer where there is no place for it. Where all places are taken, the oldest
-        connection that has never sent a whole head makes room.
+        Admit a connection; return the problem to answer if it is rejected.
+
+        If the limit is reached, the oldest connection that has never sent a complete head is closed instead.
         """
         self._start()
         address = connection.address
@@ -80,12 +83,12 @@ class Guard:
         return None
 
     def enter(self, connection: Guarded) -> None:
-        """A connection that is there already changes its protocol."""
+        """Count a connection, whose protocol may just have changed from HTTP to WebSocket."""
         self._connections.add(connection)
         self._by_address[connection.address] += 1
 
     def spoke(self, connection: Guarded) -> None:
-        """Its first head is complete."""
+        """Note that the connection's first head is complete."""
         self._waiting.pop(connection, None)
 
     def left(self, connection: Guarded) -> None:
@@ -98,7 +101,7 @@ class Guard:
                 del self._by_address[connection.address]
 
     def count(self, reason: str) -> None:
-        """A connection or request was ended for ``reason`` before a handler had it."""
+        """Count a connection or request that ended for ``reason`` before it reached a handler."""
         self._ended[reason] += 1
         CONNECTIONS_ENDED.of(reason).add()
 
@@ -140,8 +143,9 @@ class Guard:
 
     def _look_for_a_free_file(self) -> None:
         """
-        Where files have run out all the same, the loop closes what it accepts without an answer, and says nothing. It
-        may even give up its listening sockets: a few connections end instead.
+        End up to 16 waiting connections if no file can be opened.
+
+        Otherwise the loop would silently close accepted connections, and might even give up its listening sockets.
         """
         try:
             os.close(os.open(os.devnull, os.O_RDONLY))

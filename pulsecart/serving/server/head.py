@@ -1,4 +1,4 @@
-"""The head of a request as RFC 9110 and 9112 want it: its target, its Host, each field once, no unknown framing."""
+"""Validates request heads by RFC 9110 and 9112: target, Host, repeated fields, framing."""
 
 import re
 from enum import Enum
@@ -26,7 +26,7 @@ HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9
 
 
 class Upgrade(Enum):
-    """What becomes of a request that asks for another protocol."""
+    """Names the treatment of a request with an Upgrade header."""
 
     WEBSOCKET = 1
     IGNORED = 2
@@ -35,16 +35,18 @@ class Upgrade(Enum):
 
 def check_head(target: bytes, headers: Headers, parser: httptools.HttpRequestParser, hosts: set[bytes]) -> bytes:
     """
+    Validate a request head.
+
     Args:
-        parser: that has just read it.
-        headers: names in lower case, in the order in which they came; where a name came more than once, it is combined.
-        hosts: that were valid lately.
+        parser: the parser that has just read the head.
+        headers: names in lower case, in order of arrival; repeated names are combined in place.
+        hosts: cache of valid Host values.
 
     Returns:
         The target in origin form: path and query.
 
     Raises:
-        Problem: it is not what it may be; the status says how.
+        Problem: the head is invalid; the status gives the kind.
     """
     found = dict(headers)
     if len(found) != len(headers) or len(found) > FIELDS_MAX or len(target) > TARGET_MAX_BYTES:
@@ -55,7 +57,7 @@ def check_head(target: bytes, headers: Headers, parser: httptools.HttpRequestPar
         target, found[b"host"] = _origin_form(target, parser.get_method(), found.get(b"host"))
         headers[:] = found.items()
     host = found.get(b"host")
-    # What stays open unasked is HTTP/1.1; the version's text costs as much as all other questions.
+    # Keep-alive without a Connection field means HTTP/1.1; reading the version costs as much as all other checks.
     plain = parser.should_keep_alive() and b"connection" not in found
     version = "1.1" if plain else parser.get_http_version()
     if host not in hosts:
@@ -67,12 +69,14 @@ def check_head(target: bytes, headers: Headers, parser: httptools.HttpRequestPar
 
 def upgrade_of(headers: Headers, method: bytes, *, answering: bool) -> Upgrade:
     """
+    Decide how to treat a request with an Upgrade header.
+
     Args:
-        answering: an earlier answer is not complete.
+        answering: an earlier reply is not complete.
 
     Raises:
-        Malformed: it asks for a WebSocket as none can begin.
-        HeadTooLarge: a field is longer than WebSocket's library reads.
+        Malformed: the WebSocket handshake is invalid.
+        HeadTooLarge: a field is longer than the WebSocket library accepts.
     """
     found = dict(headers)
     body = b"transfer-encoding" in found or found.get(b"content-length", b"0").strip(b"0") != b""
@@ -87,7 +91,7 @@ def upgrade_of(headers: Headers, method: bytes, *, answering: bool) -> Upgrade:
 
 
 def too_long(target: bytes) -> Problem:
-    """What to answer to a head that does not end."""
+    """Return the problem for a head that exceeds its limit."""
     if len(target) > TARGET_MAX_BYTES:
         return TargetTooLong("target-too-long", TARGET)
     return HeadTooLarge("head-too-large", HEAD)
@@ -122,7 +126,7 @@ def _check_framing(version: str, coding: bytes | None) -> None:
 
 
 def _origin_form(target: bytes, method: bytes, host: bytes | None) -> tuple[bytes, bytes]:
-    """Path and query, and the host, which an absolute target names, whatever the header says (RFC 9112 §3.2.2)."""
+    """Return path and query, and the host; an absolute target's host replaces the Host header (RFC 9112 §3.2.2)."""
     if target == b"*" and method == b"OPTIONS":
         if host is None:
             raise Malformed("host-missing", HOST_MISSING)

@@ -1,6 +1,6 @@
 """
-uvicorn's HTTP/1.1 over httptools, with bounds on what happens before a handler is called: the size of head and body,
-and header fields as RFC 9110 and 9112 want them. How long they may take is in ``paced``.
+Extends uvicorn's HTTP/1.1 protocol (httptools) by checks before a handler is called: the size of head and body, and
+header fields by RFC 9110 and 9112. Module ``paced`` holds the time limits.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from pulsecart.serving.server.turns import Turns
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-FRAMING = 16  # bytes of chunks' sizes and ends that may come with each byte of a body
+FRAMING = 16  # maximum bytes of chunk sizes and line ends per body byte
 
 
 class Refused(Exception):
-    """Ends the parser's run over what came."""
+    """Stops the parser after a rejected head."""
 
 
 class _Rest:
-    """What a parser calls that reads a body and nothing else."""
+    """Receives the callbacks of a parser that reads only a body."""
 
     def __init__(self, on_body: Callable[[bytes], None], on_message_complete: Callable[[], None]) -> None:
         self.on_body = on_body
@@ -36,10 +36,10 @@ class _Rest:
 
 class HttpProtocol(PacedProtocol):
     """
-    What arrives, and what the parser finds in it.
+    Feeds received bytes to the parser and handles its callbacks.
 
     Args:
-        turns: of this process.
+        turns: this process's limit of new requests per event loop iteration.
     """
 
     def __init__(self, *args: Any, turns: Turns, **given: Any) -> None:
@@ -60,7 +60,7 @@ class HttpProtocol(PacedProtocol):
             self._feed_in_parts(data)
 
     def _feed_in_parts(self, data: bytes) -> None:
-        """No more at once than the head may still have: what is too long costs its reading, not its parsing."""
+        """Feed at most the rest of the head's limit at once: an oversized head is read, but not parsed."""
         rest = memoryview(data)
         while rest and self._reading != REFUSED:
             if self._reading == BODY:
@@ -68,7 +68,7 @@ class HttpProtocol(PacedProtocol):
             part, rest = rest[: self._room], rest[self._room :]
             self._room -= len(part)
             self._feed(part)
-            if not self._room and self._reading in (HEAD, WHOLE):  # WHOLE: what comes is the next request's head
+            if not self._room and self._reading in (HEAD, WHOLE):  # WHOLE: the bytes are the next request's head
                 self._refuse(too_long(self.url))
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -76,7 +76,7 @@ class HttpProtocol(PacedProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._websocket:
-                self._reading = REFUSED  # by this protocol; no client sends more before it is answered
+                self._reading = REFUSED  # this protocol reads no more; clients wait for the handshake's reply
                 self.handle_websocket_upgrade()
             else:
                 self._ignore_upgrade(data[upgrade.args[0] :])
@@ -89,8 +89,9 @@ class HttpProtocol(PacedProtocol):
 
     def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
         """
-        It is answered as if it had not asked (Java's client asks for h2c with every first request). The parser takes
-        what follows for the other protocol's: a body is read by another one, and nothing after it.
+        Answer the request as if it had no Upgrade header (Java's client requests h2c with every first request).
+
+        The parser treats the bytes that follow as the other protocol's: another one reads the body, then reading stops.
         """
         self.cycle.keep_alive = False
         if not self._body_follows:
@@ -105,7 +106,7 @@ class HttpProtocol(PacedProtocol):
         self._feed(rest)
 
     def _measure(self, size: int) -> None:
-        """Chunk extensions and trailers that go on without end are no body."""
+        """Reject a body with excessive chunk extensions or trailers."""
         self._body_raw += size
         if self._body_raw - self._body_bytes > 2 * HEAD_MAX_BYTES + FRAMING * self._body_bytes:
             self._refuse(too_long(b""))
@@ -116,7 +117,7 @@ class HttpProtocol(PacedProtocol):
         self._since = self.guard.now
         self._body_bytes = self._body_raw = self._body_seen = 0
         HttpToolsProtocol.on_headers_complete(self)
-        self.headers = []  # the scope has them; what comes from here on is a trailer, and is dropped
+        self.headers = []  # the scope holds them; later fields are trailers, which are dropped
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -133,7 +134,7 @@ class HttpProtocol(PacedProtocol):
             self._reading = WHOLE
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, without a timer for each answer."""
+        """Do the same as uvicorn's method, without a timer per reply."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -150,13 +151,15 @@ class HttpProtocol(PacedProtocol):
 
     def _check_head(self) -> None:
         """
+        Validate the head and admit the request.
+
         Raises:
-            Refused: it is not what it may be, or there is no place for it; the client gets its answer.
+            Refused: the head is invalid, or the connection was rejected; the client gets a reply.
         """
         if self._fresh:
             self._fresh = False
             self.guard.spoke(self)
-        if self._refusal is not None:  # there is no place for this connection
+        if self._refusal is not None:  # the guard rejected this connection
             self._part(self._refusal)
             raise Refused
         parser = self.parser
@@ -182,8 +185,8 @@ class HttpProtocol(PacedProtocol):
             self._turns.wait(partial(self._start_later, cycle, app, self.loop.time()))
 
     def _start_later(self, cycle: "RequestResponseCycle", app: Any, came_at: float) -> None:
-        if not cycle.disconnected:  # else its client left, or was refused meanwhile
-            cycle.scope["waited_s"] = self.loop.time() - came_at  # type: ignore[typeddict-unknown-key]  # part of its Request-Timeout
+        if not cycle.disconnected:  # else the client left, or the request was rejected
+            cycle.scope["waited_s"] = self.loop.time() - came_at  # type: ignore[typeddict-unknown-key]  # for Request-Timeout
             super()._start_asgi_task(cycle, app)
 
     def _should_upgrade(self) -> bool:

@@ -1,4 +1,4 @@
-"""The limit of open files: every connection is one, and most systems begin with 1,024 or 256 of them."""
+"""Raises the limit of open files: every connection needs one, and most systems start with a limit of 1,024 or 256."""
 
 import logging
 import os
@@ -6,13 +6,13 @@ import resource
 
 log = logging.getLogger(__name__)
 WANTED = 65_536
-LOW = 4_096  # below it the log says so
-KEPT_MAX = 192  # for the database, Redis, other services and files; of a low limit an eighth
-TURNING = 64  # accepted before they are counted, or closed and not gone: 16 in each of a few turns of the loop
+LOW = 4_096  # a lower limit is logged as a warning
+KEPT_MAX = 192  # for the database, Redis, other services and files; at most an eighth of the limit
+TURNING = 64  # accepted but not counted yet, or closed but not gone: 16 in each of a few event loop iterations
 
 
 def raise_limit() -> int:
-    """Open files that this process may have from now on: as many as it is allowed to ask for, WANTED at most."""
+    """Raise this process's limit of open files as far as permitted, at most to WANTED; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= WANTED:
         return WANTED
@@ -28,7 +28,7 @@ def raise_limit() -> int:
 
 
 def room(limit: int) -> int:
-    """Connections that fit beside what is open and what will be."""
+    """Return how many connections fit beside the files that are open or reserved."""
     return max(8, limit - _open_now() - min(KEPT_MAX, limit // 8) - TURNING)
 
 

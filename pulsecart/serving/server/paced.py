@@ -1,4 +1,4 @@
-"""How long an HTTP connection may make its server wait, and how it is refused."""
+"""Enforces the time limits of HTTP connections, and rejects requests with a last reply."""
 
 import asyncio
 from typing import Any
@@ -11,22 +11,22 @@ from pulsecart.serving.server.connection import Connection, address_of
 from pulsecart.serving.server.guard import PRESSED_KEEP_ALIVE_S, Guard
 from pulsecart.serving.server.refused import TooSlow, answer_of
 
-LINGER_S = 2.0  # what a refused client still sends is read and dropped, or its system might drop our answer
+LINGER_S = 2.0  # drain what a rejected client still sends: otherwise its system might discard our reply
 
-# What the next byte from the client belongs to. Plain numbers: a member of an Enum costs a tenth of a microsecond.
-NOTHING = 0  # the next request's first
+# Reading states: where the client's next byte belongs. Plain numbers, as an Enum member costs a tenth of a microsecond.
+NOTHING = 0  # it starts the next request
 HEAD = 1
 BODY = 2
-WHOLE = 3  # the request is complete; its answer is not
-REFUSED = 4  # nothing more is read
+WHOLE = 3  # the request is complete, its reply is not
+REFUSED = 4  # reading has ended
 
 
 class PacedProtocol(Connection, HttpToolsProtocol):
     """
-    uvicorn's protocol, looked at by the guard in each of its ticks: no timer is set for a request.
+    Extends uvicorn's protocol by time limits that the guard checks in each tick: requests need no timers.
 
     Args:
-        guard: of this process.
+        guard: this process's guard.
     """
 
     def __init__(self, *args: Any, guard: Guard, **given: Any) -> None:
@@ -35,16 +35,16 @@ class PacedProtocol(Connection, HttpToolsProtocol):
         self.address = ""
         self._reading = NOTHING
         self._since = 0.0
-        self._room = HEAD_MAX_BYTES  # bytes that the head may still have
+        self._room = HEAD_MAX_BYTES  # bytes left of the head's limit
         self._fresh = True  # no head has been complete yet
         self._websocket = self._body_follows = False
         self._body_bytes = self._body_raw = self._body_seen = 0
-        self._refusal: Problem | None = None  # sent when the answers before it are
+        self._refusal: Problem | None = None  # sent after the earlier replies
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]  # a socket's
+        super().connection_made(transport)  # type: ignore[arg-type]  # a socket transport
         self.address = address_of(transport)
-        self._refusal = self.guard.admit(self)  # answered when its head is complete
+        self._refusal = self.guard.admit(self)  # sent once the head is complete
         self._since = self.guard.now
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,11 +52,11 @@ class PacedProtocol(Connection, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer ``problem`` in the place of the request that is being read, after those before it, and close."""
+        """Reply ``problem`` to the request being read, after the replies to earlier ones, and close."""
         self.guard.count(problem.type)
         of_this, self._reading = self._reading == BODY, REFUSED
         cycle = self.cycle
-        if of_this and cycle.response_started:  # a second answer would be taken for the next request's
+        if of_this and cycle.response_started:  # a second reply would be read as the next request's
             if cycle.response_complete:
                 self._part(None)
             else:
@@ -74,7 +74,7 @@ class PacedProtocol(Connection, HttpToolsProtocol):
             self._refusal = problem
 
     def _part(self, problem: Problem | None) -> None:
-        """The last answer, None where it was given, and the end of what we send."""
+        """Send the last reply, unless None, and close the sending side."""
         if self.transport.is_closing():
             return
         self._reading, self._since, self._refusal = REFUSED, self.guard.now, None

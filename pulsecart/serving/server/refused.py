@@ -1,4 +1,4 @@
-"""Answers to what never reaches a handler: problem+json, and for an EventSource what makes it come again."""
+"""Builds replies to requests rejected before any handler: problem+json, or a retry instruction for an EventSource."""
 
 from collections.abc import Iterable, Mapping
 
@@ -42,11 +42,11 @@ class VersionUnknown(Problem):
 
 def answer_of(problem: Problem, asked: Mapping[bytes, bytes], headers: Fields) -> bytes:
     """
-    The whole response, after which the connection is closed.
+    Encode the whole response, after which the connection is closed.
 
     Args:
-        asked: the request's header fields, as far as they came.
-        headers: on every reply.
+        asked: the request's header fields received so far.
+        headers: header fields of every reply.
     """
     reply = for_event_source(reply_of(problem), {"accept": asked.get(b"accept", b"").decode("latin-1")})
     told = [*headers, *((name.encode(), value.encode()) for name, value in reply.headers)]

@@ -1,8 +1,8 @@
 """
-Bounds how many requests one turn of the event loop begins.
+Limits how many requests one event loop iteration starts.
 
-A turn looks at every socket once. An order needs some 25 turns from its request to its answer; where a turn answers
-everybody who asked since the last one, each of them takes as long as thousands of other answers.
+An iteration polls every socket once. An order needs some 25 iterations from its request to its reply; if an iteration
+handled every request received since the last one, each iteration would take as long as thousands of other replies.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ REQUESTS_PER_TURN = 32
 
 class Turns:
     """
-    Begins at most ``size`` requests per turn; the others wait in the order in which they came. Their tasks are made
-    when they begin: tasks that wait cost 4 µs more, a tenth of what "sold out" costs.
+    Starts at most ``size`` requests per event loop iteration; the others wait in order of arrival. Their tasks are
+    created at their start: waiting tasks cost 4 µs more, a tenth of a "sold out" reply.
 
     Args:
-        size: fewer make smaller batches at the gate and leave more of the loop to events; more let winners wait.
+        size: fewer make smaller batches at the gate and leave more of the loop to events; more delay winners.
     """
 
     def __init__(self, size: int = REQUESTS_PER_TURN) -> None:
@@ -27,7 +27,7 @@ class Turns:
         self._counting = False
 
     def take(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether one more request may begin in this turn; it has begun then."""
+        """Take a place in this iteration; return whether the request may start now."""
         if not self._counting:
             self._counting = True
             loop.call_soon(self._next, loop)
@@ -37,7 +37,7 @@ class Turns:
         return True
 
     def wait(self, begin: Callable[[], None]) -> None:
-        """Call ``begin`` in a later turn: it was refused its place in this one."""
+        """Call ``begin`` in a later iteration, after ``take`` returned False."""
         self._waiting.append(begin)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol, with bounds on what waits on either side; imported for the first one that comes."""
+"""Limits the queues of uvicorn's WebSocket protocol in both directions; imported at the first WebSocket."""
 
 import asyncio
 import logging
@@ -10,19 +10,20 @@ from websockets.frames import Frame
 from pulsecart.serving.server.connection import Connection
 from pulsecart.serving.server.guard import Guard
 
-QUEUED_MAX = 128  # messages that its application has not taken yet
-FRAGMENTS_MAX = 1_024  # of one message
+QUEUED_MAX = 128  # messages that the application has not received yet
+FRAGMENTS_MAX = 1_024  # per message
 POLICY, TOO_BIG = 1008, 1009
 
 
 class WebSocketProtocol(Connection, WebSocketsSansIOProtocol):
     """
-    Reads nothing while its client reads nothing: pongs that are never read would grow without end. uvicorn logs who
-    connects and the whole query, a ticket included, as INFO; here warnings alone are logged.
+    Stops reading while its client does not read: otherwise unread pongs would accumulate without limit.
+
+    Only warnings are logged: at INFO, uvicorn logs client addresses and whole queries, tickets included.
 
     Args:
-        guard: of this process.
-        address: the client's.
+        guard: this process's guard.
+        address: the client's address.
     """
 
     def __init__(self, *args: Any, guard: Guard, address: str, **given: Any) -> None:
@@ -50,7 +51,7 @@ class WebSocketProtocol(Connection, WebSocketsSansIOProtocol):
 
     async def receive(self) -> Any:
         message = await super().receive()
-        if not self.writable.is_set():  # it would read again
+        if not self.writable.is_set():  # uvicorn's ``receive`` has resumed it
             self.transport.pause_reading()
         return message
 
