@@ -1,4 +1,4 @@
-"""Tells failures of a dependency from failures that the call's own input may have caused."""
+"""Distinguishes failures of a dependency from failures that the call's own input may have caused."""
 
 import sys
 
