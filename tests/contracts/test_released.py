@@ -83,20 +83,20 @@ def test_a_draft_is_not_released_and_its_members_may_change(contracts: Path) -> 
     draft = contracts / CREATED.replace("v1", "v2")
     draft.write_text(json.dumps({**schema("ecommerce.order.order.created.v1"), "$comment": "Draft: until Friday."}))
     assert release(contracts) == []
-    assert (unreleased(contracts), drafts(contracts)) == ([], [CREATED.replace("v1", "v2")])
+    assert unreleased(contracts) == []
+    assert set(drafts(contracts)) - set(drafts()) == {CREATED.replace("v1", "v2")}
 
 
 def test_a_draft_fails_the_check_in_ci_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tools.frozen_contracts.drafts", lambda *_: [CREATED])
+    known = drafts()
+    monkeypatch.setattr("tools.frozen_contracts.drafts", lambda *_: [*known, CREATED])
     monkeypatch.delenv("PULSECART_CI", raising=False)
     assert main(["--check"]) == 0
     monkeypatch.setenv("PULSECART_CI", "1")
     assert main(["--check"]) == 1
-    assert (
-        capsys.readouterr().err == f"contracts/{CREATED} is a draft: delete its $comment, then run ./scripts/generate\n"
-    )
+    assert f"contracts/{CREATED} is a draft: delete its $comment, then run ./scripts" in capsys.readouterr().err
 
 
 def test_the_check_answers_with_its_exit_status(
