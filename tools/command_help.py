@@ -45,7 +45,7 @@ def main(check: bool) -> int:
     for file in stale:
         name = file.relative_to(ROOT)
         if check:
-            sys.stderr.write(f"{name} is stale: run python -m tools.command_help\n")
+            sys.stderr.write(f"{name} is stale: run ./scripts/generate\n")
         elif file in files:
             file.write_text(files[file])
         else:

@@ -84,7 +84,7 @@ def main() -> int:
     ]
     for path, text in stale:
         if check:
-            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run python -m tools.currencies\n")
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run ./scripts/generate\n")
         else:
             path.write_text(text)
     return 1 if check and stale else 0

@@ -29,7 +29,7 @@ def main() -> int:
     if not parser.parse_args().check:
         FILE.write_text(written())
     elif not FILE.exists() or FILE.read_text() != written():
-        sys.stderr.write(f"{FILE.name} is stale: run python -m tools.edge_routes\n")
+        sys.stderr.write(f"pulsecart/edge/{FILE.name} is stale: run ./scripts/generate\n")
         return 1
     return 0
 

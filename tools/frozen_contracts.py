@@ -1,13 +1,17 @@
 """
 Verifies that released contracts do not change: ``contracts/released.json`` holds a fingerprint of each.
 
-    python -m tools.frozen_contracts --check      lists released contracts that changed or are gone; then exit status 1
-    python -m tools.frozen_contracts --release    adds the contracts without a fingerprint, and changes no other entry
+    python -m tools.frozen_contracts            adds the contracts without a fingerprint, and changes no other entry
+    python -m tools.frozen_contracts --check    lists released contracts that changed or are gone; then exit status 1
+
+A contract whose ``$comment`` begins with "Draft" is not released: its members may still change. In CI (PULSECART_CI) a
+draft fails the check.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +23,7 @@ _EXPLAINS: Final = frozenset({"description", "title", "examples", "$comment"})
 # Below these keys stand the event's own member names, which are never explanatory.
 _NAMED: Final = frozenset({"properties", "$defs", "patternProperties", "dependentSchemas"})
 
+DRAFT: Final = "Draft"
 NO_EVENTS: Final = frozenset({"released.json", "openapi.json"})
 
 
@@ -49,8 +54,13 @@ def changed(directory: Path = CONTRACTS_DIR) -> list[str]:
 
 
 def unreleased(directory: Path = CONTRACTS_DIR) -> list[str]:
-    """Return the contracts without a fingerprint, as paths below ``contracts/``."""
-    return sorted(_fingerprints(directory).keys() - _released(directory).keys())
+    """Return the contracts without a fingerprint that are no drafts, by path below ``contracts/``."""
+    return sorted(_fingerprints(directory).keys() - _released(directory).keys() - set(drafts(directory)))
+
+
+def drafts(directory: Path = CONTRACTS_DIR) -> list[str]:
+    """Return the contracts that say in ``$comment`` that they are drafts, by path below ``contracts/``."""
+    return [name for name, schema in _schemas(directory).items() if str(schema.get("$comment", "")).startswith(DRAFT)]
 
 
 def release(directory: Path = CONTRACTS_DIR) -> list[str]:
@@ -72,8 +82,12 @@ def _advice(name: str) -> str:
 
 
 def _fingerprints(directory: Path) -> dict[str, str]:
+    return {name: fingerprint(schema) for name, schema in _schemas(directory).items()}
+
+
+def _schemas(directory: Path) -> dict[str, dict[str, Any]]:
     paths = (p for p in sorted(directory.rglob("*.json")) if p.name not in NO_EVENTS)
-    return {p.relative_to(directory).as_posix(): fingerprint(json.loads(p.read_text())) for p in paths}
+    return {p.relative_to(directory).as_posix(): json.loads(p.read_text()) for p in paths}
 
 
 def _released(directory: Path) -> dict[str, str]:
@@ -86,12 +100,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="tools.frozen_contracts", description="Freeze contracts, and see that they stay frozen."
     )
-    choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--check", action="store_true", help="say which released contract changed")
-    choice.add_argument("--release", action="store_true", help="freeze the contracts that are new")
-    if parser.parse_args(arguments).release:
+    parser.add_argument("--check", action="store_true", help="freeze nothing, say which released contract changed")
+    if not parser.parse_args(arguments).check:
         sys.stdout.write("".join(f"released {name}\n" for name in release()))
-    complaints = changed() + [f"{n} is not released: python -m tools.frozen_contracts --release" for n in unreleased()]
+    complaints = changed() + [f"contracts/{n} is not released: run ./scripts/generate" for n in unreleased()]
+    if os.environ.get("PULSECART_CI"):
+        complaints += [f"contracts/{n} is a draft: delete its $comment, then run ./scripts/generate" for n in drafts()]
     sys.stderr.write("".join(f"{complaint}\n" for complaint in complaints))
     return 1 if complaints else 0
 

@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     before = README.read_text()
     after = written(before, table(read()))
     if check and before != after:
-        sys.stderr.write("README.md's table of operations is stale: run scripts/python -m tools.operations_table\n")
+        sys.stderr.write("README.md's table of operations is stale: run ./scripts/generate\n")
         return 1
     if not check:
         README.write_text(after)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pulsecart.runtime.contracts import CONTRACTS_DIR, event_types, schema
-from tools.frozen_contracts import changed, fingerprint, main, release, unreleased
+from tools.frozen_contracts import changed, drafts, fingerprint, main, release, unreleased
 
 CREATED = "ecommerce/order/order.created.v1.json"
 
@@ -28,7 +28,7 @@ def test_no_released_contract_has_changed() -> None:
 
 
 def test_every_contract_is_released() -> None:
-    assert unreleased() == [], "freeze them: python -m tools.frozen_contracts --release"
+    assert unreleased() == [], "freeze them: ./scripts/generate"
 
 
 def test_the_changelog_names_every_contract() -> None:
@@ -79,6 +79,29 @@ def test_releasing_freezes_what_is_new_and_never_repairs_what_changed(contracts:
     assert len(changed(contracts)) == 1
 
 
-def test_the_check_answers_with_its_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_draft_is_not_released_and_its_members_may_change(contracts: Path) -> None:
+    draft = contracts / CREATED.replace("v1", "v2")
+    draft.write_text(json.dumps({**schema("ecommerce.order.order.created.v1"), "$comment": "Draft: until Friday."}))
+    assert release(contracts) == []
+    assert unreleased(contracts) == []
+    assert set(drafts(contracts)) - set(drafts()) == {CREATED.replace("v1", "v2")}
+
+
+def test_a_draft_fails_the_check_in_ci_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = drafts()
+    monkeypatch.setattr("tools.frozen_contracts.drafts", lambda *_: [*known, CREATED])
+    monkeypatch.delenv("PULSECART_CI", raising=False)
+    assert main(["--check"]) == 0
+    monkeypatch.setenv("PULSECART_CI", "1")
+    assert main(["--check"]) == 1
+    assert f"contracts/{CREATED} is a draft: delete its $comment, then run ./scripts" in capsys.readouterr().err
+
+
+def test_the_check_answers_with_its_exit_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PULSECART_CI", raising=False)
     assert main(["--check"]) == 0
     assert capsys.readouterr().err == ""

@@ -18,7 +18,7 @@ def readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_stale_table_is_noticed_and_written_anew(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check"]) == 1
-    assert "run scripts/python -m tools.operations_table" in capsys.readouterr().err
+    assert "run ./scripts/generate" in capsys.readouterr().err
     assert "old" in readme.read_text(), "a check writes nothing"
     assert main([]) == 0
     assert main(["--check"]) == 0

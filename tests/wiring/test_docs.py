@@ -4,10 +4,13 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import yaml
+
 from pulsecart.runtime import bounds
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving import bodies, idempotency
 from pulsecart.shop.audit.db.questions import checks
+from tools.new_operation.wanted import departments
 from tools.operations_table import ROOT
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -87,3 +90,26 @@ def test_every_link_to_a_heading_leads_to_one() -> None:
         for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
             page = document.parent / target if target else document
             assert anchor in _anchors(page), f"{document.name}: {target}#{anchor}"
+
+
+def test_a_commit_is_checked_by_local_commands_that_exist() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repository["repo"] for repository in config["repos"]] == ["local"]
+    entries = [hook["entry"] for repository in config["repos"] for hook in repository["hooks"]]
+    assert entries == ["./scripts/check --fast"]
+
+
+def test_the_contributor_s_table_has_every_step_of_the_check() -> None:
+    steps = re.findall(
+        r"^ *(?:\[ .*\|\| )?step '?([a-z ]+?)'? [\".]", (ROOT / "scripts" / "check").read_text(), re.MULTILINE
+    )
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## When a check fails")[2].partition("\n## ")[0]
+    assert len(steps) == 7
+    assert [step for step in steps if f"`{step}`" not in table] == []
+
+
+def test_the_contributor_s_pages_name_every_room_and_department() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = [path.parent for path in (ROOT / "pulsecart").glob("*/__init__.py")]
+    assert sorted(room.name for room in rooms if f"`pulsecart/{room.name}/`" not in text) == []
+    assert [name for name in departments() if f"`{name}`" not in text] == []

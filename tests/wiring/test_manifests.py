@@ -1,6 +1,7 @@
 """k8s/ says what functions/ and the migrations say, within what PostgreSQL can bear."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -142,6 +143,8 @@ def test_the_job_is_named_by_the_newest_migration() -> None:
     assert job["metadata"]["name"] == f"migrate-{needed()}", (
         "a new migration is a new Job: name it so, and raise the tag of dev.local/pulsecart-migrations in the overlays"
     )
+    named = set(re.findall(r"\bmigrate-\d+", (ROOT / "Tiltfile").read_text()))
+    assert named == {job["metadata"]["name"]}, "name the Job so in the Tiltfile, too"
 
 
 def test_every_setting_given_is_one_that_is_read() -> None:

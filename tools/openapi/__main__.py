@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     for path in stale:
         if asked.check:
-            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run scripts/python -m tools.openapi\n")
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run ./scripts/generate\n")
         else:
             path.write_text(files[path])
     return 1 if stale and asked.check else 0

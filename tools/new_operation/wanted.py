@@ -1,0 +1,194 @@
+"""What was asked for, checked against what there is; a refusal says what to do instead."""
+
+import difflib
+import keyword
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pulsecart.processes import registry
+from pulsecart.runtime.contracts import event_types
+from pulsecart.shop.messages import MESSAGES
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SHOP: Final = ROOT / "pulsecart" / "shop"
+# Department → its context in event types, where it has another name.
+CONTEXTS: Final = {"orders": "order", "carts": "cart", "payments": "payment", "catalogue": "product"}
+METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+NAME_MAX: Final = 40
+# Names that main.py imports or defines, and the host's place in contracts/http/access.yaml.
+TAKEN: Final = {"handle", "answer", "on", "operation", "host", *(method.lower() for method in METHODS)}
+
+
+class Refused(Exception):
+    """One sentence that says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A type, and the name of its Struct in ``pulsecart.shop.messages``; ``new`` where both are still to be written."""
+
+    type: str
+    struct: str
+    new: bool = False
+
+    @property
+    def short(self) -> str:
+        """``order.paid.v1``"""
+        return self.type.split(".", 2)[2]
+
+    @property
+    def aggregate(self) -> str:
+        """``flash_sale`` of ``ecommerce.pricing.flash_sale.ended.v1``"""
+        return self.type.split(".")[-3]
+
+    @property
+    def member(self) -> str:
+        """The member that holds the aggregate's id: ``flashSaleId``."""
+        return f"{camel(self.aggregate)}Id"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """
+    Args:
+        method, path: of its route; empty where it has none.
+    """
+
+    name: str
+    department: str
+    hears: tuple[Event, ...]
+    emits: tuple[Event, ...]
+    method: str = ""
+    path: str = ""
+
+    @property
+    def dns_name(self) -> str:
+        return self.name.replace("_", "-")
+
+    @property
+    def route(self) -> str:
+        return f"{self.method} {self.path}".strip()
+
+    @property
+    def test(self) -> str:
+        return f"tests/functions/test_{self.name}.py"
+
+
+def wanted(name: str, department: str, hears: Sequence[str], emits: Sequence[str], route: str) -> Wanted:
+    """
+    Raises:
+        Refused: a name is taken or malformed, or a department or an event type is unknown.
+    """
+    _check_name(name)
+    if department not in departments():
+        raise Refused(
+            f"There is no department {department}: take one of {', '.join(departments())}. A new one is a folder of"
+            " pulsecart/shop/ with an empty __init__.py, and a place among the departments' layers in pyproject.toml."
+        )
+    if not hears and not route:
+        raise Refused(f"Nothing would call {name}: name the event types with --hears, or a route with --route.")
+    method, path = _checked_route(route) if route else ("", "")
+    heard = tuple(_known(type) for type in dict.fromkeys(hears))
+    emitted = tuple(_emitted(type, department) for type in dict.fromkeys(emits))
+    return Wanted(name, department, heard, emitted, method, path)
+
+
+def departments() -> list[str]:
+    """The folders of ``pulsecart/shop/`` that are packages."""
+    return sorted(path.parent.name for path in SHOP.glob("*/__init__.py"))
+
+
+def camel(name: str) -> str:
+    """``flash_sale`` → ``flashSale``"""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name) or len(name) > NAME_MAX:
+        better = re.sub("[^a-z0-9]+", "_", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
+        instead = better if better[:1].isalpha() and not keyword.iskeyword(better) else "pack_order"
+        raise Refused(
+            f"{name} is no name for an operation: take lower case letters, digits and single underscores,"
+            f" at most {NAME_MAX}, such as {instead[:NAME_MAX]}."
+        )
+    if name in TAKEN:
+        raise Refused(f"{name} means something else already: take a name of two words.")
+    if name in registry.names():
+        raise Refused(f"The operation {name} exists: change functions/{name}/, or take another name.")
+    dns_name = name.replace("_", "-")
+    for file in (
+        f"functions/{name}",
+        f"tests/functions/test_{name}.py",
+        f"eventing/{dns_name}.yaml",
+        f"k8s/base/operations/{dns_name}.yaml",
+        f"contracts/http/{dns_name}.yaml",
+    ):
+        if (ROOT / file).exists():
+            raise Refused(f"{file} exists and is not this operation's: take another name, or remove it.")
+
+
+def _checked_route(route: str) -> tuple[str, str]:
+    method, _, path = route.partition(" ")
+    if method not in METHODS or not re.fullmatch(r"/api/v1(/[a-z0-9-]+|/\{[a-zA-Z]+\})+", path):
+        raise Refused(
+            f'{route!r} is no route: write it as "POST /api/v1/things/{{id}}", with one of {", ".join(METHODS)},'
+            " lower case words and placeholders in braces."
+        )
+    for operation in registry.load_all().values():
+        for known in operation.routes:
+            if (known.method, _shape(known.path)) == (method, _shape(path)):
+                raise Refused(f"{operation.name} answers {known.method} {known.path} already: take another path.")
+    return method, path
+
+
+def _shape(path: str) -> str:
+    return re.sub(r"\{\w+\}", "{}", path)
+
+
+def _known(name: str) -> Event:
+    found = _found(name)
+    if found is None:
+        known = sorted(short for type in event_types() for short, _ in [_names(type)])
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        raise Refused(
+            f"There is no event type {name}: subscribe to {f'{close[0]}, or another ' if close else 'one '}of"
+            f" {', '.join(known)}. A new type begins with the operation that emits it (--emits)."
+        )
+    return found
+
+
+def _emitted(name: str, department: str) -> Event:
+    found = _found(name)
+    if found is not None:
+        return found
+    context = CONTEXTS.get(department, department)
+    type = f"ecommerce.{context}.{name}.v1" if name.count(".") == 1 else name
+    if not re.fullmatch(r"ecommerce\.[a-z]+(\.[a-z]+(_[a-z]+)*){2}\.v[1-9][0-9]*", type):
+        raise Refused(
+            f"{name} is no event type: write a thing and a past fact, such as order.packed, or the whole of it,"
+            f" such as ecommerce.{context}.order.packed.v1."
+        )
+    thing, fact, version = type.split(".")[-3:]
+    struct = "".join(word.capitalize() for word in f"{thing}_{fact}".split("_"))
+    struct += "" if version == "v1" else version.upper()
+    if struct in {message.__name__ for message in MESSAGES}:
+        raise Refused(f"pulsecart/shop/messages.py has another {struct} than that of {type}: take another word.")
+    return Event(type, struct, new=True)
+
+
+def _found(name: str) -> Event | None:
+    types = [type for type in sorted(event_types()) if name in (type, *_names(type))]
+    if len(types) > 1:
+        raise Refused(f"{name} may be any of {', '.join(types)}: write the whole type.")
+    structs = {message.TYPE: message.__name__ for message in MESSAGES}
+    return Event(types[0], structs[types[0]]) if types else None
+
+
+def _names(type: str) -> tuple[str, str]:
+    """``order.paid.v1`` and ``order.paid``"""
+    short = type.split(".", 2)[2]
+    return short, short.rpartition(".")[0]
