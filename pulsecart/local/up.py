@@ -1,4 +1,4 @@
-"""Runs the shop on this machine: starts the servers, prepares the database, and supervises the host until Ctrl-C."""
+"""Runs the embedded shop: starts its servers, prepares the database, and supervises the host until Ctrl-C."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Commits all orders that arrived together in one transaction: two round trips, rows locked in one fixed order."""
+"""Group commit: all waiting orders in one transaction, two round trips; rows are locked in one fixed order."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
