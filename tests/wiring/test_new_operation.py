@@ -16,7 +16,7 @@ LOOK_AT_LISTS = [
     "tests/wiring/test_wiring.py",
     "tests/wiring/test_manifests.py",
     "tests/wiring/test_secrets.py",
-    "tests/wiring/test_docs.py",
+    "tests/wiring/test_words.py",
     "tests/wiring/test_rooms.py",
     "tests/contracts/test_schemas.py",
     "tests/contracts/test_released.py",

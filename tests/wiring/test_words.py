@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = sorted(
     path for folder in ("benchmarks", "functions", "pulsecart", "tools") for path in (ROOT / folder).rglob("*.py")
 )
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "README.md"])
 INSTEAD = {
     r"hears?|heard": "subscribes to, receives, handles",
     r"tells?|told": "publishes, sends, returns, reports",
