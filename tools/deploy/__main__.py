@@ -86,7 +86,7 @@ def deploy(asked: argparse.Namespace) -> None:
     needs.identities(documents)
     with patience.paused():
         name = asked.image or (image.load(asked.loader, say) if asked.loader else image.build(asked.registry, say))
-    overlay.with_image(documents, name, namespace)
+    documents = overlay.with_image(documents, name, namespace)
     trusted = issuer.published(documents, namespace, jwks_of(asked.data.resolve()))
     counted = Counter(line.rpartition(" ")[2] for line in overlay.apply([*trusted, *documents]))
     say(f"applied {asked.overlay.name}: {', '.join(f'{count} {what}' for what, count in sorted(counted.items()))}")

@@ -38,18 +38,21 @@ def namespace_of(documents: Sequence[Object]) -> str:
     return names.pop()
 
 
-def with_image(documents: Sequence[dict[str, Any]], image: str, namespace: str) -> None:
+def with_image(documents: Sequence[dict[str, Any]], image: str, namespace: str) -> list[dict[str, Any]]:
     """
-    Set ``image`` on all containers of the shop. A completed migration Job keeps its image, because a Job is immutable;
-    an incomplete Job with another image is deleted, so that it is created again.
+    Return the documents with ``image`` on all containers of the shop, without Jobs that are complete on the cluster:
+    a Job is immutable, so a later release of the same Job, with another image or command, could not be applied. An
+    incomplete Job with another image is deleted, so that it is created again.
     """
+    kept = []
     for document in documents:
         ours = [one for one in containers(document) if _is_ours(str(one.get("image", "")))]
-        kept = None
-        if ours and document["kind"] == "Job":
-            kept = _image_of_done(document["metadata"]["name"], namespace, image)
+        if ours and document["kind"] == "Job" and _is_complete(document["metadata"]["name"], namespace, image):
+            continue
         for container in ours:
-            container["image"] = kept or image
+            container["image"] = image
+        kept.append(document)
+    return kept
 
 
 def apply(documents: Sequence[Object]) -> list[str]:
@@ -62,16 +65,16 @@ def apply(documents: Sequence[Object]) -> list[str]:
     return kubectl("apply", "-f", "-", given=given).strip().splitlines()
 
 
-def _image_of_done(name: str, namespace: str, image: str) -> str | None:
+def _is_complete(name: str, namespace: str, image: str) -> bool:
     there = found("job", name, namespace)
     if there is None:
-        return None
-    its = str(there["spec"]["template"]["spec"]["containers"][0]["image"])
+        return False
     if condition(there, "Complete")["status"] == "True":
-        return its
+        return True
+    its = str(there["spec"]["template"]["spec"]["containers"][0]["image"])
     if its != image or condition(there, "Failed")["status"] == "True":
         kubectl("delete", "job", name, "-n", namespace)
-    return None
+    return False
 
 
 def _is_ours(image: str) -> bool:
