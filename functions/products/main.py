@@ -15,7 +15,7 @@ from pulsecart.runtime.problem import Gone, Malformed, NotFound, Unprocessable
 from pulsecart.serving.access import ADMIN, ANYBODY
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
-from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
+from pulsecart.serving.etag import check_match, is_current, required_match
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of, key_of
 from pulsecart.serving.operation import operation
@@ -24,7 +24,7 @@ from pulsecart.serving.routes import delete, get, post, put
 from pulsecart.shop.catalogue.cache import ProductCache
 from pulsecart.shop.catalogue.db import listing
 from pulsecart.shop.catalogue.db import products as rows
-from pulsecart.shop.catalogue.product import Product, product_document, sale_document, sale_member
+from pulsecart.shop.catalogue.product import Product, product_document, product_etag, sale_document, sale_member
 from pulsecart.shop.messages import ProductUpdated
 from pulsecart.shop.money import decimal_amount, exact_price, wire_id
 from pulsecart.shop.orders.refusal import refusal
@@ -85,7 +85,7 @@ async def create(request: Request, deps: Deps) -> Reply:
     first = await rows.create(deps.db, product, _cause(request), key, _created)
     if key and first.payload_hash != key.payload_hash:
         raise refusal("KEY_REUSED")
-    headers = (("location", first.location), ("etag", etag_of(1)))
+    headers = (("location", first.location), ("etag", product_etag(1)))
     return Reply(first.status, first.body.encode(), headers=headers)
 
 
@@ -97,7 +97,7 @@ async def change(request: Request, deps: Deps) -> Reply:
         if body.currency != before.currency:
             raise Unprocessable("currency-fixed", f"A product keeps its currency, {before.currency}; make a new one.")
         after = await rows.change(tx, before, _product(body, before.product_id, before.created_at))
-    return Reply(200, msgspec.json.encode(product_document(after)), headers=(("etag", etag_of(after.version)),))
+    return Reply(200, msgspec.json.encode(product_document(after)), headers=(("etag", product_etag(after.version)),))
 
 
 async def remove(request: Request, deps: Deps) -> Reply:

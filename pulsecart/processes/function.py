@@ -94,8 +94,7 @@ class Function:
             await admit(await request_of(scope, receive, self._deps.settings.max_body_bytes), METRICS, self._deps)
         except Problem as error:
             return reply_of(error)
-        body, media_type = metrics.exposition()
-        return Reply(body=body, media_type=media_type)
+        return Reply(200, *metrics.exposition())
 
     async def _event(self, scope: Scope, receive: Receive) -> Reply:
         try:

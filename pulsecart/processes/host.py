@@ -87,8 +87,7 @@ def own(knative: LocalKnative) -> Operation:
         return await health.ready(deps, knative)
 
     async def measured(request: Request, deps: Deps) -> Reply:
-        body, media_type = metrics.exposition()
-        return Reply(body=body, media_type=media_type)
+        return Reply(200, *metrics.exposition())
 
     async def take(request: Request, deps: Deps) -> Reply:
         return await knative.ingress(request, request.params["namespace"], request.params["name"])

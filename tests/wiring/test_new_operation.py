@@ -7,7 +7,8 @@ import pytest
 
 from tests.wiring.copied import copied, run
 from tools.new_operation.__main__ import main, write
-from tools.new_operation.wanted import ROOT, Refused, wanted
+from tools.new_operation.wanted import Refused, wanted
+from tools.operations_table import ROOT
 
 REACTS = ("pack_order", "--department", "orders", "--hears", "order.paid", "order.canceled", "--emits", "order.packed")
 ANSWERS = ("grant_card", "--department", "payments", "--route", "POST /api/v1/gift-cards/{id}/grants")

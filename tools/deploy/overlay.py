@@ -41,14 +41,17 @@ def namespace_of(documents: Sequence[Object]) -> str:
 def with_image(documents: Sequence[dict[str, Any]], image: str, namespace: str) -> list[dict[str, Any]]:
     """
     Return the documents with ``image`` on all containers of the shop, without Jobs that are complete on the cluster:
-    a Job is immutable, so a later release of the same Job, with another image or command, could not be applied. An
-    incomplete Job with another image is deleted, so that it is created again.
+    a Job is immutable, so a later release of the same Job, with another image or command, could not be applied. A
+    failed Job, or an incomplete one with another image, is deleted, so that it is created again.
     """
     kept = []
     for document in documents:
         ours = [one for one in containers(document) if _is_ours(str(one.get("image", "")))]
-        if ours and document["kind"] == "Job" and _is_complete(document["metadata"]["name"], namespace, image):
+        there = found("job", document["metadata"]["name"], namespace) if ours and document["kind"] == "Job" else None
+        if there is not None and _is(there, "Complete"):
             continue
+        if there is not None and (_image(there) != image or _is(there, "Failed")):
+            kubectl("delete", "job", document["metadata"]["name"], "-n", namespace)
         for container in ours:
             container["image"] = image
         kept.append(document)
@@ -65,16 +68,12 @@ def apply(documents: Sequence[Object]) -> list[str]:
     return kubectl("apply", "-f", "-", given=given).strip().splitlines()
 
 
-def _is_complete(name: str, namespace: str, image: str) -> bool:
-    there = found("job", name, namespace)
-    if there is None:
-        return False
-    if condition(there, "Complete")["status"] == "True":
-        return True
-    its = str(there["spec"]["template"]["spec"]["containers"][0]["image"])
-    if its != image or condition(there, "Failed")["status"] == "True":
-        kubectl("delete", "job", name, "-n", namespace)
-    return False
+def _is(job: Object, type: str) -> bool:
+    return bool(condition(job, type)["status"] == "True")
+
+
+def _image(job: Object) -> str:
+    return str(job["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 def _is_ours(image: str) -> bool:

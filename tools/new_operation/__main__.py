@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from tools.new_operation import files, lists
-from tools.new_operation.wanted import ROOT, Refused, Wanted, departments, wanted
+from tools.new_operation.wanted import Refused, Wanted, departments, wanted
+from tools.operations_table import ROOT
 
 EPILOG: Final = """
 An event type is written short (order.paid) or whole (ecommerce.order.order.paid.v1). A new type gets

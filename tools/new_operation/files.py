@@ -7,7 +7,8 @@ from typing import Final
 from pulsecart.runtime.contracts import schema_path
 from pulsecart.runtime.event import schema_of
 from tools.frozen_contracts import DRAFT
-from tools.new_operation.wanted import ROOT, Event, Wanted, camel
+from tools.new_operation.wanted import Event, Wanted, camel
+from tools.operations_table import ROOT
 
 TRIGGER: Final = """\
 # Say here why it subscribes, where the filter does not.

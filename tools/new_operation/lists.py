@@ -49,13 +49,13 @@ def changed(new: Wanted, root: Path) -> dict[str, str]:
     return made
 
 
-def _before(text: str, start: str, of: str, key: str, line: str, until: str) -> str:
+def _before(text: str, start: str, of: str, key: str, line: str, until: str = "") -> str:
     """
     The text with ``line`` before the first entry that sorts after ``key``.
 
     Args:
         start: the list begins behind it; ``of`` matches an entry, its first group being what is sorted by.
-        until: begins what follows the list.
+        until: begins the text after the list; empty where the list ends the file.
 
     Raises:
         ValueError: ``start`` or ``until`` is not in the text.
@@ -63,7 +63,7 @@ def _before(text: str, start: str, of: str, key: str, line: str, until: str) -> 
     begin = text.find(start) + len(start)
     if begin < len(start):
         raise ValueError(f"line {start.strip()!r}")
-    end = text.find(until, begin)
+    end = text.find(until, begin) if until else len(text)
     if end < 0:
         raise ValueError(f"line {until.strip()!r}")
     entries = re.finditer(of, text[begin:end], re.MULTILINE)
@@ -78,8 +78,7 @@ def _services(new: Wanted, text: str) -> str:
 
 def _triggers(new: Wanted, text: str) -> str:
     name = f"{new.dns_name}.yaml"
-    ended = _before(f"{text}\0", "\nresources:\n", r"^  - (\S+)\n", name, f"  - {name}\n", "\0")
-    return ended.rstrip("\0")
+    return _before(text, "\nresources:\n", r"^  - (\S+)\n", name, f"  - {name}\n")
 
 
 def _scales(new: Wanted, text: str) -> str:

@@ -5,14 +5,13 @@ import keyword
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pulsecart.processes import registry
 from pulsecart.runtime.contracts import event_types
 from pulsecart.shop.messages import MESSAGES
+from tools.operations_table import ROOT
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 SHOP: Final = ROOT / "pulsecart" / "shop"
 # Department → its context in event types, where it has another name.
 CONTEXTS: Final = {"orders": "order", "carts": "cart", "payments": "payment", "catalogue": "product"}
