@@ -29,7 +29,7 @@ EVENTING_DIR: Final = ROOT / "eventing"
 README: Final = ROOT / "README.md"
 BEGIN: Final = "<!-- operations: written by python -m tools.operations_table -->"
 END: Final = "<!-- /operations -->"
-HEAD: Final = "| Operation | What it does | Answers | Hears | Through | Says |\n|---|---|---|---|---|---|"
+HEAD: Final = "| Operation | What it does | Answers | Subscribes to | Through | Publishes |\n|---|---|---|---|---|---|"
 
 Wanted = Mapping[str, tuple[str, ...]]
 """Event type → the conditions (``orderstatus pending``) under which it is wanted; empty for always."""

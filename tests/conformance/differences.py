@@ -7,7 +7,7 @@ from tests.conformance.broker import BrokerUnderTest
 
 IN_MEMORY, JETSTREAM = "cluster", "jetstream"
 DIFFERENCES: dict[str, frozenset[str]] = {
-    "Whoever reaches it may send": frozenset((IN_MEMORY, JETSTREAM)),
+    "Any client may send": frozenset((IN_MEMORY, JETSTREAM)),
     "202 at once": frozenset((IN_MEMORY,)),
     "Order per key": frozenset((JETSTREAM,)),
     "The cause of a failure without a status": frozenset((IN_MEMORY, JETSTREAM)),

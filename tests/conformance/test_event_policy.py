@@ -43,8 +43,8 @@ async def authenticating(run: Run) -> AsyncIterator[None]:
     with authenticated():
         yield
     after = run.broker("cluster")
-    async with Subscriber(after.host) as nobody:
-        await after.apply([broker_of(nobody)])
+    async with Subscriber(after.host) as unused:
+        await after.apply([broker_of(unused)])
     await after.stop()
 
 
@@ -87,7 +87,7 @@ async def assert_only(genuine: CloudEvent, broker: ClusterBroker, subscriber: Su
     assert not sink.got
 
 
-def signed_by_somebody_else(token: str) -> str:
+def signed_by_another_key(token: str) -> str:
     """The relay's own claims under a key of ours, which takes the name of the cluster's."""
     claims = jwt.decode(token, options={"verify_signature": False})
     claims["exp"] = datetime.now(UTC) + timedelta(hours=1)
@@ -98,7 +98,7 @@ def signed_by_somebody_else(token: str) -> str:
 async def test_an_event_of_the_one_that_the_policy_names_arrives_and_its_token_goes_no_further(
     guarded: ClusterBroker, subscriber: Subscriber, sink: Subscriber
 ) -> None:
-    assert differs(guarded, "Whoever reaches it may send")
+    assert differs(guarded, "Any client may send")
     await assert_only(event(), guarded, subscriber, sink)
     (got,) = subscriber.got
     assert "authorization" not in got.headers
@@ -116,7 +116,7 @@ async def test_who_shows_no_token_of_the_cluster_for_this_broker_is_answered_401
         "what is no token": "forged",
         "a changed signature": f"{head}.{claims}.{signature[:-8]}{signature[-8:].swapcase()}",
         "no signature": jwt.encode(jwt.decode(relays, options={"verify_signature": False}), "", algorithm="none"),
-        "a signature of another key": signed_by_somebody_else(relays),
+        "a signature of another key": signed_by_another_key(relays),
         "for another broker": token_of(RELAY, guarded.namespace, another),
         "for Kubernetes": token_of(RELAY, guarded.namespace, "https://kubernetes.default.svc"),
     }

@@ -164,7 +164,7 @@ async def test_what_failed_without_a_cause_is_replayed_too_and_what_no_trigger_w
     assert await poke(on_knative) == 204
     assert broker.of("pay")[-1].event == failed
     (left,) = waiting(database_url)
-    assert (left.trigger, left.error_data) == ("gone", "There is no such Trigger any more, so nobody was asked.")
+    assert (left.trigger, left.error_data) == ("gone", "The Trigger does not exist any more, so nothing was delivered.")
     assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
 
 

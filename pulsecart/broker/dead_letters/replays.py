@@ -11,7 +11,7 @@ from pulsecart.runtime.problem import Problem
 from pulsecart.serving import cloudevents
 
 LEASE_S = 600.0
-NO_TRIGGER = Outcome("never", data=b"There is no such Trigger any more, so nobody was asked.")
+NO_TRIGGER = Outcome("never", data=b"The Trigger does not exist any more, so nothing was delivered.")
 Sign = Callable[[CloudEvent], CloudEvent]
 
 

@@ -1,4 +1,4 @@
--- what was stocked by hand was said in stock events
+-- per product, the stock changes made by hand add up to those of the published stock events
 SELECT product_id, recorded, said
 FROM (
     SELECT product_id, sum(delta)::bigint AS recorded FROM inventory_adjustment GROUP BY product_id

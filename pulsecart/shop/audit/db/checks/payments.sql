@@ -1,4 +1,4 @@
--- a paid order was charged once and in full, and nobody else's money is or may be kept
+-- a paid order was charged once and in full; no charge of another order is kept or may still be kept
 SELECT order_id, o.status, p.status AS payment, p.amount_minor, o.total_minor
 FROM orders o FULL JOIN payments p USING (order_id)
 WHERE o.status IN ('PAID', 'FULFILLED')
