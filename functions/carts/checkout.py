@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import Problem, Refused
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.logs import bind
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.bodies import Id
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import correlation_of
+from pulsecart.serving.idempotency import correlation_of, first_again
 from pulsecart.shop.carts.cart import Cart, differences, order_lines, refuse_differences
 from pulsecart.shop.carts.db import carts as rows
 from pulsecart.shop.inventory.gate.gate import Answer
@@ -37,7 +37,7 @@ class Accepted(Struct, frozen=True):
 async def first_reply(deps: Deps, key: Key) -> Reply | None:
     """Return the first reply stored under this key; None if there is none."""
     stored = await _till(deps).first_reply(key.scope)
-    return None if stored is None else _again(stored, key)
+    return None if stored is None else first_again(stored, key)
 
 
 async def order_cart(
@@ -64,7 +64,7 @@ async def order_cart(
             metrics.order_created("cart", began)
             return Reply(200, outcome.reply)
         case Repeated(stored):
-            return _again(stored, key)
+            return first_again(stored, key)
         case Answer():
             repeated = await first_reply(deps, key)
             if repeated is not None:
@@ -91,12 +91,6 @@ async def _check(deps: Deps, cart: Cart, lines: Sequence[Line]) -> None:
         raise Refused("cart-empty", "There is nothing in this cart.")
     if found:
         raise refuse_differences(found)
-
-
-def _again(stored: Stored, key: Key) -> Reply:
-    if stored.payload_hash != key.payload_hash:
-        raise refusal("KEY_REUSED")
-    return Reply(stored.status, stored.body.encode())
 
 
 def _no_order(outcome: Outcome | Answer) -> Problem:

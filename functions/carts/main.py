@@ -17,7 +17,7 @@ from pulsecart.serving.auth import buyer_of, require_buyer, require_owner
 from pulsecart.serving.bodies import LINES_MAX, Id, decoded
 from pulsecart.serving.cookies import set_cookie, value_of
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import key_of
+from pulsecart.serving.idempotency import required_key
 from pulsecart.serving.operation import operation
 from pulsecart.serving.rate_limit import Allowance
 from pulsecart.serving.routes import get, post, put
@@ -149,8 +149,7 @@ async def check_out(request: Request, deps: Deps) -> Reply:
     """
     body = decoded(request.body or b"{}", CheckoutBody)
     buyer = await require_buyer(request, deps, None if body.userId is None else str(body.userId))
-    key = key_of(request, buyer, required=True)
-    assert key is not None  # noqa: S101  # required=True
+    key = required_key(request, buyer)
     repeated = await first_reply(deps, key)
     if repeated is not None:
         return repeated

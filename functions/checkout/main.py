@@ -8,7 +8,7 @@ from functions.checkout.bodies import OrderBody, PurchaseBody
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deadline import Deadline
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import Malformed, Problem
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.logs import bind
@@ -17,7 +17,7 @@ from pulsecart.serving.access import CUSTOMER
 from pulsecart.serving.auth import require_buyer
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.http import PROBLEM, Reply, Request
-from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.idempotency import correlation_of, first_again, key_of, required_key
 from pulsecart.serving.operation import operation
 from pulsecart.serving.replies import reply_of
 from pulsecart.serving.routes import post
@@ -65,15 +65,15 @@ async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till
         case Held():
             return Reply(200, outcome.reply)
         case Repeated(stored):
-            return Reply(stored.status, stored.body.encode())
+            return first_again(stored, key)
         case Denied(reason="PRICE_CHANGED"):
             raise denial(outcome)
         case Denied(reason, product_id):
             raise _no_stock(reason, product_id)
         case Answer(verdict):
             stored_now = await till.first_reply(key.scope) if key else None  # a rebuilt gate has lost its keys
-            if stored_now is not None and key is not None:
-                return _repeat(stored_now, key)
+            if stored_now is not None:
+                return first_again(stored_now, key)
             if verdict == "SOLD_OUT":
                 till.sold_out.remember(product)
             raise _no_stock(verdict, product)
@@ -85,12 +85,6 @@ def _no_stock(reason: str, product: str) -> Problem:
     if reason not in ("SEEN", "KEY_REUSED"):  # not about stock
         metrics.RESERVATION_FAILURES.of(public_reason(reason)).add()
     return refusal(reason, product)
-
-
-def _repeat(stored: Stored, key: Key) -> Reply:
-    if stored.payload_hash != key.payload_hash:
-        raise refusal("KEY_REUSED")
-    return Reply(stored.status, stored.body.encode())
 
 
 async def purchase_later(request: Request, deps: Deps) -> Reply:
@@ -110,7 +104,7 @@ async def create_order(request: Request, deps: Deps) -> Reply:
     if len({line.product_id for line in lines}) < len(lines):
         raise Malformed("product-twice", "Each product stands in one line; add its quantities up.")
     expected = tuple(item.expectedPrice for item in body.items)
-    return await _take_down(request, deps, buyer, "orders", lines, expected, key_of(request, buyer, required=True))
+    return await _take_down(request, deps, buyer, "orders", lines, expected, required_key(request, buyer))
 
 
 class Intake:

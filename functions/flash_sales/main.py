@@ -9,26 +9,25 @@ from functions.flash_sales.bodies import SaleBody, SaleChangeBody
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause
-from pulsecart.runtime.first_replies import Key
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Gone, NotFound, Refused, Unavailable, Unprocessable
 from pulsecart.serving.access import ADMIN, ANYBODY
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.idempotency import correlation_of, first_again, key_of
 from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
 from pulsecart.serving.routes import get, post, put
 from pulsecart.shop.catalogue.db import products
-from pulsecart.shop.catalogue.db.catalogue_keys import FirstReply, first_reply, keep
+from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.inventory.db.stock import Level
 from pulsecart.shop.inventory.gate.gate import Gate
 from pulsecart.shop.inventory.gate_rebuild import changed, rebuild
 from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted
 from pulsecart.shop.money import exact_price, wire_id
-from pulsecart.shop.orders.refusal import refusal
 from pulsecart.shop.pricing.db import sales
 from pulsecart.shop.pricing.db.sales import Sale, sale_document
 
@@ -55,10 +54,8 @@ async def schedule(request: Request, deps: Deps) -> Reply:
             if first is None:
                 raise
         deps.poke("open_sales")
-    if key and first.payload_hash != key.payload_hash:
-        raise refusal("KEY_REUSED")
     etag = etag_of(msgspec.json.decode(first.body, type=Versioned).version)
-    return Reply(first.status, first.body.encode(), headers=(("location", first.location), ("etag", etag)))
+    return first_again(first, key, (("location", first.location), ("etag", etag)))
 
 
 async def _answered(deps: Deps, key: Key | None) -> FirstReply | None:

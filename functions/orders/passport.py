@@ -24,9 +24,9 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.db.dead_letters import key_of
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Identity, rfc3339
+from pulsecart.runtime.first_replies import scope_of
 from pulsecart.runtime.redis_breaker import Breaker
 from pulsecart.runtime.redis_client import RedisError
-from pulsecart.serving.idempotency import scope_of
 from pulsecart.serving.operation_names import names
 from pulsecart.shop.carts.db import carts
 from pulsecart.shop.orders.db import history

@@ -17,7 +17,7 @@ from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import check_match, is_current, required_match
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.idempotency import correlation_of, first_again, key_of
 from pulsecart.serving.operation import operation
 from pulsecart.serving.query import parameters
 from pulsecart.serving.routes import delete, get, post, put
@@ -27,7 +27,6 @@ from pulsecart.shop.catalogue.db import products as rows
 from pulsecart.shop.catalogue.product import Product, product_document, product_etag, sale_document, sale_member
 from pulsecart.shop.messages import ProductUpdated
 from pulsecart.shop.money import decimal_amount, exact_price, wire_id
-from pulsecart.shop.orders.refusal import refusal
 
 WHERE = "/api/v1/products/"
 MOMENT_MAX = 40
@@ -83,10 +82,7 @@ async def create(request: Request, deps: Deps) -> Reply:
     key = key_of(request, subject_of(request))
     product = _product(decoded(request.body, ProductBody), deps.new_id(), deps.clock.now())
     first = await rows.create(deps.db, product, _cause(request), key, _created)
-    if key and first.payload_hash != key.payload_hash:
-        raise refusal("KEY_REUSED")
-    headers = (("location", first.location), ("etag", product_etag(1)))
-    return Reply(first.status, first.body.encode(), headers=headers)
+    return first_again(first, key, (("location", first.location), ("etag", product_etag(1))))
 
 
 async def change(request: Request, deps: Deps) -> Reply:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.shop.orders.decide import Denied, Dropped, Facts, Held, Intent, Outcome, Repeated, decide
 from pulsecart.shop.orders.order import Line, Order
 from pulsecart.shop.pricing.terms import SaleRow, StockRow, unit_price
@@ -88,7 +88,7 @@ def situations(draw: st.DrawFn) -> tuple[list[Intent], Facts]:
         claims=draw(st.dictionaries(st.sampled_from([f"c{n}" for n in range(8)]), st.just("void"), max_size=2)),
         keys=draw(
             st.dictionaries(
-                st.sampled_from(SCOPES), st.builds(Stored, *map(st.just, ("o", b"h1", 200, "{}"))), max_size=1
+                st.sampled_from(SCOPES), st.builds(FirstReply, *map(st.just, (b"h1", 200, "{}", "o"))), max_size=1
             )
         ),
         waiting=draw(waiting_orders),

@@ -1,5 +1,6 @@
 """Turns the reasons for a refused purchase into problems, each with the buyer's next step."""
 
+from pulsecart.runtime.first_replies import key_reused, request_in_flight
 from pulsecart.runtime.problem import NotFound, Problem, Refused, Unavailable, Unprocessable
 from pulsecart.shop.money import wire_id
 from pulsecart.shop.orders.decide import Denied
@@ -19,15 +20,11 @@ def refusal(reason: str, product_id: str = "") -> Problem:
         case "UNKNOWN_PRODUCT":
             return NotFound("unknown-product", f"There is no product {product_id} with stock; see /api/v1/sales.")
         case "KEY_REUSED":
-            return Unprocessable(
-                "idempotency-key-reused", "This Idempotency-Key came with another payload before; use a new key."
-            )
+            return key_reused()
         case "MIXED_CURRENCIES":
             return Unprocessable("mixed-currencies", "One order has one currency; order these products apart.")
         case "SEEN":
-            return Refused(
-                "request-in-flight", "The first request with this Idempotency-Key is not finished; ask again."
-            )
+            return request_in_flight()
         case _:
             return Unavailable("busy", "The order could not be taken just now; try again in a second.")
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import new_id
-from pulsecart.runtime.first_replies import Stored
+from pulsecart.runtime.first_replies import FirstReply
 from pulsecart.runtime.problem import Unavailable
 from pulsecart.runtime.redis_client import RedisError
 from pulsecart.runtime.telemetry import metrics
@@ -74,7 +74,7 @@ class Till:
             parallel=COMMITS,
             drop_abandoned=True,
         )
-        self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
+        self._replies: Batcher[bytes, FirstReply | None] = Batcher(self._stored)
         self._ended: Batcher[tuple[bytes, str], bool] = Batcher(self._have_ended)
         self._starts: Batcher[str, datetime | None] = Batcher(self._read_starts)
         self.openings = Openings(self._starts.submit)
@@ -144,7 +144,7 @@ class Till:
         """Cancel a PENDING order that the gate refused, in the next group commit."""
         return await self.commits.submit(intent)
 
-    async def first_reply(self, scope: bytes) -> Stored | None:
+    async def first_reply(self, scope: bytes) -> FirstReply | None:
         """Return the first reply stored under this Idempotency-Key; None if there is none."""
         return await self._replies.submit(scope)
 
@@ -168,7 +168,7 @@ class Till:
             found = await facts.stock_rows(tx.connection, product_ids)
         return [_start(found.get(product_id)) for product_id in product_ids]
 
-    async def _stored(self, scopes: list[bytes]) -> Sequence[Stored | None]:
+    async def _stored(self, scopes: list[bytes]) -> Sequence[FirstReply | None]:
         async with self._deps.db.transaction() as tx:
             found = await facts.stored_keys(tx.connection, scopes)
         return [found.get(scope) for scope in scopes]

@@ -10,9 +10,9 @@ from psycopg.errors import UniqueViolation
 
 from pulsecart.runtime.db.database import Database, Tx
 from pulsecart.runtime.event import Cause
-from pulsecart.runtime.first_replies import Key
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Refused
-from pulsecart.shop.catalogue.db.catalogue_keys import FirstReply, first_reply, keep
+from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.catalogue.product import OpenSale, Product, updated
 
 LOCK_WAIT = "100ms"  # a concurrent price change is refused at once

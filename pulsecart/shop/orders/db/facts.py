@@ -7,7 +7,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from pulsecart.runtime.db.database import as_json
-from pulsecart.runtime.first_replies import Stored
+from pulsecart.runtime.first_replies import FirstReply
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.orders.decide import CartRow, Facts, Intent
 from pulsecart.shop.pricing.terms import SaleRow, StockRow
@@ -87,7 +87,7 @@ async def stock_rows(connection: AsyncConnection[TupleRow], products: Sequence[s
     return _stock(await (await connection.execute(STOCK, (list(products),))).fetchall())
 
 
-async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[bytes]) -> dict[bytes, Stored]:
+async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[bytes]) -> dict[bytes, FirstReply]:
     """Return the first replies stored under these Idempotency-Keys."""
     asked = as_json([scope.hex() for scope in scopes])
     row = await (await connection.execute(KEYS, (asked,))).fetchone()
@@ -124,8 +124,8 @@ def _stock(rows: Iterable[Any]) -> dict[str, StockRow]:
     return found
 
 
-def _keys(rows: Iterable[Any]) -> dict[bytes, Stored]:
+def _keys(rows: Iterable[Any]) -> dict[bytes, FirstReply]:
     return {
-        bytes.fromhex(scope): Stored(order_id, bytes.fromhex(payload_hash), status, body)
+        bytes.fromhex(scope): FirstReply(bytes.fromhex(payload_hash), status, body, order_id)
         for scope, order_id, payload_hash, status, body in rows
     }
