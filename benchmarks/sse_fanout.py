@@ -29,8 +29,9 @@ from benchmarks.report import tell
 from benchmarks.sse_client import EventSource, listen
 from benchmarks.sse_server import DIRECT, TASKS
 from pulsecart.edge.streams.hub import PACE_S
-from pulsecart.edge.streams.news import News, encode, stock_topic
+from pulsecart.edge.streams.news import News, encode
 from pulsecart.edge.streams.publish import Publisher
+from pulsecart.edge.streams.topics import STOCK
 from pulsecart.local.servers import Stack
 from pulsecart.runtime.db.migrate import migrate
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
@@ -38,7 +39,7 @@ from pulsecart.runtime.settings import Settings
 from tools.crowd.machine import cpu_s, pss_mb
 
 SIDES = (DIRECT, TASKS)
-TOPIC = stock_topic("1")
+TOPIC = STOCK.topic("1")
 WITHIN_S = 60.0
 
 

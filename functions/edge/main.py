@@ -8,11 +8,12 @@ from pulsecart.edge.app import live_app
 from pulsecart.edge.session import cookie_for, issue_ticket, no_cookie
 from pulsecart.edge.streams.snapshot import Snapshots
 from pulsecart.edge.streams.sse import stream
+from pulsecart.edge.streams.topics import STREAMED
 from pulsecart.edge.web.docs import api_document, api_page, problem
 from pulsecart.edge.web.pages import page, passport, shop, static
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, Unauthorized
-from pulsecart.serving.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
+from pulsecart.serving.access import ANYBODY, CUSTOMER, SIGNING_IN
 from pulsecart.serving.auth import customer_of, require_buyer
 from pulsecart.serving.bodies import Id, decoded
 from pulsecart.serving.csrf import check_origin
@@ -97,9 +98,7 @@ edge = operation(
         get("/docs/api", api_page, allow=ANYBODY),
         get("/problems/{type}", problem, allow=ANYBODY),
         get("/api/openapi.json", api_document, allow=ANYBODY),
-        get("/sse/flash-sales", stream, allow=ANYBODY),
-        get("/sse/stock/{productId}", stream, allow=ANYBODY),
-        get("/sse/orders/{id}", stream, allow=OWNER_ALONE),
+        *(get(kind.path, stream, allow=kind.allow) for kind in STREAMED),
         get("/api/v1/sales", sales, allow=ANYBODY),
         post("/api/v1/session", session, allow=SIGNING_IN),
         delete("/api/v1/session", sign_out, allow=ANYBODY),

@@ -20,6 +20,7 @@ import msgspec
 from pulsecart.broker import delivery_trail
 from pulsecart.broker.delivery_trail import Deliveries, Logged
 from pulsecart.broker.manifests.eventing import Trigger, load
+from pulsecart.edge.streams.topics import ORDER
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.db.dead_letters import key_of
 from pulsecart.runtime.deps import Deps
@@ -37,7 +38,6 @@ from pulsecart.shop.payments.db.calls import Call
 
 EVENTING = Path(__file__).parents[2] / "eventing"
 RELAY = "/relay"  # the relay's cursor: a cluster's broker does not report its deliveries
-STREAM = "news:order:"
 PATHS = {"sync": "/api/v1/sync/purchase", "async": "/api/v1/async/purchase", "orders": "/api/v1/orders"}
 
 
@@ -141,7 +141,7 @@ async def _payment(tx: Tx, order: Order) -> dict[str, Any] | None:
 async def _stream(order: Order, deps: Deps) -> frozenset[str] | None:
     """Return the ids now in the order's live stream; None when Redis fails or does not answer."""
     try:
-        entries: Any = await deps.one(Breaker).ask(lambda: deps.redis.xrange(STREAM + order.order_id))
+        entries: Any = await deps.one(Breaker).ask(lambda: deps.redis.xrange(ORDER.topic(order.order_id).key))
     except RedisError:
         return None
     return frozenset(id.decode() for id, _ in entries)

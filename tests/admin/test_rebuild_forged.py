@@ -7,7 +7,8 @@ from msgspec import json
 from msgspec.structs import replace
 
 from pulsecart.admin import rebuild
-from pulsecart.edge.streams.news import SALES_KEY, STATUS_KEY, order_topic, stock_topic
+from pulsecart.edge.streams import topics
+from pulsecart.edge.streams.news import STATUS_KEY
 from pulsecart.processes import registry
 from pulsecart.runtime.db import outbox
 from pulsecart.runtime.event import CloudEvent, new_id, padded
@@ -52,7 +53,7 @@ async def test_an_impossible_sequence_freezes_no_order_for_good(client: Client) 
     assert await client.hear("pay", paid) == 204
     (paid, *_) = await client.log("ecommerce.order.order.paid.v1")
     assert await client.hear("notify", paid) == 204
-    newest: Any = await client.deps.redis.xrevrange(order_topic(str(paid.subject)).key, count=1)
+    newest: Any = await client.deps.redis.xrevrange(topics.ORDER.topic(str(paid.subject)).key, count=1)
     assert newest[0][0] == f"{paid.sequence}-0".encode()
 
 
@@ -69,7 +70,7 @@ async def test_an_order_that_never_was_leaves_somebody_s_list_and_its_stream(cli
     await rebuild.orders_by_customer(client.deps, silent)
     await rebuild.streams(client.deps, silent)
     assert await client.rows(ORDERS) == grown
-    stream = order_topic(json.decode(invented.data or b"{}")["orderId"])
+    stream = topics.ORDER.topic(json.decode(invented.data or b"{}")["orderId"])
     assert await client.deps.redis.exists(stream.key, STATUS_KEY + stream.id) == 0
 
 
@@ -90,7 +91,7 @@ async def test_stock_and_sales_with_an_impossible_sequence_are_told_again(client
     await rebuild.streams(client.deps, silent)
     await rebuild.catalogue(client.deps, silent)
     assert [await client.deps.redis.get(key) for key in keys] == held
-    for key in (SALES_KEY, stock_topic(adjusted.partitionkey).key):
+    for key in (topics.SALES.key, topics.STOCK.topic(adjusted.partitionkey).key):
         newest: Any = await client.deps.redis.xrevrange(key, count=1)
         assert int(newest[0][0].partition(b"-")[0]) < GIGANTIC
 

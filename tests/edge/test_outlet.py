@@ -3,13 +3,14 @@
 import asyncio
 from typing import Any
 
+from pulsecart.edge.streams import topics
 from pulsecart.edge.streams.client_buffer import ROOM, DirectOutlet, Outlet
 from pulsecart.edge.streams.hub import Hub, Listener
-from pulsecart.edge.streams.news import News, order_topic, stock_topic
+from pulsecart.edge.streams.news import News
 from tests.edge.conftest import eventually
 
-ORDER = order_topic("00000000-0000-4000-8000-000000000000")
-STOCK = stock_topic("1")
+ORDER = topics.ORDER.topic("00000000-0000-4000-8000-000000000000")
+STOCK = topics.STOCK.topic("1")
 
 
 class Socket:

@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, encode, order_topic
+from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, encode
 from pulsecart.edge.streams.publish import Publisher
+from pulsecart.edge.streams.topics import ORDER
 from pulsecart.local.valkey import Valkey
 from pulsecart.runtime.settings import Settings
 from pulsecart.shop.messages import FlashSaleEnded
@@ -238,7 +239,7 @@ async def test_a_client_that_stops_reading_loses_its_orders_stream_and_holds_nob
         await other.next()
         big = encode({"padding": "x" * 100_000})
         for sequence in range(2, 300):
-            await edge.deps.one(Publisher).tell(News(order_topic(order_id).key, (sequence, 0), "order", big))
+            await edge.deps.one(Publisher).tell(News(ORDER.topic(order_id).key, (sequence, 0), "order", big))
         await eventually(lambda: edge.hub.listeners == 1)
         await edge.tell(envelope(FlashSaleEnded(saleId="s1", productId="1"), "s1", 1))
         assert (await other.next()).event == "sale"

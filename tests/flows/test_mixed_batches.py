@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from functions.fulfil.main import Shipping
 from functions.project_orders.main import Projection
 from functions.refresh_products.main import Index
-from pulsecart.edge.streams.news import SALES, News, buyer_topic, stock_topic
+from pulsecart.edge.streams.news import News
 from pulsecart.edge.streams.publish import Publisher
 from pulsecart.edge.streams.snapshot import Snapshots
+from pulsecart.edge.streams.topics import BUYER, SALES, STOCK
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.runtime.problem import Malformed, Unstorable
@@ -155,7 +156,7 @@ async def test_what_shares_a_write_fails_alone_in_every_operation_that_writes_to
     words = [search.Row(f"product-{n}", 1, False, "sku", "name", "", "") for n in range(20)]
     words[5] = search.Row("product-5", 2**70, False, "sku", "name", "", "")
     words[6] = search.Row(LONG, 1, False, "sku", "name", "", "")
-    news = [News(stock_topic(f"p{n}").key, (n, 0), "stock", b"{}") for n in range(20)]  # the first has no sequence
+    news = [News(STOCK.topic(f"p{n}").key, (n, 0), "stock", b"{}") for n in range(20)]  # the first has no sequence
     told = await asyncio.gather(
         *map(projection.submit, rows), *map(index.submit, words), *map(publisher.tell, news), return_exceptions=True
     )
@@ -178,6 +179,6 @@ async def test_an_event_whose_claim_cannot_be_stored_is_refused_for_good_and_tho
 
 async def test_a_snapshot_of_an_odd_stream_fails_alone_and_the_sales_beside_it_are_read(deps: Deps) -> None:
     snapshots = deps.one(Snapshots)
-    topics = [stock_topic("1"), stock_topic("a\0b"), SALES, stock_topic("2"), buyer_topic("a\0b")]
+    topics = [STOCK.topic("1"), STOCK.topic("a\0b"), SALES.topic(), STOCK.topic("2"), BUYER.topic("a\0b")]
     told = await asyncio.gather(*map(snapshots.of, topics), return_exceptions=True)
     assert [type(outcome) for outcome in told] == [News, Unstorable, News, News, Unstorable]

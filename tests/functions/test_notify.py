@@ -10,7 +10,8 @@ from typing import Any
 import pytest_asyncio
 import yaml
 
-from functions.notify.main import ENDED_S, OPEN_S, notify
+from functions.notify.main import notify
+from pulsecart.edge.streams.changes import ENDED_S, OPEN_S
 from pulsecart.edge.streams.publish import STREAM_MAX
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import Cause, CloudEvent, Message, enveloped

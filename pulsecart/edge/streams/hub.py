@@ -7,10 +7,11 @@ from contextlib import aclosing, nullcontext, suppress
 from time import perf_counter
 
 from pulsecart.edge.streams.client_buffer import ROOM, Outlet
-from pulsecart.edge.streams.news import BUYER_KEY, START, Id, News, Topic, frame, message
+from pulsecart.edge.streams.news import START, Id, News, frame, message
 from pulsecart.edge.streams.places import Place
 from pulsecart.edge.streams.reader import follow
 from pulsecart.edge.streams.snapshot import Snapshots
+from pulsecart.edge.streams.topics import BUYER, Topic
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Problem
 from pulsecart.runtime.telemetry import tracing
@@ -39,10 +40,10 @@ class Listener:
 
     def offer(self, news: News) -> None:
         if self._early is not None:
-            self._early = [news] if self.topic.newest_only else [*self._early[-ROOM:], news]
-        elif news.id > self.seen or self.topic.kind == "buyer":
+            self._early = [news] if self.topic.kind.newest_only else [*self._early[-ROOM:], news]
+        elif news.id > self.seen or not self.topic.kind.in_order:
             self.seen = news.id
-            self.outlet.put(news.message if self._as_message else news.frame, self.topic.newest_only)
+            self.outlet.put(news.message if self._as_message else news.frame, self.topic.kind.newest_only)
 
     def begin(self, seen: Id) -> None:
         """Send the news that arrived since the join; the client already has everything up to ``seen``."""
@@ -173,11 +174,11 @@ class Hub:
     async def _tell(self, batch: Iterable[News]) -> None:
         for news in batch:
             if listeners := self._topics.get(news.key):
-                if next(iter(listeners)).topic.newest_only:
+                if next(iter(listeners)).topic.kind.newest_only:
                     self._tell_paced(news)
                 else:
                     await self._tell_all(news.key, news)
-            if news.buyer_id and (key := BUYER_KEY + news.buyer_id) in self._topics:
+            if news.buyer_id and (key := BUYER.key + news.buyer_id) in self._topics:
                 await self._tell_all(key, news)
 
     def _tell_paced(self, news: News) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pulsecart.edge.streams.news import START, Id, News, Topic, dashed, id_of
+from pulsecart.edge.streams.news import START, Id, News, dashed, id_of
+from pulsecart.edge.streams.topics import Topic
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.redis_client import RedisError
@@ -39,7 +40,7 @@ class History:
             for topic, last in asked:
                 pipe.xrange(topic.key, count=1)
                 pipe.xrevrange(topic.key, count=1)
-                pipe.xrange(topic.key, min=f"({dashed(last)}", count=1 if topic.newest_only else MISSED_MAX)
+                pipe.xrange(topic.key, min=f"({dashed(last)}", count=1 if topic.kind.newest_only else MISSED_MAX)
             replies = await pipe.execute()
         return [
             _missed(topic, last, *([_news(topic, entry) for entry in reply] for reply in replies[at * 3 : at * 3 + 3]))
@@ -56,7 +57,7 @@ def _missed(topic: Topic, last: Id, oldest: list[News], newest: list[News], afte
         return Missed(lost="history-gone")
     if len(after) == MISSED_MAX:
         return Missed(lost="too-much-missed")
-    return Missed(newest if after and topic.newest_only else after)
+    return Missed(newest if after and topic.kind.newest_only else after)
 
 
 def _news(topic: Topic, entry: tuple[bytes, dict[bytes, Any]]) -> News:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, ORDER_KEY, STATUS_KEY, News, dashed
+from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, STATUS_KEY, News, dashed
+from pulsecart.edge.streams.topics import ORDER
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed
@@ -66,7 +67,7 @@ class Publisher:
         keys = [FIREHOSE, COUNT_KEY]
         args: list[str | bytes | int] = [FIREHOSE_MAX, STREAM_MAX, STATUS_S]
         for news in batch:
-            keys += (news.key, STATUS_KEY + news.key.removeprefix(ORDER_KEY) if news.status else news.key)
+            keys += (news.key, STATUS_KEY + news.key.removeprefix(ORDER.key) if news.status else news.key)
             args += (dashed(news.id), news.event, news.data, news.buyer_id, news.traceparent, news.lasts_s, news.status)
         return [_outcome(error) for error in await self._tell(keys, args)]
 

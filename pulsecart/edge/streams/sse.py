@@ -8,9 +8,10 @@ from typing import Any
 
 from pulsecart.edge.streams.client_buffer import DirectOutlet, Outlet, Send
 from pulsecart.edge.streams.hub import Hub, Listener, gap
-from pulsecart.edge.streams.news import Topic, frame
+from pulsecart.edge.streams.news import frame
 from pulsecart.edge.streams.places import Places
-from pulsecart.edge.streams.subscribe import Opening, asking_buyer, last_id_in, left_s, opening, topic_of
+from pulsecart.edge.streams.subscribe import Opening, asking_buyer, last_id_in, left_s, opening
+from pulsecart.edge.streams.topics import Topic, topic_at
 from pulsecart.runtime.bounds import check_query
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, Problem, Unavailable
@@ -84,10 +85,10 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
         return Reply(204)
     try:
         check_query(request.query)
-        topic = topic_of(request.path)
+        topic = topic_at(request.path)
         if deps.one(Hub).closed:
             return again_later()
-        buyer = await asking_buyer(request, deps) if topic.kind == "order" else None
+        buyer = await asking_buyer(request, deps) if topic.kind.owned else None
         listener = Listener(topic, outlet)
         listener.place = deps.one(Places).take(request, buyer.subject if buyer else None)
         if listener.place is None:

@@ -15,9 +15,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from pulsecart.edge.streams.client_buffer import Outlet
 from pulsecart.edge.streams.hub import Hub, Listener, gap
-from pulsecart.edge.streams.news import Topic, buyer_topic, message, order_topic
+from pulsecart.edge.streams.news import message
 from pulsecart.edge.streams.places import Places
 from pulsecart.edge.streams.subscribe import asking_buyer, left_s, opening, over
+from pulsecart.edge.streams.topics import BUYER, ORDER, Topic
 from pulsecart.runtime.bounds import check_json, check_query
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Forbidden, Malformed, Problem, Unauthorized, Unavailable
@@ -120,7 +121,7 @@ class Socket:
         listener = Listener(topic, self._outlet, as_message=True)
         first = await opening(listener, last, self._deps, self._buyer)
         self._listeners[topic.key] = listener
-        self._say("subscribed", {"orderId": topic.id} if topic.kind == "order" else {})
+        self._say("subscribed", {"orderId": topic.id} if topic.kind is ORDER else {})
         if first.lost:
             self._say("gap", gap(topic, first.lost))
         for news in first.news:
@@ -128,7 +129,7 @@ class Socket:
         listener.begin(first.seen)
 
     def _topic(self, asked: Asked) -> Topic:
-        return buyer_topic(self._buyer.subject) if asked.orderId is None else order_topic(asked.orderId)
+        return BUYER.topic(self._buyer.subject) if asked.orderId is None else ORDER.topic(asked.orderId)
 
     def _say(self, event: str, document: Any) -> None:
         self._outlet.put(message(event, document))
