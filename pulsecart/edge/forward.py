@@ -65,11 +65,11 @@ class Forward:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        methods = self._table.methods(path)
-        operation = methods.get("GET" if method == "HEAD" else method)
-        if operation is None:
-            await send_reply(send, no_route(method, path, sorted(methods)))
+        found = self._table.find(method, path)
+        if found is None:
+            await send_reply(send, no_route(method, path, self._table.methods(path)))
             return
+        operation, _ = found
         began = time.perf_counter()
         status = await self._forwarded(operation, scope, receive, send)
         self._counter(operation).add(status, (time.perf_counter() - began) * 1000)

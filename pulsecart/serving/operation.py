@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ from pulsecart.serving.auth import admit
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of
 from pulsecart.serving.replies import failed_delivery, reply_of
-from pulsecart.serving.routes import Route, matched
+from pulsecart.serving.routes import Route, RouteTable
 
 Data = TypeVar("Data")
 PING = "dev.knative.sources.ping"
@@ -98,13 +98,14 @@ class Operation:
     takes_unsigned: bool = False
     redis: bool = False
     _running: int = 0
-    _exact: dict[tuple[str, str], Route] = field(default_factory=dict)
+    _table: RouteTable[Route] = field(default_factory=RouteTable)
     _shared: dict[int, Deps] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.wake is not None:
             self.hears = (*self.hears, Hears(None, PING, self._tick))
-        self._exact = {(route.method, route.path): route for route in self.routes if "{" not in route.path}
+        for route in self.routes:
+            self._table.add(route.method, route.path, route)
 
     @property
     def dns_name(self) -> str:
@@ -123,9 +124,9 @@ class Operation:
 
     async def answer(self, request: Request, deps: Deps) -> Reply:
         """Handle an HTTP request: reply by its route, or deliver the posted CloudEvent."""
-        route, params = self.find(request.method, request.path)
-        if route is not None:
-            request.params = params
+        found = self._table.find(request.method, request.path)
+        if found is not None:
+            route, request.params = found
             return await self.respond(route, request, deps)
         if self.wake is not None and (request.method, request.path) == ("POST", POKE):
             return await self._poked(deps)
@@ -211,18 +212,6 @@ class Operation:
         """Sign the reply event: the broker delivers it to operations that verify signatures."""
         known = deps.one(signatures.keys)
         return cloudevents.reply(known.signed(event) if known else event)
-
-    def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
-        """Return the route for a request and its placeholders' values; GET routes also answer HEAD."""
-        exact = self._exact.get((method, path))
-        if exact is not None:
-            return exact, {}
-        for route in self.routes:
-            if route.method == method and "{" in route.path:
-                params = matched(route.path, path)
-                if params is not None:
-                    return route, params
-        return self.find("GET", path) if method == "HEAD" else (None, {})
 
     async def _tick(self, event: Received[bytes], deps: Deps) -> None:
         await self._wake(deps)

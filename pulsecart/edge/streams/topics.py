@@ -12,7 +12,7 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.event import Message
 from pulsecart.runtime.problem import NotFound
 from pulsecart.serving.access import ANYBODY, CUSTOMER, OWNER_ALONE, Allow
-from pulsecart.serving.routes import matched
+from pulsecart.serving.routes import RouteTable
 from pulsecart.shop.messages import (
     FlashSaleChanged,
     FlashSaleEnded,
@@ -141,6 +141,9 @@ BUYER: Final = Kind(key="news:buyer:", allow=CUSTOMER, read=current.buyers, in_o
 
 KINDS: Final = (ORDER, STOCK, SALES, BUYER)
 STREAMED: Final = tuple(kind for kind in KINDS if kind.path)
+_by_path: RouteTable[Kind] = RouteTable()
+for _kind in STREAMED:
+    _by_path.add("GET", _kind.path, _kind)
 
 
 def topic_at(path: str) -> Topic:
@@ -150,11 +153,11 @@ def topic_at(path: str) -> Topic:
     Raises:
         NotFound: there is no such stream.
     """
-    for kind in STREAMED:
-        params = matched(kind.path, path)
-        if params is not None:
-            return kind.topic(*params.values())
-    raise NotFound("no-such-stream", f"{path[:200]} is no live stream.")
+    found = _by_path.find("GET", path)
+    if found is None:
+        raise NotFound("no-such-stream", f"{path[:200]} is no live stream.")
+    kind, params = found
+    return kind.topic(*params.values())
 
 
 def messages() -> Iterable[type[Message]]:
