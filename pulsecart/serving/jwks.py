@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 FRESH_S = 600.0  # older keys are stale and fetched again, so that withdrawn keys expire
 REFETCH_S = 10.0  # minimum between two fetches, whatever tokens arrive
 FETCH_TIMEOUT_S = 5.0
+SUCCESS = range(200, 300)
 JWKS_MAX_BYTES = 262_144
 KEYS_MAX = 64
 RSA_BITS = range(2048, 16_385)
@@ -35,7 +36,11 @@ CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 
 
 class UnusableKey(Exception):
-    """A key is private or weak, or the issuer's reply is compressed."""
+    """A key is private or weak."""
+
+
+class UnusableReply(Exception):
+    """The issuer's reply is no success, or it is compressed."""
 
 
 class TooManyKeys(Exception):
@@ -181,19 +186,22 @@ def weakness(public: Any) -> str | None:
 async def _read(url: str) -> bytes:
     if url.startswith("file:"):
         return await asyncio.to_thread(_read_file, Path(url2pathname(urlsplit(url).path)))
-    import httpx
+    from aiohttp import ClientSession, DummyCookieJar
 
     said = bytearray()
     asked = {"accept": "application/json", "accept-encoding": "identity"}  # unpacked data could have any size
     async with (
         asyncio.timeout(FETCH_TIMEOUT_S),
-        httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client,
-        client.stream("GET", url, headers=asked) as answer,
+        ClientSession(
+            cookie_jar=DummyCookieJar(), auto_decompress=False, trust_env=True
+        ) as client,  # a proxy's address
+        client.get(url, headers=asked, allow_redirects=False) as answer,
     ):
-        answer.raise_for_status()  # also for a redirect: only the configured URL is trusted
+        if answer.status not in SUCCESS:  # a redirect is none: only the configured URL is trusted
+            raise UnusableReply
         if answer.headers.get("content-encoding", "identity") != "identity":
-            raise UnusableKey
-        async for chunk in answer.aiter_raw():
+            raise UnusableReply
+        async for chunk in answer.content.iter_any():
             said += chunk
             _bound(said)
     return bytes(said)
