@@ -11,6 +11,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause
 from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Gone, NotFound, Refused, Unavailable, Unprocessable
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.access import ADMIN, ANYBODY
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
@@ -153,8 +154,6 @@ async def _rebuilt(sale: Sale, deps: Deps) -> None:
     """Rebuild the gate if the change made its epoch stale; if Redis fails, ``settle`` detects the stale epoch."""
     if not sale.buyer_limit:
         return
-    from pulsecart.runtime.redis_client import RedisError  # imports Redis, which reads do not need
-
     try:
         await rebuild(deps.db, Gate(deps.redis, deps.settings.lease_s), sale.product_id)
     except (RedisError, Unavailable) as error:

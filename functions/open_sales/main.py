@@ -7,6 +7,7 @@ from datetime import datetime
 from pulsecart.runtime.db.database import Busy
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Unavailable
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.operation import operation
 from pulsecart.shop.messages import FlashSaleEnded, FlashSaleStarted
 from pulsecart.shop.pricing.db import sales
@@ -61,7 +62,6 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
 
 async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
     """Rebuild the gates whose epoch is stale; if that fails, ``settle`` or the next purchase detects it."""
-    from pulsecart.runtime.redis_client import RedisError
     from pulsecart.shop.inventory.gate.gate import Gate
     from pulsecart.shop.inventory.gate_rebuild import rebuild
 
@@ -77,7 +77,6 @@ async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
     """Fill gates and cache; a sale starts on time even if this fails, and the first request fills them then."""
     if not product_ids:
         return
-    from pulsecart.runtime.redis_client import RedisError
     from pulsecart.shop.catalogue.cache import ProductCache
 
     if gates:

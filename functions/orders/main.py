@@ -8,6 +8,8 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.fresh import Fresh
 from pulsecart.runtime.problem import Malformed, NotFound
+from pulsecart.runtime.redis_breaker import Breaker
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.access import ANYBODY, ANYBODY_COUNTED, CUSTOMER, OWNER, OWNER_OR_PARTNER
 from pulsecart.serving.auth import require_buyer
 from pulsecart.serving.bodies import names_somebody
@@ -50,9 +52,6 @@ async def status(request: Request, deps: Deps) -> Reply:
 
 
 async def _cached(order_id: str, deps: Deps) -> dict[str, Any] | None:
-    from pulsecart.runtime.redis_breaker import Breaker  # imports Redis, which only this route needs
-    from pulsecart.runtime.redis_client import RedisError
-
     try:
         found = await deps.one(Breaker).ask(lambda: deps.redis.get(STATUS_KEY + order_id))
     except RedisError:

@@ -27,7 +27,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Identity, rfc3339
 from pulsecart.runtime.first_replies import scope_of
 from pulsecart.runtime.redis_breaker import Breaker
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.operation_names import names
 from pulsecart.shop.carts.db import carts
 from pulsecart.shop.orders.db import history

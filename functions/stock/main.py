@@ -7,7 +7,7 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, NotFound
 from pulsecart.runtime.redis_breaker import Breaker
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.access import ADMIN_OR_DEMO, ANYBODY
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from pulsecart.runtime.jitter import jittered
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_client import errors_translated
+from pulsecart.runtime.redis_error import RedisError
 
 log = logging.getLogger(__name__)
 CHANNEL = "log"
@@ -50,12 +51,13 @@ class Bell:
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(CHANNEL)
-                    while True:
-                        message = await subscription.get_message(timeout=None)
-                        if message is not None and message["data"] not in (self._name, self._name.decode()):
-                            self._heard()
+                with errors_translated():
+                    async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
+                        await subscription.subscribe(CHANNEL)
+                        while True:
+                            message = await subscription.get_message(timeout=None)
+                            if message is not None and message["data"] not in (self._name, self._name.decode()):
+                                self._heard()
             except (RedisError, OSError) as error:
                 log.debug("the bell is silent: %r", error)
                 await asyncio.sleep(jittered(RECONNECT_S))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisAway, RedisError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ LOOK_S = 0.25  # a look-up takes 1 to 2 ms, and tens of ms if this process is bu
 SILENT_S = 1.0  # pause between two tries while Redis is silent
 
 
-class Silent(RedisError):
+class Silent(RedisAway):
     """Redis did not answer within LOOK_S, now or in the last SILENT_S; the caller must query PostgreSQL."""
 
 

@@ -10,6 +10,7 @@ from pulsecart.runtime.db import dead_letters, schema
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.fresh import Fresh
 from pulsecart.runtime.problem import Unavailable
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.http import Reply
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,6 @@ class Asking:
 
 
 async def _missing(deps: Deps) -> dict[str, str]:
-    from pulsecart.runtime.redis_client import RedisError
 
     missing = await _database(deps)
     if not deps.settings.redis_url:  # this operation does not use Redis

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pulsecart.runtime.away import is_redis_away
 from pulsecart.runtime.problem import Problem, TooMany, Unauthorized, Unavailable
+from pulsecart.runtime.redis_error import RedisAway
 from pulsecart.serving.http import PROBLEM, Reply
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def reply_of(error: Exception) -> Reply:
     """Turn any error into problem+json; an unexpected one is logged, and its reply discloses no internals."""
     if isinstance(error, TimeoutError):
         error = Unavailable("too-slow", "This took longer than it may; what was begun may still happen, ask again.")
-    if is_redis_away(error):
+    if isinstance(error, RedisAway):
         error = Unavailable("redis-unavailable", "The stock gate cannot be reached; try again shortly.")
     if not isinstance(error, Problem):
         log.error("unexpected error", exc_info=error)

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from redis.exceptions import ConnectionError as RedisAway
-from redis.exceptions import ResponseError as RedisRefusal
 
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.problem import Exhausted, Unavailable
+from pulsecart.runtime.redis_error import RedisAway
+from pulsecart.runtime.redis_error import RedisRejected as RedisRefusal
 
 
 class Runs:

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 from msgspec import structs
-from redis.exceptions import ConnectionError as RedisAway
 
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Malformed, NotFound, Refused, Unavailable
+from pulsecart.runtime.redis_error import RedisAway
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving import cloudevents
 from pulsecart.serving.access import ANYBODY

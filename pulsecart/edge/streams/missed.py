@@ -8,7 +8,7 @@ from pulsecart.edge.streams.news import START, Id, News, dashed, id_of
 from pulsecart.edge.streams.topics import Topic
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 
 MISSED_MAX = 1_000
 

@@ -7,7 +7,7 @@ from pulsecart.edge.streams.topics import ORDER
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed
-from pulsecart.runtime.redis_client import ResponseError
+from pulsecart.runtime.redis_client import script_error
 
 STREAM_MAX = 1_000
 FIREHOSE_MAX = 10_000
@@ -77,5 +77,5 @@ def _outcome(error: bytes) -> bool | Exception:
     if "greater than 0-0" in text:
         return Malformed("no-sequence", "News needs its aggregate's sequence, counted from 1.")
     if text and STALE not in text:
-        return ResponseError(text)
+        return script_error(text)
     return not text

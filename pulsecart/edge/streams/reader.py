@@ -6,10 +6,11 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, id_of
-from pulsecart.runtime.redis_client import Redis, RedisError
+from pulsecart.runtime.redis_client import Redis
+from pulsecart.runtime.redis_error import RedisError
 
 log = logging.getLogger(__name__)
 NUMBER = b"n"
@@ -38,7 +39,8 @@ async def follow(redis_url: str) -> AsyncGenerator[list[News] | None, None]:
     place: Place | None = None
     failures = 0
     while True:
-        redis = Redis.from_url(redis_url, socket_timeout=BLOCK_S + CONNECT_S, socket_connect_timeout=CONNECT_S)
+        client = Redis.from_url(redis_url, socket_timeout=BLOCK_S + CONNECT_S, socket_connect_timeout=CONNECT_S)
+        redis = cast(Redis, client)  # redis-py declares its own class
         try:
             resumed = await _resumed(redis, place)
             if resumed is not place:

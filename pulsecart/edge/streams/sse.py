@@ -15,7 +15,7 @@ from pulsecart.edge.streams.topics import Topic, topic_at
 from pulsecart.runtime.bounds import check_query
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, Problem, Unavailable
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.access import Caller
 from pulsecart.serving.asgi import head_of
 from pulsecart.serving.http import Reply, Request

@@ -22,7 +22,7 @@ from pulsecart.edge.streams.topics import BUYER, ORDER, Topic
 from pulsecart.runtime.bounds import check_json, check_query
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Forbidden, Malformed, Problem, Unauthorized, Unavailable
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.access import Caller
 from pulsecart.serving.asgi import head_of
 from pulsecart.serving.csrf import check_origin

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pulsecart.runtime.redis_client import RedisError, blocking
+from pulsecart.runtime.redis_client import blocking, errors_translated
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.shop.inventory.gate.gate import COPY_MAX_AGE_S
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,8 @@ class SoldOut:
             while self._anything_left():
                 for product_id in list(self._copies):
                     try:
-                        self._refresh(client, product_id)
+                        with errors_translated():
+                            self._refresh(client, product_id)
                     except RedisError:
                         self._copies.pop(product_id, None)
                     except Exception:  # fails this product only: the thread continues with the others

@@ -19,7 +19,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import new_id
 from pulsecart.runtime.first_replies import FirstReply
 from pulsecart.runtime.problem import Unavailable
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import shared
 from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish

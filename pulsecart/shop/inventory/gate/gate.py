@@ -67,7 +67,7 @@ def _script(name: str) -> str:
 
 
 class Gate:
-    """Runs the gate's commands; each raises ``redis.RedisError`` if Redis fails, and may still have been executed."""
+    """Runs the gate's commands; each raises ``RedisError`` if Redis fails, and may still have been executed."""
 
     def __init__(self, redis: "Redis", lease_s: float) -> None:
         self._redis = redis
