@@ -7,7 +7,8 @@ from pulsecart.runtime.db import consumed
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause, is_id
 from pulsecart.runtime.problem import Malformed
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderFulfilled, OrderPaid
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import orders

@@ -10,7 +10,8 @@ from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.printable import printable, shortened
 from pulsecart.runtime.problem import Forbidden
 from pulsecart.serving.http import Request
-from pulsecart.serving.operation import Received, on_anything, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on_anything
 
 log = logging.getLogger(__name__)
 BODY_MAX = 8 * 1024 * 1024  # above any broker's limit; a rejected dead letter would be lost

@@ -8,7 +8,8 @@ from pulsecart.edge.streams.publish import Publisher
 from pulsecart.edge.streams.topics import Topic, changes_of, messages
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent, rfc3339
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 
 ENDED = frozenset({"FULFILLED", "CANCELED"})
 

@@ -21,9 +21,10 @@ from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.access import DEMO, OWNER
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
 from pulsecart.serving.routes import get, post, put
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import (
     OrderCanceled,
     OrderConfirmed,

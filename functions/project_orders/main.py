@@ -8,7 +8,8 @@ from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.problem import Malformed
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
 from pulsecart.shop.money import minor_amount
 from pulsecart.shop.orders.db.by_customer import Row, project

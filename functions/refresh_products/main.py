@@ -15,7 +15,8 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import rfc3339
 from pulsecart.runtime.moment import is_kept
 from pulsecart.runtime.problem import Malformed
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.catalogue.copies.copies import ENDED_S, Copies, stock_document
 from pulsecart.shop.catalogue.db import search
 from pulsecart.shop.messages import (

@@ -10,7 +10,8 @@ from pulsecart.runtime.event import is_id
 from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import span
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderCanceled, PaymentRefunded, RefundRequested
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.payments.calls import Failed, failed, result_of

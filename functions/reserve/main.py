@@ -7,7 +7,8 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.problem import Malformed, Unavailable
 from pulsecart.runtime.telemetry import metrics
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.inventory.gate.gate import Answer
 from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, StockAdjusted
 from pulsecart.shop.orders.db import orders

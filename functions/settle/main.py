@@ -2,7 +2,8 @@
 
 from functions.settle.settlement import Settlement
 from pulsecart.runtime.deps import Deps
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import StockAdjusted
 
 

@@ -5,9 +5,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
-import msgspec
 from msgspec import structs
 
 from pulsecart.runtime.bounds import check_event, check_query
@@ -26,46 +25,10 @@ from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of
 from pulsecart.serving.replies import failed_delivery, reply_of
 from pulsecart.serving.routes import Route, RouteTable
+from pulsecart.serving.subscriptions import PING, Received, Subscription
 
-Data = TypeVar("Data")
-PING = "dev.knative.sources.ping"
 Wake = Callable[[Deps], Awaitable[None]]
 Unreadable = Callable[[Request, str, Deps], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Received(Generic[Data]):
-    """
-    Holds a delivered event and its decoded data. ``path`` is the delivery path, one per Trigger. ``signed`` is false
-    only if the operation accepts unsigned events, and this event's signature is missing or wrong.
-    """
-
-    envelope: CloudEvent
-    data: Data
-    path: str = "/"
-    signed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Hears:
-    """Subscribes to ``type``, or to any event for ``*``; ``message`` is None if the data stays bytes."""
-
-    message: type[Message] | None
-    type: str
-    handler: Callable[[Received[Any], Deps], Awaitable[CloudEvent | None]]
-
-
-M = TypeVar("M", bound=Message)
-
-
-def on(message: type[M], handler: Callable[[Received[M], Deps], Awaitable[CloudEvent | None]]) -> Hears:
-    """Subscribe ``handler`` to ``message.TYPE``; an event that it returns goes to the broker as the reply event."""
-    return Hears(message, message.TYPE, handler)
-
-
-def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
-    """Subscribe ``handler`` to every event; the data stays bytes."""
-    return Hears(None, "*", handler)
 
 
 @dataclass(slots=True)
@@ -87,7 +50,7 @@ class Operation:
 
     name: str
     routes: Sequence[Route] = ()
-    hears: Sequence[Hears] = ()
+    hears: Sequence[Subscription] = ()
     emits: Sequence[type[Message]] = ()
     wake: Wake | None = None
     connections: int = 2
@@ -103,7 +66,7 @@ class Operation:
 
     def __post_init__(self) -> None:
         if self.wake is not None:
-            self.hears = (*self.hears, Hears(None, PING, self._tick))
+            self.hears = (*self.hears, Subscription(None, PING, self._tick))
         for route in self.routes:
             self._table.add(route.method, route.path, route)
 
@@ -202,7 +165,7 @@ class Operation:
             heard = self._listener(event.type)
             if heard.message is not None:  # dead letters are stored unchecked
                 check_event(event)
-            received = Received(event, _decoded(event, heard.message), path, signed)
+            received = Received(event, heard.data_of(event), path, signed)
             reply = await heard.handler(received, self._own(deps))
         except Exception as error:
             return failed_delivery(error, deps.settings.retry_refused)
@@ -230,7 +193,7 @@ class Operation:
         elif self.wake is not None:
             await self.wake(deps)
 
-    def _listener(self, event_type: str) -> Hears:
+    def _listener(self, event_type: str) -> Subscription:
         for heard in self.hears:
             if heard.type in (event_type, "*"):
                 return heard
@@ -255,7 +218,7 @@ def operation(
     name: str,
     *,
     routes: Sequence[Route] = (),
-    events: Sequence[Hears] = (),
+    events: Sequence[Subscription] = (),
     emits: Sequence[type[Message]] = (),
     wake: Wake | None = None,
     connections: int = 2,
@@ -267,20 +230,8 @@ def operation(
     redis: bool = False,
 ) -> OperationFunction:
     """Create an operation as an async function for functions-framework (Starlette request in, response out)."""
-    made = Operation(
-        name,
-        routes,
-        events,
-        emits,
-        wake,
-        connections,
-        concurrency,
-        deadline_s,
-        unreadable=unreadable,
-        max_body_bytes=max_body_bytes,
-        takes_unsigned=takes_unsigned,
-        redis=redis,
-    )
+    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis
+    made = Operation(name, routes, events, emits, wake, *limits)
 
     async def function(request: Any) -> Any:
         from pulsecart.serving import functions_framework as starlette_door
@@ -289,25 +240,8 @@ def operation(
 
     function.__name__ = function.__qualname__ = name
     function.operation = made  # type: ignore[attr-defined]  # functions-framework requires a plain function
-    _tell_functions_framework(name)
-    return function  # type: ignore[return-value]  # as above
-
-
-def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
-    if message is None:
-        return event.data or b""
-    try:
-        return msgspec.json.decode(event.data or b"", type=message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("contract-broken", f"The data is no {message.TYPE}: {error}.") from error
-
-
-def _tell_functions_framework(name: str) -> None:
     if "functions_framework" in sys.modules:
-        from functions_framework._function_registry import ASGI_FUNCTIONS, HTTP_SIGNATURE_TYPE, REGISTRY_MAP
+        from pulsecart.serving.server.framework import register
 
-        from pulsecart.serving.server.framework import bound
-
-        REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
-        ASGI_FUNCTIONS.add(name)
-        bound()
+        register(name)
+    return function  # type: ignore[return-value]  # as above

@@ -10,7 +10,8 @@ from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Malformed
 from pulsecart.serving import cloudevents
 from pulsecart.serving.http import Reply
-from pulsecart.serving.operation import Received, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received
 from pulsecart.shop.messages import OrderPaid
 from tests.broker.conftest import Start
 from tests.broker.stage import OK, TYPE, Listener, Log, delivery, event, trigger
@@ -212,7 +213,7 @@ async def test_what_an_operation_cannot_read_is_a_dead_letter_at_once(start: Sta
     async def ship(event: Received[OrderPaid], deps: object) -> None:
         raise AssertionError("not for this")
 
-    from pulsecart.serving.operation import on
+    from pulsecart.serving.subscriptions import on
 
     made = operation("listener", events=[on(OrderPaid, ship)]).operation
     buried = Listener("keep-dead-letter")

@@ -23,6 +23,7 @@ from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.runtime.problem import Malformed, Unstorable
 from pulsecart.serving import cloudevents, operation
 from pulsecart.serving.http import Request
+from pulsecart.serving.subscriptions import Received
 from pulsecart.shop.catalogue.db import search
 from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderPaid
 from pulsecart.shop.orders.db.by_customer import Row
@@ -172,7 +173,7 @@ async def test_an_event_whose_claim_cannot_be_stored_is_refused_for_good_and_tho
     envelopes[4] = replace(envelopes[4], id=LONG)
     data = OrderPaid(orderId=new_id(), paymentId="p", **MONEY)
     outcomes = await asyncio.gather(
-        *(shipping.submit(operation.Received(envelope, data)) for envelope in envelopes), return_exceptions=True
+        *(shipping.submit(Received(envelope, data)) for envelope in envelopes), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [Unstorable] + [type(None)] * 3
 

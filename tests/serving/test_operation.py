@@ -17,8 +17,9 @@ from pulsecart.runtime.settings import Settings
 from pulsecart.serving import cloudevents
 from pulsecart.serving.access import ANYBODY
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.operation import Operation, Received, on, on_anything, operation
+from pulsecart.serving.operation import Operation, operation
 from pulsecart.serving.routes import get, post
+from pulsecart.serving.subscriptions import Received, on, on_anything
 from pulsecart.shop.messages import FlashSaleEnded
 
 Handler = Callable[[Request, Deps], Awaitable[Reply]]

@@ -20,8 +20,9 @@ from pulsecart.runtime.settings import Settings
 from pulsecart.runtime.telemetry.batched import fold_all
 from pulsecart.serving import cloudevents, signatures
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.operation import Operation, Received, on
+from pulsecart.serving.operation import Operation
 from pulsecart.serving.signatures import SIGNATURE, Keys
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import FlashSaleEnded
 
 OLD, NEW, OTHER = (f"the {which} key of 32 bytes or many more" for which in ("old", "new", "other"))

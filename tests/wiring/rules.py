@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pulsecart.runtime.contracts import event_types
-from pulsecart.serving.operation import PING
+from pulsecart.serving.subscriptions import PING
 from pulsecart.shop.messages import MESSAGES
 from tools.operations_table import Wired, wanted
 

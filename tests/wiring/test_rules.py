@@ -7,7 +7,8 @@ import pytest
 from pulsecart.broker.manifests.eventing import load
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Message
-from pulsecart.serving.operation import Operation, Received, on, on_anything, operation
+from pulsecart.serving.operation import Operation, operation
+from pulsecart.serving.subscriptions import Received, on, on_anything
 from pulsecart.shop.messages import OrderCreated, OrderPaid
 from tests.wiring import rules
 from tools.operations_table import Wired, wanted, wired

@@ -89,9 +89,11 @@ def _main(new: Wanted) -> str:
     lines = [f'"""{causes} → {effects}"""', "", "from pulsecart.runtime.deps import Deps"]
     if new.route:
         lines += ["from pulsecart.serving.access import ADMIN", "from pulsecart.serving.http import Reply, Request"]
-    lines += [f"from pulsecart.serving.operation import {'Received, on, ' if new.hears else ''}operation"]
+    lines += ["from pulsecart.serving.operation import operation"]
     if new.route:
         lines += [f"from pulsecart.serving.routes import {new.method.lower()}"]
+    if new.hears:
+        lines += ["from pulsecart.serving.subscriptions import Received, on"]
     if structs:
         lines += [f"from pulsecart.shop.messages import {', '.join(structs)}"]
     lines += [*(_handle(new) if new.hears else ()), *(_answer(new) if new.route else ()), "", "", _operation(new)]

@@ -13,6 +13,15 @@ from pulsecart.serving.server.http import HttpProtocol
 from pulsecart.serving.server.turns import Turns
 
 
+def register(name: str) -> None:
+    """Register an async function with functions-framework, and serve it by our protocol."""
+    from functions_framework._function_registry import ASGI_FUNCTIONS, HTTP_SIGNATURE_TYPE, REGISTRY_MAP
+
+    REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
+    ASGI_FUNCTIONS.add(name)
+    bound()
+
+
 def bound() -> None:
     """Set our protocol in the worker class's configuration of uvicorn; functions-framework has no option for it."""
     from uvicorn_worker import UvicornWorker
