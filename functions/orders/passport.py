@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 
 from pulsecart.broker import delivery_trail
+from pulsecart.broker.dead_letters.table import place_of
 from pulsecart.broker.delivery_trail import Deliveries, Logged
 from pulsecart.broker.manifests.eventing import Trigger, load
 from pulsecart.runtime.db.database import Tx
-from pulsecart.runtime.db.dead_letters import key_of
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Identity, rfc3339
 from pulsecart.runtime.redis_breaker import Breaker
@@ -186,7 +186,7 @@ def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) ->
     named: dict[str, Any] = {"trigger": trigger.name, "operation": operation}
     finished = known.finished.get((operation, one.event.identity))
     waiting = known.waiting.get((trigger.name, one.position))
-    given_up = known.given_up.get((trigger.name, key_of(one.event.source), key_of(one.event.id)))
+    given_up = known.given_up.get(place_of(trigger.name, one.event))
     if waiting is not None:
         due = rfc3339(waiting.due_at) if waiting.due_at else None
         told: dict[str, Any] = {

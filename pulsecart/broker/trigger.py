@@ -6,7 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
-from pulsecart.broker.delivery import NO_ANSWER, Outcome, dead_letter, log_dead_letter
+from pulsecart.broker.dead_letters.letters import dead_letter, log_letter
+from pulsecart.broker.delivery import NO_ANSWER, Outcome
 from pulsecart.broker.key_lanes import KEPT_EVENTS, Entry, Lanes, Row, aside
 from pulsecart.broker.log_windows import Tail
 from pulsecart.broker.manifests.eventing import Trigger
@@ -228,7 +229,7 @@ class TriggerRun:
         letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
         if await self._buried(trigger, letter):
             self.counts.dead_letters += 1
-            log_dead_letter(trigger.name, entry.event, entry.code, entry.data)
+            log_letter(trigger.name, letter)
             self.lanes.finish(entry)
             return
         self.lanes.set_aside(entry)

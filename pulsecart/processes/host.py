@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from pulsecart.broker.dead_letters.table import OpenLetters
 from pulsecart.broker.local import LocalKnative
 from pulsecart.broker.manifests.strict_yaml import Misconfigured
 from pulsecart.edge.forward import no_route
@@ -84,7 +85,7 @@ def own(knative: LocalKnative) -> Operation:
         return Reply(200, b'{"status":"UP"}')
 
     async def ready(request: Request, deps: Deps) -> Reply:
-        return await health.ready(deps, knative)
+        return await health.ready(deps, deps.one(OpenLetters).count.get, knative)
 
     async def measured(request: Request, deps: Deps) -> Reply:
         return Reply(200, *metrics.exposition())

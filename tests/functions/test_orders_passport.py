@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from pulsecart.broker import store
+from pulsecart.broker.dead_letters import table
 from pulsecart.local.prepare import EVENTING, place_triggers
-from pulsecart.runtime.db import dead_letters
 from pulsecart.runtime.db.log import Cursor
 from pulsecart.serving import cloudevents
 from tests.client import Client
@@ -255,7 +255,7 @@ async def test_what_became_of_an_event_is_not_shown_at_another_of_the_same_id(cl
         await tx.execute("UPDATE outbox SET xid = (SELECT xid FROM outbox WHERE source <> %s LIMIT 1)", ("/elsewhere",))
     assert await client.hear("pay", confirmed) == 204
     async with client.deps.db.transaction() as tx:
-        await dead_letters.keep(tx, foreign, cloudevents.structured(foreign).decode(), "/notify")
+        await table.keep(tx, foreign, cloudevents.structured(foreign).decode(), "/notify")
     await pass_all(client, ["notify", "pay"])
     shown = {
         event["source"]: event for event in (await passport(client, order_id))["events"] if event["id"] == confirmed.id
