@@ -1,7 +1,6 @@
 """orders: an order's passport says what the tables say of its request, steps, events and deliveries."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from msgspec.structs import replace
 
 from pulsecart.broker import store
 from pulsecart.broker.dead_letters import table
-from pulsecart.local.prepare import EVENTING, place_triggers
+from pulsecart.local.prepare import place_triggers
 from pulsecart.runtime.db.log import Cursor
 from pulsecart.serving import cloudevents
 from tests.client import Client
@@ -20,7 +19,7 @@ from tests.functions.money import cancel, deliver_all
 @pytest.fixture
 async def placed(client: Client) -> None:
     """Every trigger has its place, at the log's end."""
-    await place_triggers(client.deps.settings.database_url, Path(EVENTING))
+    await place_triggers(client.deps.settings.database_url)
 
 
 async def passport(client: Client, order_id: str) -> Any:

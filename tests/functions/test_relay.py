@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from functions.relay.main import CURSOR, post_timeout_s, relay, triggers
+from functions.relay.main import CURSOR, post_timeout_s, relay
 from pulsecart.broker.dead_letters import table
 from pulsecart.broker.dead_letters.desk import replay, waiting
 from pulsecart.broker.dead_letters.letters import dead_letter
 from pulsecart.broker.delivery import Destination
+from pulsecart.broker.manifests.eventing import load_all
 from pulsecart.broker.store import session
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.problem import Unauthorized
@@ -220,4 +221,4 @@ async def test_the_broker_is_shown_the_token_that_the_file_holds_and_operations_
 
 
 def test_its_post_waits_longer_than_the_broker_retries() -> None:
-    assert post_timeout_s(triggers()) > 204 + 11 * 30
+    assert post_timeout_s(load_all().triggers) > 204 + 11 * 30
