@@ -13,15 +13,15 @@ from pulsecart.broker.log_windows import Tail
 from pulsecart.broker.manifests.eventing import Trigger
 from pulsecart.broker.retry_timer import Waits
 from pulsecart.broker.status import Counts
+from pulsecart.runtime.backoff import Backoff, jittered
 from pulsecart.runtime.db.log import Cursor, LogReader
 from pulsecart.runtime.event import CloudEvent
-from pulsecart.runtime.jitter import jittered
 
 log = logging.getLogger(__name__)
 SLOW_S = 1.0  # a longer delivery gets a backlog row, so that neither the cursor nor other keys wait for it
 ROOM = 500  # reading pauses at this many events that are neither done nor in the backlog
 PARKED_MAX = 50_000
-BURY_AGAIN_S, BURY_AGAIN_MAX_S = 1.0, 30.0
+BURY_AGAIN = Backoff(1.0, 30.0)
 TURN = 64  # deliveries before a runner yields to the event loop
 ERROR_KEPT = 768  # bytes of a failed response that fit into the dead letter
 
@@ -235,7 +235,7 @@ class TriggerRun:
         self.lanes.set_aside(entry)
         tries = entry.attempts - trigger.delivery.retry
         entry.attempts += 1
-        self._come_back(entry, jittered(min(BURY_AGAIN_S * 2 ** min(tries - 1, 8), BURY_AGAIN_MAX_S)))
+        self._come_back(entry, BURY_AGAIN.jittered_after(tries))
 
     async def _buried(self, trigger: Trigger, letter: CloudEvent) -> bool:
         try:

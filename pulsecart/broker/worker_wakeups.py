@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pulsecart.runtime.jitter import jittered
+from pulsecart.runtime.backoff import jittered
 from pulsecart.runtime.redis_client import RedisError
 
 log = logging.getLogger(__name__)
