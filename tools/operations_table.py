@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pulsecart.broker.manifests.eventing import Eventing, PingSource, Trigger, load
+from pulsecart.broker.manifests.eventing import EVENTING_DIR, Eventing, PingSource, Trigger, load
 from pulsecart.processes import registry
 from pulsecart.runtime.contracts import CONTRACTS_DIR
 from pulsecart.runtime.event import CloudEvent
@@ -25,7 +25,6 @@ from pulsecart.serving.operation import Operation
 from pulsecart.shop.messages import MESSAGES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-EVENTING_DIR: Final = ROOT / "eventing"
 README: Final = ROOT / "README.md"
 BEGIN: Final = "<!-- operations: written by python -m tools.operations_table -->"
 END: Final = "<!-- /operations -->"

@@ -125,14 +125,16 @@ class Standing:
         self.now = Fresh(self._read, QUEUE_FRESH_S)
 
     async def _read(self) -> bytes:
+        from pulsecart.broker.dead_letters.table import open_ones  # no start needs it
+
         async with self._deps.db.transaction() as tx:
-            now = await queue(tx)
+            now, dead_letters = await queue(tx), await open_ones(tx)
         document = {
             "pending": now.pending,
             "oldestSeconds": round(now.oldest_s, 3),
             "acceptedPerSecond": now.accepted_per_s,
             "decidedPerSecond": now.decided_per_s,
-            "deadLetters": now.dead_letters,
+            "deadLetters": dead_letters,
             "lag": now.lag,
         }
         return msgspec.json.encode(document)

@@ -12,23 +12,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pulsecart.broker import delivery_trail
+from pulsecart.broker.dead_letters.table import place_of
 from pulsecart.broker.delivery_trail import Deliveries, Logged
-from pulsecart.broker.manifests.eventing import Trigger, load
+from pulsecart.broker.manifests.eventing import Trigger, load_all
 from pulsecart.edge.streams.topics import ORDER
 from pulsecart.runtime.db.database import Tx
-from pulsecart.runtime.db.dead_letters import key_of
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Identity, rfc3339
 from pulsecart.runtime.first_replies import scope_of
 from pulsecart.runtime.redis_breaker import Breaker
 from pulsecart.runtime.redis_error import RedisError
-from pulsecart.serving.operation_names import names
 from pulsecart.shop.carts.db import carts
 from pulsecart.shop.orders.db import history
 from pulsecart.shop.orders.db.history import Step
@@ -36,7 +34,6 @@ from pulsecart.shop.orders.order import Order, order_document
 from pulsecart.shop.payments.db import calls, payments
 from pulsecart.shop.payments.db.calls import Call
 
-EVENTING = Path(__file__).parents[2] / "eventing"
 RELAY = "/relay"  # the relay's cursor: a cluster's broker does not report its deliveries
 PATHS = {"sync": "/api/v1/sync/purchase", "async": "/api/v1/async/purchase", "orders": "/api/v1/orders"}
 
@@ -74,7 +71,7 @@ async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict
 
 @cache
 def _triggers() -> tuple[Trigger, ...]:
-    return load(EVENTING, [name.replace("_", "-") for name in names()]).triggers
+    return load_all().triggers
 
 
 def _unanswered(attempts: Sequence[Call]) -> frozenset[tuple[str, Identity]]:
@@ -186,7 +183,7 @@ def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) ->
     named: dict[str, Any] = {"trigger": trigger.name, "operation": operation}
     finished = known.finished.get((operation, one.event.identity))
     waiting = known.waiting.get((trigger.name, one.position))
-    given_up = known.given_up.get((trigger.name, key_of(one.event.source), key_of(one.event.id)))
+    given_up = known.given_up.get(place_of(trigger.name, one.event))
     if waiting is not None:
         due = rfc3339(waiting.due_at) if waiting.due_at else None
         told: dict[str, Any] = {

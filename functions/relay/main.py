@@ -4,25 +4,21 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pulsecart.broker.courier import Courier
-from pulsecart.broker.dead_letters import letters, replay_queue
+from pulsecart.broker.dead_letters import letters, table
 from pulsecart.broker.dead_letters.replays import replay
 from pulsecart.broker.delivery import Delivery, Destination, Outcome
 from pulsecart.broker.dispatch import Dispatcher
 from pulsecart.broker.filters import everything
-from pulsecart.broker.manifests.eventing import Trigger, load
+from pulsecart.broker.manifests.eventing import Trigger, load_all
 from pulsecart.broker.store import session
-from pulsecart.runtime.db import dead_letters
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import signatures
 from pulsecart.serving.operation import operation
-from pulsecart.serving.operation_names import names
 
 log = logging.getLogger(__name__)
-EVENTING = Path(__file__).resolve().parents[2] / "eventing"
 CURSOR = "/relay"  # not a valid Trigger name
 HERE = Destination(None, "http://relay/relay")
 CONCURRENCY = 256  # keys in flight: an in-memory channel answers after its subscribers, cold starts included
@@ -64,7 +60,7 @@ class Relay:
             concurrency=CONCURRENCY,
             where=__file__,
         )
-        wired = triggers()
+        wired = load_all().triggers
         self._subscribers = {trigger.name: _reached(trigger.subscriber, deps) for trigger in wired}
         self._timeout_s = post_timeout_s(wired)
         self._refused = False
@@ -72,7 +68,7 @@ class Relay:
     async def oldest(self) -> datetime | None:
         """Return when the oldest event that can be sent now was logged, or when a replay was requested, if earlier."""
         async with self._deps.db.transaction() as tx:
-            asked = await replay_queue.next_due(tx)
+            asked = await table.next_replay(tx)
         async with session(self._deps.settings.database_url) as store:
             cursor = (await store.cursors([CURSOR], whole_log=True))[CURSOR]
             count, since = await store.log.unread(cursor, 1)
@@ -111,13 +107,8 @@ class Relay:
 
     async def _keep(self, trigger: Trigger, letter: CloudEvent) -> bool:
         async with self._deps.db.transaction() as tx:
-            await dead_letters.keep(tx, letter, letters.raw_of(letter))
+            await table.keep(tx, letter, letters.raw_of(letter))
         return True
-
-
-def triggers() -> tuple[Trigger, ...]:
-    """Return the triggers of ``eventing/``."""
-    return load(EVENTING, {name.replace("_", "-") for name in names()}).triggers
 
 
 def _reached(subscriber: Destination, deps: Deps) -> Destination:

@@ -19,8 +19,8 @@ from pulsecart.broker.manifests.eventing import Trigger
 from pulsecart.broker.status import LAG_EVENTS_MAX, Counts, TriggerStatus, status_of
 from pulsecart.broker.store import Store
 from pulsecart.broker.trigger import Bury, Deliver, Spawn, TriggerRun
+from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.db.log import Cursor
-from pulsecart.runtime.jitter import jittered
 
 log = logging.getLogger(__name__)
 FLUSH_S = 0.05
@@ -28,7 +28,7 @@ SWEEP_S = 0.25
 KEEP_S = 1.0
 LEAVE_TO_OTHERS_S = 2.0  # after a start, before a worker locks triggers that another worker prefers
 GRACE_S = 5.0
-RECONNECT_S, RECONNECT_MAX_S = 0.1, 1.0
+RECONNECT = Backoff(0.1, 1.0)
 
 
 class Dispatcher:
@@ -95,22 +95,22 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch until ``stop``; after a lost connection, continue from the stored cursors and backlog."""
-        pause_s = RECONNECT_S
+        failures = 0
         while not self._stopping.is_set():
             try:
                 async with store.session(self._url) as opened:
-                    pause_s = RECONNECT_S
+                    failures = 0
                     await self._session(opened)
             except* (store.Lost, OSError) as lost:
-                if pause_s == RECONNECT_S:
+                if not failures:
                     log.warning("dispatch waits for PostgreSQL: %s", lost.exceptions[0])
             except* Exception:
                 log.exception("dispatch broke and begins again")
+            failures += 1
             if not self._stopping.is_set():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(jittered(pause_s)):
+                    async with asyncio.timeout(RECONNECT.jittered_after(failures)):
                         await self._stopping.wait()
-            pause_s = min(pause_s * 2, RECONNECT_MAX_S)
 
     async def _session(self, opened: Store) -> None:
         self._runs = {}

@@ -6,21 +6,22 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
-from pulsecart.broker.delivery import NO_ANSWER, Outcome, dead_letter, log_dead_letter
+from pulsecart.broker.dead_letters.letters import dead_letter, log_letter
+from pulsecart.broker.delivery import NO_ANSWER, Outcome
 from pulsecart.broker.key_lanes import KEPT_EVENTS, Entry, Lanes, Row, aside
 from pulsecart.broker.log_windows import Tail
 from pulsecart.broker.manifests.eventing import Trigger
 from pulsecart.broker.retry_timer import Waits
 from pulsecart.broker.status import Counts
+from pulsecart.runtime.backoff import Backoff, jittered
 from pulsecart.runtime.db.log import Cursor, LogReader
 from pulsecart.runtime.event import CloudEvent
-from pulsecart.runtime.jitter import jittered
 
 log = logging.getLogger(__name__)
 SLOW_S = 1.0  # a longer delivery gets a backlog row, so that neither the cursor nor other keys wait for it
 ROOM = 500  # reading pauses at this many events that are neither done nor in the backlog
 PARKED_MAX = 50_000
-BURY_AGAIN_S, BURY_AGAIN_MAX_S = 1.0, 30.0
+BURY_AGAIN = Backoff(1.0, 30.0)
 TURN = 64  # deliveries before a runner yields to the event loop
 ERROR_KEPT = 768  # bytes of a failed response that fit into the dead letter
 
@@ -228,13 +229,13 @@ class TriggerRun:
         letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
         if await self._buried(trigger, letter):
             self.counts.dead_letters += 1
-            log_dead_letter(trigger.name, entry.event, entry.code, entry.data)
+            log_letter(trigger.name, letter)
             self.lanes.finish(entry)
             return
         self.lanes.set_aside(entry)
         tries = entry.attempts - trigger.delivery.retry
         entry.attempts += 1
-        self._come_back(entry, jittered(min(BURY_AGAIN_S * 2 ** min(tries - 1, 8), BURY_AGAIN_MAX_S)))
+        self._come_back(entry, BURY_AGAIN.jittered_after(tries))
 
     async def _buried(self, trigger: Trigger, letter: CloudEvent) -> bool:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pulsecart.runtime.jitter import jittered
+from pulsecart.runtime.backoff import jittered
 from pulsecart.runtime.redis_client import errors_translated
 from pulsecart.runtime.redis_error import RedisError
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pulsecart.edge.routes import load
+from pulsecart.runtime.backoff import jittered
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.jitter import jittered
 from pulsecart.runtime.peers import Neighbours
 from pulsecart.runtime.problem import Malformed, NotFound, Problem, Unavailable
 from pulsecart.runtime.telemetry.metrics import Requests

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pulsecart.local.cannot_start import CannotStart
+from pulsecart.runtime.backoff import Backoff
 
 SOON_S = 10.0
-FIRST_DELAY_S = 0.1
-LONGEST_DELAY_S = 5.0
+DELAY = Backoff(0.1, 5.0)
 GIVE_UP_AFTER = 10
 
 
@@ -85,9 +85,7 @@ class Watch:
         self._say(f"{child.name} {_death(child.process)}")
         if life.early_deaths > GIVE_UP_AFTER:
             raise CannotStart(f"{child.name} died {life.early_deaths} times in a row, each within {SOON_S:.0f} s")
-        if life.early_deaths == 1:
-            return self._now()
-        return self._now() + min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (life.early_deaths - 2))
+        return self._now() + DELAY.after(life.early_deaths - 1)
 
 
 def _death(process: subprocess.Popen[bytes] | None) -> str:

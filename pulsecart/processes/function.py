@@ -84,7 +84,9 @@ class Function:
             case "/startz":
                 return await health.started(self._deps)
             case "/readyz":
-                return await health.ready(self._deps)
+                from pulsecart.broker.dead_letters.table import OpenLetters  # no start needs it
+
+                return await health.ready(self._deps, self._deps.one(OpenLetters).count.get)
             case "/metrics" if not _through_a_gateway(scope):
                 return await self._measured(scope, receive)
         return None

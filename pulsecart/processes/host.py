@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 
 import uvloop
 
+from pulsecart.broker.dead_letters.table import OpenLetters
 from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.broker.manifests.strict_yaml import Misconfigured
 from pulsecart.edge.forward import no_route
 from pulsecart.processes import registry
@@ -37,7 +38,6 @@ from pulsecart.serving.server.bounds import bounds_of
 from pulsecart.shop.orders.till import Till
 
 log = logging.getLogger(__name__)
-EVENTING = Path(__file__).parents[2] / "eventing"
 STARTING_S = 30.0  # the first execution of code takes longer
 EVENTS_MAX = 2048  # concurrent events at the ingress
 
@@ -84,7 +84,7 @@ def own(knative: LocalKnative) -> Operation:
         return Reply(200, b'{"status":"UP"}')
 
     async def ready(request: Request, deps: Deps) -> Reply:
-        return await health.ready(deps, knative)
+        return await health.ready(deps, deps.one(OpenLetters).count.get, knative)
 
     async def measured(request: Request, deps: Deps) -> Reply:
         return Reply(200, *metrics.exposition())
@@ -105,7 +105,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
     """Serve until SIGINT or SIGTERM; then end live streams, finish requests in flight, and stop dispatching."""
     deps = open_deps(replace(settings, pool_max=await pool_size(settings.database_url, workers)))
     operations = registry.load_all()
-    knative = LocalKnative(operations, EVENTING, deps, worker, workers, busy=lambda: orders_wait(deps))
+    knative = LocalKnative(operations, EVENTING_DIR, deps, worker, workers, busy=lambda: orders_wait(deps))
     deps.committed = knative.wake
     for operation in operations.values():
         _register_wake(operation, deps)

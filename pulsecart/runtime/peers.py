@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.bare_post import knock
-from pulsecart.runtime.jitter import jittered
 from pulsecart.runtime.wakeups import POKE
 
 log = logging.getLogger(__name__)
@@ -14,7 +14,7 @@ HEARD_S = 1.0  # enough: a request that waits for a pod is delivered even after 
 APART_S = 0.05  # minimum between two wake-ups of one operation: each covers all commits before it
 UNANSWERED_MAX = 4
 TRIES = 5
-PAUSE_S = 0.5
+PAUSE = Backoff(0.5)
 
 
 class Neighbours:
@@ -105,7 +105,7 @@ class Poker:
             self._go()
 
     async def _send(self) -> None:
-        for again in range(TRIES):
+        for failures in range(1, TRIES + 1):
             try:
                 status = await self._post()
             except TimeoutError:
@@ -116,6 +116,6 @@ class Poker:
                 if status < 300:
                     return
                 reason = f"it answered {status}"
-            log.info("%s was not poked, try %d of %d: %s", self._operation, again + 1, TRIES, reason)
-            await asyncio.sleep(jittered(PAUSE_S * 2**again))
+            log.info("%s was not poked, try %d of %d: %s", self._operation, failures, TRIES, reason)
+            await asyncio.sleep(PAUSE.jittered_after(failures))
         log.warning("%s was not poked; its sweep finds what is due", self._operation)

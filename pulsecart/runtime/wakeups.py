@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from pulsecart.runtime.jitter import jittered
+from pulsecart.runtime.backoff import Backoff, jittered
 
 log = logging.getLogger(__name__)
 POKE = "/poke"  # POST here wakes an operation that is deployed on its own
 QUIET_S = 60.0
 GATHER_S = 0.1  # wake-ups within this time cause one query for due work
-AGAIN_S = 1.0  # first pause between two tries at work that stays due because it is locked or failed
-AGAIN_MAX_S = 30.0
+AGAIN = Backoff(1.0, 30.0)  # between two tries at due work; the first delay alone while it stays due, locked by others
 
 NextDue = Callable[[], Awaitable[datetime | None]]
 Act = Callable[[], Awaitable[None]]
@@ -119,7 +118,6 @@ class Pokes:
 
     async def _stay(self, poked: asyncio.Event, next_due: NextDue, act: Act, quiet: timedelta) -> None:
         acted_on: datetime | None = None
-        again_s = AGAIN_S
         while True:
             poked.clear()
             due = await next_due()
@@ -133,26 +131,26 @@ class Pokes:
                 if poked.is_set():
                     await self._wait(asyncio.Event(), GATHER_S)
             elif due != acted_on:
-                acted_on, again_s = due, AGAIN_S
+                acted_on = due
                 await act()
             else:  # it stayed due
                 acted_on = None
-                await self._wait(poked, jittered(again_s))
-                again_s = min(again_s * 2, AGAIN_MAX_S)
+                await self._wait(poked, jittered(AGAIN.first_s))
 
     async def _run(self, operation: str) -> None:
-        poked, again_s = self._event(operation), AGAIN_S
+        poked, failures = self._event(operation), 0
         try:
             while poked.is_set():
                 poked.clear()
                 try:
                     await self._wakes[operation]()
-                    again_s = AGAIN_S
+                    failures = 0
                 except Exception:
-                    log.warning("%s failed while awake; again in %.0f s", operation, again_s, exc_info=True)
-                    await self._wait(poked, jittered(again_s))
+                    failures += 1
+                    delay_s = AGAIN.after(failures)
+                    log.warning("%s failed while awake; again in %.0f s", operation, delay_s, exc_info=True)
+                    await self._wait(poked, jittered(delay_s))
                     poked.set()
-                    again_s = min(again_s * 2, AGAIN_MAX_S)
         finally:
             del self._tasks[operation]  # not in a done callback: a wake-up before it would be lost
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
 
-from pulsecart.runtime.db import dead_letters, schema
+from pulsecart.runtime.db import schema
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.fresh import Fresh
 from pulsecart.runtime.problem import Unavailable
@@ -22,29 +23,22 @@ class Dispatching(Protocol):
     def running(self) -> bool: ...
 
 
-async def ready(deps: Deps, knative: Dispatching | None = None) -> Reply:
+async def ready(deps: Deps, dead_letters: Callable[[], Awaitable[int]], knative: Dispatching | None = None) -> Reply:
     """
     Reply 200, or 503 with the missing dependencies. Open dead letters are only counted: they wait for an operator, and
     purchases succeed meanwhile.
 
     Args:
+        dead_letters: counts the open ones.
         knative: the local broker; None if a cluster's broker dispatches events.
     """
     missing = dict(await deps.one(Asking).missing.get())
     if knative is not None and not knative.running:
         missing["broker"] = "triggers are not being dispatched"
-    waiting = 0 if "database" in missing else await deps.one(Asking).dead_letters.get()
+    waiting = 0 if "database" in missing else await dead_letters()
     if knative is None:
         return _reply("UP" if not missing else "DOWN", missing, waiting)
     return _reply("READY" if not missing else "NOT READY", missing, waiting)
-
-
-async def _dead_letters(deps: Deps) -> int:
-    try:
-        async with asyncio.timeout(ASK_S), deps.db.transaction() as tx:
-            return await dead_letters.open_ones(tx)
-    except (Unavailable, TimeoutError):
-        return 0
 
 
 async def started(deps: Deps) -> Reply:
@@ -82,7 +76,6 @@ class Asking:
 
     def __init__(self, deps: Deps) -> None:
         self.missing = Fresh(lambda: _missing(deps), keep_s=0)
-        self.dead_letters = Fresh(lambda: _dead_letters(deps), keep_s=0)
 
 
 async def _missing(deps: Deps) -> dict[str, str]:

@@ -11,9 +11,10 @@ import pytest
 
 from functions.edge.main import edge_app
 from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.local import issuer as dev_issuer
 from pulsecart.processes import registry
-from pulsecart.processes.host import EVENTING, Host
+from pulsecart.processes.host import Host
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.serving.replies import EVENTS
 from tests.edge.conftest import served
@@ -45,7 +46,7 @@ class Door:
 
 async def door_of(deps: Deps, jwks: Path) -> AsyncIterator[Door]:
     operations = registry.load_all()
-    host = Host(deps, list(operations.values()), LocalKnative(operations, EVENTING, deps), edge_app(deps))
+    host = Host(deps, list(operations.values()), LocalKnative(operations, EVENTING_DIR, deps), edge_app(deps))
     async with (
         served(host, deps.ending) as url,
         httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http,

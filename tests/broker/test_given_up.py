@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pulsecart.broker import trigger as trigger_module
+from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving.http import Reply
 from tests.broker.conftest import Start
@@ -17,7 +18,7 @@ async def test_a_dead_letter_that_cannot_be_stored_is_tried_again_and_holds_back
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trigger_module, "BURY_AGAIN_S", 0.05)
+    monkeypatch.setattr(trigger_module, "BURY_AGAIN", Backoff(0.05, 30.0))
     away = True
 
     async def refuse_the_first(event: CloudEvent) -> Reply:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pulsecart.broker.manifests.eventing import Eventing, Misconfigured, load
-from pulsecart.serving.operation_names import names
+from pulsecart.broker.manifests.eventing import Eventing, Misconfigured, load, load_all
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ["reserve", "keep-dead-letter"]
@@ -68,7 +67,7 @@ def test_a_ping_source_is_read_with_its_zone(tmp_path: Path) -> None:
 
 
 def test_the_shops_own_eventing_directory_can_be_done() -> None:
-    eventing = load(ROOT / "eventing", {name.replace("_", "-") for name in names()})
+    eventing = load_all()
     assert [broker.name for broker in eventing.brokers] == ["default"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from pulsecart.broker.local import LocalKnative
-from pulsecart.processes.host import EVENTING
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.runtime.deps import Deps
 from pulsecart.shop.audit.db.questions import snapshot, unsettled
 from tests.client import Client, until
@@ -168,7 +168,7 @@ class SmallShop:
 
 @asynccontextmanager
 async def opened(
-    deps: Deps, clock: TurnedClock, hands: Hands, eventing: Path = EVENTING, **instead: Any
+    deps: Deps, clock: TurnedClock, hands: Hands, eventing: Path = EVENTING_DIR, **instead: Any
 ) -> AsyncIterator[SmallShop]:
     """
     The shop on ``deps``, its broker running.

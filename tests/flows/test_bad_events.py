@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from pulsecart.admin import dead_letters
-from pulsecart.processes.host import EVENTING
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.processes.registry import load
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent, new_id, padded
@@ -52,7 +52,7 @@ def eventing(tmp_path: Path) -> Path:
     """The product's triggers; what fails is tried again at once, and less often."""
     made = tmp_path / "eventing"
     made.mkdir()
-    for source in EVENTING.glob("*.yaml"):
+    for source in EVENTING_DIR.glob("*.yaml"):
         text = source.read_text().replace("retry: 10", f"retry: {RETRY}").replace("PT0.2S", "PT0.01S")
         if source.name == "fulfil.yaml":
             text += IMPATIENT

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from functions.keep_dead_letter.main import keep_dead_letter
 from pulsecart.admin import dead_letters
 from pulsecart.broker.dead_letters import letters
-from pulsecart.broker.delivery import Destination, dead_letter
+from pulsecart.broker.dead_letters.letters import dead_letter
+from pulsecart.broker.delivery import Destination
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import Settings

@@ -10,10 +10,10 @@ from rich.cells import cell_len
 
 from functions.keep_dead_letter.main import keep_dead_letter
 from pulsecart.admin import dead_letters
+from pulsecart.broker.dead_letters.table import open_ones
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving.http import Reply
-from pulsecart.shop.orders.db.queue import queue
 from tests.broker.conftest import Start, bare, log, start  # noqa: F401  # fixtures
 from tests.broker.stage import OK, Listener, Log, event, trigger
 from tests.functions.test_keep_dead_letter import letter_of
@@ -82,7 +82,7 @@ async def test_what_is_discarded_stays_with_who_did_it_and_why_and_no_longer_cou
     shown = desk.ask("list", "--state", "discarded")
     assert "by ada: the gateway\\x1b was away" in shown
     async with bare.db.transaction() as tx:
-        assert (await queue(tx)).dead_letters == 1
+        assert await open_ones(tx) == 1
     assert "1 stays as it is" in desk.ask("discard", "1", "--why", "again", status=1)
     with pytest.raises(SystemExit, match="2"):
         dead_letters.main(["--database-url", log.database_url, "discard", "3"])

@@ -1,15 +1,14 @@
 """orders: an order's passport says what the tables say of its request, steps, events and deliveries."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from pulsecart.broker import store
-from pulsecart.local.prepare import EVENTING, place_triggers
-from pulsecart.runtime.db import dead_letters
+from pulsecart.broker.dead_letters import table
+from pulsecart.local.prepare import place_triggers
 from pulsecart.runtime.db.log import Cursor
 from pulsecart.serving import cloudevents
 from tests.client import Client
@@ -20,7 +19,7 @@ from tests.functions.money import cancel, deliver_all
 @pytest.fixture
 async def placed(client: Client) -> None:
     """Every trigger has its place, at the log's end."""
-    await place_triggers(client.deps.settings.database_url, Path(EVENTING))
+    await place_triggers(client.deps.settings.database_url)
 
 
 async def passport(client: Client, order_id: str) -> Any:
@@ -255,7 +254,7 @@ async def test_what_became_of_an_event_is_not_shown_at_another_of_the_same_id(cl
         await tx.execute("UPDATE outbox SET xid = (SELECT xid FROM outbox WHERE source <> %s LIMIT 1)", ("/elsewhere",))
     assert await client.hear("pay", confirmed) == 204
     async with client.deps.db.transaction() as tx:
-        await dead_letters.keep(tx, foreign, cloudevents.structured(foreign).decode(), "/notify")
+        await table.keep(tx, foreign, cloudevents.structured(foreign).decode(), "/notify")
     await pass_all(client, ["notify", "pay"])
     shown = {
         event["source"]: event for event in (await passport(client, order_id))["events"] if event["id"] == confirmed.id

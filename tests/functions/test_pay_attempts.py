@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import functions.pay.main as pay
-from pulsecart.local.prepare import EVENTING, place_triggers
+from pulsecart.local.prepare import place_triggers
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.shop.payments.simulated_gateway import SimulatedGateway
@@ -55,7 +55,7 @@ async def test_a_charge_is_on_the_passport_with_its_time_and_result(client: Clie
 async def test_a_gateway_that_fails_is_seen_on_the_passport_in_the_metrics_and_once_in_the_log(
     client: Client, caplog: pytest.LogCaptureFixture, mode: Any, result: str
 ) -> None:
-    await place_triggers(client.deps.settings.database_url, EVENTING)
+    await place_triggers(client.deps.settings.database_url)
     before = counted("outside_calls_total", "charge", result), counted("payments_total", result)
     event = await confirmed(client)
     order_id = event.partitionkey

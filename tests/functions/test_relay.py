@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from functions.relay.main import CURSOR, post_timeout_s, relay, triggers
+from functions.relay.main import CURSOR, post_timeout_s, relay
+from pulsecart.broker.dead_letters import table
 from pulsecart.broker.dead_letters.desk import replay, waiting
-from pulsecart.broker.delivery import Destination, dead_letter
+from pulsecart.broker.dead_letters.letters import dead_letter
+from pulsecart.broker.delivery import Destination
+from pulsecart.broker.manifests.eventing import load_all
 from pulsecart.broker.store import session
-from pulsecart.runtime.db import dead_letters
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.problem import Unauthorized
 from pulsecart.runtime.settings import Settings
@@ -138,7 +140,7 @@ async def test_a_dead_letter_is_replayed_to_the_subscriber_that_failed_and_to_no
     assert await poke(on_knative) == 204
     async with on_knative.db.transaction() as tx:
         letter = dead_letter(failed, Destination(None, broker.url("pay")), 503, b"gateway away")
-        await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode())
+        await table.keep(tx, letter, cloudevents.structured(letter).decode())
     (waits,) = waiting(database_url)
     for answer, left in ((500, [("pay", 500, "still away")]), (204, [])):
         broker.answers = [(answer, {}, b"still away" if answer == 500 else b"")]
@@ -158,7 +160,7 @@ async def test_what_failed_without_a_cause_is_replayed_too_and_what_no_trigger_w
     assert await poke(on_knative) == 204
     async with on_knative.db.transaction() as tx:
         for trigger in ("pay", "gone"):
-            await dead_letters.keep(tx, failed, cloudevents.structured(failed).decode(), trigger)
+            await table.keep(tx, failed, cloudevents.structured(failed).decode(), trigger)
     ids = {letter.id for letter in waiting(database_url)}
     assert replay(database_url, sorted(ids)) == ids
     assert await poke(on_knative) == 204
@@ -181,7 +183,7 @@ async def test_what_leaves_is_signed_and_a_replay_signs_what_was_signed_and_noth
     forged = structs.replace(sent, id="forged", data=b'{"forged":true}', extensions={"sequence": "9" * 18})
     async with signing.db.transaction() as tx:
         for letter, signed in ((genuine, True), (forged, False)):
-            await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode(), "pay", signed=signed)
+            await table.keep(tx, letter, cloudevents.structured(letter).decode(), "pay", signed=signed)
     letters = [one.id for one in waiting(database_url)]
     assert replay(database_url, letters) == set(letters)
     assert await poke(signing) == 204
@@ -206,7 +208,7 @@ async def test_the_broker_is_shown_the_token_that_the_file_holds_and_operations_
         assert await poke(deps) == 204
     failed = broker.got[0].event
     async with deps.db.transaction() as tx:
-        await dead_letters.keep(tx, failed, cloudevents.structured(failed).decode(), "pay")
+        await table.keep(tx, failed, cloudevents.structured(failed).decode(), "pay")
     replay(database_url, [letter.id for letter in waiting(database_url)])
     assert await poke(deps) == 204
     shown_to = [(got.path, got.headers.get("authorization")) for got in broker.got]
@@ -219,4 +221,4 @@ async def test_the_broker_is_shown_the_token_that_the_file_holds_and_operations_
 
 
 def test_its_post_waits_longer_than_the_broker_retries() -> None:
-    assert post_timeout_s(triggers()) > 204 + 11 * 30
+    assert post_timeout_s(load_all().triggers) > 204 + 11 * 30

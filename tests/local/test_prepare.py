@@ -2,9 +2,8 @@
 
 import pytest
 
-from pulsecart.broker.manifests.eventing import load
-from pulsecart.local.prepare import EVENTING, main
-from pulsecart.serving.operation_names import names
+from pulsecart.broker.manifests.eventing import load_all
+from pulsecart.local.prepare import main
 from tests.client import connect
 
 
@@ -15,7 +14,7 @@ def test_every_trigger_has_its_place_in_the_log_before_anybody_can_buy(
     assert main() == 0
     with connect(database_url) as connection:
         places = connection.execute("SELECT trigger, window_to::text FROM trigger_cursors ORDER BY 1").fetchall()
-        wanted = load(EVENTING, [name.replace("_", "-") for name in names()]).triggers
+        wanted = load_all().triggers
         assert [name for name, _ in places] == sorted(trigger.name for trigger in wanted)
         connection.execute("CREATE TABLE something (x int)")
         assert main() == 0

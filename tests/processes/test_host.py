@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.edge.forward import no_route
 from pulsecart.processes import registry
-from pulsecart.processes.host import EVENTING, Host
+from pulsecart.processes.host import Host
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.telemetry.stall import Stall, StallWatch
 from pulsecart.serving.access import ANYBODY
@@ -73,7 +74,7 @@ def toys() -> Toys:
 @pytest.fixture
 async def knative(deps: Deps) -> AsyncIterator[LocalKnative]:
     """Dispatches."""
-    knative = LocalKnative(registry.load_all(), EVENTING, deps)
+    knative = LocalKnative(registry.load_all(), EVENTING_DIR, deps)
     deps.committed = knative.wake
     await knative.start()
     await knative.ready()
@@ -148,7 +149,7 @@ async def test_without_its_database_it_lives_and_says_that_it_is_not_ready(
 ) -> None:
     async with Proxy.of_postgresql(deps.settings.database_url, tmp_path) as proxy:
         opened = open_deps(replace(deps.settings, database_url=proxy.url))
-        knative = LocalKnative(registry.load_all(), EVENTING, opened)
+        knative = LocalKnative(registry.load_all(), EVENTING_DIR, opened)
         await knative.start()
         await knative.ready()
         async with browser(opened, toys, knative) as http:
@@ -186,7 +187,7 @@ async def test_without_its_gate_it_says_that_it_is_not_ready(
 
 
 async def test_before_triggers_are_dispatched_it_is_not_ready(deps: Deps, toys: Toys) -> None:
-    asleep = LocalKnative(registry.load_all(), EVENTING, deps)
+    asleep = LocalKnative(registry.load_all(), EVENTING_DIR, deps)
     async with browser(deps, toys, asleep) as http:
         assert list((await http.get("/readyz")).json()["missing"]) == ["broker"]
 

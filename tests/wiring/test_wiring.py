@@ -40,8 +40,7 @@ def test_everything_emitted_has_a_contract(rows: list[Wired]) -> None:
 
 def test_every_subscriber_is_an_operation(rows: list[Wired]) -> None:
     """``read`` refuses a ref to a service that does not exist; an absolute uri would go round that."""
-    from pulsecart.broker.manifests.eventing import load
-    from tools.operations_table import EVENTING_DIR
+    from pulsecart.broker.manifests.eventing import EVENTING_DIR, load
 
     eventing = load(EVENTING_DIR, [row.operation.dns_name for row in rows])
     away = [t.where for t in eventing.triggers if t.subscriber.service is None]

@@ -8,6 +8,9 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import httptools
 
+from pulsecart.runtime.backoff import Backoff
+
+REOPEN = Backoff(0.02, 1.0)
 T = TypeVar("T")
 
 
@@ -159,13 +162,13 @@ class Lines(Generic[T]):
             job.add_done_callback(self._jobs.discard)
 
     async def _reopen(self) -> None:
-        wait_s = 0.0
+        failures = 0
         while not self._closing:
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(REOPEN.after(failures))
             try:
                 await self._connect()
             except OSError:
-                wait_s = min(1.0, wait_s * 2 or 0.02)
+                failures += 1
             else:
                 break
 

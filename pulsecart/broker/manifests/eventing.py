@@ -10,7 +10,9 @@ from pulsecart.broker.filters import Filter
 from pulsecart.broker.manifests.fields import Metadata, delivery_of, destination_of, filter_of, metadata, needed
 from pulsecart.broker.manifests.strict_yaml import Block, Misconfigured, documents
 from pulsecart.broker.schedule import BadSchedule, Schedule
+from pulsecart.serving.operation_names import names
 
+EVENTING_DIR = Path(__file__).parents[3] / "eventing"
 EVENTING, SOURCES = "eventing.knative.dev/v1", "sources.knative.dev/v1"
 
 
@@ -59,6 +61,16 @@ class Eventing:
     brokers: tuple[Broker, ...]
     triggers: tuple[Trigger, ...]
     ping_sources: tuple[PingSource, ...]
+
+
+def load_all() -> Eventing:
+    """
+    Read the manifests of the shop, with every operation as a possible subscriber.
+
+    Raises:
+        Misconfigured: with file, line, reason, and the allowed values.
+    """
+    return load(EVENTING_DIR, [name.replace("_", "-") for name in names()])
 
 
 def load(directory: Path, services: Collection[str]) -> Eventing:

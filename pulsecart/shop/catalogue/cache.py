@@ -15,9 +15,9 @@ from functools import partial
 
 import msgspec
 
+from pulsecart.runtime.backoff import jittered
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.jitter import jittered
 from pulsecart.runtime.problem import Gone, NotFound, Unavailable
 from pulsecart.runtime.redis_breaker import Breaker, Silent
 from pulsecart.runtime.redis_error import RedisError
