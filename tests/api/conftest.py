@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from schemathesis.pytest.plugin import SchemathesisFunction
 
 from tests.local.running_shop import RunningShop
 from tests.tokens import bearer
@@ -18,6 +19,18 @@ class Asked:
     shop: RunningShop
     known: dict[str, list[str]]
     admin: dict[str, str]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Add the operation to the id of each test that schemathesis makes.
+
+    pytest 9.2 composes ids from its own parameters and not from the name that schemathesis gives, so all operations had
+    one id: a failure was struck from --last-failed as soon as the next operation passed.
+    """
+    for item in items:
+        if isinstance(item, SchemathesisFunction) and item.id.params is None:
+            item._id = item.id.with_params(item.operation_label)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ cluster by another implementation of this protocol.
 """
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,6 +17,7 @@ from pulsecart.runtime.deps import close_deps, open_deps
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.asgi import request_of, send_reply
 from pulsecart.serving.http import Request
+from tests.listening import listen
 
 BROKER, SINK = "default", "dead-letters"
 Manifest = dict[str, Any]
@@ -79,7 +79,7 @@ class LocalBroker:
 
     async def address(self, to: str = BROKER) -> str:
         if self._serving is None:
-            self._socket = socket.create_server((self.host, 0))
+            self._socket = listen((self.host, 0))
             config = uvicorn.Config(self._app, interface="asgi3", http="httptools", lifespan="off", log_config=None)
             self._server = uvicorn.Server(config)
             self._server.capture_signals = nullcontext  # type: ignore[assignment, method-assign]  # Ctrl-C is pytest's

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from pulsecart.runtime.event import Cause, CloudEvent, Message, enveloped
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.server.bounds import Bounds, bounds_of
 from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderPaid, StockAdjusted
+from tests.listening import listen
 
 BUYER = "12345"
 
@@ -172,7 +172,7 @@ async def served(
     app: Any, ending: Sequence[Callable[[], Awaitable[None]]] = (), bounds: Bounds | None = None
 ) -> AsyncIterator[str]:
     """Its URL, on a server and port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen() as listening:
         server = serving_as_the_host_does(app, ending, bounds=bounds)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         await eventually(lambda: server.started)

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from socket import create_server
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from pulsecart.processes.function import Function, server
 from pulsecart.runtime.settings import Settings
 from pulsecart.runtime.telemetry import logs
 from tests.edge.conftest import BUYER, Edge, eventually, running
+from tests.listening import listen
 
 
 @asynccontextmanager
@@ -223,7 +223,7 @@ async def test_a_socket_ends_by_itself_before_a_request_must(edge_settings: Sett
 
 async def test_the_edge_served_alone_as_on_a_cluster_has_its_sockets_too(edge: Edge) -> None:
     await edge.sign_in()
-    with create_server(("127.0.0.1", 0)) as listening:
+    with listen() as listening:
         alone = server(Function(edge_function.operation, edge.deps, edge_app(edge.deps)))
         serving = asyncio.create_task(alone.serve(sockets=[listening]))
         await eventually(lambda: alone.started)
