@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.cluster.shop import NAMESPACE, Cluster, run, until
+from tests.cluster.kube import NAMESPACE, run
+from tests.cluster.shop import Cluster, until
 
 pytestmark = pytest.mark.timeout(600)
 USER = 700_001

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.cluster.shop import Cluster, kubectl, until
+from tests.cluster.kube import kubectl
+from tests.cluster.shop import Cluster, until
 
 pytestmark = pytest.mark.timeout(900)
 SMALL = ("--buyers", "4000", "--units", "300", "--connections", "200", "--settle-timeout", "240")
