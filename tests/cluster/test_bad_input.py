@@ -118,6 +118,7 @@ async def test_a_wrong_broker_class_and_an_unreachable_database_are_both_said(pl
     )
 
 
+@pytest.mark.shop
 async def test_a_second_apply_changes_nothing() -> None:
     (broker,) = await listed("brokers")
     durable = "natjsm" in broker["spec"]["config"]["name"]

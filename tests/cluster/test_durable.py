@@ -43,6 +43,7 @@ async def test_over_jetstream_no_accepted_event_is_lost_with_the_dispatcher(run:
     await broker.stop()
 
 
+@pytest.mark.exclusive
 async def test_in_memory_the_senders_post_fails_with_the_dispatcher_and_is_repeated(run: Run) -> None:
     broker = run.broker("cluster")
     async with Subscriber(broker.host) as subscriber:

@@ -13,7 +13,7 @@ from tests.cluster.test_bad_input import deployed, image
 from tests.cluster.test_forged import order, to_broker, traces
 from tests.conformance.identities import audience_of, authenticated, token_of
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = [pytest.mark.timeout(420), pytest.mark.exclusive]
 HERE = Path(__file__).parent
 ADDED = ("eventpolicies.eventing.knative.dev/from-the-relay", "serviceaccounts/relay")
 AUDIENCE = audience_of(NAMESPACE, "default")

@@ -32,7 +32,9 @@ async def a_new_revision(cluster: Cluster) -> None:
     await kubectl("patch", "ksvc", "checkout", "--type=merge", "-p", change % old)
 
 
-@pytest.mark.parametrize("strike", [gate, checkouts, dispatcher, a_new_revision])
+@pytest.mark.parametrize(
+    "strike", [gate, checkouts, pytest.param(dispatcher, marks=pytest.mark.exclusive), a_new_revision]
+)
 async def test_a_sale_survives(cluster: Cluster, strike: Callable[[Cluster], Awaitable[None]]) -> None:
     playing = asyncio.create_task(cluster.sale(*SMALL))
     sold = await cluster.row("SELECT count(*) FROM orders")
