@@ -1,18 +1,37 @@
 """The whole shop on a real cluster, as tests/cluster/up left it: asked through its gateway, its tables and kubectl."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Sequence
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.cluster.kube import NAMESPACE
 from tests.cluster.shop import Cluster, gateway_of
+from tests.kubectl import add_cluster_state
 
+HERE = Path(__file__).parent
 REQUIRED = os.environ.get("PULSECART_CLUSTER") == "1"
 if not REQUIRED and os.environ.get("PULSECART_CI"):
     collect_ignore_glob = ["test_*.py"]  # CI plays these in a stage of their own
 if os.environ.get("CLUSTER_IDENTITIES") != "1":
     collect_ignore = ["test_relay_identity.py"]  # it deploys the shop twice: asked for by name
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Mark the tests of the deployed shop, which run one after another."""
+    for item in items:
+        if item.path.parent == HERE and "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("shop")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    add_cluster_state(report, NAMESPACE, "ksvc,triggers,pods")
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,8 +12,10 @@ import httpx
 import psycopg
 from websockets.asyncio.client import connect
 
-NAMESPACE = "pulsecart"
+from tests.cluster.kube import NAMESPACE, kubectl, listed, run, secret, service
+
 LOOK_S = 0.2
+OPEN_LETTERS = "SELECT 1 FROM dead_letters WHERE replayed_at IS NULL AND discarded_at IS NULL"
 T = TypeVar("T")
 
 
@@ -28,36 +30,14 @@ async def until(holds: Callable[[], Awaitable[T]], within_s: float, what: str) -
         raise AssertionError(f"within {within_s:.0f} s: {what}") from None
 
 
-async def run(*command: str, given: str | None = None) -> str:
-    """Standard output; fails with everything it said where its exit status is not 0."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE if given is not None else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate(given.encode() if given is not None else None)
-    assert process.returncode == 0, f"{' '.join(command)}\n{out.decode()}{err.decode()}"
-    return out.decode()
-
-
-async def kubectl(*arguments: str, namespace: str = NAMESPACE) -> str:
-    return await run("kubectl", "-n", namespace, *arguments)
-
-
-async def listed(*what: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(await kubectl("get", *what, "-o", "json", namespace=namespace))["items"]
-    return found
-
-
 async def gateway_of(operation: str) -> tuple[str, str]:
     """URL of the gateway on the node, and the Host header by which it knows a public operation."""
-    (service,) = [s for s in await listed("ksvc") if s["metadata"]["name"] == operation]
+    (wanted,) = [one for one in await listed("ksvc") if one["metadata"]["name"] == operation]
     (node, *_) = await listed("nodes")
     address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
-    gateway = json.loads(await kubectl("get", "service", "kourier", "-o", "json", namespace="kourier-system"))
-    port = next(p["nodePort"] for p in gateway["spec"]["ports"] if p["port"] == 80)
-    return f"http://{address}:{port}", service["status"]["url"].partition("://")[2]
+    ports = (await service("kourier", "kourier-system"))["ports"]
+    port = next(p["nodePort"] for p in ports if p["port"] == 80)
+    return f"http://{address}:{port}", wanted["status"]["url"].partition("://")[2]
 
 
 class Told(NamedTuple):
@@ -94,6 +74,7 @@ class Cluster:
         self.host = host
         self.http = http
         self.streams = self.sockets = 0
+        self._database_url = ""
 
     async def buy_later(self, user: int, product: str = "2") -> str:
         """The order's id of an accepted async purchase."""
@@ -113,6 +94,9 @@ class Cluster:
         await until(there, within_s, f"order {order_id} is {status}")
 
     async def gateway_behaves(self, mode: str) -> None:
+        """Sends no request if it does already, so that operations at zero stay there."""
+        if await self.row("SELECT mode, share FROM simulated_gateway.behaviour") == (mode, 1.0):
+            return
         answer = await self.http.put("/api/v1/payments/simulator", json={"mode": mode, "share": 1.0})
         assert answer.status_code == 200, answer.text
 
@@ -171,21 +155,20 @@ class Cluster:
 
     async def database_url(self) -> str:
         """As the operations have it, with the pod's own address: this machine does not ask the cluster's DNS."""
-        return await self._reached("pulsecart-database", "DATABASE_URL", "postgresql")
+        if not self._database_url:
+            self._database_url = await self._reached("pulsecart-database", "DATABASE_URL", "postgresql")
+        return self._database_url
 
     async def redis_url(self) -> str:
         return await self._reached("pulsecart-redis", "REDIS_URL", "valkey")
 
-    async def _reached(self, secret: str, key: str, name: str) -> str:
-        url = await kubectl(
-            "get", "secret", secret, "-o", f"go-template={{{{index .data {json.dumps(key)} | base64decode}}}}"
-        )
+    async def _reached(self, of: str, key: str, name: str) -> str:
         (pod,) = await self.pods(f"app.kubernetes.io/name={name}")
-        return url.replace(f"@{name}", f"@{pod['status']['podIP']}")
+        return (await secret(of, key)).replace(f"@{name}", f"@{pod['status']['podIP']}")
 
     async def pods(self, selector: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
         """Those that run and are not on their way out."""
-        found = await listed("pods", "-l", selector, namespace=namespace)
+        found = await listed("pods", selector, namespace)
         return [p for p in found if p["status"]["phase"] == "Running" and "deletionTimestamp" not in p["metadata"]]
 
     async def pods_of(self, operation: str) -> list[dict[str, Any]]:
@@ -223,16 +206,20 @@ class Cluster:
     async def mended(self) -> None:
         """The gateway works again, what it kept from being done is replayed, and the audit is clean."""
         await self.gateway_behaves("approve")
-        for again in (True, False):
-            await self.desk("replay", "--all")
-            await self.becomes(await self.buy_later(randrange(10**9)), "FULFILLED")  # any commit wakes relay
+        for last in (False, True):
+            if last or await self.row(OPEN_LETTERS):
+                await self.replayed()
             try:
                 await self.audited()
             except AssertionError:
-                if not again:
+                if last:
                     raise
             else:
-                return
+                break
+
+    async def replayed(self) -> None:
+        await self.desk("replay", "--all")
+        await self.becomes(await self.buy_later(randrange(10**9)), "FULFILLED")  # any commit wakes relay
 
     async def audited(self) -> None:
         await run(

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from tests.cluster.shop import kubectl, listed, run
+from tests.cluster.kube import kubectl, listed, run
 from tools.operations_table import ROOT
 
 NOWHERE = "postgresql://shop:x@127.0.0.1:1/shop"
@@ -118,8 +118,9 @@ async def test_a_wrong_broker_class_and_an_unreachable_database_are_both_said(pl
     )
 
 
+@pytest.mark.shop
 async def test_a_second_apply_changes_nothing() -> None:
-    (broker,) = await listed("brokers.eventing.knative.dev")
+    (broker,) = await listed("brokers")
     durable = "natjsm" in broker["spec"]["config"]["name"]
     overlay = ROOT / "tests" / "cluster" / ("overlay-jetstream" if durable else "overlay")
     arguments = ("--overlay", str(overlay), "--image", await image())

@@ -9,7 +9,8 @@ import pytest
 
 from pulsecart.runtime.event import CloudEvent, new_id
 from pulsecart.serving import cloudevents
-from tests.cluster.shop import kubectl, listed, until
+from tests.cluster.kube import kubectl, listed
+from tests.cluster.shop import until
 from tests.conformance.broker import BROKER, Manifest
 from tests.conformance.cluster import ClusterBroker, Run
 from tests.conformance.subscriber import Subscriber
@@ -42,6 +43,7 @@ async def test_over_jetstream_no_accepted_event_is_lost_with_the_dispatcher(run:
     await broker.stop()
 
 
+@pytest.mark.exclusive
 async def test_in_memory_the_senders_post_fails_with_the_dispatcher_and_is_repeated(run: Run) -> None:
     broker = run.broker("cluster")
     async with Subscriber(broker.host) as subscriber:
@@ -61,12 +63,12 @@ async def test_in_memory_the_senders_post_fails_with_the_dispatcher_and_is_repea
 async def dispatcher_dies(flavour: str) -> None:
     """SIGKILL; returns when another one is there."""
     selector = f"messaging.knative.dev/role=dispatcher,messaging.knative.dev/channel={CHANNELS[flavour]}"
-    before = {pod["metadata"]["uid"] for pod in await listed("pods", "-l", selector, namespace=SYSTEM)}
+    before = {pod["metadata"]["uid"] for pod in await listed("pods", selector, SYSTEM)}
     assert before, f"no pod has {selector}"
     await kubectl("delete", "pod", "-l", selector, "--grace-period=0", "--force", namespace=SYSTEM)
 
     async def another() -> bool:
-        pods = await listed("pods", "-l", selector, namespace=SYSTEM)
+        pods = await listed("pods", selector, SYSTEM)
         return any(pod["metadata"]["uid"] not in before and _is_ready(pod) for pod in pods)
 
     await until(another, 90, "another dispatcher is Ready")

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.serving import cloudevents
 from pulsecart.shop.messages import OrderCreated, StockAdjusted
-from tests.cluster.shop import Cluster, kubectl, until
+from tests.cluster.kube import service
+from tests.cluster.shop import Cluster, until
 
 pytestmark = pytest.mark.timeout(240)  # its end waits for a purchase, from zero
 HEARS = ("reserve", "project-orders", "notify")
@@ -30,10 +31,8 @@ def order(sequence: int = 10**17, status: str = "PENDING") -> CloudEvent:
     )
 
 
-async def post(
-    cluster: Cluster, event: CloudEvent, service: str, namespace: str, host: str, path: str, **more: str
-) -> int:
-    address = await kubectl("get", "service", service, "-o", "jsonpath={.spec.clusterIP}", namespace=namespace)
+async def post(cluster: Cluster, event: CloudEvent, to: str, namespace: str, host: str, path: str, **more: str) -> int:
+    address = (await service(to, namespace))["clusterIP"]
     headers, body = cloudevents.binary(event)
     answer = await cluster.http.post(f"http://{address}{path}", headers={**headers, **more, "host": host}, content=body)
     return answer.status_code

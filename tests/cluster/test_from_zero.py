@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.cluster.shop import NAMESPACE, Cluster, run, until
+from tests.cluster.kube import NAMESPACE, run
+from tests.cluster.shop import Cluster, until
 
 pytestmark = pytest.mark.timeout(600)
 USER = 700_001
@@ -61,6 +62,29 @@ async def test_a_relay_that_is_killed_is_poked_again_by_who_waited_for_it(cluste
     await cluster.kill("serving.knative.dev/service=relay")
     for order_id in order_ids:
         await cluster.becomes(order_id, "FULFILLED", 90)
+
+
+@pytest.mark.timeout(900)
+async def test_twenty_thousand_buyers_for_a_thousand_units_from_zero_and_back(cluster: Cluster) -> None:
+    """Last here: test_receipt.py begins at zero, where this ends."""
+    await cluster.at_zero()
+    seen: set[str] = set()
+    looking = asyncio.create_task(operations_seen(cluster, seen))
+    report = await cluster.sale(
+        "--buyers", "20000", "--units", "1000", "--connections", "500", "--settle-timeout", "300"
+    )
+    assert "units add up" in report
+    await cluster.audited()
+    await cluster.at_zero()
+    looking.cancel()
+    await asyncio.wait([looking])
+    assert {"edge", "checkout", "pay", "fulfil", "notify", "project-orders", "relay"} <= seen
+
+
+async def operations_seen(cluster: Cluster, seen: set[str]) -> None:
+    while True:
+        seen |= await cluster.awake()
+        await asyncio.sleep(1)
 
 
 async def statuses(cluster: Cluster, order_id: str, last: str) -> list[str]:

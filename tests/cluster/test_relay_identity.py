@@ -7,12 +7,13 @@ from random import randrange
 
 import pytest
 
-from tests.cluster.shop import NAMESPACE, Cluster, kubectl, listed, run, until
+from tests.cluster.kube import NAMESPACE, kubectl, listed, run
+from tests.cluster.shop import Cluster, until
 from tests.cluster.test_bad_input import deployed, image
 from tests.cluster.test_forged import order, to_broker, traces
 from tests.conformance.identities import audience_of, authenticated, token_of
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = [pytest.mark.timeout(420), pytest.mark.exclusive]
 HERE = Path(__file__).parent
 ADDED = ("eventpolicies.eventing.knative.dev/from-the-relay", "serviceaccounts/relay")
 AUDIENCE = audience_of(NAMESPACE, "default")
@@ -21,7 +22,7 @@ AUDIENCE = audience_of(NAMESPACE, "default")
 @pytest.fixture
 async def guarded(cluster: Cluster) -> AsyncIterator[Cluster]:
     """With k8s/components/event-policy; afterwards the shop is as tests/cluster/up left it."""
-    (broker,) = await listed("brokers.eventing.knative.dev")
+    (broker,) = await listed("brokers")
     if "natjsm" in broker["spec"]["config"]["name"]:
         pytest.skip("the JetStream channel shows Knative's filter no identity: docs/kubernetes.md")
     try:
@@ -42,7 +43,7 @@ async def deploy(overlay: str) -> None:
 
 
 async def test_events_reach_operations_by_the_relay_alone_and_others_end_at_the_broker(guarded: Cluster) -> None:
-    (broker,) = await listed("brokers.eventing.knative.dev")
+    (broker,) = await listed("brokers")
     assert broker["status"]["address"]["audience"] == AUDIENCE, "what the relay's token is made for"
     assert [one["name"] for one in broker["status"]["policies"]] == ["from-the-relay"]
 

@@ -1,28 +1,15 @@
-"""A flash sale on the cluster: it wakes up, sells exactly what there is, whatever dies meanwhile, and sleeps again."""
+"""A flash sale sells exactly what there is, whatever dies meanwhile; test_from_zero.py has a large one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.cluster.shop import Cluster, kubectl, until
+from tests.cluster.kube import kubectl
+from tests.cluster.shop import Cluster, until
 
 pytestmark = pytest.mark.timeout(900)
 SMALL = ("--buyers", "4000", "--units", "300", "--connections", "200", "--settle-timeout", "240")
-
-
-async def test_twenty_thousand_buyers_for_a_thousand_units_from_zero_and_back(cluster: Cluster) -> None:
-    await cluster.at_zero()
-    seen = asyncio.create_task(operations_seen(cluster))
-    report = await cluster.sale(
-        "--buyers", "20000", "--units", "1000", "--connections", "500", "--settle-timeout", "300"
-    )
-    assert "units add up" in report
-    await cluster.audited()
-    await cluster.at_zero()
-    seen.cancel()
-    await asyncio.wait([seen])
-    assert {"edge", "checkout", "pay", "fulfil", "notify", "project-orders", "relay"} <= SEEN
 
 
 async def gate(cluster: Cluster) -> None:
@@ -45,7 +32,9 @@ async def a_new_revision(cluster: Cluster) -> None:
     await kubectl("patch", "ksvc", "checkout", "--type=merge", "-p", change % old)
 
 
-@pytest.mark.parametrize("strike", [gate, checkouts, dispatcher, a_new_revision])
+@pytest.mark.parametrize(
+    "strike", [gate, checkouts, pytest.param(dispatcher, marks=pytest.mark.exclusive), a_new_revision]
+)
 async def test_a_sale_survives(cluster: Cluster, strike: Callable[[Cluster], Awaitable[None]]) -> None:
     playing = asyncio.create_task(cluster.sale(*SMALL))
     sold = await cluster.row("SELECT count(*) FROM orders")
@@ -57,12 +46,3 @@ async def test_a_sale_survives(cluster: Cluster, strike: Callable[[Cluster], Awa
     await until(under_way, 120, "the sale is under way")
     await strike(cluster)
     assert "units add up" in await playing
-
-
-SEEN: set[str] = set()
-
-
-async def operations_seen(cluster: Cluster) -> None:
-    while True:
-        SEEN.update(await cluster.awake())
-        await asyncio.sleep(1)

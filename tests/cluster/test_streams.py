@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.cluster.shop import Cluster, Told, kubectl, listed, until
+from tests.cluster.kube import kubectl, listed
+from tests.cluster.shop import Cluster, Told, until
 
 pytestmark = pytest.mark.timeout(400)
 USER = 720_001

@@ -100,15 +100,19 @@ class ClusterBroker:
     async def apply(self, manifests: Sequence[Manifest]) -> None:
         await self.ready(manifests)
         async with Subscriber(self.host) as probe, asyncio.timeout(READY_S):
-            await self.ready([_probe(probe.url("probe"))])
+            await self._apply([_probe(probe.url("probe"))])
             await self._heard(probe)
 
     async def ready(self, manifests: Sequence[Manifest]) -> None:
         """Apply, and wait for each to be Ready: events may still pass a Trigger by."""
-        objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": [self._here(m) for m in manifests]})
+        objects = await self._apply(manifests)
         wait = ("wait", "--for=condition=Ready", f"--timeout={READY_S}s", "-f", "-")
-        await asyncio.to_thread(kubectl, "apply", "--server-side", "-f", "-", stdin=objects)
         await asyncio.to_thread(kubectl, *wait, stdin=objects, timeout_s=READY_S)
+
+    async def _apply(self, manifests: Sequence[Manifest]) -> str:
+        objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": [self._here(m) for m in manifests]})
+        await asyncio.to_thread(kubectl, "apply", "--server-side", "-f", "-", stdin=objects)
+        return objects
 
     async def _heard(self, probe: Subscriber) -> None:
         """

@@ -1,7 +1,7 @@
 """What a conformance test plays with: the broker under test, and a server for every subscriber and for dead letters."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import pytest
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import cloudevents
 from tests.conformance.broker import BROKER, SINK, BrokerUnderTest, LocalBroker, Manifest
-from tests.conformance.cluster import NoCluster, Run
+from tests.conformance.cluster import ClusterBroker, NoCluster, Run
 from tests.conformance.subscriber import Subscriber
+from tests.kubectl import add_cluster_state
 
 Apply = Callable[..., Awaitable[None]]
 Send = Callable[[CloudEvent], Awaitable[None]]
@@ -24,6 +25,15 @@ if os.environ.get("CONFORMANCE_JETSTREAM") == "1":
     FLAVOURS.append("jetstream")
 if "cluster" not in FLAVOURS:
     collect_ignore = ["test_event_policy.py"]  # the local broker has no identities
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    used = getattr(item, "funcargs", {}).get("broker")
+    if isinstance(used, ClusterBroker):
+        add_cluster_state(report, used.namespace, "brokers,triggers,subscriptions,inmemorychannels")
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from tests.conformance.differences import differs
 from tests.conformance.identities import audience_of, authenticated, policy, subject, token_of
 from tests.conformance.subscriber import Subscriber
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.exclusive]
 RELAY, OTHER = "relay", "other"
 
 
