@@ -134,7 +134,7 @@ def test_a_problem_that_is_not_listed_not_answered_or_not_written_out_is_named(t
     known = {type: one for type, one in listed().items() if type in ("sold-out", "cart-full")}
     assert list(complaints(known, found)) == [
         "pulsecart/runtime/problem.py:7: add gone-away to contracts/problems.yaml: status 404, when, do",
-        "pulsecart/runtime/problem.py:8: a problem's type is written out, so that it can be found and listed",
+        "pulsecart/runtime/problem.py:8: write the problem's type as a literal, so that this tool finds it",
         "contracts/problems.yaml: sold-out is answered with [404]: correct its status",
         "contracts/problems.yaml: nothing answers cart-full any more: remove it",
     ]

@@ -159,7 +159,7 @@ def _description(new: Wanted) -> str:
         "  caller: keeper",
         *([f"  parameters: [{parameters}]"] if parameters else []),
         "  replies:",
-        "    204: {says: It is done.}",
+        "    204: {description: The request is done.}",
     ]
     return "\n".join(lines) + "\n"
 
