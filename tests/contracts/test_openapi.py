@@ -61,9 +61,9 @@ def test_a_route_without_description_is_named(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(Undescribed) as wrong:
         document()
     assert "describe GET /api/v1/flash-sales/{id} in contracts/http/flash-sales.yaml" in str(wrong.value)
-    assert "contracts/http/cancel.yaml: nothing answers GET /nowhere: remove it" in str(wrong.value)
-    (tmp_path / "cancel.yaml").write_text("GET /nowhere: {replies: {200: {says: Here, there}}}\n")
-    with pytest.raises(Undescribed, match="has no there: quote"):
+    assert "contracts/http/cancel.yaml: no operation has the route GET /nowhere: remove it" in str(wrong.value)
+    (tmp_path / "cancel.yaml").write_text("GET /nowhere: {replies: {200: {description: Here, there}}}\n")
+    with pytest.raises(Undescribed, match="has unknown keys there: quote"):
         document()
 
 

@@ -77,7 +77,7 @@ def test_of_the_tests_their_own_fail_and_no_other(made: Path) -> None:
         (("pay", "orders", ["order.paid"]), "The operation pay exists: change functions/pay/"),
         (("broker", "orders", ["order.paid"]), "eventing/broker.yaml exists"),
         (("orders_list", "orders", ["order.paid"]), "tests/functions/test_orders_list.py exists"),
-        (("pack_order", "shipping", ["order.paid"]), "There is no department shipping: take one of audit, carts"),
+        (("pack_order", "shipping", ["order.paid"]), "There is no department shipping: use one of audit, carts"),
         (("pack_order", "orders", ["order.payed"]), "subscribe to order.paid.v1, or another of"),
         (("pack_order", "orders", []), "name the event types with --hears, or a route with --route"),
         (("pack_order", "orders", ["order.paid"], ["packed"]), "write a thing and a past fact, such as order.packed"),
