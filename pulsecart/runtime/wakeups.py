@@ -149,7 +149,7 @@ class Pokes:
                     await self._wakes[operation]()
                     again_s = AGAIN_S
                 except Exception:
-                    log.warning("%s failed while awake; again in %.0f s", operation, again_s, exc_info=True)
+                    log.warning("%s failed while awake; retry in %.0f s", operation, again_s, exc_info=True)
                     await self._wait(poked, jittered(again_s))
                     poked.set()
                     again_s = min(again_s * 2, AGAIN_MAX_S)

@@ -136,7 +136,7 @@ def test_a_problem_that_is_not_listed_not_answered_or_not_written_out_is_named(t
         "pulsecart/runtime/problem.py:7: add gone-away to contracts/problems.yaml: status 404, when, do",
         "pulsecart/runtime/problem.py:8: write the problem's type as a literal, so that this tool finds it",
         "contracts/problems.yaml: sold-out is answered with [404]: correct its status",
-        "contracts/problems.yaml: nothing answers cart-full any more: remove it",
+        "contracts/problems.yaml: the code no longer has cart-full: remove it",
     ]
 
 

@@ -62,7 +62,7 @@ def test_a_knative_that_is_too_old(tmp_path: Path) -> None:
     serving = {"version": {}, "get crd services": crd("1.21.2")}
     said = deploy(tmp_path, {**serving, "get crd triggers": crd("1.13.1")})
     assert said.returncode == 1
-    assert "Knative Eventing 1.13.1 is too old: 1.14 or newer is needed" in said.stderr
+    assert "Knative Eventing 1.13.1 is too old: 1.14 or newer is required" in said.stderr
     assert "Traceback" not in said.stderr
 
 

@@ -85,7 +85,7 @@ def wanted(name: str, department: str, hears: Sequence[str], emits: Sequence[str
     if department not in departments():
         raise Refused(
             f"There is no department {department}: use one of {', '.join(departments())}. To add one, create a"
-            " folder in pulsecart/shop/ with an empty __init__.py, and list it in its layers in pyproject.toml."
+            " folder in pulsecart/shop/ with an empty __init__.py, and add it to the layers in pyproject.toml."
         )
     if not hears and not route:
         raise Refused(f"{name} has neither an event type nor a route: give --hears or --route.")
@@ -176,7 +176,7 @@ def _emitted(name: str, department: str) -> Event:
     struct += "" if version == "v1" else version.upper()
     if struct in {message.__name__ for message in MESSAGES}:
         raise Refused(
-            f"pulsecart/shop/messages.py already has a {struct} for another type than {type}: use another word."
+            f"pulsecart/shop/messages.py already has {struct} for another type than {type}: use another word."
         )
     return Event(type, struct, new=True)
 

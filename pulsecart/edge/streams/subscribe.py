@@ -48,7 +48,7 @@ def topic_of(path: str) -> Topic:
             return stock_topic(product_id)
         case ["orders", order_id] if _names_something(order_id):
             return order_topic(order_id)
-    raise NotFound("no-such-stream", f"{path[:200]} is no live stream.")
+    raise NotFound("no-such-stream", f"{path[:200]} is not a live stream.")
 
 
 def _names_something(id: str) -> bool:
@@ -89,7 +89,9 @@ def left_s(until_s: float, deps: Deps) -> float:
 
 def over() -> Unauthorized:
     """Return the error for a stream whose session or token has expired."""
-    return Unauthorized("bad-token", "The session or token that opened this has expired: sign in, or send a new one.")
+    return Unauthorized(
+        "bad-token", "The session or token of this stream has expired. Sign in again, or send a new token."
+    )
 
 
 async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Caller | None = None) -> Opening:
@@ -109,7 +111,7 @@ async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Calle
     hub = deps.one(Hub)
     topic = listener.topic
     if topic.kind == "order" and buyer is None:
-        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a fresh ticket.")
+        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a new ticket.")
     try:
         await hub.join(listener)
         order = await _own_order(topic, buyer, deps) if topic.kind == "order" else None
@@ -125,7 +127,7 @@ async def _own_order(topic: Topic, buyer: Caller | None, deps: Deps) -> News:
     if order is None:
         raise NotFound("unknown-order", "There is no such order.")
     if buyer is None or order.buyer_id != buyer.subject:
-        raise Forbidden("not-your-order", "This order is another buyer's.")
+        raise Forbidden("not-your-order", "This order belongs to another buyer.")
     return order_news(topic, order)
 
 
@@ -137,7 +139,7 @@ async def _caught_up(topic: Topic, last: str | None, snapshot: News | None, deps
         return Opening(None, tuple(missed.news), missed.news[-1].id if missed.news else last_id)
     snapshot = snapshot or await deps.one(Snapshots).of(topic)
     if snapshot is None:
-        raise NotFound("unknown-stock", "There is no stock of this product.")  # sales and buyers always have a snapshot
+        raise NotFound("unknown-stock", "This product has no stock.")  # sales and buyers always have a snapshot
     if snapshot.id == last_id:  # the client is up to date, although Redis is behind or empty
         return Opening(None, (), last_id)
     if last is not None:
