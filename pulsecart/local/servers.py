@@ -168,11 +168,9 @@ def _make(data: Path) -> None:
 def _taken(data: Path) -> str:
     try:
         run = json.loads((data / "run.json").read_text())
-        return f"a shop is already running on {data}: {run['url']} (pid {run['pid']}); give another --data for another shop"
+        return f"a shop is already running on {data}: {run['url']} (pid {run['pid']}); give another --data directory"
     except (OSError, ValueError, KeyError):
-        return (
-            f"a shop is already starting or stopping on {data}: wait a moment, or give another --data for another shop"
-        )
+        return f"a shop is already starting or stopping on {data}: wait a moment, or give another --data directory"
 
 
 def _log(path: Path) -> Path:

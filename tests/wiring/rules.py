@@ -60,7 +60,7 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
         if hears and not there:
             yield f"eventing/{name} is missing: {row.operation.name} subscribes to {', '.join(row.operation.events)}"
         if there and not hears:
-            yield f"eventing/{name}: {row.operation.name} subscribes to nothing; remove the file, or give it events=[on(…)]"
+            yield f"eventing/{name}: {row.operation.name} subscribes to nothing; remove it, or add events=[on(…)]"
         for call in _calls(row):
             if not call.where.startswith(f"eventing/{name}:"):
                 yield f"{call.where}: {call.name} calls {row.operation.dns_name}: move it to eventing/{name}"
@@ -83,7 +83,7 @@ def hearing(row: Wired) -> Iterator[str]:
         if INVENTED in wants and not everything:
             yield f"{trigger.where}: {trigger.name} passes every type: filter by type, or subscribe with on_anything"
         for type in sorted(wants.keys() - heard - {INVENTED}) if not everything else ():
-            yield f"{trigger.where}: {operation.name} does not subscribe to {type}: add on(…) to its events, or filter the type out"
+            yield f"{trigger.where}: {operation.name} does not subscribe to {type}: add on(…), or filter it out"
     if row.ping_sources and PING not in heard:
         yield f"{row.ping_sources[0].where}: {operation.name} does not handle ticks: give it wake=… or on_schedule(…)"
     for type in sorted(heard - through - {"*"}):
@@ -94,7 +94,7 @@ def hearing(row: Wired) -> Iterator[str]:
 
 
 def paths(rows: Iterable[Wired]) -> Iterator[str]:
-    """Each Trigger has its own path, its name, which its dead letters have too, so that they name the failed Trigger."""
+    """Each Trigger's path, and its dead letters' path, is its name, so that a dead letter names the failed Trigger."""
     seen: dict[str, str] = {}
     for row in rows:
         for trigger in row.triggers:

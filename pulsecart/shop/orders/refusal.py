@@ -54,7 +54,7 @@ def denial(denied: Denied) -> Problem:
     price, currency = denied.price
     return Refused(
         "price-changed",
-        "The price differs from the accepted one; nothing was bought. To accept the new price, send it as expectedPrice.",
+        "The price has changed and nothing was bought. To accept the new price, send it as expectedPrice.",
         productId=wire_id(denied.product_id),
         price=price,
         currency=currency,
