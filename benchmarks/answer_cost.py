@@ -134,7 +134,7 @@ def run(code: Path, connections: int, rounds: int) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser("benchmarks.answer_cost", description=__doc__)
     parser.add_argument("before", type=Path, nargs="?", help="a checkout of the code to compare with")
-    parser.add_argument("--here", action="store_true", help="measure this code alone, once")
+    parser.add_argument("--here", action="store_true", help="measure only this code, once")
     parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--runs", type=int, default=3)
@@ -144,7 +144,7 @@ def main() -> int:
         print(json.dumps(uvloop.run(measure(asked.connections, asked.rounds))))
         return 0
     if asked.before is None:
-        parser.error("name the checkout to compare with, or say --here")
+        parser.error("give the checkout to compare with, or --here")
     least: dict[str, list[float]] = {"before": [], "after": []}
     for _ in range(asked.runs):
         for side, code in (("before", asked.before.resolve()), ("after", Path.cwd())):

@@ -119,7 +119,7 @@ def wait_for_zero() -> None:
     deadline = time.monotonic() + GIVE_UP_S
     while any("deletionTimestamp" not in pod["metadata"] for pod in listed("pods", NAMESPACE)):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"after {GIVE_UP_S:.0f} s there are pods in {NAMESPACE} yet")
+            raise RuntimeError(f"after {GIVE_UP_S:.0f} s there are still pods in {NAMESPACE}")
         time.sleep(1)
     time.sleep(2)
 
@@ -164,7 +164,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("benchmarks.cold_start", description=__doc__)
     parser.add_argument("--loader", required=True)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--keep", action="store_true", help="leave the namespace there")
+    parser.add_argument("--keep", action="store_true", help="do not delete the namespace")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     names = sorted(one["metadata"]["name"] for one in listed("services.serving.knative.dev", SHOP))

@@ -61,7 +61,7 @@ def _until_it_says(port: int, word: str) -> float:
         except (URLError, ConnectionError):
             pass
         time.sleep(LOOK_S)
-    raise RuntimeError(f"/healthz never said {word}")
+    raise RuntimeError(f"/healthz never returned {word}")
 
 
 def main() -> int:

@@ -40,7 +40,7 @@ async def purchase(request: Request, deps: Deps) -> Reply:
     buyer, product = str(body.userId), str(body.productId)
     key = key_of(request, buyer)
     if key is None:
-        raise Refused("key-missing", "The naive shop wants an Idempotency-Key.")
+        raise Refused("key-missing", "The naive shop requires an Idempotency-Key.")
     order_id = deps.new_id()
     wish = Wish(order_id, buyer, key.scope.hex(), ((product, body.quantity),))
     answer = await _claim(deps, wish, product)
@@ -63,7 +63,7 @@ async def purchase(request: Request, deps: Deps) -> Reply:
         async with deps.db.transaction() as tx:
             await _sell(tx, order, line, answer.epochs[0], key, document)
     except UniqueViolation:
-        raise Unavailable("busy", "Seen before, or settled; ask again.") from None
+        raise Unavailable("busy", "This key was used before; repeat the request.") from None
     return Reply(200, document)
 
 

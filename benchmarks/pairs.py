@@ -94,7 +94,7 @@ async def _take_turn(side: Side, connections: int, pace: Pace) -> Turn:
     await side.after()
     others = {status: n for status, n in taken.statuses.items() if status != side.expected}
     if sum(others.values()) > TOLERATED * sum(taken.statuses.values()) or not taken.statuses:
-        raise Spoiled(f"{side.name} should answer {side.expected} only, and did answer {taken.statuses}")
+        raise Spoiled(f"{side.name} should answer only {side.expected}, but answered {taken.statuses}")
     return taken
 
 
@@ -152,9 +152,11 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--warm", type=float, default=1.0)
-    parser.add_argument("--others", type=float, default=0.3, help="repeat a pair when others use more cores than this")
-    parser.add_argument("--repeats", type=int, default=0, help="as often as this; 0: take what comes")
-    parser.add_argument("--out", type=Path, help="the rows as JSON, and as a Markdown table beside it")
+    parser.add_argument(
+        "--others", type=float, default=0.3, help="repeat a pair when other programs use more cores than this"
+    )
+    parser.add_argument("--repeats", type=int, default=0, help="the most repetitions; 0: repeat no pair")
+    parser.add_argument("--out", type=Path, help="write the rows as JSON, and as a Markdown table beside it")
     asked = parser.parse_args()
     allow_connections(max(asked.connections))
     told: dict[str, Any] = {"machine": described(), "rows": []}

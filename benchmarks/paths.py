@@ -80,9 +80,11 @@ def main() -> int:
     parser.add_argument("--units", type=int, default=1000)
     parser.add_argument("--connections", type=int, nargs="+", default=[64, 500, 2000])
     parser.add_argument("--paths", nargs="+", default=["sync", "async"])
-    parser.add_argument("--others", type=float, default=0.3, help="repeat a sale when others use more cores than this")
-    parser.add_argument("--repeats", type=int, default=0, help="as often as this; 0: take what comes")
-    parser.add_argument("--out", type=Path, help="the reports as JSON, and the table as Markdown beside it")
+    parser.add_argument(
+        "--others", type=float, default=0.3, help="repeat a sale when other programs use more cores than this"
+    )
+    parser.add_argument("--repeats", type=int, default=0, help="the most repetitions; 0: repeat no sale")
+    parser.add_argument("--out", type=Path, help="write the reports as JSON, and the table as Markdown beside it")
     asked = parser.parse_args()
     allow_connections(max(asked.connections))
     told: dict[str, Any] = {"machine": described(), "rows": []}

@@ -29,7 +29,7 @@ def started_by(checkout: Path) -> str:
     script = (checkout / "scripts" / "up").read_text()
     found = re.search(r'/python" -m (\S+)', script)
     if found is None:
-        raise NotReady(f"scripts/up of {checkout} starts no module:\n{script}")
+        raise NotReady(f"scripts/up of {checkout} starts no Python module:\n{script}")
     return found[1]
 
 

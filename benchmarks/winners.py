@@ -86,7 +86,9 @@ def main() -> int:
     parser.add_argument("--connections", type=int, nargs="*", default=[2000, 10_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--winning", type=int, default=10_000, help="buyers of the sale in which all win; 0: none")
+    parser.add_argument(
+        "--winning", type=int, default=10_000, help="buyers of the sale in which every buyer wins; 0: no such sale"
+    )
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     allow_connections(max([*asked.connections, EVERYBODY_WINS]))

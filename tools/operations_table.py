@@ -155,13 +155,15 @@ def written(text: str, made: str) -> str:
         ValueError: a marker is missing or repeated, or they are in the wrong order.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"README.md needs the lines {BEGIN} and {END}, once each and in this order")
+        raise ValueError(f"README.md needs the lines {BEGIN} and {END}, each once and in this order")
     return f"{text.partition(BEGIN)[0]}{BEGIN}\n{made}\n{END}{text.partition(END)[2]}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tools.operations_table", description="The README's table of operations.")
-    parser.add_argument("--check", action="store_true", help="write nothing, say whether it is stale")
+    parser = argparse.ArgumentParser(
+        prog="tools.operations_table", description="Generate the README's table of operations."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; report whether the table is stale")
     check = parser.parse_args(arguments).check
     before = README.read_text()
     after = written(before, table(read()))

@@ -86,9 +86,9 @@ async def _check(deps: Deps, cart: Cart, lines: Sequence[Line]) -> None:
         shelves = await rows.shelves(tx, [line.product_id for line in lines])
         found = differences(lines, shelves, tx.now)
     if now is None or now.status != "OPEN":
-        raise Refused("cart-closed", "This cart was ordered before; POST /api/v1/carts makes a new one.")
+        raise Refused("cart-closed", "This cart was already ordered. Create a new cart with POST /api/v1/carts.")
     if not lines:
-        raise Refused("cart-empty", "There is nothing in this cart.")
+        raise Refused("cart-empty", "This cart is empty. Add a product first.")
     if found:
         raise refuse_differences(found)
 
@@ -103,7 +103,7 @@ def _no_order(outcome: Outcome | Answer) -> Problem:
     else:
         return refusal("BUSY")
     if reason == "CART_CHANGED":
-        return Refused("cart-changed", "The cart was changed meanwhile; look at it, and order again.")
+        return Refused("cart-changed", "The cart was changed during the checkout. Read the cart, and order again.")
     problem = refusal(reason, product_id)
     reason = public_reason(reason)
     if reason in ("SOLD_OUT", "LIMIT_REACHED", "SALE_NOT_OPEN"):

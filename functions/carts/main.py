@@ -123,7 +123,7 @@ async def merge(request: Request, deps: Deps) -> Reply:
             if brought is None:
                 raise _unknown(cart_id)
             if brought.buyer_id not in (None, buyer):
-                raise Forbidden("not-yours", "This cart belongs to another buyer.")
+                raise Forbidden("not-yours", "This cart belongs to another buyer. Sign in as that buyer.")
             if mine_now is None or mine_now.status != "OPEN":
                 continue  # ordered meanwhile: the next attempt creates a cart
             if brought.status == "OPEN" and brought.cart_id != mine.cart_id:
@@ -131,7 +131,7 @@ async def merge(request: Request, deps: Deps) -> Reply:
             reply = await _shown(tx, mine_now)
             reply.headers = (("set-cookie", set_cookie(COOKIE, "", 0, deps.settings)),)
             return reply
-    raise Unavailable("busy", "This cart is being ordered; try again in a second.")
+    raise Unavailable("busy", "This cart is being ordered. Try again in a second.")
 
 
 async def _merge(tx: Tx, mine: Cart, brought: Cart) -> Cart:
@@ -168,7 +168,9 @@ def _count_anonymous(request: Request, deps: Deps) -> None:
     address = deps.one(proxies_of).counted(request.headers, request.peer)
     wait_s = deps.one(anonymous_allowance).take(address, deps.clock.now().timestamp())
     if wait_s:
-        raise TooMany("too-many-carts", f"Too many carts were made from your address; try again in {wait_s} s.", wait_s)
+        raise TooMany(
+            "too-many-carts", f"Too many carts were created from your address. Try again in {wait_s} s.", wait_s
+        )
 
 
 async def _caller(request: Request, deps: Deps) -> str | None:
@@ -212,14 +214,17 @@ async def _own(request: Request, deps: Deps) -> Cart:
 
 def _still_open(cart: Cart | None) -> Cart:
     if cart is None:
-        raise NotFound("unknown-cart", "This cart has expired; POST /api/v1/carts makes a new one.")
+        raise NotFound("unknown-cart", "This cart has expired. Create a new cart with POST /api/v1/carts.")
     if cart.status != "OPEN":
-        raise Refused("cart-closed", f"This cart is {cart.status}; POST /api/v1/carts makes a new one.")
+        raise Refused("cart-closed", f"This cart is {cart.status}. Create a new cart with POST /api/v1/carts.")
     return cart
 
 
 def _unknown(cart_id: str) -> NotFound:
-    return NotFound("unknown-cart", f"There is no cart {cart_id[:64]}, or it has expired; POST /api/v1/carts.")
+    return NotFound(
+        "unknown-cart",
+        f"There is no cart {cart_id[:64]}, or it has expired. Create a new cart with POST /api/v1/carts.",
+    )
 
 
 async def _shown(tx: Tx, cart: Cart, status: int = 200) -> Reply:

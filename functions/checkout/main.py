@@ -102,7 +102,9 @@ async def create_order(request: Request, deps: Deps) -> Reply:
     buyer = await require_buyer(request, deps, str(body.userId))
     lines = tuple(Line(str(item.productId), item.qty) for item in body.items)
     if len({line.product_id for line in lines}) < len(lines):
-        raise Malformed("product-twice", "Each product stands in one line; add its quantities up.")
+        raise Malformed(
+            "product-twice", "A product may occur in one line only. Send one line with the sum of the quantities."
+        )
     expected = tuple(item.expectedPrice for item in body.items)
     return await _take_down(request, deps, buyer, "orders", lines, expected, required_key(request, buyer))
 

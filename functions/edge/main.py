@@ -41,7 +41,7 @@ async def session(request: Request, deps: Deps) -> Reply:
         raise Unauthorized("no-token", "Send your token: Authorization: Bearer …")
     claimed = _claimed(request.body or b"{}")
     if claimed is None and request.caller is None:
-        raise Malformed("no-buyer", 'Say who you are: {"userId": 12345}.')
+        raise Malformed("no-buyer", 'The body does not name the buyer. Send {"userId": 12345}.')
     buyer_id = await require_buyer(request, deps, claimed)
     return Reply(204, headers=(("set-cookie", cookie_for(buyer_id, deps)),))
 
@@ -67,7 +67,9 @@ async def stream_ticket(request: Request, deps: Deps) -> Reply:
     check_origin(request.headers, deps.settings)
     buyer = await customer_of(request, deps)
     if buyer is None:
-        raise Unauthorized("no-session", "Make a session first, or send your token: Authorization: Bearer …")
+        raise Unauthorized(
+            "no-session", "Sign in with POST /api/v1/session first, or send your token: Authorization: Bearer …"
+        )
     ticket = await issue_ticket(buyer, deps)
     return Reply(body=msgspec.json.encode({"ticket": ticket}), headers=(("cache-control", "no-store"),))
 
@@ -81,7 +83,9 @@ def _claimed(body: bytes) -> str | None:
     try:
         buyer_id = decoded(body, Claimed).userId
     except Malformed as error:
-        raise Malformed("no-buyer", f'Say who you are: {{"userId": 12345}}. {error.detail}') from None
+        raise Malformed(
+            "no-buyer", f'The body does not name the buyer. Send {{"userId": 12345}}. {error.detail}'
+        ) from None
     return None if buyer_id is None else str(buyer_id)
 
 

@@ -85,10 +85,10 @@ async def _sale(tx: Tx, body: SaleBody, sale_id: str) -> Sale:
     if product is None:
         raise NotFound("unknown-product", f"There is no product {product_id}.")
     if product.deleted:
-        raise Gone("product-deleted", f"Product {product_id} is not in the catalogue any more.")
+        raise Gone("product-deleted", f"Product {product_id} was removed from the catalogue.")
     starts_at = max(body.startsAt or tx.now, tx.now)
     if body.endsAt <= starts_at:
-        raise Unprocessable("sale-too-short", "endsAt is in the future, and after startsAt.")
+        raise Unprocessable("sale-too-short", "endsAt must be in the future and after startsAt.")
     return Sale(
         sale_id=sale_id,
         product_id=product_id,
@@ -103,7 +103,7 @@ async def _sale(tx: Tx, body: SaleBody, sale_id: str) -> Sale:
 async def _stocked(tx: Tx, product_id: str, units: int | None) -> Level:
     level = await stock.level(tx, product_id, lock=True)
     if level is None and units is None:
-        raise Unprocessable("no-stock", "This product never had stock; say how many units are sold: units.")
+        raise Unprocessable("no-stock", "This product never had stock. Send the number of units in units.")
     if units is None and level is not None:
         return level
     return await stock.reset(tx, level, units or 0) if level else await stock.create(tx, product_id, units or 0)
@@ -157,18 +157,20 @@ async def _rebuilt(sale: Sale, deps: Deps) -> None:
     try:
         await rebuild(deps.db, Gate(deps.redis, deps.settings.lease_s), sale.product_id)
     except (RedisError, Unavailable) as error:
-        log.warning("gate of %s not made anew: %s", sale.product_id, error)
+        log.warning("gate of product %s could not be rebuilt: %s", sale.product_id, error)
 
 
 async def _changed(tx: Tx, sale: Sale, body: SaleChangeBody) -> Sale:
     if sale.status == "ENDED" or sale.ends_at <= tx.now:
-        raise Refused("sale-over", "This sale is over.")
+        raise Refused("sale-over", "This sale has ended. Schedule a new one.")
     price_minor = sale.price_minor if body.price is None else exact_price(body.price, sale.currency)
     ends_at: datetime = body.endsAt or sale.ends_at
     if ends_at <= tx.now:
         return await sales.end(tx, sale)
     if ends_at <= sale.starts_at:
-        raise Unprocessable("sale-too-short", "endsAt is after startsAt; now or earlier ends the sale.")
+        raise Unprocessable(
+            "sale-too-short", "endsAt must be after startsAt. An endsAt that is now or earlier ends the sale."
+        )
     if (price_minor, ends_at) == (sale.price_minor, sale.ends_at):
         return sale
     return await sales.change(tx, sale, price_minor, ends_at)

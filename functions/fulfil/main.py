@@ -42,7 +42,7 @@ class Shipping:
 async def fulfil_order(event: Received[OrderPaid], deps: Deps) -> None:
     """Fulfil a paid order; an order canceled meanwhile or already fulfilled stays unchanged."""
     if not is_id(event.data.orderId):
-        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is no order of this shop.")
+        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is not an order of this shop.")
     await deps.one(Shipping).paid.submit(event)
 
 

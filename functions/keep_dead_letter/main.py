@@ -43,7 +43,9 @@ async def _keep(event: CloudEvent, raw: bytes, path: str, deps: Deps, *, signed:
 
 async def _check_room(tx: Tx) -> None:
     if await table.unsigned(tx, UNSIGNED_MAX) >= UNSIGNED_MAX:
-        raise Forbidden("too-many-unsigned", f"{UNSIGNED_MAX} unsigned dead letters are kept; discard some.")
+        raise Forbidden(
+            "too-many-unsigned", f"{UNSIGNED_MAX} unsigned dead letters are stored, which is the limit; discard some."
+        )
 
 
 keep_dead_letter = operation(

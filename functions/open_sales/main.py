@@ -54,7 +54,7 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
         raise  # PostgreSQL's failure, not the sale's
     except Exception:
         failed.add(sale_id)
-        log.exception("sale %s could neither begin nor end", sale_id)
+        log.exception("sale %s could not be started or ended", sale_id)
         return
     if sale is not None and sale.status == "ENDED" and sale.buyer_limit:
         await _make_gates(deps, [sale.product_id])
@@ -70,7 +70,7 @@ async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
         for product_id in product_ids:
             await rebuild(deps.db, gate, product_id)
     except (RedisError, Unavailable) as error:
-        log.warning("gates not made: %s", error)
+        log.warning("gates could not be built: %s", error)
 
 
 async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
@@ -84,9 +84,9 @@ async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
     try:
         await deps.one(ProductCache).warm(product_ids)
     except (RedisError, Unavailable) as error:
-        log.warning("not warmed: %s", error)
+        log.warning("products could not be cached before their sale: %s", error)
     except Exception:
-        log.exception("not warmed")
+        log.exception("products could not be cached before their sale")
 
 
 open_sales = operation("open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay, connections=1, redis=True)

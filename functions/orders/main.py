@@ -70,13 +70,13 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
     asked = parameters(request.query)
     named = asked.get("userId")
     if named is not None and not names_somebody(named):
-        raise Malformed("user-malformed", "userId= has 1 to 64 printable ASCII characters, none of them a space.")
+        raise Malformed("user-malformed", "userId= must have 1 to 64 printable ASCII characters without a space.")
     buyer = await require_buyer(request, deps, named)
     limit, before = whole(asked.get("limit", str(PAGE)), PAGE, 1), asked.get("cursor")
     if limit is None:
-        raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {PAGE}, without leading zeros.")
+        raise Malformed("limit-malformed", f"limit= must be a whole number from 1 to {PAGE}, without leading zeros.")
     if before is not None and not is_id(before):
-        raise Malformed("cursor-malformed", "cursor= is what the page before named as next.")
+        raise Malformed("cursor-malformed", "cursor= must be the member next of the previous page.")
     async with deps.db.transaction() as tx:
         found = await by_customer.orders_of(tx, buyer, before=before, limit=limit + 1)
     page: dict[str, Any] = {"orders": found[:limit]}

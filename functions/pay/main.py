@@ -79,7 +79,7 @@ class Cashier:
             async with asyncio.timeout(GATEWAY_S):
                 return await self._gateway.charge_all(asks)
         except TimeoutError:
-            late = GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.")
+            late = GatewayTimeout("gateway-timeout", f"The payment gateway did not answer within {GATEWAY_S:.0f} s.")
             return [late] * len(asks)
         except Exception as error:
             return [error] * len(asks)
@@ -98,7 +98,7 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
     """
     order_id = event.data.orderId
     if not is_id(order_id):
-        raise Malformed("unknown-order", f"{order_id[:64]} is no order of this shop.")
+        raise Malformed("unknown-order", f"{order_id[:64]} is not an order of this shop.")
     if deps.settings.pay_by_hand:
         return
     cashier = deps.one(Cashier)
@@ -131,7 +131,7 @@ async def pay_by_hand(request: Request, deps: Deps) -> Reply:
             await cashier.answers.submit(payment.Answered(None, order_id, answer, owed.call_id))
         order = await _found(deps, order_id)
     if order.cancel_reason in DECLINES:
-        raise Refused("payment-declined", "The payment was declined, and the order canceled; order again.")
+        raise Refused("payment-declined", "The payment was declined and the order is canceled. Place a new order.")
     if order.status not in PAID:
         raise refuse_step(order.order_id, order.status, "PAID")
     return Reply(200, msgspec.json.encode(order_document(order)))

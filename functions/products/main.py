@@ -91,7 +91,10 @@ async def change(request: Request, deps: Deps) -> Reply:
     async with deps.db.transaction(_cause(request)) as tx:
         before = await _locked(tx, request.params["id"], if_match)
         if body.currency != before.currency:
-            raise Unprocessable("currency-fixed", f"A product keeps its currency, {before.currency}; make a new one.")
+            raise Unprocessable(
+                "currency-fixed",
+                f"The currency of this product stays {before.currency}. Create a new product for another currency.",
+            )
         after = await rows.change(tx, before, _product(body, before.product_id, before.created_at))
     return Reply(200, msgspec.json.encode(product_document(after)), headers=(("etag", product_etag(after.version)),))
 
@@ -109,7 +112,7 @@ async def _locked(tx: Tx, product_id: str, if_match: str) -> Product:
     if product is None:
         raise NotFound("unknown-product", f"There is no product {product_id[:64]}.")
     if product.deleted:
-        raise Gone("product-deleted", f"Product {product_id[:64]} is not in the catalogue any more.")
+        raise Gone("product-deleted", f"Product {product_id[:64]} was removed from the catalogue.")
     check_match(if_match, product.version)
     return product
 
@@ -149,10 +152,10 @@ def _moment(query: str) -> datetime | None:
             raise ValueError(len(given))
         at = msgspec.convert(given, datetime)
     except ValueError:  # includes msgspec's error
-        raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2100-01-01T08:00:00Z.") from None
+        raise Malformed("moment-malformed", "at= must be an RFC 3339 time, e.g. 2100-01-01T08:00:00Z.") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     if not is_kept(at):
-        raise Malformed("moment-malformed", f"at= is {YEARS}.")
+        raise Malformed("moment-malformed", f"at= must be a time {YEARS}.")
     return at
 
 

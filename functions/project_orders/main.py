@@ -39,7 +39,7 @@ class Projection:
 async def keep(event: Received[Any], deps: Deps) -> None:
     """Keep the order's newest sequence; repeated, late and reordered events give the same result."""
     if not is_id(event.data.orderId):  # it would fail the whole batch's write
-        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is no order's id.")
+        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is not an order's id.")
     row = row_of(event.data, event.envelope.sequence, event.envelope.time or deps.clock.now())
     await deps.one(Projection).rows.submit(row)
 

@@ -64,7 +64,9 @@ async def priced(event: Priced, deps: Deps) -> None:
     data = event.data
     starts_at, ends_at = _time(data.startsAt), _time(data.endsAt)
     if starts_at is None or ends_at is None:
-        raise Malformed("contract-broken", f"startsAt or endsAt of sale {data.saleId[:64]} is no time that is kept.")
+        raise Malformed(
+            "contract-broken", f"startsAt or endsAt of sale {data.saleId[:64]} is a time that cannot be stored."
+        )
     times = {"startsAt": rfc3339(starts_at), "endsAt": rfc3339(ends_at)}
     document = {"saleId": data.saleId, "price": data.price, "currency": data.currency, **times}
     lasts_s = (ends_at - deps.clock.now()).total_seconds()

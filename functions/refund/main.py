@@ -33,7 +33,7 @@ async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], 
     """
     order_id = event.data.orderId
     if not is_id(order_id):
-        raise Malformed("unknown-order", f"{order_id[:64]} is no order of this shop.")
+        raise Malformed("unknown-order", f"{order_id[:64]} is not an order of this shop.")
     if isinstance(event.data, OrderCanceled) and event.data.previousStatus == "PENDING":
         return  # never held stock, so it was never charged
     async with deps.db.transaction() as tx:
@@ -83,7 +83,9 @@ async def _answer(payment: Payment, deps: Deps) -> Charge:
         async with asyncio.timeout(GATEWAY_S):
             return await ask(payment.payment_id)
     except TimeoutError:
-        raise GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.") from None
+        raise GatewayTimeout(
+            "gateway-timeout", f"The payment gateway did not answer within {GATEWAY_S:.0f} s."
+        ) from None
 
 
 async def _record(tx: Tx, order_id: str, answer: Charge) -> None:

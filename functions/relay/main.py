@@ -99,7 +99,7 @@ class Relay:
         refused, before = outcome.code in NOT_KNOWN, self._refused
         self._refused = refused
         if refused and not before:  # log once: every key retries
-            log.warning("the broker does not accept the relay's identity (%d): docs/kubernetes.md", outcome.code)
+            log.warning("the broker rejects the relay's identity (status %d); see docs/kubernetes.md", outcome.code)
         return outcome._replace(verdict="again") if refused else outcome
 
     def _signed(self, event: CloudEvent) -> CloudEvent:

@@ -38,7 +38,7 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
             metrics.RESERVATION_FAILURES.of(CANCELS[verdict]).add()
             await till.refuse(replace(intent, refused=CANCELS[verdict]))
         case Answer("SEEN"):
-            raise Unavailable("claim-open", "An earlier try holds a claim; settle ends it when its lease does.")
+            raise Unavailable("claim-open", "An earlier attempt holds a claim; settle ends it when its lease expires.")
         case Denied("NOT_WAITING"):
             return
         case Denied(reason):
@@ -60,7 +60,7 @@ class Found:
 
 
 def _unknown(order_id: str) -> Malformed:
-    return Malformed("unknown-order", f"There is no order {order_id[:64]}; its event cannot be from this shop.")
+    return Malformed("unknown-order", f"There is no order {order_id[:64]}; its event is not from this shop.")
 
 
 reserve = operation(

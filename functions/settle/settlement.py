@@ -74,7 +74,7 @@ class Settlement:
             return
         difference = Difference(shelf, level)
         if shelf.epoch != level.epoch or (shelf.left != level.available and difference == seen):
-            log.warning("gate of product %s differs from its table; rebuilding: %s", product_id, difference)
+            log.warning("gate of product %s differs from its stock row and is rebuilt: %s", product_id, difference)
             metrics.GATE_REBUILDS.of("settle").add()
             await rebuild(self._deps.db, self.gate, product_id, shelf.epoch)
         elif shelf.left != level.available:

@@ -111,7 +111,9 @@ def _units(request: Request) -> int:
     given = parameters(request.query, blank=True).get("stock")
     units = UNITS_DEFAULT if given is None else whole(given, UNITS_MAX)
     if units is None:
-        raise Malformed("stock-malformed", f"stock= is a whole number from 0 to {UNITS_MAX}, without leading zeros.")
+        raise Malformed(
+            "stock-malformed", f"stock= must be a whole number from 0 to {UNITS_MAX}, without leading zeros."
+        )
     return units
 
 

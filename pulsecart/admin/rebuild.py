@@ -84,7 +84,7 @@ async def streams(deps: Deps, say: Say) -> int:
     the shop never assigned are removed first.
     """
     if gone := await forged.remove(deps):
-        say(f"streams: {gone} held news that this shop never sent, and are written again")
+        say(f"streams: {gone} contained news that this shop never sent, and were rewritten")
     return await _replay(deps, registry.load("notify"), say)
 
 
@@ -126,9 +126,11 @@ async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
     finally:
         await connection.close()
     if refused:
-        say(f"{operation.dns_name}: {refused} of them can never be taken, as when they came, and are left out")
+        say(
+            f"{operation.dns_name}: {refused} of them were rejected again, as at their first delivery, and are left out"
+        )
     if failed:
-        raise Incomplete(f"{operation.dns_name}: {failed} events could not be taken and are missing; try again.")
+        raise Incomplete(f"{operation.dns_name}: {failed} events could not be handled and are missing; try again.")
     return heard
 
 
@@ -191,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{none}\n")
         return 2
     if not shop.redis_url:
-        sys.stderr.write("REDIS_URL is not set: say which Redis is to be filled\n")
+        sys.stderr.write("REDIS_URL is not set: set it to the Redis to fill\n")
         return 2
     parts = list(PARTS) if asked.part == "all" else [asked.part]
     settings = Settings(database_url=shop.database_url, redis_url=shop.redis_url)

@@ -105,7 +105,7 @@ class Dispatcher:
                 if not failures:
                     log.warning("dispatch waits for PostgreSQL: %s", lost.exceptions[0])
             except* Exception:
-                log.exception("dispatch broke and begins again")
+                log.exception("dispatch failed and starts again")
             failures += 1
             if not self._stopping.is_set():
                 with suppress(TimeoutError):
@@ -168,10 +168,10 @@ class Dispatcher:
         """Lock free triggers, release those that another worker prefers, and load backlog rows that are due."""
         await opened.show_presence(self._worker)
         if (mended := await opened.mend_restored()) is not None:
-            log.warning("this database came from a dump; %d events are delivered again", mended)
+            log.warning("this database was restored from a dump; %d events are delivered again", mended)
         if not self._whole_log:
             for name, waiting in (await opened.forget_all_but(list(self._triggers))).items():
-                log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
+                log.warning("trigger %s no longer exists; its %d waiting events are dropped", name, waiting)
         await opened.cursors(list(self._triggers), self._whole_log)  # also of triggers that other workers will dispatch
         started = time.monotonic()
         while True:

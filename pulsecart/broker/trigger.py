@@ -191,7 +191,7 @@ class TriggerRun:
     async def _load(self, entry: Entry) -> bool:
         found = await self._reader.at([entry.position])
         if not found:
-            log.error("%s: the log has no position %d any more; its row is dropped", self.trigger.name, entry.position)
+            log.error("%s: the log no longer has position %d; its row is dropped", self.trigger.name, entry.position)
             return False
         entry.event = found[0].event
         return True
@@ -202,7 +202,7 @@ class TriggerRun:
         try:
             outcome = await self._deliver(self.trigger, entry.event)
         except Exception as error:  # an error in the adapter is a failed attempt and must not end the trigger
-            log.exception("%s: delivery broke", self.trigger.name)
+            log.exception("%s: delivery failed unexpectedly", self.trigger.name)
             outcome = Outcome("again", code=NO_ANSWER, data=f"dispatch error: {error!r}".encode())
         entry.attempts += 1
         if outcome.verdict == "done":

@@ -59,5 +59,5 @@ class Bell:
                             if message is not None and message["data"] not in (self._name, self._name.decode()):
                                 self._heard()
             except (RedisError, OSError) as error:
-                log.debug("the bell is silent: %r", error)
+                log.debug("worker wake-ups do not work: %r", error)
                 await asyncio.sleep(jittered(RECONNECT_S))

@@ -100,7 +100,7 @@ class Forward:
                 await send_reply(send, reply)
                 return reply.status
             except (TimeoutError, OSError) as error:
-                log.warning("%s %s had no answer: %r", method, url.partition("?")[0], error)
+                log.warning("%s %s got no answer: %r", method, url.partition("?")[0], error)
                 reply = reply_of(_unanswered(method, headers))
                 await send_reply(send, reply)
                 return reply.status
@@ -153,17 +153,20 @@ class Forward:
 def no_route(method: str, path: str, methods: list[str]) -> Reply:
     """Return 404, or 405 with the methods that the path supports."""
     if not methods:
-        return reply_of(NotFound("no-such-route", f"Nothing answers {method} {path[:200]}."))
+        return reply_of(NotFound("no-such-route", f"There is no route {method} {path[:200]}."))
     answered = ", ".join(sorted({*methods, "HEAD"}) if "GET" in methods else methods)
-    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} answers {answered} only."))
+    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} allows only {answered}."))
     reply.headers = (*reply.headers, ("allow", answered))
     return reply
 
 
 def _unanswered(method: str, headers: Mapping[str, str]) -> Problem:
     if method in REPEATABLE or "idempotency-key" in headers:
-        return Unavailable("no-answer", "This part of the shop does not answer just now; ask again in a second.")
-    return Unavailable("outcome-unknown", "It is not known whether this was done; look before you ask again.")
+        return Unavailable("no-answer", "This part of the shop does not answer. Try again in a second.")
+    return Unavailable(
+        "outcome-unknown",
+        "It is not known whether the request took effect. Read the current state before you repeat it.",
+    )
 
 
 def _passed_on(asked: Mapping[str, str], scope: Scope) -> dict[str, str]:
@@ -188,7 +191,7 @@ async def _chunks(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise OSError("the client left before its end")
+            raise OSError("the client disconnected before its end")
         more = message.get("more_body", False)
         if message.get("body"):
             yield message["body"]

@@ -62,7 +62,7 @@ async def place_triggers(database_url: str) -> None:
     """
     async with store.session(database_url) as opened:
         if (mended := await opened.mend_restored()) is not None:  # before writes with lower numbers
-            sys.stdout.write(f"  this database came from a dump; {mended} events are delivered again\n")
+            sys.stdout.write(f"  this database was restored from a dump; {mended} events are delivered again\n")
         await opened.cursors([trigger.name for trigger in load_all().triggers])
 
 

@@ -73,7 +73,7 @@ class Watch:
             if life.due is not None and life.due <= self._now():
                 child.spawn()
                 life.began, life.due = self._now(), None
-                self._say(f"{child.name} is started again (pid {child.process.pid if child.process else '?'})")
+                self._say(f"{child.name} was restarted (pid {child.process.pid if child.process else '?'})")
                 self._changed()
         waits = [life.due - self._now() for _, life in self._lives if life.due is not None]
         return max(0.0, min(waits)) if waits else None

@@ -52,7 +52,7 @@ def listen(port: int) -> socket.socket:
         listening.close()
         if failed.errno == errno.EADDRINUSE:
             raise CannotStart(
-                f"port {port} is in use by another program: give another one, e.g. --port {port + 1}"
+                f"port {port} is in use by another program: give another port, e.g. --port {port + 1}"
             ) from None
         raise CannotStart(f"port {port} cannot be used ({failed.strerror}): give another --port") from None
     return listening

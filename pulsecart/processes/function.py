@@ -65,7 +65,7 @@ class Function:
             await self._live(scope, receive, send)
             return
         if scope["type"] != "http":
-            raise NotImplementedError(f"{self._operation.name} answers HTTP alone")
+            raise NotImplementedError(f"{self._operation.name} handles HTTP only")
         found = self._router.find(scope["method"], scope["path"])
         if found is not None:
             entry, params = found

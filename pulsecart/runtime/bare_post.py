@@ -57,5 +57,5 @@ async def _status(reader: asyncio.StreamReader) -> int:
         try:
             parser.feed_data(data)
         except HttpParserError as error:
-            raise ConnectionError(f"no HTTP answer: {error}") from None
+            raise ConnectionError(f"the answer is not HTTP: {error}") from None
     return int(parser.get_status_code())

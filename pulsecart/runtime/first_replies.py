@@ -43,10 +43,13 @@ def scope_of(caller: str, method: str, path: str, text: str) -> bytes:
 def key_reused() -> Unprocessable:
     """Return the problem for a key that came with another payload before."""
     return Unprocessable(
-        "idempotency-key-reused", "This Idempotency-Key came with another payload before; use a new key."
+        "idempotency-key-reused", "This Idempotency-Key was used before with another payload. Use a new key."
     )
 
 
 def request_in_flight() -> Refused:
     """Return the problem for a key whose first request is still in flight."""
-    return Refused("request-in-flight", "The first request with this Idempotency-Key is not finished; ask again.")
+    return Refused(
+        "request-in-flight",
+        "The first request with this Idempotency-Key is still in flight. Repeat the request in a second.",
+    )

@@ -46,7 +46,7 @@ class Neighbours:
         except TimeoutError:
             return  # sent; the operation is awake
         except OSError as error:
-            log.warning("%s was not handed over, its sweep finds what is due: %s", operation, error)
+            log.warning("the wake-up for %s was not sent; its sweep finds the due work: %s", operation, error)
 
     async def close(self) -> None:
         """Send all pending wake-ups, then stop."""
@@ -116,6 +116,6 @@ class Poker:
                 if status < 300:
                     return
                 reason = f"it answered {status}"
-            log.info("%s was not poked, try %d of %d: %s", self._operation, failures, TRIES, reason)
+            log.info("%s got no wake-up, attempt %d of %d: %s", self._operation, failures, TRIES, reason)
             await asyncio.sleep(PAUSE.jittered_after(failures))
-        log.warning("%s was not poked; its sweep finds what is due", self._operation)
+        log.warning("%s got no wake-up; its sweep finds the due work", self._operation)

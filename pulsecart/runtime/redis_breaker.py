@@ -39,7 +39,7 @@ class Breaker:
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._silent_until:
-            raise Silent("Redis is silent")
+            raise Silent("Redis does not answer")
         if self._silent_until:
             self._silent_until = loop.time() + SILENT_S
         try:
@@ -48,7 +48,7 @@ class Breaker:
         except TimeoutError:
             self._log()
             self._silent_until = loop.time() + SILENT_S
-            raise Silent("Redis is silent") from None
+            raise Silent("Redis does not answer") from None
         except RedisError:
             self._silent_until = 0.0
             raise
@@ -58,7 +58,7 @@ class Breaker:
     def _log(self) -> None:
         """Log a timeout: the first may be due to lack of CPU in this process; a second in a row is Redis's fault."""
         if not self._silent_until:
-            log.info("Redis gave no answer within %.2f s: PostgreSQL is asked for what it has copies of", LOOK_S)
+            log.info("Redis did not answer within %.2f s: cached data is read from PostgreSQL", LOOK_S)
         elif not self._warned:
             self._warned = True
-            log.warning("Redis is silent: PostgreSQL is asked for what it has copies of")
+            log.warning("Redis does not answer: cached data is read from PostgreSQL")

@@ -148,7 +148,7 @@ class Pokes:
                 except Exception:
                     failures += 1
                     delay_s = AGAIN.after(failures)
-                    log.warning("%s failed while awake; again in %.0f s", operation, delay_s, exc_info=True)
+                    log.warning("%s failed while awake; retry in %.0f s", operation, delay_s, exc_info=True)
                     await self._wait(poked, jittered(delay_s))
                     poked.set()
         finally:

@@ -58,9 +58,9 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
         deps.one(Limits).count(request, caller.subject, deps.clock.now().timestamp())
         return
     if not allow.roles:
-        raise Forbidden("demo-only", "This is there in the demo only (ACCEPT_UNSIGNED_BUYERS).")
+        raise Forbidden("demo-only", "This exists only in a demo (ACCEPT_UNSIGNED_BUYERS).")
     needed = " or ".join(sorted(allow.roles))
-    raise Forbidden("role-missing", f"This needs the role {needed}; what you are signed in with has not got it.")
+    raise Forbidden("role-missing", f"This needs the role {needed}; your token or session does not have it.")
 
 
 def _check_its_page(headers: Mapping[str, str], deps: Deps) -> None:
@@ -114,7 +114,7 @@ async def customer_of(request: Request, deps: Deps) -> Caller | None:
     if caller is None:
         return None
     if CUSTOMER_ROLE not in caller.roles:
-        raise Forbidden("role-missing", "This is for customers; what you are signed in with has not got that role.")
+        raise Forbidden("role-missing", "This needs the role customer; your token or session does not have it.")
     return caller
 
 
@@ -142,7 +142,7 @@ async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) 
         deps.one(Limits).count(request, body_user_id, deps.clock.now().timestamp())
         return body_user_id
     if body_user_id and body_user_id != buyer:
-        raise Forbidden("not-yours", "The userId that you name is not the one you are signed in as.")
+        raise Forbidden("not-yours", "userId differs from the buyer who is signed in.")
     return buyer
 
 

@@ -116,7 +116,9 @@ def _from_headers(headers: Mapping[str, str], content_type: str, body: bytes) ->
     if "specversion" not in attributes:
         raise Malformed("no-event", f"Send ce-specversion, ce-id, ce-source and ce-type, or a body as {STRUCTURED}.")
     if attributes.pop("datacontenttype", content_type) != content_type:
-        raise Malformed("bad-attribute", "In binary mode datacontenttype is the Content-Type header; leave ce- away.")
+        raise Malformed(
+            "bad-attribute", "In binary mode datacontenttype is the Content-Type header; send no ce-datacontenttype."
+        )
     return _event(attributes, content_type, body or None)
 
 
@@ -133,7 +135,7 @@ def _from_members(members: _Members) -> CloudEvent:
 def _event(attributes: dict[str, str], content_type: str, data: bytes | None) -> CloudEvent:
     take = attributes.pop
     if (version := take("specversion", "")) != "1.0":
-        raise Malformed("bad-specversion", f"specversion is {version!r}; only '1.0' is spoken here.")
+        raise Malformed("bad-specversion", f"specversion is {version!r}; only '1.0' is supported.")
     required = take("id", ""), take("source", ""), take("type", "")
     if not all(required):
         missing = [name for name, value in zip(("id", "source", "type"), required, strict=True) if not value]
@@ -163,7 +165,7 @@ def _name(name: str) -> str:
 def _clean(name: str, value: str) -> str:
     if is_clean(value):
         return value
-    raise Malformed("bad-attribute", f"{name} holds a control character; take it out.")
+    raise Malformed("bad-attribute", f"{name} has a control character. Remove it.")
 
 
 def _content_type(text: str) -> str | None:
@@ -171,9 +173,11 @@ def _content_type(text: str) -> str | None:
     if not text:
         return None
     if not _MEDIA_TYPE.fullmatch(text):
-        raise Malformed("bad-attribute", f"{text[:80]!r} is no media type, like text/plain; charset=utf-8.")
+        raise Malformed("bad-attribute", f"{text[:80]!r} is not a media type, such as text/plain; charset=utf-8.")
     if text[: len(_ANY_CLOUDEVENT)].lower() == _ANY_CLOUDEVENT:
-        raise Malformed("bad-attribute", f"An event cannot be the data of another as {text[:80]}; name it JSON.")
+        raise Malformed(
+            "bad-attribute", f"An event cannot be the data of another as {text[:80]}; use a JSON media type."
+        )
     return text
 
 
@@ -183,7 +187,9 @@ def _time(text: str) -> tuple[datetime | None, str | None]:
         return None, None
     at = of_rfc3339(text)
     if at is None:
-        raise Malformed("bad-time", f"time {text[:40]!r} is not RFC 3339 with an offset, like 2026-01-31T09:30:00.5Z.")
+        raise Malformed(
+            "bad-time", f"time {text[:40]!r} is not RFC 3339 with an offset, such as 2026-01-31T09:30:00.5Z."
+        )
     return at, text if text != rfc3339(at) else None
 
 
@@ -198,7 +204,9 @@ def _text(name: str, raw: bytes) -> str | None:
         raise Malformed("bad-attribute", f"{name} is not text; put it in quotes.")
     if raw in (b"true", b"false") or _INTEGER.fullmatch(raw):
         return raw.decode()
-    raise Malformed("bad-attribute", f"{name[:40]} is neither text, integer nor boolean; put structure into data.")
+    raise Malformed(
+        "bad-attribute", f"{name[:40]} is neither text, integer nor boolean; put structured values into data."
+    )
 
 
 def _data(data: msgspec.Raw | None, data_base64: msgspec.Raw | None, content_type: str) -> bytes | None:
@@ -221,7 +229,7 @@ def _parsed(decoder: Any, body: bytes) -> Any:
     try:
         return decoder(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("bad-json", f"The body is not the JSON that its content type says: {error}.") from None
+        raise Malformed("bad-json", f"The content type is JSON, but the body is not: {error}.") from None
 
 
 def _media(content_type: str) -> str:

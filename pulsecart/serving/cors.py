@@ -43,7 +43,7 @@ def with_origins(app: App, settings: Settings) -> App:
     for origin in origins:
         parts = urlsplit(origin)
         if f"{parts.scheme}://{parts.netloc}" != origin or parts.scheme not in ("http", "https") or not parts.netloc:
-            raise MissingSetting(f"CORS_ORIGINS={origin!r} is no origin like https://shop.example")
+            raise MissingSetting(f"CORS_ORIGINS={origin!r} is not an origin like https://shop.example")
     from starlette.middleware.cors import CORSMiddleware
 
     return CORSMiddleware(

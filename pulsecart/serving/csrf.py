@@ -32,7 +32,7 @@ def check_page(headers: Mapping[str, str], settings: Settings) -> None:
     """
     if _foreign(headers, settings) and headers.get("origin") not in named_origins(settings.cors_origins):
         raise Forbidden(
-            "foreign-origin", "Pages of other sites may change nothing here; CORS_ORIGINS names those that may."
+            "foreign-origin", "Pages of other sites may change nothing here; CORS_ORIGINS lists the allowed ones."
         )
 
 

@@ -99,7 +99,7 @@ async def _database(deps: Deps) -> dict[str, str]:
     except (Unavailable, TimeoutError) as error:
         return {"database": str(error) or "did not answer"}
     if found < schema.NEEDED:
-        return {"database": f"schema {schema.NEEDED} needed, {found} found: has the migration been run?"}
+        return {"database": f"schema {schema.NEEDED} is required, {found} found: run the migrations"}
     return {}
 
 

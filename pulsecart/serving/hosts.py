@@ -71,5 +71,5 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         return
     names = "localhost, its addresses, and the names in PUBLIC_URL and ALLOWED_HOSTS"
     await send_reply(
-        send, reply_of(Misdirected("unknown-host", f"This demo answers to {names}; ask for one of these."))
+        send, reply_of(Misdirected("unknown-host", f"This demo accepts only the hosts {names}. Use one of them."))
     )

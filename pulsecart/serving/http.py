@@ -24,7 +24,7 @@ def seconds_of(text: str) -> float:
     """
     seconds = decimal(text, sys.float_info.max)
     if not seconds:
-        raise Malformed("timeout-malformed", "Request-Timeout says in seconds how long you wait, for example 2.5.")
+        raise Malformed("timeout-malformed", "Request-Timeout must be a number of seconds, for example 2.5.")
     return seconds
 
 

@@ -74,12 +74,12 @@ class ConfiguredKey:
         try:
             public = load_pem_public_key(pem.replace("\\n", "\n").encode())
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise MissingSetting(f"JWT_PUBLIC_KEY is no public key in PEM: {error}") from None
+            raise MissingSetting(f"JWT_PUBLIC_KEY is not a public key in PEM: {error}") from None
         kinds = {RSAPublicKey: "RSA", EllipticCurvePublicKey: "EC", Ed25519PublicKey: "OKP"}
         kind = next((name for type_, name in kinds.items() if isinstance(public, type_)), "")
         self._key = Key(public, kind)
         if not kind:
-            raise MissingSetting("JWT_PUBLIC_KEY is none of RSA, EC and Ed25519")
+            raise MissingSetting("JWT_PUBLIC_KEY is not an RSA, EC or Ed25519 key")
         if (weak := weakness(public)) is not None:
             raise MissingSetting(f"JWT_PUBLIC_KEY {weak}")
 
@@ -127,7 +127,7 @@ class PublishedKeys:
             await self._fetch(now_s)
             key = self._known(kid)
         if key is None and self._tried_s > self._fetched_s:
-            raise Unavailable("issuer-unavailable", "The issuer's keys cannot be fetched; try again shortly.", 10)
+            raise Unavailable("issuer-unavailable", "The issuer's keys cannot be fetched. Try again shortly.", 10)
         return key
 
     def _known(self, kid: str | None) -> Key | None:
@@ -230,5 +230,5 @@ class NoKeys:
             Unauthorized: always; the detail names the settings to configure.
         """
         raise Unauthorized(
-            "bad-token", "The token is not valid: no issuer is configured here (JWT_JWKS_URL, JWT_PUBLIC_KEY)."
+            "bad-token", "The token is not valid: no issuer is configured (JWT_JWKS_URL, JWT_PUBLIC_KEY)."
         )

@@ -122,7 +122,9 @@ class Operation:
         if "traceparent" in request.headers and tracing.parsed(request.headers["traceparent"]) is None:
             del request.headers["traceparent"]  # W3C Trace Context: ignore an invalid one
         if self._running >= self.concurrency:
-            reply = reply_of(Unavailable("busy", f"{self.concurrency} requests are under way here; try again."))
+            reply = reply_of(
+                Unavailable("busy", f"{self.concurrency} requests are in flight, which is the maximum. Try again.")
+            )
         else:
             self._running += 1
             try:
@@ -197,7 +199,9 @@ class Operation:
         for heard in self.hears:
             if heard.type in (event_type, "*"):
                 return heard
-        raise Malformed("unknown-type", f"{self.name} does not hear {event_type}; mend the trigger's filter.")
+        raise Malformed(
+            "unknown-type", f"{self.name} does not subscribe to {event_type}. Correct the Trigger's filter."
+        )
 
     def _own(self, deps: Deps) -> Deps:
         own = self._shared.get(id(deps))

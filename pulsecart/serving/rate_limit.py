@@ -72,4 +72,4 @@ class Limits:
         request.told = (self._policy, ("ratelimit", f'"caller";r={left};t={wait_s}'))
         if count > self._quota:
             each = f"{self._quota} times in {self._window_s:.0f} s"
-            raise TooMany("rate-limited", f"One caller may ask this {each}; come again in {wait_s} s.", wait_s)
+            raise TooMany("rate-limited", f"One caller may send this request {each}. Try again in {wait_s} s.", wait_s)

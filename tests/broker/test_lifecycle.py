@@ -72,7 +72,7 @@ async def test_a_removed_triggers_waiting_rows_are_named_and_dropped(
     with caplog.at_level(logging.WARNING):
         await start(trigger("new"), to=[Listener("listener")])
         await log.until(WAITING, 0)
-    assert "trigger old is no more; 2 waiting events are dropped" in caplog.text
+    assert "trigger old no longer exists; its 2 waiting events are dropped" in caplog.text
     assert await log.rows("SELECT trigger FROM trigger_cursors") == [("new",)]
 
 

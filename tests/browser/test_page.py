@@ -163,7 +163,7 @@ def test_the_keyboard_is_enough(visit: Visitor) -> None:
 def test_what_is_on_the_page_has_a_name_for_those_who_hear_it(visit: Visitor) -> None:
     page = visit().page
     expect(page.get_by_role("meter", name="Units left")).to_be_visible()
-    expect(page.get_by_role("group", name="When do you want your answer?")).to_be_visible()
+    expect(page.get_by_role("group", name="How do you want to buy?")).to_be_visible()
     expect(page.get_by_role("radio", name="At once")).to_be_visible()
     expect(page.get_by_role("button", name="Buy now")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("Pulse One headphones")
@@ -225,7 +225,7 @@ def test_a_purchase_whose_answers_are_lost_is_made_once(shop: RunningShop, visit
         "  return answer; }"
     )
     page.click("#buy")
-    expect(page.locator("#message")).to_have_text("It is yours.")
+    expect(page.locator("#message")).to_have_text("Your purchase succeeded.")
     expect(page.locator(".order")).to_have_count(1)
     assert stock(shop) == 999
     buyer = page.inner_text("#buyer")

@@ -109,7 +109,7 @@ async def test_a_wrong_broker_class_and_an_unreachable_database_are_both_said(pl
         await kubectl("create", "secret", "generic", secret, f"--from-literal={value}", namespace=place.name)
     said = await place.deploy()
     assert said.status == 1
-    assert "nothing on this cluster takes care of a Broker of the class Imagined" in said.err
+    assert "no controller on this cluster handles a Broker of the class Imagined" in said.err
     assert "the database cannot be reached" in said.err, "of the migrations' Job"
     (stock,) = [line for line in said.err.splitlines() if "Service stock)" in line]
     assert "not ready" in stock or "connection" in stock

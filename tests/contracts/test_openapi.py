@@ -61,9 +61,9 @@ def test_a_route_without_description_is_named(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(Undescribed) as wrong:
         document()
     assert "describe GET /api/v1/flash-sales/{id} in contracts/http/flash-sales.yaml" in str(wrong.value)
-    assert "contracts/http/cancel.yaml: nothing answers GET /nowhere: remove it" in str(wrong.value)
-    (tmp_path / "cancel.yaml").write_text("GET /nowhere: {replies: {200: {says: Here, there}}}\n")
-    with pytest.raises(Undescribed, match="has no there: quote"):
+    assert "contracts/http/cancel.yaml: no operation has the route GET /nowhere: remove it" in str(wrong.value)
+    (tmp_path / "cancel.yaml").write_text("GET /nowhere: {replies: {200: {description: Here, there}}}\n")
+    with pytest.raises(Undescribed, match="has unknown keys there: quote"):
         document()
 
 
@@ -134,9 +134,9 @@ def test_a_problem_that_is_not_listed_not_answered_or_not_written_out_is_named(t
     known = {type: one for type, one in listed().items() if type in ("sold-out", "cart-full")}
     assert list(complaints(known, found)) == [
         "pulsecart/runtime/problem.py:7: add gone-away to contracts/problems.yaml: status 404, when, do",
-        "pulsecart/runtime/problem.py:8: a problem's type is written out, so that it can be found and listed",
+        "pulsecart/runtime/problem.py:8: write the problem's type as a literal, so that this tool finds it",
         "contracts/problems.yaml: sold-out is answered with [404]: correct its status",
-        "contracts/problems.yaml: nothing answers cart-full any more: remove it",
+        "contracts/problems.yaml: the code no longer has cart-full: remove it",
     ]
 
 

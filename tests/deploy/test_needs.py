@@ -62,7 +62,7 @@ def test_a_knative_that_is_too_old(tmp_path: Path) -> None:
     serving = {"version": {}, "get crd services": crd("1.21.2")}
     said = deploy(tmp_path, {**serving, "get crd triggers": crd("1.13.1")})
     assert said.returncode == 1
-    assert "Knative Eventing 1.13.1 is too old: 1.14 or newer is needed" in said.stderr
+    assert "Knative Eventing 1.13.1 is too old: 1.14 or newer is required" in said.stderr
     assert "Traceback" not in said.stderr
 
 
@@ -87,8 +87,8 @@ RELAY: Object = {"kind": "Service", "metadata": {"name": "relay"}, "spec": SHOWS
         (None, [BROKER], ""),
         ("disabled", [BROKER], ""),
         ("Enabled", [BROKER, POLICY, RELAY], ""),
-        ("disabled", [BROKER, POLICY, RELAY], "brings EventPolicy from-the-relay"),
-        (None, [BROKER, POLICY, RELAY], "brings EventPolicy from-the-relay"),
+        ("disabled", [BROKER, POLICY, RELAY], "has EventPolicy from-the-relay"),
+        (None, [BROKER, POLICY, RELAY], "has EventPolicy from-the-relay"),
         ("enabled", [BROKER], "add components/event-policy"),
         ("disabled", [OVER_JETSTREAM], ""),
         ("enabled", [OVER_JETSTREAM, POLICY, RELAY], "Leave components/broker-jetstream out"),

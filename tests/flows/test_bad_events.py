@@ -182,7 +182,7 @@ async def test_a_type_that_no_trigger_wants_is_nobodys_and_one_let_through_by_mi
         await open_shop.at_rest()
         event_id, code, said, *_ = found["too-wide"]
         assert (event_id, code) == (unknown.id, 400)
-        assert "mend the trigger's filter" in said
+        assert "Correct the Trigger's filter" in said
         assert {trigger: len(tried) for trigger, tried in open_shop.hands.tried.items()} == {"too-wide": 1}
 
 

@@ -105,7 +105,7 @@ async def test_many_are_discarded_at_once_where_that_was_confirmed_or_said(
 ) -> None:
     for path in ("/pay", "/pay", "/notify", "/reserve"):
         await keeper.hear(letter_of(event()), bare, path)
-    assert "2 match, and nothing was done; --all" in desk.ask("discard", "--trigger", "pay", "--why", "x", status=2)
+    assert "2 match; nothing was done. Use --all" in desk.ask("discard", "--trigger", "pay", "--why", "x", status=2)
     assert "give the ids" in desk.ask("discard", "--why", "x", status=2)
     assert "not both" in desk.ask("discard", "1", "--all", "--why", "x", status=2)
     for answer, left in (("n", 4), ("y", 2)):

@@ -145,8 +145,8 @@ async def test_a_sale_that_cannot_begin_holds_back_no_other_and_is_logged(
     assert await told(client, STARTED, healthy) == [START + timedelta(seconds=20)]
     assert await told(client, ENDED, healthy) == [START + timedelta(seconds=40)]
     said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert [message for message in said if "neither begin nor end" in message] == [
-        f"sale {broken} could neither begin nor end"
+    assert [message for message in said if "not be started or ended" in message] == [
+        f"sale {broken} could not be started or ended"
     ]
 
 

@@ -50,7 +50,7 @@ def test_the_first_death_is_mended_at_once_and_said(clock: Clock) -> None:
     watch.tend()
     assert said == [
         f"mayfly (pid {dead}) ended with status 3",
-        f"mayfly is started again (pid {child.process.pid})",
+        f"mayfly was restarted (pid {child.process.pid})",
     ]
     assert changes == [child.process.pid]
 

@@ -100,7 +100,7 @@ def test_a_data_directory_in_use_names_its_shop(tmp_path: Path) -> None:
 def test_a_directory_of_another_postgresql_says_so(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("12\n")
-    with pytest.raises(CannotStart, match=f"made by PostgreSQL 12 and this is PostgreSQL {major()}"):
+    with pytest.raises(CannotStart, match=f"created by PostgreSQL 12, and this is PostgreSQL {major()}"):
         Stack(tmp_path).start()
 
 
@@ -141,7 +141,7 @@ def test_root_that_may_make_no_user_namespace_is_told_what_else_works(
 def test_sockets_never_go_where_somebody_else_may_write(tmp_path: Path) -> None:
     (tmp_path / "sockets").mkdir()
     (tmp_path / "sockets").chmod(0o777)
-    with pytest.raises(CannotStart, match="not a directory of yours alone"):
+    with pytest.raises(CannotStart, match="must be a directory that only you can use"):
         Stack(tmp_path).start()
 
 

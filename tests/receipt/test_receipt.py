@@ -115,7 +115,7 @@ def test_times_of_the_clusters_own_objects_are_called_inexact() -> None:
 
 
 def test_without_a_look_there_is_no_window() -> None:
-    with pytest.raises(ValueError, match="look"):
+    with pytest.raises(ValueError, match="reading of the pods"):
         receipt(life("a", "pay", 110.0, 111, None, None))
 
 

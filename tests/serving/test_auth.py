@@ -415,7 +415,7 @@ async def test_an_entry_of_the_issuer_s_that_is_no_key_leaves_the_others_good(pu
 @pytest.mark.parametrize("secret", ["", "short"])
 async def test_with_a_secret_too_short_no_session_is_ours(secret: str) -> None:
     session = issue_session("u-5", deps().settings, NOW)
-    assert "no session of ours" in await why(buyer_of(cookie(session), deps(session_secret=secret)))
+    assert "not a session of this shop" in await why(buyer_of(cookie(session), deps(session_secret=secret)))
 
 
 def test_a_short_session_secret_signs_nothing() -> None:

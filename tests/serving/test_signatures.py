@@ -95,7 +95,7 @@ async def test_an_event_without_a_signature_is_401_and_is_counted_logged_and_not
     assert (reply.status, ears.heard) == (401, [])
     assert unsigned_counted() == before + 1
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert (record.message, vars(record)["eventId"]) == ("ears refused an event: unsigned-event", "e1")
+    assert (record.message, vars(record)["eventId"]) == ("ears rejected an event: unsigned-event", "e1")
     assert len(reply.body) <= 768, "a longer one ends Knative's dispatcher"
 
 

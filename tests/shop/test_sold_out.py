@@ -167,7 +167,7 @@ async def test_a_gate_that_cannot_be_read_costs_its_own_product_only(
     await until(memory.maybe)
     await memory.looked(2)
     assert memory.says_no("2", 1, "anyone")
-    assert "product 1 cannot be answered from memory" in caplog.text
+    assert "the sold-out state of product 1 could not be read into memory" in caplog.text
     await deps.redis.hset("{gate}:p:1", "left", "0")
     memory.remember("1")
     await until(memory.no)

@@ -127,7 +127,7 @@ async def test_a_look_that_fails_is_logged_and_the_watch_goes_on(
     with monkeypatch.context() as breaking, caplog.at_level(logging.ERROR):
         breaking.setattr(broken, lambda *_: 1 / 0)
         with running("pay") as _here:
-            await until(lambda: "it goes on" in caplog.text)
+            await until(lambda: "the watch continues" in caplog.text)
     with running("pay") as _here:
         block(0.4)
     assert (await next_told(told)).operation == "pay"
@@ -154,7 +154,7 @@ async def test_a_stall_is_logged_with_the_operation(caplog: pytest.LogCaptureFix
     watch.stop()
     (record,) = caplog.records
     assert vars(record)["operation"] == "pay"
-    assert "stood still" in record.getMessage()
+    assert "was blocked for" in record.getMessage()
 
 
 @pytest.mark.parametrize("starting_s", [60.0, 0.0])

@@ -58,9 +58,9 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
         there = (root / "eventing" / name).is_file()
         hears = bool(row.operation.events) and (bool(row.triggers or row.ping_sources) or not row.dead_letters)
         if hears and not there:
-            yield f"eventing/{name} is missing: {row.operation.name} hears {', '.join(row.operation.events)}"
+            yield f"eventing/{name} is missing: {row.operation.name} subscribes to {', '.join(row.operation.events)}"
         if there and not hears:
-            yield f"eventing/{name}: {row.operation.name} hears nothing; remove the file, or give it events=[on(…)]"
+            yield f"eventing/{name}: {row.operation.name} subscribes to nothing; remove it, or add events=[on(…)]"
         for call in _calls(row):
             if not call.where.startswith(f"eventing/{name}:"):
                 yield f"{call.where}: {call.name} calls {row.operation.dns_name}: move it to eventing/{name}"
@@ -70,7 +70,7 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
 
 
 def hearing(row: Wired) -> Iterator[str]:
-    """An operation hears what its Triggers want, and its Triggers want what it hears."""
+    """An operation subscribes to exactly the types that its Triggers pass."""
     operation, types = row.operation, sorted(event_types())
     heard = set(operation.events)
     everything = "*" in heard
@@ -79,22 +79,22 @@ def hearing(row: Wired) -> Iterator[str]:
         wants = wanted(trigger, [*types, INVENTED])
         through |= wants.keys()
         if not wants:
-            yield f"{trigger.where}: {trigger.name} lets no event through that has a contract: correct its filter"
+            yield f"{trigger.where}: {trigger.name} passes no event that has a contract: correct its filter"
         if INVENTED in wants and not everything:
-            yield f"{trigger.where}: {trigger.name} lets every type through: filter by type, or hear with on_anything"
+            yield f"{trigger.where}: {trigger.name} passes every type: filter by type, or subscribe with on_anything"
         for type in sorted(wants.keys() - heard - {INVENTED}) if not everything else ():
-            yield f"{trigger.where}: {operation.name} does not hear {type}: add on(…) to its events, or filter it out"
+            yield f"{trigger.where}: {operation.name} does not subscribe to {type}: add on(…), or filter it out"
     if row.ping_sources and PING not in heard:
-        yield f"{row.ping_sources[0].where}: {operation.name} takes no ticks: give it wake=… or on_schedule(…)"
+        yield f"{row.ping_sources[0].where}: {operation.name} does not handle ticks: give it wake=… or on_schedule(…)"
     for type in sorted(heard - through - {"*"}):
         source = "PingSource" if type == PING else "Trigger"
-        yield f"eventing/{operation.dns_name}.yaml: nothing brings {type} to {operation.name}: add a {source}"
+        yield f"eventing/{operation.dns_name}.yaml: no {source} delivers {type} to {operation.name}: add one"
     if everything and not row.triggers and not row.dead_letters:
-        yield f"eventing/{operation.dns_name}.yaml: nothing brings anything to {operation.name}: add a Trigger"
+        yield f"eventing/{operation.dns_name}.yaml: no Trigger delivers events to {operation.name}: add one"
 
 
 def paths(rows: Iterable[Wired]) -> Iterator[str]:
-    """Each Trigger has its own path, its name, and its dead letters have it too: they say which one failed."""
+    """Each Trigger's path, and its dead letters' path, is its name, so that a dead letter names the failed Trigger."""
     seen: dict[str, str] = {}
     for row in rows:
         for trigger in row.triggers:
@@ -109,7 +109,7 @@ def paths(rows: Iterable[Wired]) -> Iterator[str]:
 
 
 def literal_types(root: Path) -> Iterator[str]:
-    """A type that stands in a filter exists: a misspelt one would wait for ever."""
+    """Each type in a filter exists; a misspelt one would never match."""
     known = event_types() | {PING}
     for path in sorted((root / "eventing").glob("*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):

@@ -22,7 +22,7 @@ def address(url: str) -> tuple[str, int]:
     """
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise NotThere(f"{url!r} is no http:// address; the player speaks plain HTTP only")
+        raise NotThere(f"{url!r} is not an http:// URL; this program supports plain HTTP only")
     return parts.hostname, parts.port or 80
 
 
@@ -77,9 +77,7 @@ async def ask_all(
         await asyncio.wait_for(errands.done.wait(), ANSWER_WITHIN_S)
     except OSError as error:
         if not isinstance(error, TimeoutError):
-            raise NotThere(
-                f"nobody answers at {url} ({error}); start the shop with scripts/up, or give --url"
-            ) from error
+            raise NotThere(f"no shop answers at {url} ({error}); start one with scripts/up, or give --url") from error
     finally:
         lines.close()
     return [(answer.status, _json(answer.body)) if answer else (0, None) for answer in errands.answers]

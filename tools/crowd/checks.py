@@ -61,7 +61,9 @@ def _units_add_up(plan: Plan, played: Played) -> Check:
     """Units − left − sold must be the units sold to buyers who did not wait for their answer."""
     left, sold = played.stock_left or 0, len(played.ledger.orders) - _canceled(played)
     unheard, abandoned = plan.units - left - sold, played.ledger.outcomes["abandoned"]
-    told = f"{plan.units:,} units, {sold:,} sold, {left:,} left, {unheard:,} bought by the {abandoned:,} who left"
+    told = (
+        f"{plan.units:,} units, {sold:,} sold, {left:,} left, {unheard:,} bought by the {abandoned:,} who disconnected"
+    )
     return Check("units add up", left >= 0 and 0 <= unheard <= abandoned, told)
 
 
@@ -77,7 +79,7 @@ def _nothing_oversold(plan: Plan, played: Played) -> Check:
     left = played.stock_left or 0
     held = sum(state in ENDED - {"CANCELED"} for state in played.states.values())
     whole = len(played.states) >= len(played.ledger.orders)
-    told = f"{plan.units:,} units, {left:,} left, {held:,} sold among {len(played.states):,} orders looked at"
+    told = f"{plan.units:,} units, {left:,} left, {held:,} sold among {len(played.states):,} orders checked"
     return Check("nothing oversold", held <= plan.units and 0 <= left <= plan.units - (held if whole else 0), told)
 
 
@@ -87,10 +89,10 @@ def _limit_held(played: Played) -> Check:
         if state in ENDED - {"CANCELED"} and (buyer := played.ledger.buyer_of(order)) is not None:
             kept[buyer] += 1
     most = max(kept.values(), default=0)
-    return Check("no buyer over the limit", most <= played.limit, f"{most} at most, {played.limit} allowed")
+    return Check("no buyer over the limit", most <= played.limit, f"at most {most} units, {played.limit} allowed")
 
 
 def _all_ended(played: Played) -> Check:
     open_states = Counter(state for state in played.states.values() if state not in ENDED)
-    told = f"{len(played.states):,} looked at" + "".join(f", {n:,} {state}" for state, n in open_states.items())
+    told = f"{len(played.states):,} checked" + "".join(f", {n:,} {state}" for state, n in open_states.items())
     return Check("every accepted purchase ended", played.drained and not open_states, told)

@@ -130,26 +130,29 @@ def sentences(told: dict[str, Any]) -> list[str]:
     """Return the remaining figures, one line each."""
     lines = [
         f"{told['answers']:,} answers in {told['seconds']:.2f} s: {told['answers_per_s']:,.0f}/s "
-        f"over {told['connections']:,} connections; the player's CPU: {told['generator_cpu_us_per_answer']:.0f} µs each"
+        f"over {told['connections']:,} connections; "
+        f"CPU of this program: {told['generator_cpu_us_per_answer']:.0f} µs each"
     ]
     if told["winners_p99_per_all_p50"] is not None:
         w, lag = told["winners_ms"], told["generator_lag_ms"]
         lines.append(
             f"winners waited p50 {w['p50']:,.0f}, p95 {w['p95']:,.0f}, p99 {w['p99']:,.0f} ms for their order: "
             f"p99 is {told['winners_p99_per_all_p50']:.1f} × the p50 of all answers; "
-            f"of every wait the player's own delay is p50 {lag['p50']:.0f}, p99 {lag['p99']:.0f} ms"
+            f"the delay of this program in each wait is p50 {lag['p50']:.0f}, p99 {lag['p99']:.0f} ms"
         )
     if told["last_order_s"] is not None:
-        lines.append(f"last order given after {told['last_order_s']:.2f} s")
+        lines.append(f"last order accepted after {told['last_order_s']:.2f} s")
     if told["first_sold_out_s"] is not None:
         lines.append(f"first “sold out” after {told['first_sold_out_s']:.2f} s")
     errors = ", ".join(f"{name} {n:,}" for name, n in told["errors"].items()) or "none"
-    lines.append(f"errors: {errors}; buyers who hung up: {told['gave_up']:,}")
+    lines.append(f"errors: {errors}; buyers who disconnected: {told['gave_up']:,}")
     if told["acceptance"] is not None:
         lines.append(f"accepted: {told['acceptance']:.3%} of all requests")
     if told["drain_s"] is not None:
         states = ", ".join(f"{n:,} {state}" for state, n in sorted(told["states"].items()))
-        lines.append(f"all events heard {told['drain_s']:.1f} s later; of the orders looked at: {states or 'none'}")
+        lines.append(
+            f"all events handled {told['drain_s']:.1f} s later; states of the checked orders: {states or 'none'}"
+        )
     return lines + _server_sentences(told["server"])
 
 
@@ -159,10 +162,10 @@ def _server_sentences(cost: dict[str, Any]) -> list[str]:
     parts = ", ".join(f"{name} {s:.2f} s" for name, s in cost["cpu_s"].items())
     peak = ", ".join(f"{name} {mb:.0f} MB" for name, mb in cost["peak_mb"].items())
     others = cost["others_cores"]
-    warning = [f"other programs kept {others:.1f} cores busy meanwhile: alone it is faster"] if others > 0.3 else []
+    warning = [f"other programs used {others:.1f} cores meanwhile, which slows the sale down"] if others > 0.3 else []
     return [
-        f"the shop's CPU: {cost['cpu_us_per_answer']:.0f} µs per purchase answered ({parts}), "
-        f"{cost['cpu_us_per_answer_until_drained']:.0f} µs with all that follows",
+        f"the shop's CPU: {cost['cpu_us_per_answer']:.0f} µs per answered purchase ({parts}), "
+        f"{cost['cpu_us_per_answer_until_drained']:.0f} µs including all events that follow",
         f"the shop's peak memory: {peak}",
         *warning,
     ]

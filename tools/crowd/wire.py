@@ -79,7 +79,7 @@ class Line(asyncio.Protocol, Generic[T]):
     def send(self, errand: T, request: bytes) -> None:
         """Send ``errand``; the line must be free."""
         if self._transport is None or self.errand is not None:
-            raise RuntimeError("the line is not free")
+            raise RuntimeError("the connection is in use")
         self.errand = errand
         self._body = self._raw = b""
         self._sent_at = monotonic()
@@ -100,7 +100,7 @@ class Line(asyncio.Protocol, Generic[T]):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self.hang_up("not HTTP")
+            self.hang_up("the answer is not HTTP")
 
     def on_body(self, chunk: bytes) -> None:
         self._body = self._body + chunk if self._body else chunk

@@ -32,26 +32,34 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         description="Put PulseCart on the cluster that KUBECONFIG names, and wait until it is Ready.",
     )
     parser.add_argument("--overlay", type=Path, default=DEMO, metavar="DIR", help="what to deploy (k8s/overlays/kind)")
-    parser.add_argument("--image", default="", help="use this one and build none")
-    parser.add_argument("--registry", default="", help="push the image there, e.g. registry.example.com/shop")
+    parser.add_argument("--image", default="", help="use this image instead of building one")
+    parser.add_argument(
+        "--registry", default="", help="push the image to this registry, e.g. registry.example.com/shop"
+    )
     parser.add_argument(
         "--loader",
         default=os.environ.get("IMAGE_LOADER", ""),
         metavar="COMMAND",
-        help="instead of Docker: COMMAND IMAGE DIRECTORY gives the cluster an image (IMAGE_LOADER)",
+        help="instead of Docker: COMMAND IMAGE DIRECTORY loads an image into the cluster (IMAGE_LOADER)",
     )
     parser.add_argument(
-        "--data", type=Path, default=DATA, metavar="DIR", help="whose tokens a development shop trusts (.data)"
+        "--data",
+        type=Path,
+        default=DATA,
+        metavar="DIR",
+        help="the data directory with the token issuer that a development shop trusts (.data)",
     )
     parser.add_argument(
         "--timeout",
         type=_seconds,
         default=TIMEOUT_S,
         metavar="S",
-        help=f"seconds that the cluster may take in all, a build on this machine not counted ({TIMEOUT_S:.0f})",
+        help=f"seconds that the cluster may take in total, without a build on this machine ({TIMEOUT_S:.0f})",
     )
     parser.add_argument(
-        local.DEMO_ANYWHERE, action="store_true", help="deploy overlays/kind on a cluster elsewhere, too"
+        local.DEMO_ANYWHERE,
+        action="store_true",
+        help="deploy overlays/kind also on a cluster that is not on this machine",
     )
     return parser.parse_args(given)
 
@@ -59,7 +67,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError("a number of seconds above 0 is needed")
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
     return seconds
 
 
@@ -93,7 +101,7 @@ def deploy(asked: argparse.Namespace) -> None:
     ready.wait(ready.watched(documents), namespace, say)
     say(f"all Ready after {time.monotonic() - began:.0f} s\n{address.of_shop(namespace)}")
     if trusted:
-        say("it trusts the tokens of ./scripts/token, with --role admin those of who keeps the catalogue")
+        say("it accepts the tokens of ./scripts/token; --role admin makes a token that may change the catalogue")
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -103,7 +111,7 @@ def main(given: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"not deployed: {why}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what was applied stays, and Kubernetes goes on\n")
+        sys.stderr.write("interrupted; the applied objects stay, and Kubernetes continues to start them\n")
         return 130
     return 0
 

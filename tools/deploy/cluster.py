@@ -95,7 +95,7 @@ def condition(thing: Object, type: str = "Ready") -> Object:
     """Return the condition; ``{"status": "Unknown"}`` when absent or stated for an older version of the object."""
     status = thing.get("status") or {}
     if status.get("observedGeneration", thing["metadata"].get("generation")) != thing["metadata"].get("generation"):
-        return {"status": "Unknown", "message": "its last change has not been looked at"}
+        return {"status": "Unknown", "message": "its last change is not processed yet"}
     for one in status.get("conditions", ()):
         if one["type"] == type:
             return dict(one)

@@ -79,7 +79,7 @@ class _Challenged(Unreachable):
     """The registry requires a token first, even for anonymous reads (RFC 6750)."""
 
     def __init__(self, challenge: str) -> None:
-        super().__init__(f"it wants a token: {challenge}")
+        super().__init__(f"it requires a token: {challenge}")
         self.challenge = challenge
 
 
@@ -91,7 +91,7 @@ def _token(challenge: str) -> str:
         answer = json.loads(fetch(f"{realm}?{urlencode(asked)}"))
         return str(answer.get("token") or answer["access_token"])
     except (ValueError, KeyError, AttributeError):
-        raise Unreachable(f"{realm} gave no token") from None
+        raise Unreachable(f"{realm} returned no token") from None
 
 
 def _base(host: str) -> str:

@@ -31,8 +31,8 @@ def _of(thing: Object) -> Iterator[str]:
     if thing["kind"] == "Broker" and not (thing.get("status") or {}).get("conditions"):
         its = (thing["metadata"].get("annotations") or {}).get(CLASS, "none")
         yield (
-            f"nothing on this cluster takes care of a Broker of the class {its}: install that broker "
-            "(MTChannelBasedBroker comes with Knative Eventing), or take another broker component in the overlay"
+            f"no controller on this cluster handles a Broker of the class {its}: install that broker "
+            "(MTChannelBasedBroker is part of Knative Eventing), or use another broker component in the overlay"
         )
     elif thing["kind"] == "Job" and (failed := condition(thing, "Failed"))["status"] == "True":
         yield f"failed: {failed.get('message', '')}"
@@ -45,19 +45,19 @@ def _of_pod(pod: Object, namespace: str) -> Iterator[str]:
     if "deletionTimestamp" in pod["metadata"] or condition(pod)["status"] == "True":
         return
     if (scheduled := condition(pod, "PodScheduled"))["status"] == "False":
-        yield str(scheduled.get("message", "no node takes it")).strip().rstrip(".")
+        yield str(scheduled.get("message", "no node can run it")).strip().rstrip(".")
     for container in pod["status"].get("containerStatuses", ()):
         state = container.get("state", {})
         reason, message = (state.get("waiting", {}).get(key, "") for key in ("reason", "message"))
         ended = state.get("terminated", {})
         if reason == "CreateContainerConfigError":
-            yield f"{message}: make it, and the pod starts within a minute"
+            yield f"{message}: create it, and the pod starts within a minute"
         elif reason in NOT_THERE:
             yield f"the node has no image {container['image']} and cannot pull it ({reason})"
         elif reason in FAILING or ended.get("exitCode"):
-            yield f"ends by itself: {_last_line(name, container['name'], namespace)}"
+            yield f"exits by itself: {_last_line(name, container['name'], namespace)}"
         elif "running" in state and container["name"] != "queue-proxy":
-            yield f"runs and is not Ready: {_last_line(name, container['name'], namespace) or 'its log is empty'}"
+            yield f"runs but is not Ready: {_last_line(name, container['name'], namespace) or 'its log is empty'}"
 
 
 def _last_line(pod: str, container: str, namespace: str) -> str:

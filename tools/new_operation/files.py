@@ -11,7 +11,7 @@ from tools.new_operation.wanted import Event, Wanted, camel
 from tools.operations_table import ROOT
 
 TRIGGER: Final = """\
-# Say here why it subscribes, where the filter does not.
+# Say here why it subscribes, if the filter does not show it.
 apiVersion: eventing.knative.dev/v1
 kind: Trigger
 metadata:
@@ -104,7 +104,7 @@ def _handle(new: Wanted) -> Iterable[str]:
     received = " | ".join(f"Received[{event.struct}]" for event in new.hears)
     yield from ("", "")
     yield f"async def handle(event: {received}, deps: Deps) -> None:"
-    yield '    """Say here what it does with the event, and which errors make the broker try again."""'
+    yield '    """Say here what it does with the event, and which errors make the broker retry."""'
     yield "    async with deps.db.once(event.envelope) as tx:"
     yield "        if tx.seen:"
     yield "            return"
@@ -161,7 +161,7 @@ def _description(new: Wanted) -> str:
         "  caller: keeper",
         *([f"  parameters: [{parameters}]"] if parameters else []),
         "  replies:",
-        "    204: {says: It is done.}",
+        "    204: {description: The request is done.}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -184,7 +184,7 @@ def _schema(event: Event) -> str:
         "$id": schema_of(event.type),
         "$comment": f"{DRAFT}: delete this line when the members are final; ./scripts/generate then freezes them.",
         "title": f"{thing} {fact}".capitalize(),
-        "description": "Say here what has happened. Readers ignore members they do not know.",
+        "description": "Say here what has happened. Readers ignore unknown members.",
         "type": "object",
         "required": [event.member],
         "properties": {event.member: {"description": described, "$ref": "#/$defs/id"}},
@@ -204,7 +204,7 @@ def _test(new: Wanted) -> str:
         imports = ["import pytest", "", *imports]
     call = f'client.hear("{new.name}", event)' if new.hears else f'client.ask("{new.method}", "{_asked(new)}")'
     because = (
-        f"functions/{new.name}/main.py does nothing yet: write there what it does, and here a test for each sentence"
+        f"functions/{new.name}/main.py does nothing yet: write its code, and here a test for each sentence about it"
     )
     lines = [f'"""{new.name}: Say here in one sentence what it does."""', "", *imports, "", ""]
     if new.hears:

@@ -43,7 +43,7 @@ def changed(new: Wanted, root: Path) -> dict[str, str]:
         try:
             after = edit(new, before)
         except ValueError as error:
-            raise Refused(f"{name} has no {error}, where the new operation would be listed: restore it.") from error
+            raise Refused(f"{name} has no {error}, where the new operation must be listed: restore it.") from error
         if after != before:
             made[name] = after
     return made

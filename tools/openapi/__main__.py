@@ -36,7 +36,7 @@ def written() -> dict[Path, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tools.openapi", description="The API's description.")
+    parser = argparse.ArgumentParser(prog="tools.openapi", description="Generate the API's description.")
     parser.add_argument("--check", action="store_true")
     asked = parser.parse_args(arguments)
     try:

@@ -18,7 +18,7 @@ from tools.openapi.problems import Listed, listed
 DIRECTORY: Final = CONTRACTS_DIR / "http"
 REFERENCE: Final = "#/components/{}/{}"
 OF_OPERATION: Final = {"id", "tag", "summary", "description", "caller", "parameters", "body", "example", "replies"}
-KEYS: Final = OF_OPERATION | {"problems", "says", "schema", "media", "headers"}
+KEYS: Final = OF_OPERATION | {"problems", "schema", "media", "headers"}
 Document = dict[str, Any]
 # Caller in contracts/http → OpenAPI security: none; optional credentials; required credentials.
 CALLERS: Final[Mapping[str, list[Document]]] = {
@@ -44,7 +44,11 @@ def document() -> Document:
     described = {name: _read(operation) for name, operation in operations.items()}
     complaints = [one for name, operation in operations.items() for one in _unlike(operation, described[name])]
     known = {operation.dns_name for operation in operations.values() if operation.routes} | {"access", "components"}
-    complaints += [f"{path.name} describes no operation" for path in DIRECTORY.glob("*.yaml") if path.stem not in known]
+    complaints += [
+        f"{path.name} belongs to no operation with routes: remove it, or rename it"
+        for path in DIRECTORY.glob("*.yaml")
+        if path.stem not in known
+    ]
     if complaints:
         raise Undescribed("\n".join(complaints))
     shared = yaml.safe_load((DIRECTORY / "components.yaml").read_text())
@@ -100,7 +104,7 @@ class _Parts:
         }
         in_path = {one["name"] for one in map(self._shared["parameters"].get, names) if one["in"] == "path"}
         if in_path != {part[1:-1] for part in path.split("/") if part.startswith("{")}:
-            raise Undescribed(f"{path}: its placeholders are not the path parameters {sorted(in_path)}")
+            raise Undescribed(f"{path}: its placeholders differ from the path parameters {sorted(in_path)}")
         return {name: value for name, value in made.items() if value is not None}
 
     def _body(self, told: Document) -> Document | None:
@@ -134,7 +138,7 @@ class _Parts:
 
     def _reply(self, reply: Document) -> Document:
         made: Document = {
-            "description": reply["says"],
+            "description": reply["description"],
             "headers": _headers(("Correlation-Id", *reply.get("headers", ()))),
         }
         if "schema" in reply:
@@ -182,7 +186,9 @@ def _read(operation: Operation) -> dict[str, Document]:
     for route, told in found.items():
         unknown = [key for one in (told, *told["replies"].values()) for key in one.keys() - KEYS]
         if unknown:
-            raise Undescribed(f"{path.name}: {route} has no {', '.join(unknown)}: quote what has a comma or a colon")
+            raise Undescribed(
+                f"{path.name}: {route} has unknown keys {', '.join(unknown)}: quote a text with a comma or a colon"
+            )
         told["of"] = operation.name
     return found
 
@@ -192,7 +198,7 @@ def _unlike(operation: Operation, described: Mapping[str, Document]) -> Iterator
     for route in sorted(routes - described.keys()):
         yield f"describe {route} in contracts/http/{operation.dns_name}.yaml"
     for route in sorted(described.keys() - routes):
-        yield f"contracts/http/{operation.dns_name}.yaml: nothing answers {route}: remove it"
+        yield f"contracts/http/{operation.dns_name}.yaml: no operation has the route {route}: remove it"
 
 
 def _bodies(described: Mapping[str, Mapping[str, Document]]) -> tuple[dict[str, Document], Document]:

@@ -53,7 +53,9 @@ def listed(path: Path = FILE) -> dict[str, Listed]:
         for type, told in problems.items():
             statuses = told["status"] if isinstance(told["status"], list) else [told["status"]]
             if type in found or told.keys() != {"status", "when", "do"}:
-                raise ValueError(f"{path.name}: {type} stands there once, with status, when and do: quote sentences")
+                raise ValueError(
+                    f"{path.name}: {type} needs exactly one entry with status, when and do; quote the sentences"
+                )
             found[type] = Listed(type, section, tuple(statuses), told["when"], told["do"])
     return found
 
@@ -78,14 +80,14 @@ def complaints(known: dict[str, Listed], found: list[Answered]) -> Iterator[str]
     statuses: dict[str, set[int]] = {}
     for one in found:
         if one.type is None:
-            yield f"{one.where}: a problem's type is written out, so that it can be found and listed"
+            yield f"{one.where}: write the problem's type as a literal, so that this tool finds it"
         elif one.type not in known:
             yield f"{one.where}: add {one.type} to contracts/problems.yaml: status {one.status}, when, do"
         else:
             statuses.setdefault(one.type, set()).add(one.status)
     for type, told in known.items():
         if type not in statuses:
-            yield f"contracts/problems.yaml: nothing answers {type} any more: remove it"
+            yield f"contracts/problems.yaml: the code no longer has {type}: remove it"
         elif statuses[type] != set(told.statuses):
             yield f"contracts/problems.yaml: {type} is answered with {sorted(statuses[type])}: correct its status"
 

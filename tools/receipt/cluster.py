@@ -81,9 +81,9 @@ class Cluster:
         try:
             async with self._session.get(path, params=params) as response:
                 if response.status == 404:
-                    raise NoCluster(f"There is no {what} on this cluster: {path} is not found.")
+                    raise NoCluster(f"This cluster has no {what}: {path} is not found.")
                 if response.status >= 300:
-                    raise NoCluster(f"The cluster refuses {path}: {await response.text()}")
+                    raise NoCluster(f"The cluster rejects {path}: {await response.text()}")
                 return await response.json()
         except (ClientError, TimeoutError) as why:
             raise NoCluster(f"The cluster did not answer {path}: {why!r}") from None
@@ -126,4 +126,4 @@ async def _reachable() -> None:
     _, said = await asked.communicate()
     if asked.returncode:
         why = said.decode(errors="replace").strip().splitlines()
-        raise NoCluster(f"No cluster answers kubectl: {why[-1] if why else 'it said nothing'} Is KUBECONFIG set?")
+        raise NoCluster(f"No cluster answers kubectl: {why[-1] if why else 'it printed nothing.'} Is KUBECONFIG set?")

@@ -31,7 +31,7 @@ def table(receipt: Receipt) -> Table:
 
 
 def _title(receipt: Receipt) -> str:
-    whole = "" if receipt.exact else "; the cluster's own times, in whole seconds"
+    whole = "" if receipt.exact else "; times of the cluster, in whole seconds"
     return f"{_clock(receipt.since)} to {_clock(receipt.until)}, {receipt.until - receipt.since:.0f} s{whole}"
 
 
@@ -63,7 +63,7 @@ def _clock(at: float) -> str:
 
 
 def svg(observations: Sequence[Observation], operations: Sequence[str] = ()) -> str:
-    """Return an SVG with one row per operation and one bar per pod: starting, at work, leaving."""
+    """Return an SVG with one row per operation and one bar per pod: starting, busy, leaving."""
     since, until = window(observations)
     seen = [life for life in lives(observations) if life.within(since, until) > 0]
     names = sorted({*operations, *(life.operation for life in seen)})
@@ -119,7 +119,7 @@ def _bar(life: Life, y: float, high: float, since: float, until: float, scale: f
 
 
 def _legend() -> Iterator[str]:
-    for n, (colour, word) in enumerate(((STARTING, "starting"), (WORKING, "at work"), (LEAVING, "leaving"))):
+    for n, (colour, word) in enumerate(((STARTING, "starting"), (WORKING, "busy"), (LEAVING, "leaving"))):
         x = WIDTH - 300 + n * 96
         yield f'<rect x="{x}" y="12" width="12" height="12" fill="{colour}"/>'
         yield _text(x + 17, 22, word)

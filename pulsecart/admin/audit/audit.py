@@ -83,7 +83,7 @@ def _gate(redis_url: str) -> tuple[dict[str, Shelf], list[str]]:
     except redis.ConnectionError as away:
         return {}, [f"Redis cannot be reached: {away}"]
     except redis.RedisError as error:
-        return {}, [f"Redis cannot be asked: {error}"]
+        return {}, [f"Redis answers with an error: {error}"]
     return _shelves(zip(products, told, told, strict=True))
 
 

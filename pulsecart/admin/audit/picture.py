@@ -20,7 +20,7 @@ def show(report: Report, console: Console) -> None:
         _finding(finding, console)
     for unasked in report.unasked:
         console.print(
-            f"\n[bold yellow]? {escape(unasked.check)}[/]: could not be asked whether {escape(unasked.holds)}:"
+            f"\n[bold yellow]? {escape(unasked.check)}[/]: could not be checked: {escape(unasked.holds)}:"
             f" {escape(printable(unasked.reason))}"
         )
     _under_way(report, console)
@@ -51,7 +51,7 @@ def _shelf(shelf: Shelf | None) -> str:
 
 def _finding(finding: Finding, console: Console) -> None:
     more = f", the first {len(finding.rows)}" if finding.total > len(finding.rows) else ""
-    console.print(f"\n[bold red]✗ {finding.check}[/]: it does not hold that {escape(finding.holds)}.")
+    console.print(f"\n[bold red]✗ {finding.check}[/]: this rule is broken: {escape(finding.holds)}.")
     table = Table(title=f"{finding.total:,} rows{more}", title_justify="left")
     columns = list(dict.fromkeys(name for row in finding.rows for name in row))
     for name in columns:
@@ -72,7 +72,7 @@ def _under_way(report: Report, console: Console) -> None:
     parts += [f"{now.pending:,} orders PENDING"] if now.pending else []
     parts += [f"{now.overdue:,} orders past their pay_by"] if now.overdue else []
     if parts:
-        console.print(f"[yellow]Still under way:[/] {', '.join(parts)}")
+        console.print(f"[yellow]Still in progress:[/] {', '.join(parts)}")
 
 
 def _dead_letters(report: Report, console: Console) -> None:
@@ -86,18 +86,18 @@ def _dead_letters(report: Report, console: Console) -> None:
         counted = (f"{row['waiting']:,}", f"{row['discarded']:,}", f"{row['total']:,}")
         table.add_row(*map(escape, (*named, *counted, _cell(row["error_code"]))))
     console.print(table)
-    console.print("./scripts/dead-letters lists the open ones; replay or discard them there.")
+    console.print("./scripts/dead-letters lists the open ones; use it to replay or discard them.")
 
 
 def _verdict(report: Report) -> str:
-    unasked = f"; could not be asked: {_names(report.unasked)}" if report.unasked else ""
+    unasked = f"; could not be checked: {_names(report.unasked)}" if report.unasked else ""
     if report.findings:
         return f"[bold red]Not clean:[/] {_names(report.findings)}{unasked}"
     if unasked:
-        return f"[bold yellow]Not known[/]: what was asked is right{unasked}"
+        return f"[bold yellow]Not known[/]: every rule that could be checked holds{unasked}"
     if report.unsettled:
         return "[bold green]Clean so far[/]; --settle-timeout S waits for the rest"
-    return "[bold green]Clean[/]: nothing oversold, nothing lost, nothing hanging"
+    return "[bold green]Clean[/]: nothing oversold, nothing lost, nothing left unfinished"
 
 
 def _names(judged: Sequence[Finding | Unasked]) -> str:

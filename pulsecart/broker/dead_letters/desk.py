@@ -208,6 +208,6 @@ def _asking(database_url: str) -> Iterator[psycopg.Connection[Any]]:
         with psycopg.connect(database_url, connect_timeout=5) as connection:
             yield connection
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as empty:
-        raise CannotAsk(f"this database is not a shop's, or not migrated: {empty}") from None
+        raise CannotAsk(f"this is not a shop's database, or it is not migrated: {empty}") from None
     except psycopg.OperationalError as away:
         raise CannotAsk(f"the database cannot be reached: {away}") from None

@@ -160,7 +160,7 @@ class Hub:
                     else:
                         await self._tell(item)
         except Exception:
-            log.exception("live streams begin anew")
+            log.exception("live streams start again")
             self._end_all()
         finally:
             if self._reading is reading:

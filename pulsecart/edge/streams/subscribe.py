@@ -67,7 +67,9 @@ def left_s(until_s: float, deps: Deps) -> float:
 
 def over() -> Unauthorized:
     """Return the error for a stream whose session or token has expired."""
-    return Unauthorized("bad-token", "The session or token that opened this has expired: sign in, or send a new one.")
+    return Unauthorized(
+        "bad-token", "The session or token of this stream has expired. Sign in again, or send a new token."
+    )
 
 
 async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Caller | None = None) -> Opening:
@@ -87,7 +89,7 @@ async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Calle
     hub = deps.one(Hub)
     topic = listener.topic
     if topic.kind.owned and buyer is None:
-        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a fresh ticket.")
+        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a new ticket.")
     try:
         await hub.join(listener)
         own = await _own(topic, buyer, deps) if topic.kind.owned else None
@@ -101,7 +103,7 @@ async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Calle
 async def _own(topic: Topic, buyer: Caller | None, deps: Deps) -> News:
     snapshot = await _snapshot(topic, deps)
     if buyer is None or snapshot.buyer_id != buyer.subject:
-        raise Forbidden("not-your-order", "This order is another buyer's.")
+        raise Forbidden("not-your-order", "This order belongs to another buyer.")
     return snapshot
 
 

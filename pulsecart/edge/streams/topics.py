@@ -155,7 +155,7 @@ def topic_at(path: str) -> Topic:
     """
     found = _by_path.find("GET", path)
     if found is None:
-        raise NotFound("no-such-stream", f"{path[:200]} is no live stream.")
+        raise NotFound("no-such-stream", f"{path[:200]} is not a live stream.")
     kind, params = found
     return kind.topic(*params.values())
 

@@ -93,7 +93,9 @@ class Socket:
                 check_json(text.encode())
                 await self._obey(msgspec.json.decode(text, type=Asked))
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-                self._say("problem", Malformed("no-command", f"This is not understood: {error}.").document())
+                self._say(
+                    "problem", Malformed("no-command", f"The message is not a valid command: {error}.").document()
+                )
             except Problem as problem:
                 self._say("problem", problem.document())
             except RedisError:
@@ -111,13 +113,15 @@ class Socket:
                 if listener:
                     self._deps.one(Hub).leave(listener)
             case other:
-                raise Malformed("no-command", f"{other!r} is none of subscribe, unsubscribe and ping.")
+                raise Malformed("no-command", f"{other!r} is not a command. Use subscribe, unsubscribe or ping.")
 
     async def _subscribe(self, topic: Topic, last: str | None) -> None:
         if topic.key in self._listeners:
             return
         if len(self._listeners) >= SUBSCRIPTIONS_MAX:
-            raise Forbidden("too-many-subscriptions", f"One socket listens to {SUBSCRIPTIONS_MAX} orders at most.")
+            raise Forbidden(
+                "too-many-subscriptions", f"One WebSocket can subscribe to at most {SUBSCRIPTIONS_MAX} orders."
+            )
         listener = Listener(topic, self._outlet, as_message=True)
         first = await opening(listener, last, self._deps, self._buyer)
         self._listeners[topic.key] = listener
@@ -159,7 +163,7 @@ async def _served(websocket: WebSocket, request: Request, deps: Deps) -> int:
         check_query(request.query)
         buyer = await asking_buyer(request, deps)
         if buyer is None:
-            raise Unauthorized("no-session", "Orders' news need their buyer's session, or a fresh ticket.")
+            raise Unauthorized("no-session", "The news of orders need their buyer's session, or a new ticket.")
         place = None if deps.one(Hub).closed else deps.one(Places).take(request, buyer.subject)
         if place is None:
             return TRY_LATER

@@ -216,7 +216,10 @@ class Database:
         try:
             self.committed()
         except Exception:
-            log.exception("%s: committed; who reads the log was not told, and looks by itself", self.operation)
+            log.exception(
+                "%s: committed, but the readers of the log got no wake-up; they find the events at their next read",
+                self.operation,
+            )
 
     @asynccontextmanager
     async def once(self, event: CloudEvent) -> AsyncIterator[Tx]:

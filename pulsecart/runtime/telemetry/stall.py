@@ -132,7 +132,7 @@ class StallWatch:
             try:
                 self._step()
             except Exception:  # the thread is never restarted: without it no stall is detected
-                log.exception("watching the loop failed once; it goes on")
+                log.exception("one check of the event loop failed; the watch continues")
                 time.sleep(AFTER_ERROR_S)
 
     def _step(self) -> None:
@@ -198,7 +198,7 @@ def _log(stall: Stall) -> None:
     extra = {"operation": name, "stalledMs": round(stall.ms), "cpuMs": round(stall.cpu_ms), "where": stall.where}
     extra["queuedMs"] = round(stall.queued_ms)
     level = logging.INFO if stall.expected else logging.WARNING
-    log.log(level, "the loop stood still for %.0f ms in %s", stall.ms, name, extra=extra)
+    log.log(level, "the event loop was blocked for %.0f ms in %s", stall.ms, name, extra=extra)
 
 
 def _named_in(frame: FrameType | None) -> str:

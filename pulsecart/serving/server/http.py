@@ -82,7 +82,7 @@ class HttpProtocol(PacedProtocol):
                 self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             if self._reading != REFUSED:
-                self._refuse(Malformed("request-malformed", f"This is no HTTP/1.1: {_reason(error)}."))
+                self._refuse(Malformed("request-malformed", f"This is not valid HTTP/1.1: {_reason(error)}."))
         else:
             if self._reading == BODY:
                 self._measure(len(data))
@@ -209,4 +209,4 @@ class HttpProtocol(PacedProtocol):
 
 
 def _reason(error: Exception) -> str:
-    return str(error)[:120] or "it cannot be read"
+    return str(error)[:120] or "it cannot be parsed"

@@ -35,7 +35,7 @@ def room(limit: int) -> int:
 def warn_if_low(limit: int, connections: int) -> None:
     if limit < LOW:
         log.warning(
-            "only %d open files are allowed here: this process holds %d connections at most; "
+            "only %d open files are allowed, so that this process accepts at most %d connections; "
             "raise the limit (ulimit -Hn, or LimitNOFILE of its service)",
             limit,
             connections,

@@ -9,20 +9,20 @@ from pulsecart.serving.headers import FIELDS_MAX
 from pulsecart.serving.replies import for_event_source, reply_of
 from pulsecart.serving.server.bounds import HEAD_MAX_BYTES, TARGET_MAX_BYTES
 
-TARGET = f"An address has {TARGET_MAX_BYTES} bytes at most; send less in its query."
-HEAD = f"A request's head has {HEAD_MAX_BYTES} bytes and {FIELDS_MAX} fields at most; send fewer or shorter ones."
-HOST_MISSING = "Every HTTP/1.1 request says in its Host header which server it means."
+TARGET = f"A URL may have at most {TARGET_MAX_BYTES} bytes. Send a shorter query."
+HEAD = f"A request's head has {HEAD_MAX_BYTES} bytes and {FIELDS_MAX} fields at most. Send fewer or shorter ones."
+HOST_MISSING = "An HTTP/1.1 request needs a Host header."
 Fields = Iterable[tuple[bytes, bytes]]
 
 
 class TooSlow(Problem):
     status = 408
-    title = "Too slow"
+    title = "Request timeout"
 
 
 class TargetTooLong(Problem):
     status = 414
-    title = "Address too long"
+    title = "URL too long"
 
 
 class HeadTooLarge(Problem):

@@ -156,7 +156,7 @@ def judge(
     findings = list(books.findings)
     missing = [one.check for one in books.unasked if one.check in NEEDED_BY_GATE]
     if gate is not None and missing:
-        gate_unasked = [*gate_unasked, f"it is compared with {' and '.join(missing)}, which could not be asked"]
+        gate_unasked = [*gate_unasked, f"it is compared with {' and '.join(missing)}, which did not answer"]
     elif gate is not None and not unsettled:
         findings += gate_findings(books.products, gate)
     if must_be_settled and unsettled:
@@ -185,4 +185,4 @@ def _never_settled(unsettled: Unsettled) -> Finding:
         rows.append({"under_way": "orders PENDING", "count": unsettled.pending})
     if unsettled.overdue:
         rows.append({"under_way": "orders past their pay_by", "count": unsettled.overdue})
-    return Finding("settled", "what was under way came to an end within the time given", len(rows), rows)
+    return Finding("settled", "the work in progress ended within the given time", len(rows), rows)

@@ -67,9 +67,11 @@ def put(items: Sequence[Item], item: Item) -> tuple[Item, ...]:
     if item.qty == 0:
         return tuple(others)
     if len(others) >= LINES_MAX:
-        raise Refused("cart-full", f"A cart has {LINES_MAX} lines at most; take something out, or order this apart.")
+        raise Refused(
+            "cart-full", f"A cart has {LINES_MAX} lines at most. Remove a line, or order this product separately."
+        )
     if any(other.currency != item.currency for other in others):
-        raise Unprocessable("mixed-currencies", "One order has one currency; order these products apart.")
+        raise Unprocessable("mixed-currencies", "An order has one currency. Order these products separately.")
     if len(others) == len(items):
         return (*items, item)
     return tuple(replace(old, qty=item.qty) if old.product_id == item.product_id else old for old in items)
@@ -129,15 +131,19 @@ def refuse_differences(found: Sequence[dict[str, Any]]) -> Refused:
     """Return the problem for a cart that differs from what the buyer saw; it names the lines."""
     reasons = {line["reason"] for line in found}
     if "SALE_NOT_OPEN" in reasons:
-        detail = "The sale of these lines has not begun; nothing was ordered. Wait for saleStartsAt, or take them out."
+        detail = (
+            "The sale of these products has not started; nothing was ordered. Wait for saleStartsAt, or remove them."
+        )
         return Refused("sale-not-open", detail, lines=list(found))
     if "PRICE_CHANGED" in reasons:
-        detail = "Prices changed since they were seen; nothing was ordered. Accept them in accept, or take those out."
+        detail = "Prices have changed; nothing was ordered. Accept the new prices in accept, or remove the lines."
         return Refused("price-changed", detail, lines=list(found))
     if "SHORT_STOCK" in reasons:
-        detail = "There are not as many units as these lines want; nothing was ordered. Lower them, or take them out."
+        detail = (
+            "There are not enough units for these lines; nothing was ordered. Lower the quantities, or remove them."
+        )
         return Refused("short-stock", detail, lines=list(found))
-    return Refused("product-gone", "These products are no longer sold; take them out of the cart.", lines=list(found))
+    return Refused("product-gone", "These products are no longer sold. Remove them from the cart.", lines=list(found))
 
 
 def cart_document(cart: Cart, shelves: Shelves, now: datetime) -> dict[str, Any]:

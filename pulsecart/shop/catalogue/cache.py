@@ -178,7 +178,7 @@ class ProductCache:
                 await self._ask(lambda: self._copies.free(product_id, word))
         except RedisError as error:
             level = logging.DEBUG if isinstance(error, Silent) else logging.WARNING  # the breaker logs the outage once
-            log.log(level, "product %s is not kept: %s", product_id, error)
+            log.log(level, "product %s could not be cached: %s", product_id, error)
             return shown_now(product_id, await self._reads.submit(product_id))
 
     async def _get_turn(self, product_id: str, word: str) -> None:
@@ -234,7 +234,7 @@ def shown(product_id: str, held: Copy, now: datetime, *, old: bool = False) -> S
     if held.version == UNKNOWN:
         raise _unknown(product_id)
     if not held.document:
-        raise Gone("product-deleted", f"Product {product_id} is not in the catalogue any more.")
+        raise Gone("product-deleted", f"Product {product_id} was removed from the catalogue.")
     if held.sale:
         name = sale_member(_decode(held.sale).startsAt, now)
         body = held.document[:-1] + f',"{name}":'.encode() + held.sale + b"}"

@@ -80,7 +80,7 @@ class SoldOut:
                     except RedisError:
                         self._copies.pop(product_id, None)
                     except Exception:  # fails this product only: the thread continues with the others
-                        log.exception("product %s cannot be answered from memory", product_id)
+                        log.exception("the sold-out state of product %s could not be read into memory", product_id)
                         self._copies.pop(product_id, None)
                 time.sleep(LOOK_EVERY_S)
 

@@ -133,7 +133,7 @@ class Till:
             if len(lines) > 1:  # the gates of the other products were right and still hold the claim
                 await self.gate.release((product, claim_id) for product, _ in lines)
             claim_id = new_id()
-        raise Unavailable("gate-rebuilding", "The stock gate is being rebuilt; try again in a second.")
+        raise Unavailable("gate-rebuilding", "The stock gate is being rebuilt. Try again in a second.")
 
     @property
     def has_queue(self) -> bool:
@@ -187,7 +187,7 @@ class Till:
             for intent, outcome in zip(intents, outcomes, strict=True):
                 self._note(intent, outcome)
         except Exception:  # the orders are committed: an error raised here would repeat them
-            log.exception("what follows these orders is left to settle")
+            log.exception("the work after the commit of these orders failed and is left to settle")
             self._leave_to_settle()
         return outcomes
 

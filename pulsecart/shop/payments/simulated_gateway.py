@@ -120,7 +120,7 @@ class SimulatedGateway:
             nothing = _wanted(Ask(key, 0, "XXX"), "VOIDED")
             rows = await books.first_answers(tx, [nothing]) if void else await books.find(tx, [key])
             if key not in rows:
-                raise Unprocessable("gateway-key-unknown", f"The gateway knows no charge {key}.")
+                raise Unprocessable("gateway-key-unknown", f"The gateway has no charge {key}.")
             charge = Charge(*rows[key])
             if charge.status == "CHARGED":
                 await books.give_back(tx, key)
@@ -140,14 +140,16 @@ def _answer(ask: Ask, mode: str, row: books.ChargeRow | None) -> Charge | Except
         return _lost(mode)
     charge = Charge(*row)
     if charge.status != "VOIDED" and (charge.amount_minor, charge.currency) != (ask.amount_minor, ask.currency):
-        return Unprocessable("gateway-key-reused", f"Key {ask.key} stands for another amount.")
+        return Unprocessable("gateway-key-reused", f"Key {ask.key} belongs to another amount.")
     return charge
 
 
 def _lost(mode: str) -> Unavailable:
     if mode == "fail":
-        return GatewayDown("gateway-down", "The payment gateway answers with errors; try again shortly.")
-    return GatewayTimeout("gateway-timeout", "The payment gateway did not answer in time; ask again with the same key.")
+        return GatewayDown("gateway-down", "The payment gateway answers with errors. Try again shortly.")
+    return GatewayTimeout(
+        "gateway-timeout", "The payment gateway did not answer in time. Repeat the request with the same key."
+    )
 
 
 def _arrives(key: str, mode: str) -> bool:

@@ -87,9 +87,9 @@ def snapshot(database_url: str) -> Iterator[Connection[Row]]:
     except OperationalError as away:
         raise CannotAsk(f"the database cannot be reached: {away}") from away
     except (UndefinedTable, UndefinedColumn) as other:
-        raise CannotAsk(f"this database is not a shop's, or not migrated: {other}") from other
+        raise CannotAsk(f"this is not a shop's database, or it is not migrated: {other}") from other
     except Error as other:
-        raise CannotAsk(f"the database refuses to answer: {other}") from other
+        raise CannotAsk(f"the database rejects the query: {other}") from other
 
 
 class Asking:
@@ -134,7 +134,7 @@ def read(connection: Connection[Row], *, grace_s: float, now: datetime | None = 
         products=asking.ask(PRODUCTS, "the units of every product are known", products, []),
         orders=asking.ask(ORDERS, "the number of orders in each state is known", _orders, {}),
         findings=_findings(asking, {"now": moment, "grace": f"{grace_s} seconds"}),
-        unsettled=asking.ask(UNDER_WAY, "what is under way is known", lambda c: unsettled(c, moment), Unsettled()),
+        unsettled=asking.ask(UNDER_WAY, "the work in progress is known", lambda c: unsettled(c, moment), Unsettled()),
         dead_letters=asking.ask(
             DEAD_LETTERS, "the number of dead letters is known", lambda c: c.execute(_DEAD_LETTERS).fetchall(), []
         ),

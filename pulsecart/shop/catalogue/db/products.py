@@ -147,7 +147,7 @@ async def delete(tx: Tx, before: Product) -> None:
         Refused: a sale of the product is open or planned.
     """
     if await tx.row("SELECT 1 FROM flash_sales WHERE product_id = %s AND status <> 'ENDED'", (before.product_id,)):
-        raise Refused("product-on-sale", "A sale of this product is open or to come; end it first.")
+        raise Refused("product-on-sale", "This product has an open or scheduled sale. End it first.")
     gone = replace(before, deleted=True, version=before.version + 1)
     await tx.execute(
         "UPDATE products SET deleted_at = %s, updated_at = %s, version = %s WHERE product_id = %s",
@@ -173,7 +173,7 @@ def product_of(row: Sequence[Any]) -> Product:
 
 
 def sku_taken(sku: str) -> Refused:
-    return Refused("sku-taken", f"Another product has, or had, the SKU {sku}; each has its own for good.", sku=sku)
+    return Refused("sku-taken", f"Another product has or had the SKU {sku}. Choose another SKU.", sku=sku)
 
 
 async def _end_price(tx: Tx, product_id: str) -> datetime:

@@ -62,7 +62,7 @@ async def commit(db: Database, intents: Sequence[Intent], pay_within: timedelta)
         except (UniqueViolation, Busy) as error:
             last = error  # a claim was voided, or a key used, between read and write: the next read finds it
     refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # one order may cause the first
-    raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
+    raise refused("busy", "The same orders are being written by another request. Try again in a second.") from last
 
 
 async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: timedelta) -> list[Outcome]:
@@ -77,7 +77,10 @@ async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: time
         return outcomes
     except Unavailable as error:
         if writing and not isinstance(error, Busy):
-            raise CommitUnknown("outcome-unknown", "The order may or may not have been taken; ask again.") from error
+            raise CommitUnknown(
+                "outcome-unknown",
+                "It is not known whether the order was placed. Repeat the request with the same Idempotency-Key.",
+            ) from error
         raise
 
 

@@ -43,7 +43,7 @@ async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
         except (UniqueViolation, Busy) as error:
             last = error  # another process used a key between read and write: the next read finds it
     refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # one order may cause the first
-    raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
+    raise refused("busy", "The same orders are being written by another request. Try again in a second.") from last
 
 
 async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:

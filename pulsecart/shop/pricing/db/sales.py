@@ -82,7 +82,9 @@ async def schedule(tx: Tx, planned: Sale) -> Sale:
             (*_planned(sale), sale.version, sale.buyer_limit),
         )
     except UniqueViolation:
-        raise Refused("sale-exists", "A sale of this product is open or to come; end or change that one.") from None
+        raise Refused(
+            "sale-exists", "This product already has an open or scheduled sale. End or change that sale."
+        ) from None
     tx.emit(FlashSaleScheduled(**_about(sale)), key=sale.sale_id, sequence=sale.version)
     return sale
 
