@@ -46,7 +46,7 @@ def _memory() -> Path | None:
 
 @pytest.fixture(scope="session")
 def migrated(stack: Stack) -> str:
-    """The server's own URL; its database TEMPLATE has the schema and no rows, and nobody connects to it."""
+    """The server's own URL; its database TEMPLATE has the schema and no rows, and no test connects to it."""
     _administer(stack.database_url, "CREATE DATABASE {}", TEMPLATE)
     migrate(_database(stack.database_url, TEMPLATE), stack.operations_url)
     return stack.database_url

@@ -12,7 +12,7 @@ START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class TurnedClock(Clock):
-    """Stands still until it is turned, or until somebody waits on it: a wait turns it to its end at once."""
+    """A clock that stands still until a test turns it; a wait turns it to the wait's end at once."""
 
     def __init__(self, at: datetime = START) -> None:
         self.at = at

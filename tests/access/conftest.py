@@ -1,4 +1,4 @@
-"""A shop that believes nobody, on a real server: every operation behind one door, and tokens of whoever may ask."""
+"""Starts a shop that requires tokens on a real server with every operation, and makes tokens of each role."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace

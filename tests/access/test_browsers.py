@@ -1,4 +1,4 @@
-"""What browsers are told: how to treat our replies, and which other sites' pages may read them."""
+"""Replies have the headers for browsers: how to treat a reply, and which other sites' pages may read it."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A caller says how long it waits; what is slow ends then, and holds nobody else up."""
+"""A caller sets how long it waits; a slow request ends then, and delays no other request."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The doors beside buyers' routes: the broker's ingress, pokes, the WebSocket; and HEAD, at every one of them."""
+"""Entrances beside buyers' routes are protected: the broker's ingress, wake-ups, the WebSocket; and HEAD at each."""
 
 import json
 from collections.abc import AsyncIterator
@@ -84,10 +84,10 @@ async def same_but_the_body(http: httpx.AsyncClient, path: str, **headers: str) 
     get, head = await http.get(path, headers=headers), await http.head(path, headers=headers)
     assert (head.status_code, head.content) == (get.status_code, b""), path
     assert head.headers["content-type"] == get.headers["content-type"]
-    if path != "/metrics":  # it has more to tell each time
+    if path != "/metrics":  # its text grows each time
         assert head.headers.get("content-length") in (None, get.headers["content-length"]), path
     again = await http.get(path, headers=headers)
-    assert again.status_code == get.status_code, "the connection holds nothing that nobody asked for"
+    assert again.status_code == get.status_code, "the connection has no unrequested bytes"
 
 
 @pytest.mark.parametrize("path", SHOWN)

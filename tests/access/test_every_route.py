@@ -1,4 +1,4 @@
-"""Every route asked by everybody, and compared with contracts/http/access.yaml, which no route can change."""
+"""Calls every route with every kind of caller, and compares the answers with contracts/http/access.yaml."""
 
 import re
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ CARTS = (
     "POST /api/v1/carts/{id}/merge",
     "POST /api/v1/carts/{id}/checkout",
 )
-# What the demo too does for a buyer whom the request names, or who is signed in.
+# The demo, too, allows these only to the buyer that the request names or that is signed in.
 NAMED = ("/session", "/stream-tickets", "/merge", "/checkout", "GET /api/v1/orders")
 EVENT = {
     "ce-specversion": "1.0",
@@ -120,7 +120,7 @@ class Asked:
 
 
 async def place(door: Door, route: Route) -> Asked:
-    """The route's path; where it is about somebody's thing, that is the owner's, and new."""
+    """Return the route's path; if the resource has an owner, it is a new one of the owner."""
     name = f"{route.method} {route.path}"
     thing = ANY_ID
     if name in CARTS:
@@ -188,7 +188,7 @@ def check(response: httpx.Response, wanted: str, word: str, asker: str) -> None:
     told = (asker, response.status_code, text)
     if wanted == "in":
         assert response.status_code not in (401, 403), told
-        not_ready = "triggers are not being dispatched" in text  # as a Door is
+        not_ready = "triggers are not being dispatched" in text  # as at the ingress
         about_a_thing = word.startswith("own") or "own-" in word
         assert response.status_code == 200 if about_a_thing else response.status_code < 500 or not_ready, told
         return
@@ -200,14 +200,14 @@ def check(response: httpx.Response, wanted: str, word: str, asker: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 def test_a_route_about_somebody_s_thing_says_here_whose(route: Route) -> None:
-    """Else the tests above would ask about something that nobody owns."""
+    """Otherwise the tests above would use a resource without an owner."""
     name = f"{route.method} {route.path}"
     assert bool(route.allow.owners) == (name in (*ORDERS, *CUSTOMERS)), "add it to ORDERS or CUSTOMERS, or mend allow"
     assert ("/carts/{id}" in route.path) == (name in CARTS), "add it to CARTS"
 
 
 def test_what_changes_something_is_open_to_nobody_unknown() -> None:
-    """Outside of the demo: all mutations need a token, but those of a cart that is nobody's yet, and signing out."""
+    """Outside of the demo all mutations need a token, except those of an anonymous cart, and signing out."""
     open_to_all = [
         name for name, route in zip(NAMES, ROUTES, strict=True) if route.allow.roles is None or route.allow.anonymous
     ]

@@ -1,4 +1,4 @@
-"""By which names a demo on this machine answers: a name that somebody else owns may lead here and is not ours."""
+"""A demo on this machine answers only to its own host names: a foreign name may resolve to this machine."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How often one caller may ask: told in headers before it is too often, and 429 when it is."""
+"""A caller's rate is limited: headers announce the limit, and requests above it get 429."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -103,7 +103,7 @@ def _wanted(told: dict[str, Any], name: str, demo: bool) -> Answer:
     if caller == "a ticket":
         caller = "owner" if told.get("ticket") else "nobody"
         if caller == "owner":
-            return "in", False  # counted by nobody before it is spent
+            return "in", False  # not counted before it is used up
     if caller == "nobody":
         if "nobody" in told["in"] or told.get("anonymous") or (demo and told.get("unsigned", False)):
             return "in", False

@@ -25,7 +25,7 @@ async def test_in_the_demo_alice_s_token_is_not_mallory_s(demo: Door, what: str)
     refused = await demo.http.request(method, path, json=body, headers=KEY | demo.token("alice", "customer"))
     assert (refused.status_code, refused.json()["type"].rsplit("/")[-1]) == (403, "not-yours")
     allowed = await demo.http.request(method, path, json=body, headers=KEY | demo.token("mallory", "customer"))
-    assert allowed.status_code in (200, 201, 202, 204, 404), allowed.text  # 404: of a cart that nobody has made
+    assert allowed.status_code in (200, 201, 202, 204, 404), allowed.text  # 404: the cart does not exist
 
 
 async def test_in_the_demo_a_session_is_held_to_its_buyer_too(demo: Door) -> None:

@@ -1,4 +1,4 @@
-"""What can be thrown away is made anew from PostgreSQL, and is what it was."""
+"""Derived data is rebuilt from PostgreSQL, and equals the deleted data."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A running shop as the demo is, with something of everything in it, asked as anybody may ask it."""
+"""Starts a demo shop with one resource of each kind, for requests of any caller."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tests.tokens import bearer
 
 @dataclass(frozen=True)
 class Asked:
-    """``known``: what there is, by the resource before it in a path; ``admin``: headers of whoever keeps the shop."""
+    """``known``: what there is, by the resource before it in a path; ``admin``: headers of an admin."""
 
     shop: RunningShop
     known: dict[str, list[str]]

@@ -1,4 +1,4 @@
-"""Odd text at every entrance of a running shop: never a 5xx, and whoever asks beside it is answered as ever."""
+"""Odd text at every entrance of a running shop never causes a 5xx, and other requests are answered as usual."""
 
 import json
 import os

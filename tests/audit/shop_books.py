@@ -139,7 +139,7 @@ class ShopBooks:
 
 
 def small_shop(database_url: str) -> ShopBooks:
-    """Two products, an order of every kind, a stored reply, a projection, and a trigger that has heard it all."""
+    """Two products, an order of every kind, a stored reply, a projection, and a trigger that has handled all events."""
     connection = psycopg.connect(database_url, autocommit=True)
     books = ShopBooks(connection)
     books.stock("1", 1000, limit=2)

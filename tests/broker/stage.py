@@ -72,7 +72,7 @@ def manifests(directory: Path, *documents: str) -> Path:
 
 
 class Listener:
-    """An operation that remembers what it heard; ``behave`` decides the answer, 204 where it is not given."""
+    """An operation that records its events; ``behave`` returns the answer, by default 204."""
 
     def __init__(self, name: str, behave: Callable[[CloudEvent], Awaitable[Reply]] | None = None) -> None:
         self.dns_name = name
@@ -135,5 +135,5 @@ class Log:
     async def until(self, sql: str, expected: Any, timeout_s: float = 20.0) -> None:
         """Wait until the query's first value is ``expected``."""
         async with asyncio.timeout(timeout_s):
-            while (await self.rows(sql))[0][0] != expected:  # noqa: ASYNC110  # the database tells nobody
+            while (await self.rows(sql))[0][0] != expected:  # noqa: ASYNC110  # the database sends no notification
                 await asyncio.sleep(0.01)

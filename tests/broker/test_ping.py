@@ -26,7 +26,7 @@ AGAIN = Outcome("again", code=503)
 
 
 class Clock:
-    """Time passes only while somebody sleeps, and no further than ``until``."""
+    """Time passes only during a sleep, and no further than ``until``."""
 
     def __init__(self, until: datetime) -> None:
         self.time = NOON
@@ -37,7 +37,7 @@ class Clock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        for _ in range(10):  # whoever has something to do at this moment does it first
+        for _ in range(10):  # tasks that are ready now run first
             await asyncio.sleep(0)
         if self.time + timedelta(seconds=seconds) > self.until:
             self.over.set()

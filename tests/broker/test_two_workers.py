@@ -1,4 +1,4 @@
-"""Workers share triggers; whoever dies, another goes on, nothing is lost, and a key keeps its order."""
+"""Workers share triggers: after one dies another continues, no event is lost, and a key keeps its order."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 async def holding(count: int, *brokers: LocalKnative) -> None:
     """Wait until each of these dispatches ``count`` triggers."""
     async with asyncio.timeout(20):
-        while any(len(broker.status()) != count for broker in brokers):  # noqa: ASYNC110  # dispatch tells nobody
+        while any(len(broker.status()) != count for broker in brokers):  # noqa: ASYNC110  # dispatch sends no notification
             await asyncio.sleep(0.01)
 
 

@@ -1,7 +1,7 @@
 """
 One worker as a process of its own, to be killed: ``python -m tests.broker.worker_process DIR WORKER WORKERS``.
 
-What it hears it writes into the table ``heard``, in the order of hearing.
+It writes its events into the table ``heard``, in the order of delivery.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ HEARD = (
 
 
 class Writer:
-    """An operation that writes down what it hears."""
+    """An operation that records its events."""
 
     def __init__(self, name: str, worker: int) -> None:
         self.dns_name = name

@@ -50,7 +50,7 @@ def origin(page: Page) -> str:
 
 @contextmanager
 def priced(shop: RunningShop, product: int, price: float) -> Iterator[None]:
-    """Another list price meanwhile, as whoever keeps the catalogue sets it."""
+    """Change the list price as an admin."""
     before = change_price(shop, product, price)
     try:
         yield
@@ -149,7 +149,7 @@ def test_the_sale_sells_only_at_the_price_beside_its_button(shop: RunningShop, v
     restock(shop, 1000)
     page = visit().page
     expect(page.locator("#buy")).to_have_text("Buy now — $49.90")
-    page.route("**/api/v1/sales", lambda route: route.abort())  # it hears of the change too late
+    page.route("**/api/v1/sales", lambda route: route.abort())  # the event about the change is too late
     (sale,) = ask(shop, "GET", "/api/v1/flash-sales")["sales"]
     ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 59.9}, admin(shop) | ANY)
     try:

@@ -101,7 +101,7 @@ class Cluster:
         assert answer.status_code == 200, answer.text
 
     async def news(self, path: str, headers: dict[str, str]) -> AsyncIterator[Told]:
-        """What a stream tells; as a browser's EventSource it comes back when it is cut, with the last id it heard."""
+        """Yield a stream's news; as a browser's EventSource it reconnects after a cut, with the last id."""
         last_id = ""
         while True:
             sent = {**headers, "accept": "text/event-stream"} | ({"last-event-id": last_id} if last_id else {})
@@ -117,7 +117,7 @@ class Cluster:
             await asyncio.sleep(LOOK_S)
 
     async def socket_news(self, order_id: str, headers: dict[str, str]) -> AsyncIterator[Told]:
-        """The same by a WebSocket, which is opened again with the last id heard."""
+        """The same over a WebSocket, which is opened again with the last id."""
         gateway = httpx.URL(self.url)
         last: dict[str, str] = {}
         while True:

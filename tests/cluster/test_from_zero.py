@@ -1,4 +1,4 @@
-"""Everything sleeps; one purchase wakes what it needs, its buyer hears each step, and everything sleeps again."""
+"""From zero, one purchase wakes the operations that it needs, its buyer gets each step, and all scale to zero again."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -88,7 +88,7 @@ async def operations_seen(cluster: Cluster, seen: set[str]) -> None:
 
 
 async def statuses(cluster: Cluster, order_id: str, last: str) -> list[str]:
-    """What the order's stream tells its buyer, up to ``last``."""
+    """Return the news of the order's stream, up to ``last``."""
     heard: list[str] = []
     async for told in cluster.news(f"/sse/orders/{order_id}", await cluster.cookie_of(USER)):
         if told.event in ("snapshot", "order") and told.data["status"] not in heard:

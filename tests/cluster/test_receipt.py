@@ -1,4 +1,4 @@
-"""scripts/receipt: what a purchase from zero cost, as the cluster told while it happened."""
+"""scripts/receipt reports the cost of a purchase from zero, as recorded on the cluster."""
 
 import asyncio
 import json

@@ -18,7 +18,7 @@ Ask = Callable[..., Awaitable[httpx.Response]]
 
 
 def token(user: int, *roles: str) -> dict[str, str]:
-    """As scripts/token prints it, of the issuer that scripts/deploy told the cluster of."""
+    """Return a token as scripts/token prints it, of the issuer that scripts/deploy configured on the cluster."""
     return bearer(DATA, str(user), *roles)
 
 

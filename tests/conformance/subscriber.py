@@ -1,4 +1,4 @@
-"""A subscriber as a broker meets it: a real HTTP server that remembers requests and answers as it is told."""
+"""A subscriber for a broker: a real HTTP server that records requests and gives the configured answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import cloudevents
 from tests.listening import listen
 
-PROBE = "dev.pulsecart.probe.v1"  # events of this type are no test's: a broker's door asks whether anybody hears
+PROBE = "dev.pulsecart.probe.v1"  # events of this type belong to no test: the broker's ingress probes for subscribers
 Answer = int | tuple[int, dict[str, str], bytes]
 
 
@@ -62,7 +62,7 @@ class Subscriber:
         self._server = uvicorn.Server(config)
         self._server.capture_signals = _nothing  # type: ignore[method-assign]  # the tests' Ctrl-C is pytest's
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started:  # noqa: ASYNC110  # uvicorn tells nobody
+        while not self._server.started:  # noqa: ASYNC110  # uvicorn sends no notification
             await asyncio.sleep(0.005)
         return self
 

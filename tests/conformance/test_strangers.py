@@ -109,7 +109,7 @@ def _data(message: Said, broker: BrokerUnderTest) -> bytes:
 
 
 def _heard(sdk: sdks.Sdk, message: Said, got: Mapping[str, Any], broker: BrokerUnderTest) -> list[str]:
-    """How what an SDK got differs from what was sent, as far as that SDK can tell."""
+    """Return the differences between the sent event and the SDK's, as far as that SDK can show them."""
     data = _data(message, broker)
     found = [] if b64decode(got["data"]) == data else [f"data {data!r} came as {b64decode(got['data'])!r}"]
     sent = _attributes(message, broker)

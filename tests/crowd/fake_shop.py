@@ -1,4 +1,4 @@
-"""A shop small enough to know every answer beforehand, on a real socket; it can be told to be wrong."""
+"""A small shop on a real socket whose every answer is known; it can be configured to answer wrongly."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ class Faults:
     oversells_by: int = 0
     keeps_back: int = 0  # units it never sells
     gives_one_order_to_all: bool = False
-    forgets_winners: bool = False  # a repeat after the answer is told “sold out”
+    forgets_winners: bool = False  # a repeat after the answer gets “sold out”
     busy_every: int = 0  # each nth request is answered 503
     hangs_up_every: int = 0
     breaks_every: int = 0

@@ -25,7 +25,7 @@ CRDS = b"apiVersion: v1\nkind: Namespace\nmetadata: {name: knative-serving}\n"
 
 
 class Hosts(ThreadingHTTPServer):
-    """A registry that gives tokens to anybody, and a host of manifests."""
+    """A registry that gives a token to every client, and a host of manifests."""
 
     asked: list[str]
     manifest = CRDS

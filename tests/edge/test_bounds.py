@@ -87,7 +87,7 @@ async def raw_socket(edge: Edge) -> tuple[sockets.socket, Any]:
 
 
 def _raw_socket(edge: Edge) -> tuple[sockets.socket, Any]:
-    """A WebSocket that is signed in and read by nobody; and how to send a frame on it."""
+    """Open a signed-in WebSocket that is not read; return a function that sends a frame on it."""
     cookies = "; ".join(f"{name}={value}" for name, value in edge.client.cookies.items())
     at = urlsplit(edge.url)
     raw = sockets.create_connection((at.hostname, at.port))

@@ -85,7 +85,7 @@ async def test_what_a_session_a_token_or_a_ticket_opened_ends_with_it(
         )
         assert all(began + LIFE_S - 1 <= at <= began + LIFE_S + LATE_S for at in ends), [at - began for at in ends]
         assert (await everybody.next()).event == "snapshot"
-        with pytest.raises(TimeoutError):  # nothing that everybody may read has ended with it
+        with pytest.raises(TimeoutError):  # public streams have not ended with it
             await everybody.next(timeout_s=0.1)
     for headers in (session, bearer):
         async with edge.stream(path, **headers) as again:

@@ -1,4 +1,4 @@
-"""Before operations that are served alone, the edge is their one origin; what goes wrong on the way is its business."""
+"""The edge is the one origin of operations that are deployed on their own, and handles errors of forwarding."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

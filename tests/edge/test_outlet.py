@@ -1,4 +1,4 @@
-"""A client's place in the fan-out: bounded, and nobody waits for it."""
+"""A client's buffer in the fan-out is bounded, and no other client waits for it."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ STOCK = topics.STOCK.topic("1")
 
 
 class Socket:
-    """An ASGI ``send`` whose client reads when it is told to."""
+    """An ASGI ``send`` whose client reads on demand."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []

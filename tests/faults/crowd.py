@@ -34,7 +34,7 @@ class Buyer:
     Args:
         habit: what it does beside asking: click twice at once, ask again afterwards, cancel what it got.
         told: every order id that an answer named, with the answer's status.
-        end: "taken", one of NO, or what nobody should ever be told.
+        end: "taken", one of NO, or an answer that must never occur.
     """
 
     user: int

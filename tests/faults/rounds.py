@@ -30,7 +30,7 @@ from tests.local.running_shop import eventually
 
 VICTIMS = ("host", "postgres", "a backend", "redis", "redis emptied", "supervisor", "everything")
 BUYERS, UNITS, SHELF_UNITS = 600, 200, 120
-PROBED = 3  # a product of which nobody else buys
+PROBED = 3  # a product that no other buyer orders
 SETTLE_S = 90.0
 MOODS = (("approve", 0.0), ("approve", 0.0), ("decline", 0.2), ("timeout", 0.3), ("fail", 0.3))
 
@@ -128,7 +128,7 @@ async def _audited(shop: Shop) -> list[dict[str, Any]]:
 
 
 async def _latecomers(shop: Shop, crowd: Crowd, number: int) -> list[Buyer]:
-    """Buy whatever is left, one unit each, and one more: nothing is undersold, and the last hears "sold out"."""
+    """Buy whatever is left, one unit each, and one more: nothing is undersold, and the last answer is "sold out"."""
     stock = (await crowd.insist("GET", f"/api/v1/sync/stock/{FLASH}"))["stock"]
     late = [Buyer(number * 1_000_000 + 500_000 + n, f"late-{number}-{n}", "sync", 1) for n in range(stock + 1)]
     for some in (late[:-1], late[-1:]):

@@ -82,7 +82,7 @@ class SmallShop:
         await self.gateway("approve")
 
     async def expired(self) -> None:
-        """While the gateway is down, so that nobody knows whether it was charged."""
+        """While the gateway is down, so that it is not known whether the order was charged."""
         await self.gateway("fail")
         await self.client.buy(user=7)
         await self.pays(7, "INTENDED")
@@ -142,7 +142,7 @@ class SmallShop:
         await self._holds(f"{sql} IS NOT DISTINCT FROM %s", str(user), status)
 
     async def at_rest(self) -> None:
-        """Waits until everything that was said has been heard."""
+        """Waits until all events are handled."""
         await until(self._at_rest, WITHIN_S)
 
     async def _at_rest(self) -> bool:

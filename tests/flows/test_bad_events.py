@@ -33,7 +33,7 @@ Open = Callable[..., AbstractAsyncContextManager[SmallShop]]
 
 
 class Fulfil:
-    """Stands in fulfil's place: behaves as it is told, and like the real one once it is mended."""
+    """Replaces fulfil: fails as configured, and behaves like the real one once it is repaired."""
 
     dns_name = "fulfil"
 
@@ -157,7 +157,7 @@ async def test_what_is_broken_in_the_log_is_a_dead_letter_at_once_for_each_who_h
 
 
 async def test_a_poison_event_holds_back_nobody_of_its_key(shop: Open) -> None:
-    """An order nobody can know: what comes after it on its key is heard all the same."""
+    """An unknown order: the events after it on its key are handled."""
     async with shop() as open_shop:
         key = new_id()
         await write(open_shop, paid({**good(), "orderId": "no order"}, key))
@@ -209,7 +209,7 @@ async def replies_a_broken_event(event: CloudEvent, deps: Deps) -> Reply:
         (hangs, 500, "no answer within 1 s", RETRY + 1),
         (breaks, 500, "it broke", RETRY + 1),
         (babbles, 502, "OK", RETRY + 1),
-        (replies_a_broken_event, 400, "", 1),  # the broker refuses it for good, as it would from anybody
+        (replies_a_broken_event, 400, "", 1),  # the broker rejects it for good, as from any sender
     ],
 )
 async def test_an_event_of_a_function_that_goes_on_failing_is_given_up_and_replayed_to_it_alone(

@@ -49,7 +49,7 @@ def event(type: str, data: dict[str, Any], **attributes: Any) -> CloudEvent:
 
 
 def bad_events(dice: Random) -> Iterator[CloudEvent]:
-    """Of every kind that an operation of an order hears, each wrong in another way."""
+    """Invalid events of every type that operations of orders subscribe to, each with another error."""
     while True:
         order = {"orderId": new_id(), **MONEY}
         kind, data = dice.choice(

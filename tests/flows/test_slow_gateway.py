@@ -1,4 +1,4 @@
-"""While the payment gateway says nothing, orders wait for it, and for nothing else does anybody."""
+"""While the payment gateway does not answer, its orders wait, and no other request does."""
 
 import asyncio
 from collections.abc import Sequence

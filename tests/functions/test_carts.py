@@ -1,4 +1,4 @@
-"""carts: filled by anybody, merged on sign-in, and ordered whole at the prices that were seen, or not at all."""
+"""carts: filled without sign-in, merged on sign-in, and ordered completely at the seen prices, or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator

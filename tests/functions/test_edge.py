@@ -1,4 +1,4 @@
-"""Sessions, tickets, sales and the page, through the operation's own door."""
+"""Sessions, tickets, sales and the page, through the operation itself."""
 
 import json
 from collections.abc import AsyncIterator

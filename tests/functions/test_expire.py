@@ -21,7 +21,7 @@ PING = CloudEvent(id="p1", source="/apis/v1/pingsources/expire-sweep", type="dev
 
 
 async def stay(client: Client) -> None:
-    """What a poke starts."""
+    """Return the work that a wake-up starts."""
     wake = client.operations["expire"].wake
     assert wake
     await wake(client.deps)

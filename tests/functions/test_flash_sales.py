@@ -1,4 +1,4 @@
-"""flash_sales: scheduled with price, units and limit; changed by whoever may, at once or not at all."""
+"""flash_sales: sales are scheduled with price, units and limit; an admin's change applies completely or not at all."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ async def schedule(client: Client, product: int = 2, key: str = "", **members: A
 
 
 async def change(client: Client, sale: str = "flash-1", if_match: str = "", **members: Any) -> Answered:
-    """As whoever has just read it, unless the test says what was read."""
+    """Send the current ETag, unless the test gives another one."""
     read = await client.ask("GET", f"{SALES}/{sale}")
     return await client.ask("PUT", f"{SALES}/{sale}", members, if_match=if_match or read.headers.get("etag", "*"))
 

@@ -1,4 +1,4 @@
-"""open_sales: a sale is made ready before its first second, told of at it, and ended at its last."""
+"""open_sales: prepares a sale before its start, publishes it at its start, and ends it at its end."""
 
 import asyncio
 from dataclasses import replace
@@ -24,7 +24,7 @@ STARTED, ENDED = (f"ecommerce.pricing.flash_sale.{name}.v1" for name in ("starte
 
 
 async def stay(client: Client) -> None:
-    """What a poke starts."""
+    """Return the work that a wake-up starts."""
     wake = client.operations["open_sales"].wake
     assert wake
     await wake(client.deps)

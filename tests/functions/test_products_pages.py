@@ -15,7 +15,7 @@ EXTREMES = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "10000-01-
 
 
 def place(sort: str, key: str, product_id: str = "1") -> str:
-    """A cursor that nobody was given."""
+    """A cursor that the shop never returned."""
     return urlsafe_b64encode(json.dumps((sort, key, product_id)).encode()).decode().rstrip("=")
 
 

@@ -150,7 +150,7 @@ async def test_pages_reach_the_end_of_every_catalogue_and_whatever_is_in_it_is_f
 
 
 def _words(name: str) -> list[str]:
-    """What somebody would type of it: its parts between spaces, without the quotes that mean something else."""
+    """Return the text as a user types it: its parts between spaces, without quotes, which have another meaning."""
     return [
         word for word in re.split(r'[\s"]+', name)[:3] if word and any(unicodedata.category(c)[0] in "LN" for c in word)
     ]

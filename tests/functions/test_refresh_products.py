@@ -43,7 +43,7 @@ async def show(client: Client, product: int = 2) -> Answered:
 
 
 async def rename(client: Client, name: str, product: int = 2) -> CloudEvent:
-    """A new version, and its event, which nobody has heard yet."""
+    """Write a new version, and return its event, which is not delivered yet."""
     answered = await client.ask("PUT", f"/api/v1/products/{product}", KETTLE | {"name": name}, if_match="*")
     assert answered.status == 200, answered
     return [event for event in await client.log(UPDATED) if event.subject == str(product)][-1]

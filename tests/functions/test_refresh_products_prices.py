@@ -1,4 +1,4 @@
-"""refresh_products: the prices of sales and what is left in stock, as their events tell it."""
+"""refresh_products: copies sale prices and stock from their events."""
 
 import json
 

@@ -30,7 +30,7 @@ BODY = {"productId": 1, "userId": 7}
 
 
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stands for the edge, which answers what nobody else does."""
+    """Replaces the edge, which answers all other paths."""
     await send_reply(send, no_route(scope["method"], scope["path"], []))
 
 

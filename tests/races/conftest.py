@@ -24,7 +24,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 async def awake(deps: Deps) -> AsyncIterator[None]:
-    """``settle`` and ``expire`` stay when they are poked, as in a host."""
+    """``settle`` and ``expire`` stay awake after a wake-up, as in a host."""
     for operation in Client(deps).operations.values():
         if operation.wake is not None:
             own = deps.share(operation.name)

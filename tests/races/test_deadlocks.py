@@ -1,4 +1,4 @@
-"""Orders over the same products in opposite orders, cancels, expiries and resets at once: nobody waits in a circle."""
+"""Orders over the same products in opposite orders, cancels, expiries and resets at once cause no deadlock."""
 
 import asyncio
 import random
@@ -58,7 +58,7 @@ async def test_carts_given_back_while_others_are_taken_never_deadlock(
 
 async def _assert_no_deadlock(database_url: str, tills: tuple[Client, ...]) -> None:
     for till in tills:
-        await close_deps(till.deps)  # a connection tells its figures when it ends, at the latest
+        await close_deps(till.deps)  # a connection reports its figures when it ends, at the latest
     with psycopg.connect(database_url, autocommit=True) as connection:
         found = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
         assert found.fetchone() == (0,)

@@ -137,7 +137,7 @@ async def test_while_redis_is_away_buyers_get_503_and_nothing_is_lost(
 async def test_a_claim_whose_answer_was_lost_is_settled_and_its_unit_sold_to_another(
     cut_gate: tuple[Client, Proxy], client: Client, books: Books, awake: None
 ) -> None:
-    """Without the poke of a till that knows no answer: the unit waits for the sweep, five minutes."""
+    """Without the wake-up from a till without an answer, the unit waits for the sweep, five minutes."""
     cut, proxy = cut_gate
     cut.deps.pokes = client.deps.pokes  # settle is awake in this process, and reaches Redis
     await client.restock(1, 1)

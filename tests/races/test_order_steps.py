@@ -49,7 +49,7 @@ async def cancel(client: Client, order_id: str) -> int:
 
 
 async def deliver_all(client: Client) -> None:
-    """Hands every event to who hears it, until nothing new is said."""
+    """Deliver every event to its subscribers, until there are no new events."""
     done: set[str] = set()
     while waiting := [event for event in await client.log() if event.id not in done]:
         for event in waiting:

@@ -27,7 +27,7 @@ async def released(client: Client, order_id: str) -> CloudEvent:
 async def test_a_winner_s_retry_after_sold_out_gets_the_stored_reply_from_every_worker(
     client: Client, other: Client
 ) -> None:
-    """Without the copy's buyers: memory tells the winner that all is sold."""
+    """Without the copy's buyers, the memory answers "sold out" to the winner."""
     await client.restock(1, 1)
     won = await client.buy(user=1, key="mine")
     await sold_out_everywhere(client, other)
@@ -123,7 +123,7 @@ async def test_a_release_that_comes_while_the_gate_is_made_anew_counts_once(clie
     order_id = (await client.buy(user=1)).body["orderId"]
     event = await released(client, order_id)
     await client.deps.redis.flushall()
-    assert (await client.buy(user=2, qty=2)).status == 409  # made anew, with the unit that came back
+    assert (await client.buy(user=2, qty=2)).status == 409  # rebuilt, with the returned unit
     assert await client.hear("settle", event) == 204
     assert await books.left() == 1
     await books.agree("1")

@@ -1,4 +1,4 @@
-"""A COMMIT whose outcome its process cannot know: the buyer is told to ask again, and ``settle`` finds out."""
+"""After a COMMIT with an unknown outcome the answer asks the buyer to retry, and ``settle`` finds the outcome."""
 
 import asyncio
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ async def _all(worker: Client, buyers: range) -> list[int]:
 async def test_a_gate_that_could_not_be_made_anew_is_left_to_settle(
     cut_database: Cut, client: Client, books: Books, awake: None
 ) -> None:
-    """Canceled while it claimed, and PostgreSQL gone before the gate was corrected. Without the poke: the sweep's."""
+    """Canceled during its claim, and PostgreSQL is gone before the gate's correction. Without the wake-up: sweep."""
     worker, (_, proxy) = await opened(cut_database, client, books), cut_database
     order_id = (await client.buy(user=2, path="async")).body["orderId"]
     async with client.deps.db.transaction() as tx:

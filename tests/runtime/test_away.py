@@ -1,4 +1,4 @@
-"""Whose fault a failure is: of what everybody needs, or of what one caller sent."""
+"""A failure is attributed to a shared dependency, or to one caller's request."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One timer for many equal deadlines: each ends its own turn, in time, and nobody else's."""
+"""One timer serves many equal deadlines: each ends only its own task, in time."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Pokes over HTTP: sent and not awaited, few at once, and after every commit at least one arrives."""
+"""Wake-ups over HTTP are not awaited, few at once, and at least one arrives after every commit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +18,7 @@ from tests.edge.conftest import eventually, served
 
 
 class Sleeper:
-    """An operation that holds its pokes until it is told to answer."""
+    """An operation that holds its wake-ups until the test lets it answer."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []

@@ -1,4 +1,4 @@
-"""Who is poked acts at the second something is due, stays while more comes soon, and leaves when it is quiet."""
+"""A woken operation acts when work is due, stays awake while more is due soon, and then goes to sleep."""
 
 import asyncio
 from collections.abc import Callable
@@ -123,7 +123,7 @@ async def test_many_pokes_close_together_cost_one_look(clock: Turned, pokes: Pok
 
     clock.meanwhile += [poke_often, poke_often]
     await pokes.stay("expire", due.next, due.act)
-    assert due.looks == 4  # at first, for all the pokes, when due, and before leaving
+    assert due.looks == 4  # at first, for all the wake-ups, when due, and before sleeping
     assert clock.waits == [GATHER_S, pytest.approx(10 - GATHER_S)]
 
 

@@ -39,7 +39,7 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 
 @dataclass
 class Issuer:
-    """Publishes keys over loopback, and counts who asks; while ``held`` is clear it answers nobody."""
+    """Publishes keys over loopback and counts requests; while ``held`` is clear it does not answer."""
 
     keys: list[dict[str, Any]] = field(default_factory=list)
     answers: int = 200

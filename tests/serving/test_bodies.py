@@ -1,4 +1,4 @@
-"""A request's body is bounded in depth and values, whether anybody wants what is there or not."""
+"""A request's body is bounded in depth and values, also in unknown members."""
 
 import json
 from typing import Any

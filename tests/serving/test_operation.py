@@ -1,4 +1,4 @@
-"""An operation's two doors: bounds, problems and status codes that are delivery decisions."""
+"""An operation's HTTP and event entrances: bounds, problems, and status codes that decide about delivery."""
 
 import asyncio
 import json
@@ -129,7 +129,7 @@ async def test_a_route_it_does_not_have_is_404_in_its_own_words(deps: Deps) -> N
 
 
 class Heard:
-    """An operation that hears one type, and does as it is told."""
+    """An operation that subscribes to one type, and behaves as configured."""
 
     def __init__(self, error: Exception | None = None, reply: CloudEvent | None = None) -> None:
         self.events: list[Received[FlashSaleEnded]] = []

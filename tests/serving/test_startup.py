@@ -95,7 +95,7 @@ def test_a_demo_starts_on_loopback_alone(word: str) -> None:
     for host in EVERYWHERE:
         with pytest.raises(MissingSetting, match=f"ACCEPT_UNSIGNED_BUYERS.*{DEMO_ON_A_CLUSTER}"):
             startup.check_unsigned(settings, host, {})
-    with pytest.raises(MissingSetting, match="cluster"):  # queue-proxy comes over loopback, whoever sent it
+    with pytest.raises(MissingSetting, match="cluster"):  # queue-proxy forwards over loopback, from any client
         startup.check_unsigned(settings, "127.0.0.1", {"K_SERVICE": "checkout"})
 
 

@@ -1,4 +1,4 @@
-"""Before its first second a sale sells nothing, and tells nobody that it is sold out."""
+"""Before its start a sale sells nothing, and no buyer gets "sold out"."""
 
 import asyncio
 from collections import Counter

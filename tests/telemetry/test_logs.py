@@ -1,4 +1,4 @@
-"""One JSON object a line, saying what it is about and nothing of whom beyond ids."""
+"""Each log line is one JSON object with its subject, and without personal data except ids."""
 
 import asyncio
 import io

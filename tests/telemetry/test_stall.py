@@ -1,4 +1,4 @@
-"""Who held the loop is named, and watching costs nothing while nobody asks for anything."""
+"""The log names the code that blocked the event loop, and an idle process pays nothing for the watch."""
 
 import asyncio
 import importlib
@@ -61,7 +61,7 @@ async def test_a_blocking_function_is_told_with_its_operation_place_and_duration
 
 async def test_a_call_that_waits_is_told_from_one_that_computes(watch: StallWatch, told: Told) -> None:
     with running("pay") as _here:
-        time.sleep(0.4)  # noqa: ASYNC251  # what nobody may do on the loop
+        time.sleep(0.4)  # noqa: ASYNC251  # never allowed on the loop
     stall = await next_told(told)
     assert stall.cpu_ms < stall.ms / 4
 

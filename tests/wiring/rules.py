@@ -12,7 +12,7 @@ from pulsecart.shop.messages import MESSAGES
 from tools.operations_table import Wired, wanted
 
 INVENTED = "ecommerce.nowhere.nothing.happened.v1"
-NOT_OPERATIONS = {"broker.yaml"}  # the Broker and its delivery defaults belong to nobody
+NOT_OPERATIONS = {"broker.yaml"}  # the Broker and its delivery defaults belong to no operation
 
 
 class Call(NamedTuple):
@@ -50,7 +50,7 @@ def files(root: Path, operations: Iterable[str]) -> Iterator[str]:
 
 
 def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
-    """``eventing/<operation>.yaml`` where, and only where, the operation hears through a Trigger or a PingSource."""
+    """``eventing/<operation>.yaml`` exists if, and only if, the operation has a Trigger or a PingSource."""
     known = set(NOT_OPERATIONS)
     for row in rows:
         name = f"{row.operation.dns_name}.yaml"
@@ -130,7 +130,7 @@ def _types_in(node: Any) -> Iterator[str]:
 
 
 def emitting(rows: Iterable[Wired]) -> Iterator[str]:
-    """What is emitted has a contract, and everything that is heard is said by somebody."""
+    """Every emitted type has a contract, and every subscribed type has a publisher."""
     for row in rows:
         for message in row.operation.emits:
             if message.TYPE not in event_types():

@@ -1,4 +1,4 @@
-"""An operation at zero is started while somebody waits: what it does before its first answer is bounded."""
+"""An operation starts from zero during a request, so the work before its first answer is bounded."""
 
 import pytest
 

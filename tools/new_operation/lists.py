@@ -12,7 +12,7 @@ EXCHANGES: Final = "tests/serving/test_functions_framework.py"
 MESSAGES: Final = "pulsecart/shop/messages.py"
 COMPONENTS: Final = "contracts/http/components.yaml"
 CHANGES: Final = "contracts/CHANGELOG.md"
-UNRELEASED: Final = "## Unreleased\n\n| Type | Says |\n|---|---|\n"
+UNRELEASED: Final = "## Unreleased\n\n| Type | Meaning |\n|---|---|\n"
 PARAMETER: Final = (
     "  {listed}: {{name: {name}, in: path, required: true, description: Say here of what., "
     'schema: {{type: string, minLength: 1, maxLength: 64}}, example: "1"}}\n'

@@ -19,11 +19,11 @@ export function whenBack(tellState, again) {
 
 /**
  * @param {string} path
- * @param {Object<string, (data: object) => void>} hears by event name; `problem` is the last event
+ * @param {Object<string, (data: object) => void>} handlers by event name; `problem` is the last event
  * @param {(state: "connecting" | "live" | "waiting" | "stopped") => void} tellState
  * @returns {{stop: () => void}}
  */
-export function follow(path, hears, tellState = () => {}) {
+export function follow(path, handlers, tellState = () => {}) {
   let source = null;
   let lastId = "";
   let pauseMs = FIRST_PAUSE_MS;
@@ -38,14 +38,14 @@ export function follow(path, hears, tellState = () => {}) {
     source = new EventSource(lastId ? `${path}?last_event_id=${encodeURIComponent(lastId)}` : path);
     source.onopen = alive;
     source.onerror = failed;
-    for (const [name, hear] of Object.entries(hears)) {
-      source.addEventListener(name, (event) => heard(name, event, hear));
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (event) => received(name, event, handle));
     }
-    if (!hears.problem) source.addEventListener("problem", (event) => heard("problem", event, () => {}));
+    if (!handlers.problem) source.addEventListener("problem", (event) => received("problem", event, () => {}));
     alive();
   }
 
-  function heard(name, event, hear) {
+  function received(name, event, handle) {
     pauseMs = FIRST_PAUSE_MS;
     alive();
     if (name === "problem") {
@@ -54,7 +54,7 @@ export function follow(path, hears, tellState = () => {}) {
       if (event.lastEventId) lastId = event.lastEventId;
       tellState("live");
     }
-    hear(JSON.parse(event.data));
+    handle(JSON.parse(event.data));
   }
 
   function failed() {

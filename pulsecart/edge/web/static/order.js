@@ -22,10 +22,10 @@ export async function show(id) {
   }
   showMessage("none");
   draw(answer.body);
-  const hears = { order: take, payment: take, snapshot: take, problem: (problem) => refused(problem, answer.body) };
-  const stream = follow(`/sse/orders/${id}`, hears, showConnection);
+  const handlers = { order: take, payment: take, snapshot: take, problem: (problem) => refused(problem, answer.body) };
+  const stream = follow(`/sse/orders/${id}`, handlers, showConnection);
   function take(news) {
-    hear(news);
+    update(news);
     if (card.ended) setTimeout(stream.stop, LINGERS_MS);
   }
 }
@@ -53,14 +53,14 @@ async function name(productId, link) {
   if (answer.ok) set(link, answer.body.name);
 }
 
-function hear(news) {
+function update(news) {
   card.show(news);
   $("pay").hidden = card.status !== "CONFIRMED"; // shown after a delay, in which the shop charges by itself
   $("cancel").hidden = card.status !== "PENDING"; // later only the shop can cancel
 }
 
 function refused(problem, order) {
-  hear(order);
+  update(order);
   showMessage("bad", sentence({ status: problem.status, body: problem }));
 }
 
@@ -68,6 +68,6 @@ async function takeStep(step) {
   $(step).disabled = true;
   const answer = await ask("POST", `${path}/${step}`, {});
   $(step).disabled = false;
-  if (answer.ok) hear(answer.body);
+  if (answer.ok) update(answer.body);
   else showMessage("bad", sentence(answer));
 }

@@ -52,8 +52,8 @@ function row({ orderId, status, totalAmount, currency, orderedAt, updatedAt }) {
 
 function watch(orderId, state) {
   followed += 1;
-  const hear = (news) => news.status && set(state, words(news.status));
-  follow(`/sse/orders/${orderId}`, { order: hear, snapshot: hear }, showConnection);
+  const update = (news) => news.status && set(state, words(news.status));
+  follow(`/sse/orders/${orderId}`, { order: update, snapshot: update }, showConnection);
 }
 
 const words = (status) => `It ${WORDS[status] ?? status}.`;

@@ -24,8 +24,8 @@ export async function show(id) {
   $("buy").addEventListener("click", () => act(buyNow));
   await load();
   if (!product) return;
-  const tell = whenBack(showConnection, load);
-  follow(`/sse/stock/${encodeURIComponent(id)}`, { snapshot: takeStock, stock: takeStock, problem: noStock }, tell);
+  const showState = whenBack(showConnection, load);
+  follow(`/sse/stock/${encodeURIComponent(id)}`, { snapshot: takeStock, stock: takeStock, problem: noStock }, showState);
   follow("/sse/flash-sales", { sale: takeSale });
 }
 
@@ -67,7 +67,7 @@ function announce(nextSale) {
 }
 
 /** The live news; the cached product may be older. */
-function takeSale({ productId, status, sequence, at: told, ...news }) {
+function takeSale({ productId, status, sequence, at: publishedAt, ...news }) {
   if (String(productId) !== String(product.productId)) return;
   const { sale, nextSale, ...rest } = product;
   const early = status === "SCHEDULED" && Date.parse(news.startsAt) > Date.now();
