@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from benchmarks.machine import described
-from benchmarks.operation_start import GIVE_UP_S, LOOK_S, NOBODY, ROOT, free_port, start
+from benchmarks.operation_start import GIVE_UP_S, LOOK_S, ROOT, UNREACHABLE, free_port, start
 from benchmarks.report import tell
 from pulsecart.processes.reload import ROOMS
 
@@ -35,7 +35,7 @@ def updates(operation: str, times: int) -> list[float]:
         child = subprocess.Popen(
             [sys.executable, "-m", "pulsecart.processes.reload", operation, "--port", str(port)],
             cwd=directory,
-            env={**os.environ, "PYTHONPATH": made, **NOBODY},
+            env={**os.environ, "PYTHONPATH": made, **UNREACHABLE},
             stderr=subprocess.DEVNULL,
         )
         try:
@@ -69,17 +69,17 @@ def main() -> int:
     parser.add_argument("--operation", default="checkout")
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    start(asked.operation)  # writes bytecode
-    took = updates(asked.operation, asked.times)
-    starts = [start(asked.operation).wall_ms / 1000 for _ in range(asked.times)]
+    options = parser.parse_args()
+    start(options.operation)  # writes bytecode
+    took = updates(options.operation, options.times)
+    starts = [start(options.operation).wall_ms / 1000 for _ in range(options.times)]
     found = {
         "machine": described(),
         "update_s": {"median": round(median(took), 2), "longest": round(max(took), 2)},
         "start_s": {"median": round(median(starts), 2), "longest": round(max(starts), 2)},
         "ratio": round(median(took) / median(starts), 2),
     }
-    tell(found, asked.out)
+    tell(found, options.out)
     return 0
 
 

@@ -70,10 +70,10 @@ async def drained(url: str) -> None:
     async with asyncio.timeout(DRAINED_WITHIN_S):
         while True:
             try:
-                status, told = await ask(url, "GET", "/api/v1/async/queue/status")
+                status, result = await ask(url, "GET", "/api/v1/async/queue/status")
             except NotThere:
-                status, told = 0, None
-            if status == 200 and not told["pending"] and not sum(told["lag"].values()):
+                status, result = 0, None
+            if status == 200 and not result["pending"] and not sum(result["lag"].values()):
                 return
             await asyncio.sleep(0.2)
 

@@ -68,8 +68,8 @@ class Client:
         answered = await self.ask("PUT", f"/api/v1/sync/stock/{product}/reset?stock={units}")
         assert answered.status == 200, answered
 
-    async def hear(self, operation: str, event: CloudEvent) -> int:
-        return (await self.operations[operation].hear(event, self.deps)).status
+    async def handle_event(self, operation: str, event: CloudEvent) -> int:
+        return (await self.operations[operation].handle_event(event, self.deps)).status
 
     async def log(self, *types: str) -> list[CloudEvent]:
         """Every event so far, in the log's order, of these types or of all."""

@@ -111,8 +111,8 @@ def _row(row: Wired) -> tuple[str, ...]:
     hears += ["dead letters"] if row.dead_letters else []
     through = [_link(trigger.name, trigger.where) for trigger in row.triggers]
     through += [_link(source.name, source.where) for source in row.ping_sources]
-    says = [_code(message.TYPE) for message in operation.emits]
-    return name, _purpose(operation), *map(_lines, (_answers(operation), hears, through, says))
+    emitted = [_code(message.TYPE) for message in operation.emits]
+    return name, _purpose(operation), *map(_lines, (_answers(operation), hears, through, emitted))
 
 
 def _link(name: str, where: str) -> str:

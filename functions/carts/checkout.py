@@ -58,7 +58,7 @@ async def order_cart(
     with span("carts.checkout", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, lines, trace.traceparent)
         with bind(orderId=order.order_id, userId=buyer):
-            outcome = await till.ring_up(Intent(order=order, key=key, cart=cart.row), key.scope.hex())
+            outcome = await till.place(Intent(order=order, key=key, cart=cart.row), key.scope.hex())
     match outcome:
         case Held():
             metrics.order_created("cart", began)
@@ -76,15 +76,15 @@ async def order_cart(
 def _till(deps: Deps) -> "Till":
     from pulsecart.shop.orders.till import Till  # imports Redis, which carts need only for checkout
 
-    return deps.one(Till)
+    return deps.singleton(Till)
 
 
 async def _check(deps: Deps, cart: Cart, lines: Sequence[Line]) -> None:
     """Refuse a cart that cannot be ordered before it loads the gate; the order's transaction decides."""
     async with deps.db.transaction() as tx:
         now = await rows.find(tx, cart.cart_id)
-        shelves = await rows.shelves(tx, [line.product_id for line in lines])
-        found = differences(lines, shelves, tx.now)
+        offers = await rows.offers(tx, [line.product_id for line in lines])
+        found = differences(lines, offers, tx.now)
     if now is None or now.status != "OPEN":
         raise Refused("cart-closed", "This cart was already ordered. Create a new cart with POST /api/v1/carts.")
     if not lines:

@@ -93,13 +93,13 @@ async def set_item(request: Request, deps: Deps) -> Reply:
     found = await _own(request, deps)
     async with deps.db.transaction() as tx:
         cart = _still_open((await rows.locked(tx, [found.cart_id])).get(found.cart_id))
-        shelf = (await rows.shelves(tx, [product_id])).get(product_id)
-        if body.qty and shelf is None:
+        offer = (await rows.offers(tx, [product_id])).get(product_id)
+        if body.qty and offer is None:
             raise refusal("UNKNOWN_PRODUCT", product_id[:64])
         price, currency, limit = 0, "", 0
-        if shelf is not None:
-            price, currency = unit_price(shelf.stock, tx.now), shelf.stock.currency
-            limit = limit_per_order(shelf.stock, tx.now)
+        if offer is not None:
+            price, currency = unit_price(offer.stock, tx.now), offer.stock.currency
+            limit = limit_per_order(offer.stock, tx.now)
         if limit and body.qty > limit:
             raise Refused("limit-reached", f"One buyer may have {limit} of this product.", limit=limit)
         items = put_item(cart.items, Item(product_id, body.qty, price, currency, tx.now))
@@ -135,8 +135,8 @@ async def merge(request: Request, deps: Deps) -> Reply:
 
 
 async def _merge(tx: Tx, mine: Cart, brought: Cart) -> Cart:
-    shelves = await rows.shelves(tx, [item.product_id for item in brought.items])
-    limits = {product_id: limit_per_order(shelf.stock, tx.now) for product_id, shelf in shelves.items()}
+    offers = await rows.offers(tx, [item.product_id for item in brought.items])
+    limits = {product_id: limit_per_order(offer.stock, tx.now) for product_id, offer in offers.items()}
     together = await rows.save(tx, mine, merged(mine.items, brought.items, limits))
     await rows.save(tx, brought, (), "MERGED")
     return together
@@ -160,13 +160,13 @@ async def check_out(request: Request, deps: Deps) -> Reply:
 
 
 def anonymous_allowance(deps: Deps) -> Allowance:
-    """Create the process's instance, for ``deps.one``."""
+    """Create the process's instance, for ``deps.singleton``."""
     return Allowance(deps.settings.carts_per_address, CARTS_WINDOW_S)
 
 
 def _count_anonymous(request: Request, deps: Deps) -> None:
-    address = deps.one(proxies_of).counted(request.headers, request.peer)
-    wait_s = deps.one(anonymous_allowance).take(address, deps.clock.now().timestamp())
+    address = deps.singleton(proxies_of).counted(request.headers, request.peer)
+    wait_s = deps.singleton(anonymous_allowance).take(address, deps.clock.now().timestamp())
     if wait_s:
         raise TooMany(
             "too-many-carts", f"Too many carts were created from your address. Try again in {wait_s} s.", wait_s
@@ -228,8 +228,8 @@ def _unknown(cart_id: str) -> NotFound:
 
 
 async def _shown(tx: Tx, cart: Cart, status: int = 200) -> Reply:
-    shelves = await rows.shelves(tx, [item.product_id for item in cart.items])
-    document: dict[str, Any] = cart_document(cart, shelves, tx.now)
+    offers = await rows.offers(tx, [item.product_id for item in cart.items])
+    document: dict[str, Any] = cart_document(cart, offers, tx.now)
     return Reply(status, msgspec.json.encode(document), headers=(("cache-control", "no-store"),))
 
 

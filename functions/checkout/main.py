@@ -35,7 +35,7 @@ SOLD_OUT = reply_of(sold_out()).body  # the most frequent reply: encoded once
 
 
 def patience(_deps: Deps) -> Deadline:
-    """Create the process's instance, for ``deps.one``."""
+    """Create the process's instance, for ``deps.singleton``."""
     return Deadline(DEADLINE_S)
 
 
@@ -44,15 +44,15 @@ async def purchase_now(request: Request, deps: Deps) -> Reply:
     began = time.perf_counter()
     body = decoded(request.body, PurchaseBody)
     buyer = await require_buyer(request, deps, str(body.userId))
-    till, product = deps.one(Till), str(body.productId)
+    till, product = deps.singleton(Till), str(body.productId)
     if till.sold_out.says_no(product, body.quantity, buyer):
         metrics.RESERVATION_FAILURES.of("SOLD_OUT").add()
         return Reply(409, SOLD_OUT, PROBLEM)
     key = key_of(request, buyer)
     with span("checkout.purchase", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, "sync", (Line(product, body.quantity),), trace.traceparent)
-        with bind(orderId=order.order_id, userId=buyer), deps.one(patience).turn(request.within(DEADLINE_S)):
-            outcome = await till.ring_up(
+        with bind(orderId=order.order_id, userId=buyer), deps.singleton(patience).limit(request.within(DEADLINE_S)):
+            outcome = await till.place(
                 Intent(order=order, key=key, expected=(body.expectedPrice,)), key.scope.hex() if key else ""
             )
     if isinstance(outcome, Held):
@@ -93,7 +93,7 @@ async def purchase_later(request: Request, deps: Deps) -> Reply:
     buyer = await require_buyer(request, deps, str(body.userId))
     lines = (Line(str(body.productId), body.quantity),)
     expected = (body.expectedPrice,)
-    return await _take_down(request, deps, buyer, "async", lines, expected, key_of(request, buyer))
+    return await _accept(request, deps, buyer, "async", lines, expected, key_of(request, buyer))
 
 
 async def create_order(request: Request, deps: Deps) -> Reply:
@@ -106,7 +106,7 @@ async def create_order(request: Request, deps: Deps) -> Reply:
             "product-twice", "A product may occur in one line only. Send one line with the sum of the quantities."
         )
     expected = tuple(item.expectedPrice for item in body.items)
-    return await _take_down(request, deps, buyer, "orders", lines, expected, required_key(request, buyer))
+    return await _accept(request, deps, buyer, "orders", lines, expected, required_key(request, buyer))
 
 
 class Intake:
@@ -115,7 +115,7 @@ class Intake:
     def __init__(self, deps: Deps) -> None:
         db = deps.share("checkout", INTAKE_CONNECTIONS).db
         self.requests: Batcher[intake.Request, Outcome] = Batcher(
-            lambda requests: intake.take_down(db, requests),
+            lambda requests: intake.accept(db, requests),
             size_max=deps.settings.batch_max,
             queue_max=deps.settings.queue_max,
             parallel=2,
@@ -123,7 +123,7 @@ class Intake:
         )
 
 
-async def _take_down(
+async def _accept(
     request: Request,
     deps: Deps,
     buyer: str,
@@ -136,8 +136,8 @@ async def _take_down(
     reply_to = _accepted if path == "async" else _created
     with span(f"checkout.{path}", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, path, lines, trace.traceparent)
-        with bind(orderId=order.order_id, userId=buyer), deps.one(patience).turn(request.within(DEADLINE_S)):
-            outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to, expected))
+        with bind(orderId=order.order_id, userId=buyer), deps.singleton(patience).limit(request.within(DEADLINE_S)):
+            outcome = await deps.singleton(Intake).requests.submit(intake.Request(order, key, reply_to, expected))
     match outcome:
         case Held(written):
             metrics.order_created(path, began)

@@ -13,7 +13,7 @@ from pulsecart.edge.web.docs import api_document, api_page, problem
 from pulsecart.edge.web.pages import page, passport, shop, static
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, Unauthorized
-from pulsecart.serving.access import ANYBODY, CUSTOMER, SIGNING_IN
+from pulsecart.serving.access import CUSTOMER, PUBLIC, SIGNING_IN
 from pulsecart.serving.auth import customer_of, require_buyer
 from pulsecart.serving.bodies import Id, decoded
 from pulsecart.serving.csrf import check_origin
@@ -76,7 +76,7 @@ async def stream_ticket(request: Request, deps: Deps) -> Reply:
 
 async def sales(request: Request, deps: Deps) -> Reply:
     """List open, planned and recently ended sales; at most a second old."""
-    return Reply(body=await deps.one(Snapshots).sales(), headers=(("cache-control", "no-store"),))
+    return Reply(body=await deps.singleton(Snapshots).sales(), headers=(("cache-control", "no-store"),))
 
 
 def _claimed(body: bytes) -> str | None:
@@ -92,20 +92,20 @@ def _claimed(body: bytes) -> str | None:
 edge = operation(
     "edge",
     routes=[
-        get("/", page, allow=ANYBODY),
-        get("/products/{id}", shop, allow=ANYBODY),
-        get("/cart", shop, allow=ANYBODY),
-        get("/orders", shop, allow=ANYBODY),
-        get("/orders/{id}", shop, allow=ANYBODY),
-        get("/orders/{id}/passport", passport, allow=ANYBODY),
-        get("/static/{file}", static, allow=ANYBODY),
-        get("/docs/api", api_page, allow=ANYBODY),
-        get("/problems/{type}", problem, allow=ANYBODY),
-        get("/api/openapi.json", api_document, allow=ANYBODY),
+        get("/", page, allow=PUBLIC),
+        get("/products/{id}", shop, allow=PUBLIC),
+        get("/cart", shop, allow=PUBLIC),
+        get("/orders", shop, allow=PUBLIC),
+        get("/orders/{id}", shop, allow=PUBLIC),
+        get("/orders/{id}/passport", passport, allow=PUBLIC),
+        get("/static/{file}", static, allow=PUBLIC),
+        get("/docs/api", api_page, allow=PUBLIC),
+        get("/problems/{type}", problem, allow=PUBLIC),
+        get("/api/openapi.json", api_document, allow=PUBLIC),
         *(get(kind.path, stream, allow=kind.allow) for kind in STREAMED),
-        get("/api/v1/sales", sales, allow=ANYBODY),
+        get("/api/v1/sales", sales, allow=PUBLIC),
         post("/api/v1/session", session, allow=SIGNING_IN),
-        delete("/api/v1/session", sign_out, allow=ANYBODY),
+        delete("/api/v1/session", sign_out, allow=PUBLIC),
         post("/api/v1/stream-tickets", stream_ticket, allow=CUSTOMER),
     ],
     concurrency=2048,

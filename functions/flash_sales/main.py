@@ -12,7 +12,7 @@ from pulsecart.runtime.event import Cause
 from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Gone, NotFound, Refused, Unavailable, Unprocessable
 from pulsecart.runtime.redis_error import RedisError
-from pulsecart.serving.access import ADMIN, ANYBODY
+from pulsecart.serving.access import ADMIN, PUBLIC
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
@@ -54,7 +54,7 @@ async def schedule(request: Request, deps: Deps) -> Reply:
             first = await _answered(deps, key)
             if first is None:
                 raise
-        deps.poke("open_sales")
+        deps.wake("open_sales")
     etag = etag_of(msgspec.json.decode(first.body, type=Versioned).version)
     return first_again(first, key, (("location", first.location), ("etag", etag)))
 
@@ -145,7 +145,7 @@ async def change(request: Request, deps: Deps) -> Reply:
         check_match(if_match, sale.version)
         sale = await _changed(tx, sale, body)
         shown = msgspec.json.encode(_document(sale))  # a sale that cannot be encoded is not committed
-    deps.poke("open_sales")
+    deps.wake("open_sales")
     await _rebuilt(sale, deps)
     return Reply(200, shown, headers=(("etag", etag_of(sale.version)),))
 
@@ -192,8 +192,8 @@ flash_sales = operation(
     "flash_sales",
     routes=[
         post("/api/v1/flash-sales", schedule, allow=ADMIN),
-        get("/api/v1/flash-sales", listed, allow=ANYBODY),
-        get("/api/v1/flash-sales/{id}", show, allow=ANYBODY),
+        get("/api/v1/flash-sales", listed, allow=PUBLIC),
+        get("/api/v1/flash-sales/{id}", show, allow=PUBLIC),
         put("/api/v1/flash-sales/{id}", change, allow=ADMIN),
     ],
     emits=[FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted],

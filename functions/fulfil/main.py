@@ -43,7 +43,7 @@ async def fulfil_order(event: Received[OrderPaid], deps: Deps) -> None:
     """Fulfil a paid order; an order canceled meanwhile or already fulfilled stays unchanged."""
     if not is_id(event.data.orderId):
         raise Malformed("unknown-order", f"{event.data.orderId[:64]} is not an order of this shop.")
-    await deps.one(Shipping).paid.submit(event)
+    await deps.singleton(Shipping).paid.submit(event)
 
 
 fulfil = operation("fulfil", events=[on(OrderPaid, fulfil_order)], emits=[OrderFulfilled])

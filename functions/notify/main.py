@@ -32,7 +32,7 @@ async def _publish(event: Received[Any], deps: Deps, topic: Topic, change: Chang
     status = _cached(document, buyer_id, _age_s(envelope, deps)) if change.event == "order" else ""
     id, data = (envelope.sequence, 0), encode(document)
     news = News(topic.key, id, change.event, data, buyer_id, traceparent, change.lasts_s, status)
-    await deps.one(Publisher).tell(news)
+    await deps.singleton(Publisher).publish(news)
 
 
 def _age_s(envelope: CloudEvent, deps: Deps) -> float:

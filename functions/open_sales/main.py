@@ -17,13 +17,15 @@ QUIET_S = 330.0  # longer than the sweep interval, so that a process runs for ev
 WARM_MAX = 200
 
 
-async def stay(deps: Deps) -> None:
+async def stay_awake(deps: Deps) -> None:
     """Warm the products requested first; then keep running while a sale starts or ends before the next sweep."""
     async with deps.db.transaction() as tx:
         first = await sales.first_asked(tx, WARM_MAX)
     await _warm(deps, first, gates=False)
     failed: set[str] = set()  # retried at the next wake-up or sweep
-    await deps.pokes.stay("open_sales", lambda: _next_due(deps, failed), lambda: _act(deps, failed), quiet_s=QUIET_S)
+    await deps.wake_ups.stay_awake(
+        "open_sales", lambda: _next_due(deps, failed), lambda: _act(deps, failed), quiet_s=QUIET_S
+    )
 
 
 async def _next_due(deps: Deps, failed: set[str]) -> datetime | None:
@@ -82,11 +84,13 @@ async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
     if gates:
         await _make_gates(deps, product_ids)
     try:
-        await deps.one(ProductCache).warm(product_ids)
+        await deps.singleton(ProductCache).warm(product_ids)
     except (RedisError, Unavailable) as error:
         log.warning("products could not be cached before their sale: %s", error)
     except Exception:
         log.exception("products could not be cached before their sale")
 
 
-open_sales = operation("open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay, connections=1, redis=True)
+open_sales = operation(
+    "open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay_awake, connections=1, redis=True
+)

@@ -74,15 +74,15 @@ class Cashier:
         await calls.failed(self._db, failures)
         return answers
 
-    async def _answers(self, asks: list[Ask]) -> Sequence[Charge | Exception]:
+    async def _answers(self, requests: list[Ask]) -> Sequence[Charge | Exception]:
         try:
             async with asyncio.timeout(GATEWAY_S):
-                return await self._gateway.charge_all(asks)
+                return await self._gateway.charge_all(requests)
         except TimeoutError:
             late = GatewayTimeout("gateway-timeout", f"The payment gateway did not answer within {GATEWAY_S:.0f} s.")
-            return [late] * len(asks)
+            return [late] * len(requests)
         except Exception as error:
-            return [error] * len(asks)
+            return [error] * len(requests)
 
     async def _record(self, answers: list[payment.Answered]) -> Sequence[None]:
         return await payment.record(self._db, answers)
@@ -101,7 +101,7 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
         raise Malformed("unknown-order", f"{order_id[:64]} is not an order of this shop.")
     if deps.settings.pay_by_hand:
         return
-    cashier = deps.one(Cashier)
+    cashier = deps.singleton(Cashier)
     owed = await cashier.intents.submit(payment.Due(order_id, event.envelope.identity))
     if owed is None:
         return
@@ -124,7 +124,7 @@ async def pay_by_hand(request: Request, deps: Deps) -> Reply:
     if order.status not in PAID:
         if not may_become(order.status, "PAID"):
             raise refuse_step(order.order_id, order.status, "PAID")
-        cashier = deps.one(Cashier)
+        cashier = deps.singleton(Cashier)
         owed = await cashier.intents.submit(payment.Due(order_id, None))
         if owed is not None:
             answer = await cashier.charges.submit(owed)

@@ -12,7 +12,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause
 from pulsecart.runtime.moment import YEARS, is_kept
 from pulsecart.runtime.problem import Gone, Malformed, NotFound, Unprocessable
-from pulsecart.serving.access import ADMIN, ANYBODY
+from pulsecart.serving.access import ADMIN, PUBLIC
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import check_match, is_current, required_match
@@ -34,7 +34,7 @@ MOMENT_MAX = 40
 
 async def show(request: Request, deps: Deps) -> Reply:
     """Show a product and its open or planned sale, from the cache; a stale copy is marked (Warning, Age)."""
-    shown = await deps.one(ProductCache).read(request.params["id"])
+    shown = await deps.singleton(ProductCache).read(request.params["id"])
     if is_current(request.headers.get("if-none-match"), shown.etag):
         return Reply(304, headers=shown.headers)
     return Reply(200, shown.body, headers=shown.headers)
@@ -166,10 +166,10 @@ def _cause(request: Request) -> Cause:
 products = operation(
     "products",
     routes=[
-        get("/api/v1/products", page, allow=ANYBODY),
-        get("/api/v1/categories", categories, allow=ANYBODY),
-        get("/api/v1/products/{id}", show, allow=ANYBODY),
-        get("/api/v1/products/{id}/price", price, allow=ANYBODY),
+        get("/api/v1/products", page, allow=PUBLIC),
+        get("/api/v1/categories", categories, allow=PUBLIC),
+        get("/api/v1/products/{id}", show, allow=PUBLIC),
+        get("/api/v1/products/{id}/price", price, allow=PUBLIC),
         post("/api/v1/products", create, allow=ADMIN),
         put("/api/v1/products/{id}", change, allow=ADMIN),
         delete("/api/v1/products/{id}", remove, allow=ADMIN),

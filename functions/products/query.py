@@ -10,7 +10,7 @@ from pulsecart.runtime.moment import is_kept
 from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.text import BYTES_MAX, is_text
 from pulsecart.serving.bodies import ID_MAX
-from pulsecart.serving.query import decimal, parameters, whole
+from pulsecart.serving.query import decimal, parameters, parse_integer
 from pulsecart.shop.catalogue.db.listing import KEYS, Listed, Place, Wanted
 from pulsecart.shop.money import check_currency, exact_minor
 
@@ -89,7 +89,7 @@ def _place(key: str, product_id: str, kind: str) -> Place:
     """
     place: Place = key
     if kind == "bigint":
-        number = whole(key, 2**63 - 1)
+        number = parse_integer(key, 2**63 - 1)
         if number is None:
             raise ValueError(key)
         place = number
@@ -144,7 +144,7 @@ def _yes_or_no(given: dict[str, str], name: str) -> bool | None:
 
 
 def _limit(given: str | None) -> int:
-    limit = LIMIT if given is None else whole(given, LIMIT_MAX, 1)
+    limit = LIMIT if given is None else parse_integer(given, LIMIT_MAX, 1)
     if limit is None:
         raise Malformed(
             "limit-malformed", f"limit= must be a whole number from 1 to {LIMIT_MAX}, without leading zeros."

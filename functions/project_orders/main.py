@@ -41,7 +41,7 @@ async def keep(event: Received[Any], deps: Deps) -> None:
     if not is_id(event.data.orderId):  # it would fail the whole batch's write
         raise Malformed("unknown-order", f"{event.data.orderId[:64]} is not an order's id.")
     row = row_of(event.data, event.envelope.sequence, event.envelope.time or deps.clock.now())
-    await deps.one(Projection).rows.submit(row)
+    await deps.singleton(Projection).rows.submit(row)
 
 
 def row_of(data: Event, sequence: int, at: datetime) -> Row:

@@ -78,10 +78,10 @@ async def _ask_gateway(payment: Payment, deps: Deps) -> Charge:
 
 async def _answer(payment: Payment, deps: Deps) -> Charge:
     gateway = SimulatedGateway(deps.db)
-    ask = gateway.refund if payment.status == "CHARGED" else gateway.void
+    gateway_call = gateway.refund if payment.status == "CHARGED" else gateway.void
     try:
         async with asyncio.timeout(GATEWAY_S):
-            return await ask(payment.payment_id)
+            return await gateway_call(payment.payment_id)
     except TimeoutError:
         raise GatewayTimeout(
             "gateway-timeout", f"The payment gateway did not answer within {GATEWAY_S:.0f} s."

@@ -30,11 +30,11 @@ GIVE_WAY_S = 3.0
 NOT_KNOWN = frozenset((401, 403))  # the broker rejects the relay's token, whatever the event
 
 
-async def stay(deps: Deps) -> None:
+async def stay_awake(deps: Deps) -> None:
     """Send the log's events until none are left. A wake-up makes a running relay read the log again."""
     if deps.settings.broker_url:
-        relaying = deps.one(Relay)
-        await deps.pokes.stay("relay", relaying.oldest, relaying.send_all)
+        relaying = deps.singleton(Relay)
+        await deps.wake_ups.stay_awake("relay", relaying.oldest, relaying.send_all)
 
 
 class Relay:
@@ -46,7 +46,7 @@ class Relay:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._keys = deps.one(signatures.keys)
+        self._keys = deps.singleton(signatures.keys)
         self._courier = Courier({}, deps)
         self._broker = Destination(None, deps.settings.broker_url, deps.settings.broker_token_file)
         sender = Delivery(dead_letter_sink=HERE, retry=FOR_EVER, exponential=False, backoff_delay_s=BACKOFF_S)
@@ -68,19 +68,23 @@ class Relay:
     async def oldest(self) -> datetime | None:
         """Return when the oldest event that can be sent now was logged, or when a replay was requested, if earlier."""
         async with self._deps.db.transaction() as tx:
-            asked = await table.next_replay(tx)
+            due = await table.next_replay(tx)
         async with session(self._deps.settings.database_url) as store:
             cursor = (await store.cursors([CURSOR], whole_log=True))[CURSOR]
             count, since = await store.log.unread(cursor, 1)
             waiting = await store.backlog([CURSOR])
-        moments = [since] * count + [row.due_at or 0.0 for row in waiting] + ([asked.timestamp()] if asked else [])
+        moments = [since] * count + [row.due_at or 0.0 for row in waiting] + ([due.timestamp()] if due else [])
         return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
     async def send_all(self) -> None:
         """Send until nothing is left, or return early when another relay holds the lock."""
         await replay(self._deps.db, self._signed, self._courier, self._subscribers, self._timeout_s)
         dispatcher = Dispatcher(
-            self._deps.settings.database_url, [self._trigger], deliver=self._post, bury=self._keep, whole_log=True
+            self._deps.settings.database_url,
+            [self._trigger],
+            deliver=self._post,
+            send_dead_letter=self._keep,
+            whole_log=True,
         )
         sending = asyncio.create_task(dispatcher.run())
         try:
@@ -112,9 +116,9 @@ class Relay:
 
 
 def _reached(subscriber: Destination, deps: Deps) -> Destination:
-    if subscriber.service is None or deps.neighbours is None:
+    if subscriber.service is None or deps.peers is None:
         return subscriber
-    return Destination(None, deps.neighbours.url(subscriber.service) + subscriber.path)
+    return Destination(None, deps.peers.url(subscriber.service) + subscriber.path)
 
 
 def post_timeout_s(wired: Iterable[Trigger]) -> float:
@@ -125,4 +129,4 @@ def post_timeout_s(wired: Iterable[Trigger]) -> float:
     return max(trigger.delivery.longest_s for trigger in wired) + MARGIN_S
 
 
-relay = operation("relay", wake=stay)
+relay = operation("relay", wake=stay_awake)

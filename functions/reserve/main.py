@@ -27,12 +27,12 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
         Unavailable: the gate or PostgreSQL cannot be reached, or an earlier attempt for this order holds a claim; the
             broker retries.
     """
-    order = await deps.one(Found).orders.submit(event.data.orderId)
+    order = await deps.singleton(Found).orders.submit(event.data.orderId)
     if order.status != "PENDING":
         return
-    till = deps.one(Till)
+    till = deps.singleton(Till)
     intent = Intent(order=order, waiting=True, caused_by=event.envelope.identity)
-    outcome = await till.ring_up(intent, f"order:{order.order_id}")
+    outcome = await till.place(intent, f"order:{order.order_id}")
     match outcome:
         case Answer("SOLD_OUT" | "LIMIT" as verdict) | Denied("SALE_LIMIT_REACHED" as verdict):
             metrics.RESERVATION_FAILURES.of(CANCELS[verdict]).add()

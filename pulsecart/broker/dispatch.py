@@ -18,7 +18,7 @@ from pulsecart.broker.log_windows import Tail
 from pulsecart.broker.manifests.eventing import Trigger
 from pulsecart.broker.status import LAG_EVENTS_MAX, Counts, TriggerStatus, status_of
 from pulsecart.broker.store import Store
-from pulsecart.broker.trigger import Bury, Deliver, Spawn, TriggerRun
+from pulsecart.broker.trigger import Deliver, SendDeadLetter, Spawn, TriggerRun
 from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.db.log import Cursor
 
@@ -47,7 +47,7 @@ class Dispatcher:
         triggers: Sequence[Trigger],
         *,
         deliver: Deliver,
-        bury: Bury,
+        send_dead_letter: SendDeadLetter,
         worker: int = 0,
         workers: int = 1,
         busy: Callable[[], bool] = lambda: False,
@@ -59,7 +59,7 @@ class Dispatcher:
         self._triggers = {trigger.name: trigger for trigger in triggers}
         self._home = {trigger.name: index % workers for index, trigger in enumerate(triggers)}
         self._deliver = deliver
-        self._bury = bury
+        self._send_dead_letter = send_dead_letter
         self._worker = worker
         self._workers = workers
         self._counts = {name: Counts() for name in self._triggers}
@@ -202,7 +202,7 @@ class Dispatcher:
                 reader=opened.log,
                 tail=tail,
                 deliver=self._deliver,
-                bury=self._bury,
+                send_dead_letter=self._send_dead_letter,
                 spawn=spawn,
                 changed=self._dirty.set,
                 counts=self._counts[name],

@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 SLOW_S = 1.0  # a longer delivery gets a backlog row, so that neither the cursor nor other keys wait for it
 ROOM = 500  # reading pauses at this many events that are neither done nor in the backlog
 PARKED_MAX = 50_000
-BURY_AGAIN = Backoff(1.0, 30.0)
+DEAD_LETTER_RETRY = Backoff(1.0, 30.0)
 TURN = 64  # deliveries before a runner yields to the event loop
 ERROR_KEPT = 768  # bytes of a failed response that fit into the dead letter
 
 Deliver = Callable[[Trigger, CloudEvent], Awaitable[Outcome]]
-Bury = Callable[[Trigger, CloudEvent], Awaitable[bool]]
+SendDeadLetter = Callable[[Trigger, CloudEvent], Awaitable[bool]]
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
@@ -35,7 +35,7 @@ class TriggerRun:
     The run of one trigger, from locking it until its release.
 
     Args:
-        bury: delivers a dead letter and returns whether the sink accepted it.
+        send_dead_letter: delivers a dead letter and returns whether the sink accepted it.
         spawn: starts a task that ends with the connection that holds this trigger's lock.
         changed: called when state must be stored, or when a delivery in flight may become slow.
     """
@@ -48,7 +48,7 @@ class TriggerRun:
         reader: LogReader,
         tail: Tail,
         deliver: Deliver,
-        bury: Bury,
+        send_dead_letter: SendDeadLetter,
         spawn: Spawn,
         changed: Callable[[], None],
         counts: Counts,
@@ -63,7 +63,7 @@ class TriggerRun:
         self._reader = reader
         self._tail = tail
         self._deliver = deliver
-        self._bury = bury
+        self._send_dead_letter = send_dead_letter
         self._spawn_task = spawn
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader_task: asyncio.Task[None] | None = None
@@ -227,7 +227,7 @@ class TriggerRun:
         assert entry.event is not None  # noqa: S101  # loaded by the caller
         trigger = self.trigger
         letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
-        if await self._buried(trigger, letter):
+        if await self._dead_lettered(trigger, letter):
             self.counts.dead_letters += 1
             log_letter(trigger.name, letter)
             self.lanes.finish(entry)
@@ -235,11 +235,11 @@ class TriggerRun:
         self.lanes.set_aside(entry)
         tries = entry.attempts - trigger.delivery.retry
         entry.attempts += 1
-        self._come_back(entry, BURY_AGAIN.jittered_after(tries))
+        self._come_back(entry, DEAD_LETTER_RETRY.jittered_after(tries))
 
-    async def _buried(self, trigger: Trigger, letter: CloudEvent) -> bool:
+    async def _dead_lettered(self, trigger: Trigger, letter: CloudEvent) -> bool:
         try:
-            return await self._bury(trigger, letter)
+            return await self._send_dead_letter(trigger, letter)
         except Exception:  # the caller retries
             log.exception("%s: a dead letter could not be stored", trigger.name)
             return False

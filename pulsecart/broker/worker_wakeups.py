@@ -15,7 +15,7 @@ CHANNEL = "log"
 RECONNECT_S = 1.0
 
 
-class Bell:
+class WorkerWakeUps:
     """
     Sends wake-ups to the other workers over Redis, and receives theirs.
 
@@ -24,10 +24,10 @@ class Bell:
         heard: called for every wake-up from another worker.
     """
 
-    def __init__(self, redis: Any, worker: int, heard: Callable[[], None]) -> None:
+    def __init__(self, redis: Any, worker: int, on_wake_up: Callable[[], None]) -> None:
         self._redis = redis
         self._name = str(worker).encode()
-        self._heard = heard
+        self._heard = on_wake_up
         self._rung = asyncio.Event()
 
     def ring(self) -> None:

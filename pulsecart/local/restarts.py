@@ -69,7 +69,7 @@ class Watch:
         """
         for child, life in self._lives:
             if life.due is None and child.process is not None and child.process.poll() is not None:
-                life.due = self._bury(child, life)
+                life.due = self._record_end(child, life)
             if life.due is not None and life.due <= self._now():
                 child.spawn()
                 life.began, life.due = self._now(), None
@@ -78,7 +78,7 @@ class Watch:
         waits = [life.due - self._now() for _, life in self._lives if life.due is not None]
         return max(0.0, min(waits)) if waits else None
 
-    def _bury(self, child: Watched, life: _Life) -> float:
+    def _record_end(self, child: Watched, life: _Life) -> float:
         """Report that a child has ended; return when it is due to restart."""
         lived = self._now() - life.began
         life.early_deaths = life.early_deaths + 1 if lived < SOON_S else 1

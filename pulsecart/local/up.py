@@ -17,7 +17,7 @@ from pulsecart.local.cannot_start import CannotStart
 from pulsecart.local.child import POLL_S, spawn, stop
 from pulsecart.local.restarts import Watch
 from pulsecart.local.servers import Stack
-from pulsecart.local.signals import Bell, Ended
+from pulsecart.local.signals import Ended, SignalWaiter
 from pulsecart.local.workers import Worker, answers, listen, stop_all
 
 READY_S = 60.0
@@ -32,9 +32,9 @@ def main() -> int:
     Returns:
         Exit status: 0 after Ctrl-C or SIGTERM, 1 when it could not start or continue; the reason is on stderr.
     """
-    asked = _arguments()
-    with Bell() as bell:
-        shop = Shop(asked.data, asked.port, asked.workers, bell)
+    options = _arguments()
+    with SignalWaiter() as signals:
+        shop = Shop(options.data, options.port, options.workers, signals)
         try:
             shop.run()
         except Ended:
@@ -51,14 +51,14 @@ def main() -> int:
 class Shop:
     """All processes of a shop on one data directory."""
 
-    def __init__(self, data: Path, port: int, workers: int, bell: Bell) -> None:
+    def __init__(self, data: Path, port: int, workers: int, signals: SignalWaiter) -> None:
         environ = os.environ
         given = {"database_url": environ.get("DATABASE_URL"), "redis_url": environ.get("REDIS_URL")}
-        self.stack = Stack(data, **given, say=lambda done: say(f"  {done}"), pause=bell.pause)
+        self.stack = Stack(data, **given, say=lambda done: say(f"  {done}"), pause=signals.pause)
         self.data = self.stack.data
         self._port = port
         self._count = workers
-        self._bell = bell
+        self._bell = signals
         self._listening: socket.socket | None = None
         self._workers: list[Worker] = []
         self._ready = False

@@ -23,7 +23,7 @@ class Silent(RedisAway):
 
 
 class Breaker:
-    """Guards all cache look-ups of a process; one instance, created with ``deps.one(Breaker)``."""
+    """Guards all cache look-ups of a process; one instance, created with ``deps.singleton(Breaker)``."""
 
     def __init__(self, _deps: Deps) -> None:
         self._silent_until = 0.0

@@ -18,7 +18,15 @@ ASKED_WITH = (
     "request-timeout",
     "traceparent",
 )
-TOLD = ("correlation-id", "etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate")
+ALWAYS_EXPOSED = (
+    "correlation-id",
+    "etag",
+    "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "www-authenticate",
+)
 PREFLIGHT_S = 600
 
 
@@ -51,6 +59,6 @@ def with_origins(app: App, settings: Settings) -> App:
         allow_origins=origins,
         allow_methods=METHODS,
         allow_headers=ASKED_WITH,
-        expose_headers=TOLD,
+        expose_headers=ALWAYS_EXPOSED,
         max_age=PREFLIGHT_S,
     )

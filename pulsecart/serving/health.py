@@ -32,7 +32,7 @@ async def ready(deps: Deps, dead_letters: Callable[[], Awaitable[int]], knative:
         dead_letters: counts the open ones.
         knative: the local broker; None if a cluster's broker dispatches events.
     """
-    missing = dict(await deps.one(Asking).missing.get())
+    missing = dict(await deps.singleton(Readiness).missing.get())
     if knative is not None and not knative.running:
         missing["broker"] = "triggers are not being dispatched"
     waiting = 0 if "database" in missing else await dead_letters()
@@ -47,7 +47,7 @@ async def started(deps: Deps) -> Reply:
 
     A later outage does not change it: each request then gets an error reply, and a pod removed for it could not reply.
     """
-    start = deps.one(Start)
+    start = deps.singleton(Start)
     if not start.done:
         missing = await _database(deps)
         start.done = not missing
@@ -67,11 +67,11 @@ class Start:
 
 async def up(deps: Deps) -> Reply:
     """Reply whether a purchase can succeed now; the health check that the seed specifies."""
-    missing = await deps.one(Asking).missing.get()
+    missing = await deps.singleton(Readiness).missing.get()
     return _reply("UP" if not missing else "DOWN", missing)
 
 
-class Asking:
+class Readiness:
     """Shares one check of PostgreSQL and Redis between concurrent health requests; one per process."""
 
     def __init__(self, deps: Deps) -> None:
@@ -104,8 +104,8 @@ async def _database(deps: Deps) -> dict[str, str]:
 
 
 def _reply(status: str, missing: dict[str, str], waiting: int = 0) -> Reply:
-    told: dict[str, object] = {"status": status}
-    told |= {"missing": missing} if missing else {}
-    told |= {"deadLetters": waiting} if waiting else {}
-    body = msgspec.json.encode(told)
+    document: dict[str, object] = {"status": status}
+    document |= {"missing": missing} if missing else {}
+    document |= {"deadLetters": waiting} if waiting else {}
+    body = msgspec.json.encode(document)
     return Reply(503 if missing else 200, body, headers=(("retry-after", "1"),) if missing else ())

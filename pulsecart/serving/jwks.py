@@ -188,34 +188,34 @@ async def _read(url: str) -> bytes:
         return await asyncio.to_thread(_read_file, Path(url2pathname(urlsplit(url).path)))
     from aiohttp import ClientSession, DummyCookieJar
 
-    said = bytearray()
-    asked = {"accept": "application/json", "accept-encoding": "identity"}  # unpacked data could have any size
+    body = bytearray()
+    headers = {"accept": "application/json", "accept-encoding": "identity"}  # unpacked data could have any size
     async with (
         asyncio.timeout(FETCH_TIMEOUT_S),
         ClientSession(
             cookie_jar=DummyCookieJar(), auto_decompress=False, trust_env=True
         ) as client,  # a proxy's address
-        client.get(url, headers=asked, allow_redirects=False) as answer,
+        client.get(url, headers=headers, allow_redirects=False) as answer,
     ):
         if answer.status not in SUCCESS:  # a redirect is none: only the configured URL is trusted
             raise UnusableReply
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise UnusableReply
         async for chunk in answer.content.iter_any():
-            said += chunk
-            _bound(said)
-    return bytes(said)
+            body += chunk
+            _bound(body)
+    return bytes(body)
 
 
 def _read_file(path: Path) -> bytes:
     with path.open("rb") as file:
-        said = file.read(JWKS_MAX_BYTES + 1)
-    _bound(said)
-    return said
+        body = file.read(JWKS_MAX_BYTES + 1)
+    _bound(body)
+    return body
 
 
-def _bound(said: bytes | bytearray) -> None:
-    if len(said) > JWKS_MAX_BYTES:
+def _bound(body: bytes | bytearray) -> None:
+    if len(body) > JWKS_MAX_BYTES:
         raise TooManyKeys
 
 

@@ -17,9 +17,9 @@ from pulsecart.runtime.telemetry import metrics, tracing
 from pulsecart.runtime.telemetry.logs import bind_event
 from pulsecart.runtime.telemetry.stall import running
 from pulsecart.runtime.telemetry.tracing import span
-from pulsecart.runtime.wakeups import POKE
+from pulsecart.runtime.wakeups import WAKE_PATH
 from pulsecart.serving import cloudevents, signatures
-from pulsecart.serving.access import ANYBODY
+from pulsecart.serving.access import PUBLIC
 from pulsecart.serving.auth import admit
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of
@@ -50,7 +50,7 @@ class Operation:
 
     name: str
     routes: Sequence[Route] = ()
-    hears: Sequence[Subscription] = ()
+    subscriptions: Sequence[Subscription] = ()
     emits: Sequence[type[Message]] = ()
     wake: Wake | None = None
     connections: int = 2
@@ -66,7 +66,7 @@ class Operation:
 
     def __post_init__(self) -> None:
         if self.wake is not None:
-            self.hears = (*self.hears, Subscription(None, PING, self._tick))
+            self.subscriptions = (*self.subscriptions, Subscription(None, PING, self._tick))
         for route in self.routes:
             self._table.add(route.method, route.path, route)
 
@@ -78,12 +78,12 @@ class Operation:
     @property
     def events(self) -> tuple[str, ...]:
         """Return the event types that it subscribes to."""
-        return tuple(heard.type for heard in self.hears)
+        return tuple(subscription.type for subscription in self.subscriptions)
 
     @property
     def verifies_events(self) -> bool:
         """Return whether it handles events that need a signature; a PingSource's tick needs none."""
-        return any(heard.type != PING for heard in self.hears)
+        return any(subscription.type != PING for subscription in self.subscriptions)
 
     async def answer(self, request: Request, deps: Deps) -> Reply:
         """Handle an HTTP request: reply by its route, or deliver the posted CloudEvent."""
@@ -91,20 +91,20 @@ class Operation:
         if found is not None:
             route, request.params = found
             return await self.respond(route, request, deps)
-        if self.wake is not None and (request.method, request.path) == ("POST", POKE):
-            return await self._poked(deps)
-        if not self.hears or request.method != "POST":
+        if self.wake is not None and (request.method, request.path) == ("POST", WAKE_PATH):
+            return await self._reply_to_wake_up(deps)
+        if not self.subscriptions or request.method != "POST":
             return reply_of(NotFound("no-such-route", f"{self.name} has no {request.method} {request.path}."))
         try:
             event = cloudevents.decode(request.headers, request.body)
         except Problem as error:
             return await self._unread(request, error, deps)
         if self.wake is not None and event.type == PING:  # needs no signature: it only runs due work
-            return await self.hear(event, deps, request.path)
+            return await self.handle_event(event, deps, request.path)
         refused = signatures.refusal(event, self.name, deps)
         if refused is not None and not self.takes_unsigned:
             return failed_delivery(refused, deps.settings.retry_refused)
-        return await self.hear(event, deps, request.path, signed=refused is None)
+        return await self.handle_event(event, deps, request.path, signed=refused is None)
 
     async def _unread(self, request: Request, reason: Problem, deps: Deps) -> Reply:
         if self.unreadable is None:
@@ -138,18 +138,18 @@ class Operation:
                 reply = reply_of(error)
             finally:
                 self._running -= 1
-        reply.headers = (*reply.headers, *request.told, ("correlation-id", correlation_id))
+        reply.headers = (*reply.headers, *request.reply_headers, ("correlation-id", correlation_id))
         return reply
 
     async def _admitted(self, route: Route, request: Request, deps: Deps) -> Reply:
         if request.query:
             check_query(request.query)
-        if route.allow is not ANYBODY:
+        if route.allow is not PUBLIC:
             request.route = id(route)
             await admit(request, route.allow, deps)
         return await route.handler(request, self._own(deps))
 
-    async def hear(self, event: CloudEvent, deps: Deps, path: str = "/", *, signed: bool = True) -> Reply:
+    async def handle_event(self, event: CloudEvent, deps: Deps, path: str = "/", *, signed: bool = True) -> Reply:
         """Handle an event; reply an empty 2xx, a reply event, or a status by which the broker retries or gives up."""
         began = time.perf_counter()
         about = {"event.type": event.type, "event.source": event.source, "event.id": event.id}
@@ -157,31 +157,31 @@ class Operation:
         with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
             if tracing.on():  # emitted events become children of this delivery
                 event = structs.replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
-            reply = await self._heard(event, deps, path, signed)
+            reply = await self._handle(event, deps, path, signed)
             trace.set("http.response.status_code", reply.status)
         metrics.delivery(self.name, reply.status).add((time.perf_counter() - began) * 1000)
         return reply
 
-    async def _heard(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
+    async def _handle(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
         try:
-            heard = self._listener(event.type)
-            if heard.message is not None:  # dead letters are stored unchecked
+            subscription = self._listener(event.type)
+            if subscription.message is not None:  # dead letters are stored unchecked
                 check_event(event)
-            received = Received(event, heard.data_of(event), path, signed)
-            reply = await heard.handler(received, self._own(deps))
+            received = Received(event, subscription.data_of(event), path, signed)
+            reply = await subscription.handler(received, self._own(deps))
         except Exception as error:
             return failed_delivery(error, deps.settings.retry_refused)
         return self._reply(reply, deps) if reply is not None else Reply(204)
 
     def _reply(self, event: CloudEvent, deps: Deps) -> Reply:
         """Sign the reply event: the broker delivers it to operations that verify signatures."""
-        known = deps.one(signatures.keys)
+        known = deps.singleton(signatures.keys)
         return cloudevents.reply(known.signed(event) if known else event)
 
     async def _tick(self, event: Received[bytes], deps: Deps) -> None:
         await self._wake(deps)
 
-    async def _poked(self, deps: Deps) -> Reply:
+    async def _reply_to_wake_up(self, deps: Deps) -> Reply:
         """Reply when the operation goes back to sleep: a pod with an in-flight request is not scaled down."""
         try:
             await self._wake(self._own(deps))
@@ -190,15 +190,15 @@ class Operation:
         return Reply(204)
 
     async def _wake(self, deps: Deps) -> None:
-        if deps.pokes.knows(self.name):  # registered: this process stays up anyway
-            deps.pokes.poke(self.name)
+        if deps.wake_ups.knows(self.name):  # registered: this process stays up anyway
+            deps.wake_ups.wake(self.name)
         elif self.wake is not None:
             await self.wake(deps)
 
     def _listener(self, event_type: str) -> Subscription:
-        for heard in self.hears:
-            if heard.type in (event_type, "*"):
-                return heard
+        for subscription in self.subscriptions:
+            if subscription.type in (event_type, "*"):
+                return subscription
         raise Malformed(
             "unknown-type", f"{self.name} does not subscribe to {event_type}. Correct the Trigger's filter."
         )
@@ -238,9 +238,9 @@ def operation(
     made = Operation(name, routes, events, emits, wake, *limits)
 
     async def function(request: Any) -> Any:
-        from pulsecart.serving import functions_framework as starlette_door
+        from pulsecart.serving import functions_framework as starlette_adapter
 
-        return await starlette_door.answer(made, request, deps_of_loop())
+        return await starlette_adapter.answer(made, request, deps_of_loop())
 
     function.__name__ = function.__qualname__ = name
     function.operation = made  # type: ignore[attr-defined]  # functions-framework requires a plain function

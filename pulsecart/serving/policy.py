@@ -35,7 +35,7 @@ def check(request: Request, deps: Deps, policy: str, act: str, *, owner: str = "
             return
         raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
     question = (policy, act, caller.roles, caller.subject == owner, status)
-    verdict = deps.one(Policies).verdict(*question)
+    verdict = deps.singleton(Policies).verdict(*question)
     if verdict != "allowed":
         raise _refusal(verdict)
 

@@ -72,7 +72,7 @@ class Keys:
 
 
 def keys(deps: "Deps") -> Keys | None:
-    """Create the process's Keys, for ``deps.one``; None if EVENT_KEYS is not set."""
+    """Create the process's Keys, for ``deps.singleton``; None if EVENT_KEYS is not set."""
     return keys_of(deps.settings)
 
 
@@ -106,7 +106,7 @@ def refusal(event: CloudEvent, operation: str, deps: "Deps") -> Problem | None:
 
     A process without peers and without keys accepts every event: functions-framework on a developer's machine.
     """
-    known = deps.one(keys)
+    known = deps.singleton(keys)
     try:
         if known is not None:
             known.verify(event)

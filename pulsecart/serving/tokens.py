@@ -82,8 +82,8 @@ def roles_in(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
 
     A token without the claim has the role customer; a token whose claim names none of our roles has none.
     """
-    said = claims.get(claim, CUSTOMER_ROLE)
-    names = said if isinstance(said, list) else [said]
+    claimed = claims.get(claim, CUSTOMER_ROLE)
+    names = claimed if isinstance(claimed, list) else [claimed]
     return ROLES & {name for name in names if isinstance(name, str)}
 
 

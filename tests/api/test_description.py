@@ -72,8 +72,8 @@ def _described() -> dict[str, Any]:
     """As a demo keeps to it: it believes who sends no token. Who may what is asked route by route elsewhere."""
     whole = document()
     for path in whole["paths"].values():
-        for told in path.values():
-            told["security"] = []
+        for reported in path.values():
+            reported["security"] = []
     return whole
 
 
@@ -142,8 +142,8 @@ def _not_promised(case: Case, response: Response) -> Iterator[Any]:
         yield negative_data_rejection
     if response.status_code == 428:  # what RFC 6585 has for an If-Match that is missing
         yield missing_required_header
-    told = response.json() if response.headers.get("content-type") == ["application/problem+json"] else {}
-    if response.status_code in NOT_NOW or told.get("type", "").rpartition("/")[2] in NO_SCHEMA_SAYS:
+    reported = response.json() if response.headers.get("content-type") == ["application/problem+json"] else {}
+    if response.status_code in NOT_NOW or reported.get("type", "").rpartition("/")[2] in NO_SCHEMA_SAYS:
         yield positive_data_acceptance
 
 

@@ -68,8 +68,8 @@ class ShopBooks:
         self.connection.execute("INSERT INTO order_items VALUES (%s, 1, %s, %s, 4990)", (order_id, product_id, qty))
         for sequence, step in enumerate(steps, 1):
             money = {"totalAmount": qty * 49.9, "currency": "USD"}
-            said = {"orderId": order_id, "userId": buyer, **money}
-            self.say(f"ecommerce.order.order.{step}.v1", order_id, sequence, said)
+            output = {"orderId": order_id, "userId": buyer, **money}
+            self.say(f"ecommerce.order.order.{step}.v1", order_id, sequence, output)
             self.note(order_id, sequence, "PENDING" if step == "created" else step.upper())
         if held:
             self.connection.execute("INSERT INTO claims (claim_id, state) VALUES (%s, 'won')", (claim_id,))

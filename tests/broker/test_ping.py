@@ -84,7 +84,7 @@ async def test_a_tick_that_is_not_answered_well_is_tried_five_times_more() -> No
     assert len(set(tries)) == 1
 
 
-async def test_a_tick_of_another_worker_or_of_nobody_knows_whom_is_skipped() -> None:
+async def test_a_tick_of_another_worker_or_of_no_one_knows_who_is_skipped() -> None:
     sent: list[int] = []
     clock = Clock(NOON + timedelta(minutes=16))
 

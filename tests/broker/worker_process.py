@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
 from pulsecart.runtime.deps import Deps, open_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import read
@@ -28,7 +28,7 @@ class Writer:
         self.dns_name = name
         self._worker = worker
 
-    async def hear(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
+    async def handle_event(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
         async with deps.db.transaction() as tx:
             values: list[Any] = [self._worker, event.partitionkey, event.sequence]
             await tx.execute("INSERT INTO heard (worker, key, sequence) VALUES (%s, %s, %s)", values)
@@ -38,7 +38,7 @@ class Writer:
 async def main(directory: Path, worker: int, workers: int) -> None:
     deps = open_deps(read(os.environ))
     operations = {name: Writer(name, worker) for name in ("listener", "keep-dead-letter")}
-    broker = LocalKnative(operations, directory, deps, worker, workers)  # type: ignore[arg-type]  # stand-ins
+    broker = LocalBroker(operations, directory, deps, worker, workers)  # type: ignore[arg-type]  # stand-ins
     await broker.start()
     print("started", flush=True)
     await asyncio.Event().wait()

@@ -52,7 +52,7 @@ def test_an_order_is_still_there_after_reloading_the_page(visit: Visitor) -> Non
     assert visitor.page.inner_text(".order") == before
 
 
-def test_the_stock_bar_moves_when_somebody_else_buys(shop: RunningShop, visit: Visitor) -> None:
+def test_the_stock_bar_moves_when_someone_else_buys(shop: RunningShop, visit: Visitor) -> None:
     restock(shop, 1000)
     visitor = visit()
     expect(visitor.page.locator("#left")).to_have_text("1,000")
@@ -160,7 +160,7 @@ def test_the_keyboard_is_enough(visit: Visitor) -> None:
     expect(page.locator(".order")).to_have_count(1)
 
 
-def test_what_is_on_the_page_has_a_name_for_those_who_hear_it(visit: Visitor) -> None:
+def test_what_is_on_the_page_has_an_accessible_name(visit: Visitor) -> None:
     page = visit().page
     expect(page.get_by_role("meter", name="Units left")).to_be_visible()
     expect(page.get_by_role("group", name="How do you want to buy?")).to_be_visible()
@@ -170,14 +170,14 @@ def test_what_is_on_the_page_has_a_name_for_those_who_hear_it(visit: Visitor) ->
     assert page.locator("#connection").get_attribute("role") == "status"
 
 
-def test_the_page_asks_nobody_but_its_shop(shop: RunningShop, visit: Visitor) -> None:
+def test_the_page_asks_no_one_but_its_shop(shop: RunningShop, visit: Visitor) -> None:
     visitor = visit()
     visitor.page.click("#buy")
     expect(visitor.page.locator(".order")).to_have_count(1)
     assert [url for url in visitor.requested if not url.startswith((shop.url, "data:"))] == []
 
 
-def test_a_page_nobody_looks_at_holds_no_connection(visit: Visitor) -> None:
+def test_a_page_no_one_looks_at_holds_no_connection(visit: Visitor) -> None:
     visitor = visit()
     assert visitor.open_streams == 2
     for hidden, streams in (("true", 0), ("false", 2)):

@@ -194,7 +194,7 @@ def test_what_an_anonymous_visitor_put_in_is_theirs_after_signing_in(visit: Visi
     expect(page.locator("#title")).to_be_focused()
 
 
-def test_a_session_that_the_shop_no_longer_knows_is_made_anew(shop: RunningShop, visit: Visitor) -> None:
+def test_a_session_that_the_shop_no_longer_knows_is_replaced(shop: RunningShop, visit: Visitor) -> None:
     page = visit().page
     page.context.add_cookies([{"name": "pulsecart_session", "value": "of.another.day", "url": shop.url}])
     put_in_cart(page, LAMP)

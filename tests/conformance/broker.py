@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import uvicorn
 import yaml
 
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
 from pulsecart.runtime.deps import close_deps, open_deps
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.asgi import request_of, send_reply
@@ -49,7 +49,7 @@ class BrokerUnderTest(Protocol):
         """Take away what was applied."""
 
 
-class LocalBroker:
+class EmbeddedBroker:
     """The one in ``pulsecart/broker``."""
 
     host = "127.0.0.1"
@@ -59,7 +59,7 @@ class LocalBroker:
     def __init__(self, settings: Settings, directory: Path) -> None:
         self._deps = open_deps(settings)
         self._directory = directory
-        self._running: LocalKnative | None = None
+        self._running: LocalBroker | None = None
         self._serving: asyncio.Task[None] | None = None
 
     def named(self, name: str) -> str:
@@ -68,7 +68,7 @@ class LocalBroker:
     async def apply(self, manifests: Sequence[Manifest]) -> None:
         self._directory.mkdir(exist_ok=True)
         (self._directory / "all.yaml").write_text(yaml.safe_dump_all(manifests), "utf-8")
-        self._running = LocalKnative({}, self._directory, self._deps, validate=lambda event: None)
+        self._running = LocalBroker({}, self._directory, self._deps, validate=lambda event: None)
         await self._running.start()
         await self._running.ready()
 

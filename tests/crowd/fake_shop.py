@@ -127,11 +127,11 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(0.002, self._reply, self.parser.get_method().decode())
 
     def _reply(self, method: str) -> None:
-        told = self.shop.answer(method, self.url.decode(), self.key, self.body)
-        if told is None:
+        reported = self.shop.answer(method, self.url.decode(), self.key, self.body)
+        if reported is None:
             self.transport.abort()
             return
-        status, members = told
+        status, members = reported
         body = json.dumps(members).encode()
         retry = b"retry-after: 0\r\n" if status == 503 else b""
         self.transport.write(b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n%b" % (status, retry, len(body), body))

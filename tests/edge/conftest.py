@@ -83,7 +83,7 @@ class Edge:
 
     @property
     def hub(self) -> Hub:
-        return self.deps.one(Hub)
+        return self.deps.singleton(Hub)
 
     @asynccontextmanager
     async def stream(self, path: str, last_id: str | None = None, **headers: str) -> AsyncIterator[Stream]:
@@ -125,16 +125,16 @@ class Edge:
     async def set_stock(self, available: int, version: int) -> None:
         await self.execute("UPDATE stock SET available = %s, version = %s", (available, version))
 
-    async def tell(self, event: CloudEvent) -> None:
-        reply = await notify.operation.hear(event, self.deps)
+    async def publish(self, event: CloudEvent) -> None:
+        reply = await notify.operation.handle_event(event, self.deps)
         assert reply.status == 204, reply.body
 
     async def tell_stock(self, available: int, sequence: int, product_id: str = "1") -> None:
         message = StockAdjusted(productId=product_id, delta=-1, available=available, reason="RESERVED")
-        await self.tell(envelope(message, product_id, sequence))
+        await self.publish(envelope(message, product_id, sequence))
 
     async def tell_order(self, order_id: str, status: str, sequence: int, buyer_id: str = BUYER) -> None:
-        await self.tell(envelope(order_message(order_id, status, buyer_id), order_id, sequence))
+        await self.publish(envelope(order_message(order_id, status, buyer_id), order_id, sequence))
 
 
 def order_message(order_id: str, status: str, buyer_id: str = BUYER) -> Message:
@@ -186,7 +186,7 @@ async def served(
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Edge]:
     deps = open_deps(settings)
-    async with served(edge_app(deps), deps.ending, bounds_of(settings)) as url:
+    async with served(edge_app(deps), deps.before_shutdown, bounds_of(settings)) as url:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=url, timeout=10, limits=limits, trust_env=False) as client:
             yield Edge(deps, url, client)

@@ -54,8 +54,8 @@ async def socket_lasts_until(edge: Edge, query: str = "", **headers: str) -> flo
     async with socket(edge, query, **headers) as opened:
         await opened.send('{"type": "ping"}')
         assert json.loads(await opened.recv())["event"] == "pong"
-        said = json.loads(await opened.recv())
-        assert (said["event"], said["data"]["type"].rsplit("/")[-1]) == ("problem", "bad-token")
+        output = json.loads(await opened.recv())
+        assert (output["event"], output["data"]["type"].rsplit("/")[-1]) == ("problem", "bad-token")
         with pytest.raises(ConnectionClosed) as closed:
             await opened.recv()
         assert closed.value.rcvd is not None

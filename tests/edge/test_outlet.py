@@ -109,7 +109,7 @@ async def test_a_mailbox_that_overflows_is_ended() -> None:
     assert await outlet.take() is None
 
 
-async def test_what_is_told_while_a_client_is_brought_up_to_date_follows_once() -> None:
+async def test_what_is_reported_while_a_client_is_brought_up_to_date_follows_once() -> None:
     outlet = Outlet()
     listener = Listener(ORDER, outlet)
     for sequence in (1, 2, 3):
@@ -129,9 +129,9 @@ async def test_a_burst_of_stock_levels_reaches_a_client_as_the_first_and_the_las
     listener = Listener(STOCK, outlet)
     listener.begin((0, 0))
     hub._topics[STOCK.key] = {listener}
-    await hub._tell([News(STOCK.key, (1, 0), "stock", b"{}")])
+    await hub._send([News(STOCK.key, (1, 0), "stock", b"{}")])
     first = await outlet.take()
-    await hub._tell([News(STOCK.key, (sequence, 0), "stock", b"{}") for sequence in range(2, 100)])
+    await hub._send([News(STOCK.key, (sequence, 0), "stock", b"{}") for sequence in range(2, 100)])
     last = await outlet.take(timeout_s=1)
     assert first is not None
     assert last is not None

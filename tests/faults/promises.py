@@ -43,13 +43,15 @@ def broken(database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
     order; what is sold out for a buyer is not bought by it; an order without an answer is a row, too.
     """
     orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
-    told = {order_id for buyer in buyers for _, order_id in buyer.told}
+    reported = {order_id for buyer in buyers for _, order_id in buyer.told}
     rows = [row for buyer in buyers for row in _of_buyer(buyer, orders)]
-    untold = [order for order in orders.values() if order["order_id"] not in told and order["status"] != "CANCELED"]
-    return rows + [{"broken": "an order that its buyer never got", **order} for order in untold]
+    unreported = [
+        order for order in orders.values() if order["order_id"] not in reported and order["status"] != "CANCELED"
+    ]
+    return rows + [{"broken": "an order that its buyer never got", **order} for order in unreported]
 
 
-async def told_otherwise(url: str, database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
+async def contradicted(url: str, database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
     """Orders whose answer of the API differs from the tables."""
     orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
     answers = await ask_all(url, [("GET", f"/api/v1/orders/{order_id}") for order_id in orders], 4)

@@ -31,7 +31,7 @@ class Hands:
         self._held: dict[str, asyncio.Event] = {}
 
     def wrap(self, real: Deliver) -> Deliver:
-        """LocalKnative's ``deliver``."""
+        """LocalBroker's ``deliver``."""
 
         async def deliver(trigger: Trigger, event: CloudEvent) -> Outcome:
             while trigger.name in self._held:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
 from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.runtime.deps import Deps
 from pulsecart.shop.audit.db.questions import snapshot, unsettled
@@ -25,7 +25,7 @@ class SmallShop:
     client: Client
     hands: Hands
     clock: TurnedClock
-    knative: LocalKnative
+    knative: LocalBroker
 
     async def follow_the_script(self) -> None:
         """Every kind of purchase and of end, one after the other, so that each run decides the same."""
@@ -89,7 +89,7 @@ class SmallShop:
         with self.hands.holding("pay"):
             await until(self._pay_is_idle, WITHIN_S)
             self.clock.turn(31)
-            self.client.deps.poke("expire")
+            self.client.deps.wake("expire")
             await self.ends(7, "CANCELED")
             await self.gateway("approve")
             await self.pays(7, "VOIDED")
@@ -177,18 +177,18 @@ async def opened(
         instead: what the broker calls in the place of the operation of that name.
     """
     client = Client(deps)
-    knative = LocalKnative({**client.operations, **instead}, eventing, deps, deliver=hands.wrap)
+    knative = LocalBroker({**client.operations, **instead}, eventing, deps, deliver=hands.wrap)
     deps.committed = knative.wake
     for operation in client.operations.values():
         if operation.wake is not None:
             own = deps.share(operation.name, operation.connections)
-            deps.pokes.register(operation.name, _waking(operation.wake, own))
+            deps.wake_ups.register(operation.name, _waking(operation.wake, own))
     await knative.start()
     try:
         await until(lambda: _reads(client, len(knative.eventing.triggers)), WITHIN_S)
         yield SmallShop(client, hands, clock, knative)
     finally:
-        await deps.pokes.close()
+        await deps.wake_ups.close()
         await knative.stop()
 
 

@@ -30,8 +30,8 @@ class Desk:
 
     def ask(self, *words: str, status: int = 0) -> str:
         assert dead_letters.main([*self._where, *words]) == status
-        said = self._capsys.readouterr()
-        return said.err if status else said.out
+        output = self._capsys.readouterr()
+        return output.err if status else output.out
 
     def listed(self, *words: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.ask("list", "--json", *words))
@@ -49,7 +49,7 @@ async def test_they_are_chosen_by_trigger_and_by_cause(bare: Deps, desk: Desk) -
         ("/pay", 500, b"it broke"),
         ("/notify", 500, b"100% ink_"),
     ):
-        await keeper.hear(letter_of(event(), code, data), bare, path)
+        await keeper.handle_event(letter_of(event(), code, data), bare, path)
     for words, expected in (
         (["--trigger", "pay"], [1, 2]),
         (["--cause", "gateway"], [1]),
@@ -69,13 +69,13 @@ async def test_what_is_discarded_stays_with_who_did_it_and_why_and_no_longer_cou
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for _ in range(3):
-        await keeper.hear(letter_of(event()), bare)
+        await keeper.handle_event(letter_of(event()), bare)
     monkeypatch.setenv("LOGNAME", "ada")
     desk.ask("discard", "1", "--why", "the gateway\x1b was away")
     desk.ask("discard", "2", "--why", "paid by hand", "--by", "grace")
     assert [item["id"] for item in desk.listed()] == [3]
-    told = desk.listed("--state", "discarded")
-    assert [(item["discardedBy"], item["discardedWhy"], item["state"]) for item in told] == [
+    reported = desk.listed("--state", "discarded")
+    assert [(item["discardedBy"], item["discardedWhy"], item["state"]) for item in reported] == [
         ("ada", "the gateway\x1b was away", "discarded"),
         ("grace", "paid by hand", "discarded"),
     ]
@@ -91,9 +91,9 @@ async def test_what_is_discarded_stays_with_who_did_it_and_why_and_no_longer_cou
 
 async def test_one_that_was_discarded_and_fails_again_waits_again(bare: Deps, desk: Desk) -> None:  # noqa: F811
     sent = event()
-    await keeper.hear(letter_of(sent), bare)
+    await keeper.handle_event(letter_of(sent), bare)
     desk.ask("discard", "1", "--why", "not needed")
-    await keeper.hear(letter_of(sent, 500), bare)
+    await keeper.handle_event(letter_of(sent, 500), bare)
     (waits,) = desk.listed()
     assert (waits["code"], waits["state"], waits["discardedWhy"]) == (500, "open", "not needed")
 
@@ -104,7 +104,7 @@ async def test_many_are_discarded_at_once_where_that_was_confirmed_or_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for path in ("/pay", "/pay", "/notify", "/reserve"):
-        await keeper.hear(letter_of(event()), bare, path)
+        await keeper.handle_event(letter_of(event()), bare, path)
     assert "2 match; nothing was done. Use --all" in desk.ask("discard", "--trigger", "pay", "--why", "x", status=2)
     assert "give the ids" in desk.ask("discard", "--why", "x", status=2)
     assert "not both" in desk.ask("discard", "1", "--all", "--why", "x", status=2)
@@ -122,7 +122,7 @@ async def test_many_are_discarded_at_once_where_that_was_confirmed_or_said(
 
 async def test_of_very_many_the_oldest_are_listed_and_the_rest_counted(bare: Deps, desk: Desk) -> None:  # noqa: F811
     for _ in range(5):
-        await keeper.hear(letter_of(event(), data="绿茶 sold out ".encode() * 40), bare)
+        await keeper.handle_event(letter_of(event(), data="绿茶 sold out ".encode() * 40), bare)
     listed = desk.ask("list", "--limit", "2")
     assert "5 open dead letters, the oldest 2" in listed
     assert max(map(cell_len, listed.splitlines())) <= 80

@@ -7,7 +7,7 @@ from pulsecart.local.prepare import main
 from tests.client import connect
 
 
-def test_every_trigger_has_its_place_in_the_log_before_anybody_can_buy(
+def test_every_trigger_has_its_place_in_the_log_before_anyone_can_buy(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)

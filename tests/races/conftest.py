@@ -28,9 +28,9 @@ async def awake(deps: Deps) -> AsyncIterator[None]:
     for operation in Client(deps).operations.values():
         if operation.wake is not None:
             own = deps.share(operation.name)
-            deps.pokes.register(operation.name, lambda wake=operation.wake, own=own: wake(own))  # type: ignore[misc]
+            deps.wake_ups.register(operation.name, lambda wake=operation.wake, own=own: wake(own))  # type: ignore[misc]
     yield
-    await deps.pokes.close()
+    await deps.wake_ups.close()
 
 
 @pytest.fixture

@@ -99,13 +99,13 @@ class Proxy:
             server.write(data)
 
     async def _answer(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter, mute: asyncio.Event) -> None:
-        unheard = b""
+        unread = b""
         while data := await _read(server):
             if not mute.is_set():
                 writer.write(data)
                 continue
-            unheard += data
-            if self._answered in unheard:
+            unread += data
+            if self._answered in unread:
                 return
 
 

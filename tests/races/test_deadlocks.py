@@ -80,7 +80,7 @@ async def _order(client: Client, user: int, chance: random.Random) -> int:
 
 async def _insist(client: Client, event: CloudEvent) -> None:
     async def done() -> bool:
-        return await client.hear("reserve", event) == 204
+        return await client.handle_event("reserve", event) == 204
 
     await until(done, within_s=30)
 

@@ -27,7 +27,7 @@ from pulsecart.serving.replies import reply_of
     ],
     ids=repr,
 )
-def test_what_everybody_needs_is_away_and_can_be_asked_again(error: Exception) -> None:
+def test_what_everyone_needs_is_away_and_can_be_asked_again(error: Exception) -> None:
     if isinstance(error, exceptions.RedisError):
         error = error_of(error)
     assert is_away(error)

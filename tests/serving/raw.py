@@ -113,9 +113,9 @@ async def echoing(bounds: Bounds | None = None, handler: Callable[..., Any] | No
         except ConnectionError:
             running.left += 1
             return
-        said = {"path": request.path, "headers": request.headers, "body": request.body.decode("latin-1")[:64]}
-        running.seen.append(said)
-        await send_reply(send, Reply(body=json.dumps(said).encode()))
+        output = {"path": request.path, "headers": request.headers, "body": request.body.decode("latin-1")[:64]}
+        running.seen.append(output)
+        await send_reply(send, Reply(body=json.dumps(output).encode()))
 
     with listen(backlog=256) as listening:
         serving = server(handler or echo, bounds=bounds or Bounds())

@@ -85,7 +85,7 @@ def json(**members: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("headers", "body", "told"),
+    ("headers", "body", "reported"),
     [
         ({}, b"{}", "Send ce-specversion"),
         ({**BINARY, "ce-specversion": "0.3"}, b"", "only '1.0'"),
@@ -124,11 +124,11 @@ def json(**members: str) -> bytes:
         ({"content-type": STRUCTURED}, json(data_base64="7"), "not base64"),
     ],
 )
-def test_what_is_wrong_is_refused_with_what_to_mend(headers: dict[str, str], body: bytes, told: str) -> None:
+def test_what_is_wrong_is_refused_with_what_to_mend(headers: dict[str, str], body: bytes, reported: str) -> None:
     with pytest.raises(Malformed) as error:
         decode(headers, body)
     assert error.value.status == 400
-    assert told in error.value.detail
+    assert reported in error.value.detail
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_batch_is_read_where_it_was_asked_for() -> None:
     assert decode_batch(*binary(first)) == [first]
 
 
-def test_json_nested_deeper_than_anybody_reads_is_malformed_and_not_an_error_of_ours() -> None:
+def test_json_nested_deeper_than_anyone_reads_is_malformed_and_not_an_error_of_ours() -> None:
     deep = b"[" * 30_000 + b"]" * 30_000
     event = b'{"specversion":"1.0","id":"1","source":"/a","type":"t","x":' + deep + b"}"
     with pytest.raises(Malformed):

@@ -39,7 +39,7 @@ async def closed(pairs: list[Pair]) -> None:
     await asyncio.gather(*(writer.wait_closed() for _, writer in pairs), return_exceptions=True)
 
 
-async def test_one_address_has_a_share_and_is_told_so() -> None:
+async def test_one_address_has_a_share_and_is_informed() -> None:
     bounds = Bounds(connections_max=20, connections_per_address=0.25, trusted_proxies="")
     async with echoing(bounds) as echo:
         pairs = await opened(echo, 5, speaking=True)

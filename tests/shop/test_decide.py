@@ -163,7 +163,7 @@ def test_in_a_sale_a_buyer_has_no_more_than_its_limit_and_lines_outside_of_it_do
 
 
 @given(situations())
-def test_only_claims_of_the_gate_s_epoch_that_nobody_ended_take_stock(given: tuple[list[Intent], Facts]) -> None:
+def test_only_claims_of_the_gate_s_epoch_that_no_one_ended_take_stock(given: tuple[list[Intent], Facts]) -> None:
     wishes, facts = given
     before = deepcopy(facts)
     for wish, outcome in zip(wishes, decide(wishes, facts, NOW), strict=True):

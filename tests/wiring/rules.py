@@ -72,8 +72,8 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
 def hearing(row: Wired) -> Iterator[str]:
     """An operation subscribes to exactly the types that its Triggers pass."""
     operation, types = row.operation, sorted(event_types())
-    heard = set(operation.events)
-    everything = "*" in heard
+    received = set(operation.events)
+    everything = "*" in received
     through: set[str] = {PING} if row.ping_sources else set()
     for trigger in row.triggers:
         wants = wanted(trigger, [*types, INVENTED])
@@ -82,11 +82,11 @@ def hearing(row: Wired) -> Iterator[str]:
             yield f"{trigger.where}: {trigger.name} passes no event that has a contract: correct its filter"
         if INVENTED in wants and not everything:
             yield f"{trigger.where}: {trigger.name} passes every type: filter by type, or subscribe with on_anything"
-        for type in sorted(wants.keys() - heard - {INVENTED}) if not everything else ():
+        for type in sorted(wants.keys() - received - {INVENTED}) if not everything else ():
             yield f"{trigger.where}: {operation.name} does not subscribe to {type}: add on(…), or filter it out"
-    if row.ping_sources and PING not in heard:
+    if row.ping_sources and PING not in received:
         yield f"{row.ping_sources[0].where}: {operation.name} does not handle ticks: give it wake=… or on_schedule(…)"
-    for type in sorted(heard - through - {"*"}):
+    for type in sorted(received - through - {"*"}):
         source = "PingSource" if type == PING else "Trigger"
         yield f"eventing/{operation.dns_name}.yaml: no {source} delivers {type} to {operation.name}: add one"
     if everything and not row.triggers and not row.dead_letters:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.wiring.copied import copied, run
 from tools.new_operation.__main__ import main, write
-from tools.new_operation.wanted import Refused, wanted
+from tools.new_operation.wanted import NotPossible, wanted
 from tools.operations_table import ROOT
 
 REACTS = ("pack_order", "--department", "orders", "--hears", "order.paid", "order.canceled", "--emits", "order.packed")
@@ -68,7 +68,7 @@ def test_of_the_tests_their_own_fail_and_no_other(made: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "output"),
     [
         (("pack-order", "orders", ["order.paid"]), "such as pack_order"),
         (("packOrder", "orders", ["order.paid"]), "such as pack_order"),
@@ -93,11 +93,11 @@ def test_of_the_tests_their_own_fail_and_no_other(made: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_what_cannot_be_made_is_refused_with_what_to_do(asked: tuple[object, ...], said: str) -> None:
+def test_what_cannot_be_made_is_refused_with_what_to_do(asked: tuple[object, ...], output: str) -> None:
     name, department, hears, emits, route = (*asked, [], "")[:5] if len(asked) < 5 else asked
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(NotPossible) as refused:
         wanted(name, department, hears, emits, route)  # type: ignore[arg-type]  # one tuple holds all five
-    assert said in str(refused.value)
+    assert output in str(refused.value)
 
 
 def test_a_refusal_writes_nothing_and_a_list_that_cannot_be_read_is_one(
@@ -108,7 +108,9 @@ def test_a_refusal_writes_nothing_and_a_list_that_cannot_be_read_is_one(
     for name in ("k8s/base/operations/kustomization.yaml", "docs/kubernetes.md", "eventing/Kustomization"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    with pytest.raises(Refused, match=r"kustomization.yaml has no line 'resources:', where the new operation must be"):
+    with pytest.raises(
+        NotPossible, match=r"kustomization.yaml has no line 'resources:', where the new operation must be"
+    ):
         write(wanted("pack_order", "orders", ["order.paid"], [], ""), tmp_path)
     assert not (tmp_path / "functions").exists()
 

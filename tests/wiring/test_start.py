@@ -62,9 +62,9 @@ def test_an_operation_starts_within_its_budget(name: str, least: dict[str, float
     assert ratio <= BUDGET[name], f"{ratio:.2f} × hello-world's {least[HELLO]:.0f} ms\n{_heaviest(start(name, True))}"
 
 
-def _heaviest(told: Start) -> str:
+def _heaviest(reported: Start) -> str:
     packages: dict[str, float] = {}
-    for module, own_us in told.modules.items():
+    for module, own_us in reported.modules.items():
         package = module.partition(".")[0]
         packages[package] = packages.get(package, 0) + own_us / 1000
     worst = sorted(packages.items(), key=lambda one: -one[1])[:12]

@@ -167,7 +167,7 @@ def test_every_operation_is_a_resource_that_tilt_finds_the_pods_and_the_image_of
     assert {image.partition(":")[0] for image in used} == set(tilt.builds)
 
 
-def test_a_saved_file_goes_into_a_pod_that_may_be_written_and_serves_anew() -> None:
+def test_a_saved_file_goes_into_a_pod_that_may_be_written_and_restarts() -> None:
     tilt = Tilt().run()
     build = tilt.builds["dev.local/pulsecart"]
     assert f"AS {build['target']}" in (ROOT / "Dockerfile").read_text()

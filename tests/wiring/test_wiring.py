@@ -16,12 +16,14 @@ def test_every_folder_is_an_operation_with_a_test_of_its_name() -> None:
     assert list(rules.files(ROOT, registry.names())) == []
 
 
-def test_every_operation_that_hears_has_its_eventing_file_and_no_other_has_one(rows: list[Wired]) -> None:
+def test_every_operation_that_receives_has_its_eventing_file_and_no_other_has_one(rows: list[Wired]) -> None:
     assert list(rules.eventing_files(ROOT, rows)) == []
 
 
 @pytest.mark.parametrize("name", registry.names())
-def test_an_operation_hears_what_its_triggers_bring_and_they_bring_what_it_hears(rows: list[Wired], name: str) -> None:
+def test_an_operation_receives_what_its_triggers_bring_and_they_bring_what_it_receives(
+    rows: list[Wired], name: str
+) -> None:
     (row,) = [row for row in rows if row.operation.name == name]
     assert list(rules.hearing(row)) == []
 

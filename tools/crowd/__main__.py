@@ -126,14 +126,14 @@ def main() -> int:
         console.print(f"[red]{refusal}[/]", highlight=False)
         return 2
     found = checks(plan, played)
-    told = document(plan, played, found)
-    show(console, told, played.ledger)
-    told["audit"] = audited(running, plan) if options.audit else None
-    told["passed"] = all(check.ok for check in found) and told["audit"] is not False
+    result = document(plan, played, found)
+    show(console, result, played.ledger)
+    result["audit"] = audited(running, plan) if options.audit else None
+    result["passed"] = all(check.ok for check in found) and result["audit"] is not False
     if options.json:
-        options.json.write_text(json.dumps(told, indent=2) + "\n")
-        options.json.with_suffix(".svg").write_text(picture(told, played.ledger))
-    return 0 if told["passed"] else 1
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        options.json.with_suffix(".svg").write_text(picture(result, played.ledger))
+    return 0 if result["passed"] else 1
 
 
 if __name__ == "__main__":

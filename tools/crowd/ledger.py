@@ -41,11 +41,11 @@ class Ledger:
     def start(self) -> None:
         self.started = monotonic()
 
-    def answer(self, key: bytes, buyer: int, verdict: Verdict, order: str, answer: Answer, asked_at: float) -> None:
+    def answer(self, key: bytes, buyer: int, verdict: Verdict, order: str, answer: Answer, sent_at: float) -> None:
         self.statuses[answer.status] += 1
         self.took[verdict].append(answer.took_s)
         if order:
-            self._order(key, buyer, order, answer, asked_at)
+            self._order(key, buyer, order, answer, sent_at)
         elif verdict is Verdict.SOLD_OUT or verdict is Verdict.LIMITED:
             if self.first_sold_out_s is None and verdict is Verdict.SOLD_OUT:
                 self.first_sold_out_s = monotonic() - self.started
@@ -54,7 +54,7 @@ class Ledger:
         elif verdict is Verdict.BROKEN or verdict is Verdict.REFUSED:
             self.error(f"status {answer.status}")
 
-    def _order(self, key: bytes, buyer: int, order: str, answer: Answer, asked_at: float) -> None:
+    def _order(self, key: bytes, buyer: int, order: str, answer: Answer, sent_at: float) -> None:
         known = self.orders.get(key)
         if known is None:
             owner = self._owner_of.setdefault(order, key)
@@ -63,7 +63,7 @@ class Ledger:
             self.orders[key] = order
             self._bought[buyer] += 1
             self._known_at[key] = answer.sent_at + answer.took_s
-            self.winners.append(self._known_at[key] - asked_at)
+            self.winners.append(self._known_at[key] - sent_at)
             self.last_sold_s = self._known_at[key] - self.started
         elif known != order:
             self._breach(f"key {key.decode()} got the order {known} and then the order {order}")

@@ -12,7 +12,7 @@ from pulsecart.admin.which_shop import DATA
 from pulsecart.local.issuer import NoIssuer, jwks_of
 from tools.deploy import address, image, issuer, local, needs, overlay, pins, ready
 from tools.deploy.cluster import CannotDeploy
-from tools.deploy.patience import TIMEOUT_S, patience
+from tools.deploy.time_budget import TIMEOUT_S, time_budget
 
 DEMO = image.ROOT / "k8s" / "overlays" / "kind"
 
@@ -75,16 +75,16 @@ def _is_ours(overlay: Path) -> bool:
     return overlay.resolve() == DEMO.resolve()
 
 
-def deploy(asked: argparse.Namespace) -> None:
+def deploy(options: argparse.Namespace) -> None:
     """
     Raises:
         CannotDeploy: something is missing, or not Ready in time.
     """
     began = time.monotonic()
-    patience.begin(asked.timeout)
+    time_budget.begin(options.timeout)
     needs.knative()
-    documents = overlay.read(asked.overlay)
-    if not asked.demo_on_this_cluster and (warning := local.check(documents, own=_is_ours(asked.overlay))):
+    documents = overlay.read(options.overlay)
+    if not options.demo_on_this_cluster and (warning := local.check(documents, own=_is_ours(options.overlay))):
         warn(warning)
     for unpinned in pins.in_overlay(documents):
         warn(f"the image {unpinned} is not pinned by a digest; run ./scripts/pins write")
@@ -92,12 +92,14 @@ def deploy(asked: argparse.Namespace) -> None:
     needs.secrets(documents, namespace)
     needs.same_brokers(documents, namespace)
     needs.identities(documents)
-    with patience.paused():
-        name = asked.image or (image.load(asked.loader, say) if asked.loader else image.build(asked.registry, say))
+    with time_budget.paused():
+        name = options.image or (
+            image.load(options.loader, say) if options.loader else image.build(options.registry, say)
+        )
     documents = overlay.with_image(documents, name, namespace)
-    trusted = issuer.published(documents, namespace, jwks_of(asked.data.resolve()))
+    trusted = issuer.published(documents, namespace, jwks_of(options.data.resolve()))
     counted = Counter(line.rpartition(" ")[2] for line in overlay.apply([*trusted, *documents]))
-    say(f"applied {asked.overlay.name}: {', '.join(f'{count} {what}' for what, count in sorted(counted.items()))}")
+    say(f"applied {options.overlay.name}: {', '.join(f'{count} {what}' for what, count in sorted(counted.items()))}")
     ready.wait(ready.watched(documents), namespace, say)
     say(f"all Ready after {time.monotonic() - began:.0f} s\n{address.of_shop(namespace)}")
     if trusted:

@@ -95,11 +95,13 @@ def same_brokers(documents: Sequence[Object], namespace: str) -> None:
         there = found("brokers.eventing.knative.dev", name, namespace)
         if there is None:
             continue
-        for what, asked, has in zip(("class", "channel"), _class_and_channel(wanted), _given(there), strict=True):
-            if asked != has:
+        for what, wanted_value, has in zip(
+            ("class", "channel"), _class_and_channel(wanted), _given(there), strict=True
+        ):
+            if wanted_value != has:
                 raise CannotDeploy(
                     f"{named(wanted)} has the {what} {has or 'that is the default'}, but the overlay needs "
-                    f"{asked or 'the default'}. Knative cannot change it: `kubectl -n {namespace} delete broker "
+                    f"{wanted_value or 'the default'}. Knative cannot change it: `kubectl -n {namespace} delete broker "
                     f"{name}`, then deploy again. Events that are committed meanwhile wait in the log."
                 )
 

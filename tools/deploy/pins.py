@@ -163,16 +163,16 @@ def main(given: Sequence[str] | None = None) -> int:
     applying.add_argument("arguments", nargs="*", metavar="… apply -f URL")
     words = list(sys.argv[1:] if given is None else given)
     at = words.index("kubectl") if "kubectl" in words else len(words)  # the rest is kubectl's, options included
-    asked = parser.parse_args(words[: at + 1])
-    if asked.act == "write":
-        return bool(write(asked.root, say))
-    if asked.act == "check":
-        for one in unpinned(asked.root):
+    options = parser.parse_args(words[: at + 1])
+    if options.act == "write":
+        return bool(write(options.root, say))
+    if options.act == "check":
+        for one in unpinned(options.root):
             warn(f"warning: {one} is not pinned; run ./scripts/pins write")
         return 0
     if words[-3:-1] != ["apply", "-f"]:
         parser.error("scripts/pins kubectl supports only: … apply -f URL")
-    return apply(words[at:], asked.root, warn)
+    return apply(words[at:], options.root, warn)
 
 
 if __name__ == "__main__":

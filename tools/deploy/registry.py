@@ -86,9 +86,9 @@ class _Challenged(Unreachable):
 def _token(challenge: str) -> str:
     named = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
     realm = named.pop("realm", "")
-    asked = {name: value for name, value in named.items() if name in ("service", "scope")}
+    query = {name: value for name, value in named.items() if name in ("service", "scope")}
     try:
-        answer = json.loads(fetch(f"{realm}?{urlencode(asked)}"))
+        answer = json.loads(fetch(f"{realm}?{urlencode(query)}"))
         return str(answer.get("token") or answer["access_token"])
     except (ValueError, KeyError, AttributeError):
         raise Unreachable(f"{realm} returned no token") from None

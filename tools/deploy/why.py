@@ -26,8 +26,8 @@ def reasons(waiting: Sequence[Object], namespace: str) -> list[str]:
 
 
 def _of(thing: Object) -> Iterator[str]:
-    said = condition(thing)
-    message = str(said.get("message", "")).strip()
+    stated = condition(thing)
+    message = str(stated.get("message", "")).strip()
     if thing["kind"] == "Broker" and not (thing.get("status") or {}).get("conditions"):
         its = (thing["metadata"].get("annotations") or {}).get(CLASS, "none")
         yield (
@@ -36,7 +36,9 @@ def _of(thing: Object) -> Iterator[str]:
         )
     elif thing["kind"] == "Job" and (failed := condition(thing, "Failed"))["status"] == "True":
         yield f"failed: {failed.get('message', '')}"
-    elif said["status"] == "False" and message and said.get("reason") != "RevisionMissing":  # its pods have the cause
+    elif (
+        stated["status"] == "False" and message and stated.get("reason") != "RevisionMissing"
+    ):  # its pods have the cause
         yield re.sub(r'^Revision "\S+" failed with message: ', "", message).rstrip(".")
 
 
@@ -64,10 +66,10 @@ def _last_line(pod: str, container: str, namespace: str) -> str:
     """Return the log's last warning, else its last line; of the previous process if this one has logged nothing."""
     for previous in ((), ("--previous",)):
         try:
-            said = kubectl("logs", pod, "-n", namespace, "-c", container, f"--tail={LINES}", *previous)
+            output = kubectl("logs", pod, "-n", namespace, "-c", container, f"--tail={LINES}", *previous)
         except CannotDeploy:
             continue
-        lines = [_sentence(line) for line in said.strip().splitlines() if line.strip()]
+        lines = [_sentence(line) for line in output.strip().splitlines() if line.strip()]
         grave = [text for level, text in lines if level in ("WARNING", "ERROR", "CRITICAL")]
         if lines:
             return grave[-1] if grave else lines[-1][1]
@@ -77,8 +79,8 @@ def _last_line(pod: str, container: str, namespace: str) -> str:
 def _sentence(line: str) -> tuple[str, str]:
     """Return level and message of a log line: our logs are JSON, PostgreSQL's are not."""
     try:
-        said = json.loads(line)
-        about = {key: value for key, value in said.items() if key in ("missing", "needed", "error", "reason")}
-        return said.get("level", ""), f"{said.get('message', '')} {json.dumps(about) if about else ''}".strip()
+        entry = json.loads(line)
+        about = {key: value for key, value in entry.items() if key in ("missing", "needed", "error", "reason")}
+        return entry.get("level", ""), f"{entry.get('message', '')} {json.dumps(about) if about else ''}".strip()
     except (ValueError, AttributeError):
         return "", line.strip()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tools.new_operation import files, lists
-from tools.new_operation.wanted import Refused, Wanted, departments, wanted
+from tools.new_operation.wanted import NotPossible, Wanted, departments, wanted
 from tools.operations_table import ROOT
 
 EPILOG: Final = """
@@ -66,11 +66,11 @@ def _tidy(root: Path, names: Sequence[str]) -> None:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    asked = arguments(given)
+    options = arguments(given)
     try:
-        new = wanted(asked.operation, asked.department, asked.hears, asked.emits, asked.route)
+        new = wanted(options.operation, options.department, options.hears, options.emits, options.route)
         names = write(new)
-    except Refused as refused:
+    except NotPossible as refused:
         sys.stderr.write(f"{refused}\n")
         return 2
     try:

@@ -147,8 +147,8 @@ def _filter(new: Wanted) -> str:
 def _service(new: Wanted) -> str:
     labels = ["sessions"] if new.route else []
     labels += ["events"] if new.hears else []
-    said = "\n".join(f'    pulsecart.dev/{label}: "true"' for label in labels)
-    return SERVICE.format(name=new.dns_name, labels=said, timeout_s=timeout_s(new))
+    label_lines = "\n".join(f'    pulsecart.dev/{label}: "true"' for label in labels)
+    return SERVICE.format(name=new.dns_name, labels=label_lines, timeout_s=timeout_s(new))
 
 
 def _description(new: Wanted) -> str:
@@ -202,7 +202,7 @@ def _test(new: Wanted) -> str:
     imports += ["from tests.contracts.examples import example"] if new.hears else []
     if not new.emits:
         imports = ["import pytest", "", *imports]
-    call = f'client.hear("{new.name}", event)' if new.hears else f'client.ask("{new.method}", "{_asked(new)}")'
+    call = f'client.handle_event("{new.name}", event)' if new.hears else f'client.ask("{new.method}", "{_asked(new)}")'
     because = (
         f"functions/{new.name}/main.py does nothing yet: write its code, and here a test for each sentence about it"
     )
@@ -237,10 +237,10 @@ def _asked(new: Wanted) -> str:
 def exchange(new: Wanted) -> str:
     """What ``tests/serving/test_functions_framework.py`` asks of it when functions-framework serves it."""
     if new.hears:
-        said = (
+        code = (
             f'    for _ in range(2):\n        assert await post(served, example({new.hears[0].struct})) == (204, b"")\n'
         )
     else:
         ask = f'await served.http.request("{new.method}", "{_asked(new)}", headers=admin)'
-        said = f'    admin = client.signed("an-admin", "admin")\n    assert ({ask}).status_code == 204\n'
-    return f"@check\nasync def {new.name}(served: Served, client: Client) -> None:\n{said}\n\n"
+        code = f'    admin = client.signed("an-admin", "admin")\n    assert ({ask}).status_code == 204\n'
+    return f"@check\nasync def {new.name}(served: Served, client: Client) -> None:\n{code}\n\n"

@@ -56,8 +56,8 @@ def _contents(document: Document) -> Iterator[str]:
     yield '    <nav aria-labelledby="contents"><h2 id="contents">Contents</h2><ul>'
     for tag in document["tags"]:
         links = [
-            f'<a href="#{told["operationId"]}">{escape(told["summary"])}</a>'
-            for _, _, told in _operations(document, tag["name"])
+            f'<a href="#{operation["operationId"]}">{escape(operation["summary"])}</a>'
+            for _, _, operation in _operations(document, tag["name"])
         ]
         yield f"      <li>{escape(tag['name'])}<ul><li>{'</li><li>'.join(links)}</li></ul></li>"
     yield '      <li><a href="#shapes">Schemas</a></li><li><a href="#problems">Problems</a></li></ul></nav>'
@@ -67,8 +67,8 @@ def _body(document: Document) -> Iterator[str]:
     yield '    <div id="operations" tabindex="-1">'
     for tag in document["tags"]:
         yield f"    <h2>{escape(tag['name'])}</h2>"
-        for method, path, told in _operations(document, tag["name"]):
-            yield from _operation(document, method, path, told)
+        for method, path, operation in _operations(document, tag["name"]):
+            yield from _operation(document, method, path, operation)
     yield '    </div>\n    <h2 id="shapes">Schemas</h2>'
     for name, schema in document["components"]["schemas"].items():
         yield f'    <section id="shape-{name}" aria-labelledby="shape-{name}-title">'
@@ -77,27 +77,27 @@ def _body(document: Document) -> Iterator[str]:
         yield f"{_members(schema)}</section>"
 
 
-def _operation(document: Document, method: str, path: str, told: Document) -> Iterator[str]:
-    id = told["operationId"]
+def _operation(document: Document, method: str, path: str, operation: Document) -> Iterator[str]:
+    id = operation["operationId"]
     yield f'    <section id="{id}" aria-labelledby="{id}-title">'
-    yield f'      <h3 id="{id}-title">{escape(told["summary"])}</h3>'
+    yield f'      <h3 id="{id}-title">{escape(operation["summary"])}</h3>'
     yield f"      <p><code>{method.upper()} {escape(path)}</code></p>"
-    if "description" in told:
-        yield f"      <p>{_words(told['description'])}</p>"
-    access = "anybody" if not told["security"] else "either" if {} in told["security"] else "known"
+    if "description" in operation:
+        yield f"      <p>{_words(operation['description'])}</p>"
+    access = "anybody" if not operation["security"] else "either" if {} in operation["security"] else "known"
     yield f"      <p>Credentials: {ACCESS[access]}</p>"
-    parameters = [_found(document, one) for one in told["parameters"]]
+    parameters = [_found(document, one) for one in operation["parameters"]]
     rows = [
         (f"<code>{escape(one['name'])}</code>", _where(one), _shape(one["schema"]), _words(one["description"]))
         for one in parameters
     ]
     yield _table("Parameters of the request", ("Parameter", "Location", "Schema", "Meaning"), rows)
-    for content in told.get("requestBody", {}).get("content", {}).values():
-        needed = "" if told["requestBody"]["required"] else " (optional)"
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        needed = "" if operation["requestBody"]["required"] else " (optional)"
         yield f"      <p>Body{needed}: {_shape(content['schema'])}, e.g.</p>{_example(content)}"
-    replies = [_reply_row(status, _found(document, reply)) for status, reply in told["responses"].items()]
+    replies = [_reply_row(status, _found(document, reply)) for status, reply in operation["responses"].items()]
     yield _table("Responses", ("Status", "Content", "Meaning"), replies)
-    for status, reply in told["responses"].items():
+    for status, reply in operation["responses"].items():
         for media, content in reply.get("content", {}).items():
             if "examples" in content:
                 yield f"      <p>{status}, <code>{escape(media)}</code>, e.g.</p>{_example(content)}"
@@ -106,9 +106,9 @@ def _operation(document: Document, method: str, path: str, told: Document) -> It
 
 def _operations(document: Document, tag: str) -> Iterator[tuple[str, str, Document]]:
     for path, item in document["paths"].items():
-        for method, told in item.items():
-            if tag in told["tags"]:
-                yield method, path, told
+        for method, operation in item.items():
+            if tag in operation["tags"]:
+                yield method, path, operation
 
 
 def _reply_row(status: str, reply: Document) -> tuple[str, str, str]:

@@ -25,27 +25,27 @@ Recording = tuple[list[Observation], list[str]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     out = Console(width=None if sys.stdout.isatty() else WIDTH)
     operations: list[str] = []
     try:
-        if asked.read:
-            observations = list(read(asked.read.read_text().splitlines()))
-        elif asked.since is not None:
-            observations, operations = asyncio.run(_remembered(asked.namespace, asked.since))
+        if options.read:
+            observations = list(read(options.read.read_text().splitlines()))
+        elif options.since is not None:
+            observations, operations = asyncio.run(_remembered(options.namespace, options.since))
         else:
-            observations, operations = asyncio.run(_recorded(asked.namespace, asked.duration, asked.every, out))
+            observations, operations = asyncio.run(_recorded(options.namespace, options.duration, options.every, out))
         found = receipt(observations, operations)
     except (NoCluster, OSError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201  # a command prints its errors
         return 1
     out.print(table(found))
-    if asked.json:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    if asked.svg:
-        asked.svg.write_text(svg(observations, operations))
-    if asked.record:
-        asked.record.write_text("".join(written(one) + "\n" for one in observations))
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    if options.svg:
+        options.svg.write_text(svg(observations, operations))
+    if options.record:
+        options.record.write_text("".join(written(one) + "\n" for one in observations))
     return 0
 
 

@@ -31,8 +31,8 @@ def table(receipt: Receipt) -> Table:
 
 
 def _title(receipt: Receipt) -> str:
-    whole = "" if receipt.exact else "; times of the cluster, in whole seconds"
-    return f"{_clock(receipt.since)} to {_clock(receipt.until)}, {receipt.until - receipt.since:.0f} s{whole}"
+    note = "" if receipt.exact else "; times of the cluster, in whole seconds"
+    return f"{_clock(receipt.since)} to {_clock(receipt.until)}, {receipt.until - receipt.since:.0f} s{note}"
 
 
 def _cells(line: Line) -> list[str]:
@@ -109,13 +109,13 @@ def _bar(life: Life, y: float, high: float, since: float, until: float, scale: f
     leaves = min(life.leaving or ends, ends)
     ready = min(life.ready or leaves, leaves)
     began = max(life.created, since)
-    told = f"{life.pod}: ready after {life.start_s:.2f} s" if life.start_s is not None else life.pod
+    tooltip = f"{life.pod}: ready after {life.start_s:.2f} s" if life.start_s is not None else life.pod
     for colour, a, b in ((STARTING, began, ready), (WORKING, ready, leaves), (LEAVING, leaves, ends)):
         a = max(a, since)
         if b > a:
             at, wide = LEFT + (a - since) * scale, (b - a) * scale
             place = f'x="{at:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}"'
-            yield f'<rect {place} fill="{colour}"><title>{escape(told)}</title></rect>'
+            yield f'<rect {place} fill="{colour}"><title>{escape(tooltip)}</title></rect>'
 
 
 def _legend() -> Iterator[str]:

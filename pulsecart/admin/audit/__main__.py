@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(json.dumps(report.document(), default=str) + "\n")
     else:
         show(report, Console())
-    return 2 if report.unasked else 0 if report.clean else 1
+    return 2 if report.unchecked else 0 if report.clean else 1
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -160,8 +160,8 @@ def replay(database_url: str, ids: Sequence[int]) -> set[int]:
     with _asking(database_url) as connection:
         named = _named(connection, ids)
         while left := [name for name in named if not queued.get(name["dead_letter_id"], False)]:
-            asked = {"named": as_json(left), "relay": RELAY, "wait": monotonic() < until}
-            queued.update(connection.execute(_REPLAY, asked).fetchall())
+            parameters = {"named": as_json(left), "relay": RELAY, "wait": monotonic() < until}
+            queued.update(connection.execute(_REPLAY, parameters).fetchall())
             connection.commit()
             if all(queued.values()):
                 break

@@ -72,9 +72,9 @@ def log_letter(trigger: str, letter: CloudEvent) -> None:
 def raw_of(event: CloudEvent) -> bytes:
     """Encode as structured JSON; if an attribute or the data is not UTF-8, as ASCII with the data in base64."""
     with suppress(UnicodeError, RecursionError):
-        whole = cloudevents.structured(event)
-        whole.decode()
-        return whole
+        structured = cloudevents.structured(event)
+        structured.decode()
+        return structured
     members: dict[str, str] = {**event.attributes()}
     if event.data is not None:
         members["data_base64"] = b64encode(event.data).decode()

@@ -26,22 +26,22 @@ async def replay(
         subscribers: the subscriber of every Trigger, by the Trigger's name.
     """
     while taken := await _taken(db):
-        for asked in taken:
-            subscriber = subscribers.get(asked.trigger)
-            message = _message(asked, sign)
+        for requested in taken:
+            subscriber = subscribers.get(requested.trigger)
+            message = _message(requested, sign)
             outcome = NO_TRIGGER if subscriber is None else await courier.send(subscriber, *message, timeout_s)
             async with db.transaction() as tx:
                 if outcome.verdict == "done":
-                    await table.replay_arrived(tx, asked)
+                    await table.replay_arrived(tx, requested)
                 else:
                     url = subscriber.url if subscriber else ""
-                    await table.replay_failed(tx, asked, url, outcome.code, outcome.data)
+                    await table.replay_failed(tx, requested, url, outcome.code, outcome.data)
 
 
-def _message(asked: table.Replay, sign: Sign) -> tuple[Mapping[str, str], bytes]:
+def _message(requested: table.Replay, sign: Sign) -> tuple[Mapping[str, str], bytes]:
     """Build the message; an event stored without a valid signature is sent unchanged, and is rejected again."""
-    headers, body = letters.message(asked.raw)
-    if asked.signed:
+    headers, body = letters.message(requested.raw)
+    if requested.signed:
         try:
             return cloudevents.binary(sign(cloudevents.decode(headers, body)))
         except Problem:

@@ -22,7 +22,7 @@ class Missed:
 
 
 class History:
-    """Reads missed entries; concurrent reads share one round trip. Made with ``deps.one(History)``."""
+    """Reads missed entries; concurrent reads share one round trip. Made with ``deps.singleton(History)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._redis = deps.redis
@@ -35,16 +35,16 @@ class History:
         except RedisError:
             return Missed(lost="history-unavailable")
 
-    async def _read(self, asked: list[tuple[Topic, Id]]) -> Sequence[Missed]:
+    async def _read(self, positions: list[tuple[Topic, Id]]) -> Sequence[Missed]:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for topic, last in asked:
+            for topic, last in positions:
                 pipe.xrange(topic.key, count=1)
                 pipe.xrevrange(topic.key, count=1)
                 pipe.xrange(topic.key, min=f"({dashed(last)}", count=1 if topic.kind.newest_only else MISSED_MAX)
             replies = await pipe.execute()
         return [
             _missed(topic, last, *([_news(topic, entry) for entry in reply] for reply in replies[at * 3 : at * 3 + 3]))
-            for at, (topic, last) in enumerate(asked)
+            for at, (topic, last) in enumerate(positions)
         ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pulsecart.serving.query import whole
+from pulsecart.serving.query import parse_integer
 
 encode = msgspec.json.Encoder().encode
 
@@ -65,7 +65,7 @@ def dashed(id: Id) -> str:
 def id_of(text: str) -> Id | None:
     """Parse ``12-0`` or ``12``; None for any other text, or an id greater than any stream's."""
     sequence, _, part = text.partition("-")
-    numbers = whole(sequence, BIGGEST), whole(part or "0", BIGGEST)
+    numbers = parse_integer(sequence, BIGGEST), parse_integer(part or "0", BIGGEST)
     return None if numbers[0] is None or numbers[1] is None else (numbers[0], numbers[1])
 
 

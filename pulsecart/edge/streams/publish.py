@@ -19,7 +19,7 @@ STALE = "equal or smaller"
 # data, buyer, traceparent, seconds to live (0: no expiry) and status. Every new entry gets the firehose's next number,
 # so that a reader notices entries that were trimmed before it read them. The status changes only with its stream: late
 # news change neither.
-TELL = """
+PUBLISH = """
 local told = {}
 for i = 3, #KEYS, 2 do
   local at = 4 + (i - 3) / 2 * 7
@@ -43,13 +43,13 @@ return told
 
 
 class Publisher:
-    """The only writer of a process; made with ``deps.one(Publisher)``."""
+    """The only writer of a process; made with ``deps.singleton(Publisher)``."""
 
     def __init__(self, deps: Deps) -> None:
-        self._tell = deps.redis.register_script(TELL)
+        self._tell = deps.redis.register_script(PUBLISH)
         self._batch: Batcher[News, bool] = Batcher(self._write, parallel=2)
 
-    async def tell(self, news: News) -> bool:
+    async def publish(self, news: News) -> bool:
         """
         Write news to their stream and to the firehose.
 

@@ -12,7 +12,7 @@ SALES_FRESH_S = 1.0
 
 
 class Snapshots:
-    """Reads snapshots; concurrent reads share one transaction. Made with ``deps.one(Snapshots)``."""
+    """Reads snapshots; concurrent reads share one transaction. Made with ``deps.singleton(Snapshots)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -35,11 +35,11 @@ class Snapshots:
         """Return the sales as JSON, cached for at most SALES_FRESH_S; raises as ``of``."""
         read_at, body = self._sales
         if not body or asyncio.get_running_loop().time() - read_at > SALES_FRESH_S:
-            asked_at = asyncio.get_running_loop().time()
+            started_at = asyncio.get_running_loop().time()
             news = await self.of(SALES.topic())
             assert news is not None, "sales always have a state"  # noqa: S101
             body = news.data
-            self._sales = (asked_at, body)
+            self._sales = (started_at, body)
         return body
 
     async def _read(self, topics: list[Topic]) -> Sequence[News | None]:

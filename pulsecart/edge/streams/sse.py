@@ -41,14 +41,14 @@ class EventStreams:
         try:
             request = head_of(scope)
             correlated = (("correlation-id", correlation_of(request)),)
-            begun = await begin(request, self._deps, outlet)
+            started = await begin(request, self._deps, outlet)
         except Malformed as problem:
-            begun = reply_of(problem)
-        if isinstance(begun, Reply):
-            await _start(send, begun, correlated)
-            await send({"type": "http.response.body", "body": begun.body})
+            started = reply_of(problem)
+        if isinstance(started, Reply):
+            await _start(send, started, correlated)
+            await send({"type": "http.response.body", "body": started.body})
             return
-        listener, first = begun
+        listener, first = started
         try:
             await _start(send, Reply(media_type=EVENTS, headers=HEADERS), correlated)
             await send({"type": "http.response.body", "body": _head(listener.topic, first), "more_body": True})
@@ -66,10 +66,10 @@ class EventStreams:
 async def stream(request: Request, deps: Deps) -> Reply:
     """Return the stream as a ``Reply``, for servers that support only requests and replies."""
     outlet = Outlet(HEARTBEAT)
-    begun = await begin(request, deps, outlet)
-    if isinstance(begun, Reply):
-        return begun
-    return Reply(media_type=EVENTS, headers=HEADERS, stream=_frames(outlet, *begun, deps))
+    started = await begin(request, deps, outlet)
+    if isinstance(started, Reply):
+        return started
+    return Reply(media_type=EVENTS, headers=HEADERS, stream=_frames(outlet, *started, deps))
 
 
 async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener, Opening] | Reply:
@@ -86,11 +86,11 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
     try:
         check_query(request.query)
         topic = topic_at(request.path)
-        if deps.one(Hub).closed:
+        if deps.singleton(Hub).closed:
             return again_later()
         buyer = await asking_buyer(request, deps) if topic.kind.owned else None
         listener = Listener(topic, outlet)
-        listener.place = deps.one(Places).take(request, buyer.subject if buyer else None)
+        listener.place = deps.singleton(Places).take(request, buyer.subject if buyer else None)
         if listener.place is None:
             return again_later()
         first = await _opened(listener, last, deps, buyer)
@@ -115,7 +115,7 @@ async def _opened(listener: Listener, last: str | None, deps: Deps, buyer: Calle
 
 
 def _leave(listener: Listener, deps: Deps) -> None:
-    deps.one(Hub).leave(listener)
+    deps.singleton(Hub).leave(listener)
     if listener.place is not None:
         listener.place.leave()
 
@@ -160,6 +160,6 @@ def _life_s(deps: Deps, first: Opening) -> float:
 
 
 async def _start(send: Send, reply: Reply, more: tuple[tuple[str, str], ...]) -> None:
-    told = (("content-type", reply.media_type), *reply.headers, *more)
-    headers = [(name.encode(), value.encode()) for name, value in told]
+    start_headers = (("content-type", reply.media_type), *reply.headers, *more)
+    headers = [(name.encode(), value.encode()) for name, value in start_headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

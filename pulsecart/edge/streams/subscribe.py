@@ -86,7 +86,7 @@ async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Calle
         Forbidden: the order is another buyer's.
         Unavailable: PostgreSQL cannot be reached.
     """
-    hub = deps.one(Hub)
+    hub = deps.singleton(Hub)
     topic = listener.topic
     if topic.kind.owned and buyer is None:
         raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a new ticket.")
@@ -108,7 +108,7 @@ async def _own(topic: Topic, buyer: Caller | None, deps: Deps) -> News:
 
 
 async def _snapshot(topic: Topic, deps: Deps) -> News:
-    snapshot = await deps.one(Snapshots).of(topic)
+    snapshot = await deps.singleton(Snapshots).of(topic)
     if snapshot is None:
         raise topic.kind.unknown()
     return snapshot
@@ -117,7 +117,7 @@ async def _snapshot(topic: Topic, deps: Deps) -> News:
 async def _caught_up(topic: Topic, last: str | None, snapshot: News | None, deps: Deps) -> Opening:
     last_id = id_of(last) if last is not None else None
     wants_history = last_id is not None or (last is None and topic.kind.from_start)
-    missed = await deps.one(History).after(topic, last_id or START) if wants_history else None
+    missed = await deps.singleton(History).after(topic, last_id or START) if wants_history else None
     if last_id is not None and missed is not None and missed.lost is None:
         return Opening(None, tuple(missed.news), missed.news[-1].id if missed.news else last_id)
     snapshot = snapshot or await _snapshot(topic, deps)

@@ -11,7 +11,7 @@ from pulsecart.edge.streams.current import State
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.event import Message
 from pulsecart.runtime.problem import NotFound
-from pulsecart.serving.access import ANYBODY, CUSTOMER, OWNER_ALONE, Allow
+from pulsecart.serving.access import CUSTOMER, OWNER_ONLY, PUBLIC, Allow
 from pulsecart.serving.routes import RouteTable
 from pulsecart.shop.messages import (
     FlashSaleChanged,
@@ -37,7 +37,7 @@ class Kind:
 
     Args:
         key: the key of its stream in Redis; a topic's id is appended.
-        allow: the permitted callers, as for a route; OWNER_ALONE: only the buyer in the snapshot.
+        allow: the permitted callers, as for a route; OWNER_ONLY: only the buyer in the snapshot.
         read: reads the current states by id, for snapshots.
         path: its path under ``/sse``, with at most one placeholder, the id; empty: only a WebSocket subscribes to it.
         changes: message → the change for clients; without any there is no stream in Redis, news are only fanned out.
@@ -70,7 +70,7 @@ class Kind:
     @property
     def owned(self) -> bool:
         """Whether only the buyer in the snapshot may subscribe."""
-        return self.allow is OWNER_ALONE
+        return self.allow is OWNER_ONLY
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _uuid(text: str) -> str:
 ORDER: Final = Kind(
     key="news:order:",
     path="/sse/orders/{id}",
-    allow=OWNER_ALONE,
+    allow=OWNER_ONLY,
     read=current.orders,
     changes={
         OrderCreated: lambda data: of_order(data, status=data.status, totalAmount=data.totalAmount),
@@ -118,7 +118,7 @@ ORDER: Final = Kind(
 STOCK: Final = Kind(
     key="news:stock:",
     path="/sse/stock/{productId}",
-    allow=ANYBODY,
+    allow=PUBLIC,
     read=current.stock,
     changes={StockAdjusted: of_stock},
     unknown=lambda: NotFound("unknown-stock", "There is no stock of this product."),
@@ -128,7 +128,7 @@ STOCK: Final = Kind(
 SALES: Final = Kind(
     key="news:flash-sales",
     path="/sse/flash-sales",
-    allow=ANYBODY,
+    allow=PUBLIC,
     read=current.sales,
     changes={
         FlashSaleScheduled: lambda data: of_sale(data, "SCHEDULED"),

@@ -72,7 +72,7 @@ class Socket:
             return done.pop().result() if done else GOING_AWAY
         finally:
             for listener in self._listeners.values():
-                self._deps.one(Hub).leave(listener)
+                self._deps.singleton(Hub).leave(listener)
             for task in (writing, reading):
                 task.cancel()
             await asyncio.gather(writing, reading, return_exceptions=True)
@@ -102,16 +102,16 @@ class Socket:
                 return TRY_LATER
         return GOING_AWAY
 
-    async def _obey(self, asked: Asked) -> None:
-        match asked.type:
+    async def _obey(self, command: Asked) -> None:
+        match command.type:
             case "ping":
                 self._say("pong", {})
             case "subscribe":
-                await self._subscribe(self._topic(asked), asked.lastEventId)
+                await self._subscribe(self._topic(command), command.lastEventId)
             case "unsubscribe":
-                listener = self._listeners.pop(self._topic(asked).key, None)
+                listener = self._listeners.pop(self._topic(command).key, None)
                 if listener:
-                    self._deps.one(Hub).leave(listener)
+                    self._deps.singleton(Hub).leave(listener)
             case other:
                 raise Malformed("no-command", f"{other!r} is not a command. Use subscribe, unsubscribe or ping.")
 
@@ -132,8 +132,8 @@ class Socket:
             self._outlet.put(news.message)
         listener.begin(first.seen)
 
-    def _topic(self, asked: Asked) -> Topic:
-        return BUYER.topic(self._buyer.subject) if asked.orderId is None else ORDER.topic(asked.orderId)
+    def _topic(self, command: Asked) -> Topic:
+        return BUYER.topic(self._buyer.subject) if command.orderId is None else ORDER.topic(command.orderId)
 
     def _say(self, event: str, document: Any) -> None:
         self._outlet.put(message(event, document))
@@ -164,7 +164,7 @@ async def _served(websocket: WebSocket, request: Request, deps: Deps) -> int:
         buyer = await asking_buyer(request, deps)
         if buyer is None:
             raise Unauthorized("no-session", "The news of orders need their buyer's session, or a new ticket.")
-        place = None if deps.one(Hub).closed else deps.one(Places).take(request, buyer.subject)
+        place = None if deps.singleton(Hub).closed else deps.singleton(Places).take(request, buyer.subject)
         if place is None:
             return TRY_LATER
         try:

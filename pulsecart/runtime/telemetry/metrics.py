@@ -144,8 +144,8 @@ class _HitRatio:
             for outcome in ("hit", "miss")
         )
         if hits + misses:
-            says = "Product reads answered from a copy ÷ product reads"
-            yield GaugeMetricFamily("product_cache_hit_ratio", says, hits / (hits + misses))
+            description = "Product reads answered from a copy ÷ product reads"
+            yield GaugeMetricFamily("product_cache_hit_ratio", description, hits / (hits + misses))
 
 
 def _everyones(directory: Path) -> "CollectorRegistry":

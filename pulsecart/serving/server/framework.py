@@ -10,7 +10,7 @@ from pulsecart.runtime.settings import read
 from pulsecart.serving.server.bounds import bounds_of
 from pulsecart.serving.server.guard import Guard
 from pulsecart.serving.server.http import HttpProtocol
-from pulsecart.serving.server.turns import Turns
+from pulsecart.serving.server.start_limit import StartLimit
 
 
 def register(name: str) -> None:
@@ -41,8 +41,8 @@ def _guard() -> Guard:
 
 
 @cache
-def _turns() -> Turns:
-    return Turns()
+def _turns() -> StartLimit:
+    return StartLimit()
 
 
 def _no_redirects(app: Any) -> None:

@@ -17,13 +17,13 @@ def raise_limit() -> int:
     if soft == resource.RLIM_INFINITY or soft >= WANTED:
         return WANTED
     wanted = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
-    for asked in (wanted, 10_240):  # macOS grants no more than OPEN_MAX
-        if soft < asked <= wanted:
+    for attempt in (wanted, 10_240):  # macOS grants no more than OPEN_MAX
+        if soft < attempt <= wanted:
             try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+                resource.setrlimit(resource.RLIMIT_NOFILE, (attempt, hard))
             except (ValueError, OSError):
                 continue
-            return asked
+            return attempt
     return soft
 
 

@@ -65,13 +65,13 @@ Read = tuple[Product, OpenSale | None, datetime]
 
 
 class ProductCache:
-    """Serves products from the cache; one per process, created with ``deps.one(ProductCache)``."""
+    """Serves products from the cache; one per process, created with ``deps.singleton(ProductCache)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._db = deps.share("products", CONNECTIONS).db
         self._copies = Copies(deps.redis)
-        self._ask = deps.one(Breaker).ask
+        self._ask = deps.singleton(Breaker).ask
         self._looks: Batcher[str, Copy | Shown | None] = Batcher(self._look, parallel=2)
         self._reads: Batcher[str, Read | None] = Batcher(self._read)
         self._filling: dict[str, asyncio.Task[Shown]] = {}
@@ -121,10 +121,10 @@ class ProductCache:
 
     async def _look(self, product_ids: list[str]) -> Sequence[Copy | Shown | Exception | None]:
         """Read copies; a fresh one is rendered once for all requests in the batch."""
-        asked = list(dict.fromkeys(product_ids))
+        wanted = list(dict.fromkeys(product_ids))
         now = self._deps.clock.now()
         found: dict[str, Copy | Shown | Exception | None] = {}
-        for product_id, held in zip(asked, await self._ask(lambda: self._copies.look(asked)), strict=True):
+        for product_id, held in zip(wanted, await self._ask(lambda: self._copies.look(wanted)), strict=True):
             found[product_id] = held
             if held is not None and held.is_fresh(now):
                 try:
@@ -222,8 +222,8 @@ def shown_now(product_id: str, read: Read | None) -> Shown:
         raise _unknown(product_id)
     product, sale, read_at = read
     at = read_at.timestamp()
-    told = (_encode(sale_document(sale)), sale.version) if sale else (b"", 0)
-    return shown(product_id, Copy(product.version, 0, at, document_of(product), *told), read_at)
+    encoded = (_encode(sale_document(sale)), sale.version) if sale else (b"", 0)
+    return shown(product_id, Copy(product.version, 0, at, document_of(product), *encoded), read_at)
 
 
 def shown(product_id: str, held: Copy, now: datetime, *, old: bool = False) -> Shown:

@@ -92,8 +92,8 @@ class SoldOut:
 
     def _refresh(self, client: blocking.Redis, product_id: str) -> None:
         copy, now = self._copies[product_id], self._clock()
-        shelf: Any = client.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
-        epoch, left, version = shelf
+        fields: Any = client.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
+        epoch, left, version = fields
         if epoch is None or int(left) > 0 or now - copy.asked_at > FORGET_AFTER_S:
             del self._copies[product_id]
             return

@@ -70,5 +70,5 @@ def _ended(one: Failed) -> Ended:
 def _log(level: int, one: Failed) -> None:
     result = result_of(one.error)
     extra = {"orderId": one.order_id, "call": one.call, "result": result}
-    told = (one.order_id, one.call, result, printable(reason_of(one.error)))
-    log.log(level, "order %s: the payment gateway's %s failed (%s): %s", *told, extra=extra)
+    fields = (one.order_id, one.call, result, printable(reason_of(one.error)))
+    log.log(level, "order %s: the payment gateway's %s failed (%s): %s", *fields, extra=extra)

@@ -113,7 +113,7 @@ async def insert(tx: Tx, product: Product) -> None:
         ),
     )
     await _price_from(tx, product, product.created_at)
-    _tell(tx, product)
+    _emit(tx, product)
 
 
 async def change(tx: Tx, before: Product, after: Product) -> Product:
@@ -135,7 +135,7 @@ async def change(tx: Tx, before: Product, after: Product) -> Product:
         raise sku_taken(made.sku) from None
     if made.price_minor != before.price_minor:
         await _price_from(tx, made, await _end_price(tx, made.product_id))
-    _tell(tx, made)
+    _emit(tx, made)
     return made
 
 
@@ -154,7 +154,7 @@ async def delete(tx: Tx, before: Product) -> None:
         (tx.now, tx.now, gone.version, gone.product_id),
     )
     await _end_price(tx, gone.product_id)
-    _tell(tx, gone)
+    _emit(tx, gone)
 
 
 async def price_at(tx: Tx, product_id: str, at: datetime) -> Price | None:
@@ -193,5 +193,5 @@ async def _price_from(tx: Tx, product: Product, valid_from: datetime) -> None:
     )
 
 
-def _tell(tx: Tx, product: Product) -> None:
+def _emit(tx: Tx, product: Product) -> None:
     tx.emit(updated(product), key=product.product_id, sequence=product.version)

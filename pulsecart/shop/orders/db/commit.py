@@ -97,7 +97,7 @@ async def _write(
     dropped = [outcome.order for outcome in outcomes if isinstance(outcome, Dropped)]
     await orders.move(tx, dropped, actor=RESERVES)
     for order in dropped:
-        orders.tell_canceled(tx, order, "PENDING", RESERVE)
+        orders.emit_canceled(tx, order, "PENDING", RESERVE)
     waited = all(intent.waiting for intent in intents)
     _take(tx, before, facts.stock, RESERVE if waited else None)
 
@@ -116,11 +116,11 @@ async def _write_held(tx: Tx, held: Sequence[Held], facts: Facts, pay_by: dateti
         tx.later(CLOSE_CARTS, (tx.now, as_json(ordered)), exactly=len(ordered))
     await orders.move(tx, waited, pay_by, actor=RESERVES)
     for order in waited:
-        _tell(tx, order, announce.confirmed(order, pay_by))
+        _emit(tx, order, announce.confirmed(order, pay_by))
     _count_units(tx, [outcome.order for outcome in held], facts)
 
 
-def _tell(tx: Tx, order: Order, message: Any) -> None:
+def _emit(tx: Tx, order: Order, message: Any) -> None:
     tx.emit(message, key=order.order_id, sequence=order.version, cause=orders.cause_of(order), source=RESERVE)
 
 

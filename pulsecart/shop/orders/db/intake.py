@@ -29,7 +29,7 @@ class Request:
     expected: tuple[float | None, ...] = ()
 
 
-async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
+async def accept(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     """
     Write PENDING orders; ``Held`` contains the order as written (no stock is held yet).
 
@@ -39,14 +39,14 @@ async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     last: Exception | None = None
     for _ in range(REPEATS):
         try:
-            return await _take_down_once(db, requests)
+            return await _accept_once(db, requests)
         except (UniqueViolation, Busy) as error:
             last = error  # another process used a key between read and write: the next read finds it
     refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # one order may cause the first
     raise refused("busy", "The same orders are being written by another request. Try again in a second.") from last
 
 
-async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:
+async def _accept_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     products = sorted({line.product_id for request in requests for line in request.order.lines})
     async with db.transaction(pipelined=True) as tx:
         stock = await facts.stock_rows(tx.connection, products)
