@@ -27,10 +27,19 @@ WORKDIR /app
 USER 65532:65532
 EXPOSE 8080
 
-# Only for `tilt up`: writable sources, and a process that restarts when they change.
+# Only for `tilt up`: writable sources, and watchfiles, which restarts the operation when they change. A shell
+# puts the container's arguments into its command; open streams and requests are cut off after a second.
+FROM packages AS live-packages
+COPY requirements/live.lock /
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --no-deps \
+        --only-binary :all: --target /live --requirement /live.lock \
+    && PYTHONPATH=/site:/live pip check
+
 FROM python AS live
+COPY --from=live-packages /live /live
 COPY --from=sources --chown=65532:65532 /app /app
-ENTRYPOINT ["python3", "-m", "pulsecart.processes.reload"]
+ENV PYTHONPATH=/app:/site:/live
+ENTRYPOINT ["sh", "-c", "exec python3 -m watchfiles --target-type command --sigint-timeout 1 \"python3 -m pulsecart.processes.function $*\" /app", "live"]
 
 FROM python
 COPY --from=compiled /app /app
