@@ -8,17 +8,17 @@ starts with that connection and ends when it is lost.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from pulsecart.broker import store
 from pulsecart.broker.key_lanes import Row
 from pulsecart.broker.log_windows import Tail
 from pulsecart.broker.manifests.eventing import Trigger
+from pulsecart.broker.session_tasks import Spawn, spawner
 from pulsecart.broker.status import LAG_EVENTS_MAX, Counts, TriggerStatus, status_of
 from pulsecart.broker.store import Store
-from pulsecart.broker.trigger import Deliver, SendDeadLetter, Spawn, TriggerRun
+from pulsecart.broker.trigger import Deliver, SendDeadLetter, TriggerRun
 from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.db.log import Cursor
 
@@ -119,7 +119,7 @@ class Dispatcher:
         self._woken = tail.wake
         try:
             async with asyncio.TaskGroup() as group:
-                spawn = self._spawning(group)
+                spawn = spawner(group, self._close)
                 tasks = [spawn(tail.run()), spawn(self._keep(opened, tail, spawn)), spawn(self._flush_often(opened))]
                 try:
                     await self._stopping.wait()
@@ -130,25 +130,6 @@ class Dispatcher:
             self.store = None
             self._woken = lambda: None
             self._runs = {}
-
-    def _spawning(self, group: asyncio.TaskGroup) -> Spawn:
-        """
-        Return a function that starts tasks of this session.
-
-        The first task that fails ends the session; its connection closes and releases the locks. No delivery may start
-        after that, although retry timers can still fire until all tasks are cancelled.
-        """
-
-        def ended(task: "asyncio.Task[None]") -> None:
-            if not task.cancelled() and task.exception() is not None:
-                self._close()
-
-        def spawn(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-            task = group.create_task(work)
-            task.add_done_callback(ended)
-            return task
-
-        return spawn
 
     def _close(self) -> None:
         for run in self._runs.values():

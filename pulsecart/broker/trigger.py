@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
 from pulsecart.broker.dead_letters.letters import dead_letter, log_letter
 from pulsecart.broker.delivery import NO_ANSWER, Outcome
@@ -12,6 +11,7 @@ from pulsecart.broker.key_lanes import KEPT_EVENTS, Entry, Lanes, Row, aside
 from pulsecart.broker.log_windows import Tail
 from pulsecart.broker.manifests.eventing import Trigger
 from pulsecart.broker.retry_timer import Waits
+from pulsecart.broker.session_tasks import Spawn
 from pulsecart.broker.status import Counts
 from pulsecart.runtime.backoff import Backoff, jittered
 from pulsecart.runtime.db.log import Cursor, LogReader
@@ -27,7 +27,6 @@ ERROR_KEPT = 768  # bytes of a failed response that fit into the dead letter
 
 Deliver = Callable[[Trigger, CloudEvent], Awaitable[Outcome]]
 SendDeadLetter = Callable[[Trigger, CloudEvent], Awaitable[bool]]
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 class TriggerRun:
@@ -147,8 +146,7 @@ class TriggerRun:
             task = self._spawn_task(self._run())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        if not self._room.is_set():
-            self._room.set()
+        self._room.set()
 
     @property
     def _busy(self) -> int:
@@ -172,35 +170,33 @@ class TriggerRun:
         entry.started = time.monotonic()
         self.running.add(entry)
         try:
-            if entry.event is None and not await self._load(entry):
+            event = entry.event or await self._load(entry)
+            if event is None:
                 self.lanes.finish(entry)
-                return
-            if entry.attempts <= self.trigger.delivery.retry:
-                await self._try(entry)
+            elif entry.attempts <= self.trigger.delivery.retry:
+                await self._try(entry, event)
             else:
-                await self._give_up(entry)
+                await self._give_up(entry, event)
         finally:
             self.running.discard(entry)
             self._slow -= entry.slow
             entry.slow = False
             entry.started = 0.0
             self._changed()
-            if not self._room.is_set():
-                self._room.set()
+            self._room.set()
 
-    async def _load(self, entry: Entry) -> bool:
+    async def _load(self, entry: Entry) -> CloudEvent | None:
         found = await self._reader.at([entry.position])
         if not found:
             log.error("%s: the log no longer has position %d; its row is dropped", self.trigger.name, entry.position)
-            return False
+            return None
         entry.event = found[0].event
-        return True
+        return entry.event
 
-    async def _try(self, entry: Entry) -> None:
-        assert entry.event is not None  # noqa: S101  # loaded by the caller
+    async def _try(self, entry: Entry, event: CloudEvent) -> None:
         self.counts.retries += entry.attempts > 0
         try:
-            outcome = await self._deliver(self.trigger, entry.event)
+            outcome = await self._deliver(self.trigger, event)
         except Exception as error:  # an error in the adapter is a failed attempt and must not end the trigger
             log.exception("%s: delivery failed unexpectedly", self.trigger.name)
             outcome = Outcome("again", code=NO_ANSWER, data=f"dispatch error: {error!r}".encode())
@@ -216,17 +212,16 @@ class TriggerRun:
             self._come_back(entry, jittered(delivery.backoff_s(entry.attempts)))
         else:
             entry.attempts = delivery.retry + 1
-            await self._give_up(entry)
+            await self._give_up(entry, event)
 
-    async def _give_up(self, entry: Entry) -> None:
+    async def _give_up(self, entry: Entry, event: CloudEvent) -> None:
         """
         Deliver the dead letter, and retry until the sink accepts it; the backlog row keeps its error code and data.
 
         Later events of its key do not wait for that.
         """
-        assert entry.event is not None  # noqa: S101  # loaded by the caller
         trigger = self.trigger
-        letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
+        letter = dead_letter(event, trigger.subscriber, entry.code, entry.data)
         if await self._dead_lettered(trigger, letter):
             self.counts.dead_letters += 1
             log_letter(trigger.name, letter)
