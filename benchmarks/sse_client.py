@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -20,7 +19,6 @@ class EventSource(asyncio.Protocol):
 
     def __init__(self, request: bytes, on_event: Hear | None) -> None:
         self.events = 0
-        self.last_at = 0.0
         self._request = request
         self._hear = on_event
         self._rest = b""
@@ -31,7 +29,6 @@ class EventSource(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        self.last_at = time.time()
         if self._hear is None:
             self.events += data.count(b"\nevent: ")
             return

@@ -20,7 +20,6 @@ from pulsecart.serving import header_text
 from pulsecart.serving.http import Reply
 
 STRUCTURED = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
 UNREADABLE = ("bad-json", "unknown-format")  # types of Malformed: the body is no event at all
 _ANY_CLOUDEVENT = "application/cloudevents"
 NAME_MAX = 100  # the specification recommends 20
@@ -31,7 +30,6 @@ _INTEGER = re.compile(rb"-?[0-9]{1,32}")
 _TEXTS = frozenset(("specversion", "id", "source", "type", "time", "subject", "dataschema", "datacontenttype"))
 _Members = dict[str, msgspec.Raw]
 _decode_members = msgspec.json.Decoder(_Members).decode
-_decode_batch = msgspec.json.Decoder(list[_Members]).decode
 
 
 class UnknownFormat(Malformed):
@@ -58,13 +56,6 @@ def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
             raise UnknownFormat("unknown-format", f"Send one event as {STRUCTURED}, not {content_type}.")
         return _from_members(_parsed(_decode_members, body))
     return _from_headers(headers, content_type, body)
-
-
-def decode_batch(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
-    """Decode the events of a batch; a single event is a batch of one. Raises as ``decode`` does."""
-    if _media(headers.get("content-type", "")) != BATCH:
-        return [decode(headers, body)]
-    return [_from_members(members) for members in _parsed(_decode_batch, body)]
 
 
 def carries_event(headers: Mapping[str, str]) -> bool:

@@ -65,10 +65,10 @@ async def test_a_microsecond_early_is_early(client: Client, clock: TurnedClock) 
     await client.buy()
     clock.at = START + timedelta(seconds=30) - timedelta(microseconds=1)
     async with client.deps.db.transaction() as tx:
-        assert await due.cancel_overdue(tx) == 0
+        assert await due.cancel(tx, await due.overdue(tx)) == set()
     clock.at = START + timedelta(seconds=30)
     async with client.deps.db.transaction() as tx:
-        assert await due.cancel_overdue(tx) == 1
+        assert len(await due.cancel(tx, await due.overdue(tx))) == 1
 
 
 async def test_what_was_paid_canceled_or_never_confirmed_does_not_expire(client: Client, clock: TurnedClock) -> None:

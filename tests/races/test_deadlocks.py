@@ -105,5 +105,5 @@ async def _expire(tills: tuple[Client, ...]) -> None:
             async with till.deps.share("expire").db.transaction() as tx:
                 await tx.execute("UPDATE orders SET pay_by = %s WHERE status = 'CONFIRMED'", (tx.now,))
             async with till.deps.share("expire").db.transaction() as tx:
-                await due.cancel_overdue(tx)
+                await due.cancel(tx, await due.overdue(tx))
         await asyncio.sleep(0.01)

@@ -41,7 +41,7 @@ async def confirmed(client: Client, user: int) -> CloudEvent:
 
 async def expire(client: Client) -> int:
     async with client.deps.share("expire").db.transaction() as tx:
-        return await due.cancel_overdue(tx)
+        return len(await due.cancel(tx, await due.overdue(tx)))
 
 
 async def cancel(client: Client, order_id: str) -> int:

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Malformed
 from pulsecart.serving.cloudevents import (
-    BATCH,
     STRUCTURED,
     UnknownFormat,
     binary,
     decode,
-    decode_batch,
     reply,
     structured,
 )
@@ -132,21 +130,18 @@ def test_what_is_wrong_is_refused_with_what_to_mend(headers: dict[str, str], bod
 
 
 @pytest.mark.parametrize(
-    "content_type", [BATCH, "application/cloudevents+avro", "application/cloudevents", f"{STRUCTURED}; charset=latin1"]
+    "content_type",
+    [
+        "application/cloudevents-batch+json",
+        "application/cloudevents+avro",
+        "application/cloudevents",
+        f"{STRUCTURED}; charset=latin1",
+    ],
 )
 def test_another_format_is_415(content_type: str) -> None:
     with pytest.raises(UnknownFormat) as error:
         decode({"content-type": content_type}, b"[]")
     assert error.value.status == 415
-
-
-def test_a_batch_is_read_where_it_was_asked_for() -> None:
-    first, second = CloudEvent(id="1", source="/s", type="t"), CloudEvent(id="2", source="/s", type="t", data=b"{}")
-    assert decode_batch({"content-type": BATCH}, b"[" + structured(first) + b"," + structured(second) + b"]") == [
-        first,
-        second,
-    ]
-    assert decode_batch(*binary(first)) == [first]
 
 
 def test_json_nested_deeper_than_anyone_reads_is_malformed_and_not_an_error_of_ours() -> None:

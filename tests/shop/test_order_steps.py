@@ -114,7 +114,7 @@ class OneOrder(RuleBasedStateMachine):
 
     async def _expire(self) -> None:
         async with self.client.deps.db.transaction() as tx:
-            await due.cancel_overdue(tx)
+            await due.cancel(tx, await due.overdue(tx))
 
     @precondition(lambda self: "canceled" in self.told)
     @rule()

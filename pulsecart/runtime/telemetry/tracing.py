@@ -48,7 +48,7 @@ def start(endpoint: str, service: str = "pulsecart") -> None:
     if endpoint:
         from pulsecart.runtime.telemetry.otel import exporting
 
-        _Switch.tracer = exporting(endpoint, service)
+        record_with(exporting(endpoint, service))
 
 
 def record_with(tracer: Tracer | None) -> None:

@@ -10,7 +10,6 @@ from pulsecart.runtime.problem import Unavailable, Unprocessable
 from pulsecart.shop.payments.db import simulated_books as books
 
 Mode = Literal["approve", "decline", "timeout", "fail"]
-ChargeStatus = Literal["CHARGED", "DECLINED", "REFUNDED", "VOIDED"]
 
 
 class GatewayTimeout(Unavailable):
