@@ -6,7 +6,7 @@ import sys
 
 import uvloop
 
-BODY = b'{"type":"https://pulsecart.dev/problems/sold-out","title":"Refused","status":409,"detail":"Sold out."}'
+BODY = b'{"type":"https://pulsecart.dev/problems/sold-out","title":"Rejected","status":409,"detail":"Sold out."}'
 ANSWER = (
     b"HTTP/1.1 409 Conflict\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
     b"correlation-id: 01999999-9999-7999-8999-999999999999\r\n\r\n%b" % (len(BODY), BODY)

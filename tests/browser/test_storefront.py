@@ -121,7 +121,7 @@ def test_a_price_changed_meanwhile_is_shown_in_its_line_and_charged_only_when_ac
         expect(page.locator(".problem")).to_contain_text("from $34.50 to $39.90")
         assert orders_of(shop, page) == []
         page.click("#checkout")
-        expect(page.locator("#message")).to_contain_text("Accept it")
+        expect(page.locator("#message")).to_contain_text("Accept the new price")
         expect(page.get_by_label("Accept the new price")).to_be_focused()
         assert orders_of(shop, page) == []
         page.keyboard.press("Space")

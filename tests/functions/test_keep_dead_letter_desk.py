@@ -86,7 +86,7 @@ async def test_what_is_discarded_stays_with_who_did_it_and_why_and_no_longer_cou
     assert "1 stays as it is" in desk.ask("discard", "1", "--why", "again", status=1)
     with pytest.raises(SystemExit, match="2"):
         dead_letters.main(["--database-url", log.database_url, "discard", "3"])
-    assert "say why" in desk.ask("discard", "3", "--why", " ", status=2)
+    assert "give the reason" in desk.ask("discard", "3", "--why", " ", status=2)
 
 
 async def test_one_that_was_discarded_and_fails_again_waits_again(bare: Deps, desk: Desk) -> None:  # noqa: F811
@@ -107,7 +107,7 @@ async def test_many_are_discarded_at_once_where_that_was_confirmed_or_said(
         await keeper.handle_event(letter_of(event()), bare, path)
     assert "2 match; nothing was done. Use --all" in desk.ask("discard", "--trigger", "pay", "--why", "x", status=2)
     assert "give the ids" in desk.ask("discard", "--why", "x", status=2)
-    assert "not both" in desk.ask("discard", "1", "--all", "--why", "x", status=2)
+    assert "give either ids" in desk.ask("discard", "1", "--all", "--why", "x", status=2)
     for answer, left in (("n", 4), ("y", 2)):
         terminal = io.StringIO(f"{answer}\n")
         terminal.isatty = lambda: True  # type: ignore[method-assign]

@@ -88,7 +88,7 @@ def test_of_the_tests_their_own_fail_and_no_other(made: Path) -> None:
         (("pack_order", "orders", [], [], "/api/v1/packs"), 'write it as "POST /api/v1/things/{id}"'),
         (
             ("pack_order", "orders", [], [], "GET /api/v1/orders/{order}"),
-            "orders answers GET /api/v1/orders/{id} already",
+            "orders already has the route GET /api/v1/orders/{id}",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
