@@ -11,12 +11,12 @@ FROM python:3.11.14-slim-bookworm AS sources
 COPY . /app
 RUN rm -r /app/requirements
 
-# Bytecode made beforehand is never compared with its source: nothing in the image changes, and a cold start compiles
-# and looks up nothing.
+# The bytecode is never compared with its source: no file of the image changes, and a cold start compiles
+# nothing.
 FROM sources AS compiled
 RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /app
 
-# The interpreter without what installs packages, and with its library's bytecode, which the official image lacks.
+# The interpreter without package installers, and with the bytecode of its library, which the official image lacks.
 FROM python:3.11.14-slim-bookworm AS python
 RUN pip uninstall --yes --quiet --root-user-action=ignore setuptools wheel pip \
     && rm -rf /usr/local/lib/python3.11/ensurepip /usr/local/lib/python3.11/idlelib /usr/local/lib/python3.11/lib2to3 \
@@ -27,10 +27,19 @@ WORKDIR /app
 USER 65532:65532
 EXPOSE 8080
 
-# For `tilt up` alone: sources that may be written, and a process that starts anew when they are.
+# Only for `tilt up`: writable sources, and watchfiles, which restarts the operation when they change. A shell
+# puts the container's arguments into its command; open streams and requests are cut off after a second.
+FROM packages AS live-packages
+COPY requirements/live.lock /
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --no-deps \
+        --only-binary :all: --target /live --requirement /live.lock \
+    && PYTHONPATH=/site:/live pip check
+
 FROM python AS live
+COPY --from=live-packages /live /live
 COPY --from=sources --chown=65532:65532 /app /app
-ENTRYPOINT ["python3", "-m", "pulsecart.processes.reload"]
+ENV PYTHONPATH=/app:/site:/live
+ENTRYPOINT ["sh", "-c", "exec python3 -m watchfiles --target-type command --sigint-timeout 1 \"python3 -m pulsecart.processes.function $*\" /app", "live"]
 
 FROM python
 COPY --from=compiled /app /app

@@ -127,31 +127,34 @@ async def measure(connections: int, rounds: int) -> float:
 def run(code: Path, connections: int, rounds: int) -> float:
     """``measure`` in a process of its own, of the checkout in ``code``."""
     command = [sys.executable, "-m", "benchmarks.answer_cost", "--here", f"--connections={connections}"]
-    asked = subprocess.run([*command, f"--rounds={rounds}"], cwd=code, check=True, capture_output=True, text=True)
-    return float(json.loads(asked.stdout))
+    completed = subprocess.run([*command, f"--rounds={rounds}"], cwd=code, check=True, capture_output=True, text=True)
+    return float(json.loads(completed.stdout))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("benchmarks.answer_cost", description=__doc__)
     parser.add_argument("before", type=Path, nargs="?", help="a checkout of the code to compare with")
-    parser.add_argument("--here", action="store_true", help="measure this code alone, once")
+    parser.add_argument("--here", action="store_true", help="measure only this code, once")
     parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    if asked.here:
-        print(json.dumps(uvloop.run(measure(asked.connections, asked.rounds))))
+    options = parser.parse_args()
+    if options.here:
+        print(json.dumps(uvloop.run(measure(options.connections, options.rounds))))
         return 0
-    if asked.before is None:
-        parser.error("name the checkout to compare with, or say --here")
+    if options.before is None:
+        parser.error("give the checkout to compare with, or --here")
     least: dict[str, list[float]] = {"before": [], "after": []}
-    for _ in range(asked.runs):
-        for side, code in (("before", asked.before.resolve()), ("after", Path.cwd())):
-            least[side].append(round(run(code, asked.connections, asked.rounds), 1))
+    for _ in range(options.runs):
+        for side, code in (("before", options.before.resolve()), ("after", Path.cwd())):
+            least[side].append(round(run(code, options.connections, options.rounds), 1))
             print(f"  {side:6} {least[side][-1]:.1f} µs", file=sys.stderr)
     ratio = round(min(least["after"]) / min(least["before"]), 3)
-    tell({"machine": described(), "connections": asked.connections, "us": least, "after_per_before": ratio}, asked.out)
+    tell(
+        {"machine": described(), "connections": options.connections, "us": least, "after_per_before": ratio},
+        options.out,
+    )
     return 0
 
 

@@ -25,7 +25,7 @@ import uvloop
 
 from benchmarks.machine import described
 from benchmarks.report import tell
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
 from pulsecart.local.servers import Stack
 from pulsecart.runtime.db.migrate import migrate
 from pulsecart.runtime.db.outbox import append
@@ -57,7 +57,7 @@ class Subscriber:
         self.enough = 0
         self.reached = asyncio.Event()
 
-    async def hear(self, event: CloudEvent, deps: object, path: str) -> Reply:
+    async def handle_event(self, event: CloudEvent, deps: object, path: str) -> Reply:
         self.count += 1
         self.called_at = time.perf_counter()
         if self.count >= self.enough:
@@ -141,7 +141,7 @@ async def measure(stack: Stack, directory: Path, hops: int, events: int, trigger
         live = await rate(write, subscriber, events, triggers)
         await broker.stop()
         await write()
-        again: list[LocalKnative] = []
+        again: list[LocalBroker] = []
 
         async def restart() -> None:
             again.append(await started(subscriber, directory, deps))
@@ -161,8 +161,8 @@ async def measure(stack: Stack, directory: Path, hops: int, events: int, trigger
     }
 
 
-async def started(subscriber: Subscriber, directory: Path, deps: Deps) -> LocalKnative:
-    broker = LocalKnative({"subscriber": subscriber}, directory, deps)  # type: ignore[dict-item]  # all the broker sees
+async def started(subscriber: Subscriber, directory: Path, deps: Deps) -> LocalBroker:
+    broker = LocalBroker({"subscriber": subscriber}, directory, deps)  # type: ignore[dict-item]  # all the broker sees
     await broker.start()
     await broker.ready()
     return broker
@@ -174,14 +174,14 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=40_000)
     parser.add_argument("--triggers", type=int, default=1)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    told: dict[str, Any] = {"machine": described()}
+    result: dict[str, Any] = {"machine": described()}
     with tempfile.TemporaryDirectory(prefix="pulsecart-hop-") as place, Stack(Path(place) / "data") as stack:
         migrate(stack.database_url)
-        directory = manifests(Path(place) / "eventing", asked.triggers)
-        told |= uvloop.run(measure(stack, directory, asked.hops, asked.events, asked.triggers))
-    tell(told, asked.out)
+        directory = manifests(Path(place) / "eventing", options.triggers)
+        result |= uvloop.run(measure(stack, directory, options.hops, options.events, options.triggers))
+    tell(result, options.out)
     return 0
 
 

@@ -33,7 +33,7 @@ async def main() -> None:
     parser.add_argument("--orders", type=int, default=20)
     parser.add_argument("--cold", type=int, default=3)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     url, host = await gateway_of("edge")
     limits = httpx.Limits(max_connections=AT_ONCE)
     async with httpx.AsyncClient(base_url=url, headers={"host": host}, timeout=60, limits=limits) as http:
@@ -41,13 +41,13 @@ async def main() -> None:
         answer = await http.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock=1000000")
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = {"machine": described()}
-        found["sold_out"] = await _ways(cluster, asked.pairs)
+        found["sold_out"] = await _ways(cluster, options.pairs)
         sys.stderr.write(f"{found['sold_out']}\n")
-        found["warm_s"] = await _orders(cluster, asked.orders)
+        found["warm_s"] = await _orders(cluster, options.orders)
         sys.stderr.write(f"warm: {found['warm_s']}\n")
-        found["from_zero_s"] = [await _from_zero(cluster) for _ in range(asked.cold)]
+        found["from_zero_s"] = [await _from_zero(cluster) for _ in range(options.cold)]
         await http.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock=500")
-    tell(found, asked.out)
+    tell(found, options.out)
 
 
 async def _orders(cluster: Cluster, count: int) -> dict[str, float]:
@@ -89,10 +89,10 @@ async def _ways(cluster: Cluster, pairs: int) -> dict[str, Any]:
             for name, http in (("gateway and edge", cluster.http), ("pod", direct)):
                 turns[name].append(await _turn(http))
                 sys.stderr.write(f"{pair + 1}/{pairs} {name}: {turns[name][-1][0]:,.0f}/s\n")
-    told = {n: {"per_s": round(median(t[0] for t in taken)), "p50_ms": round(median(t[1] for t in taken), 1)}
+    result = {n: {"per_s": round(median(t[0] for t in taken)), "p50_ms": round(median(t[1] for t in taken), 1)}
             for n, taken in turns.items()}  # fmt: skip
-    told["ratio"] = round(median(a[0] / b[0] for a, b in zip(*turns.values(), strict=True)), 2)
-    return told
+    result["ratio"] = round(median(a[0] / b[0] for a, b in zip(*turns.values(), strict=True)), 2)
+    return result
 
 
 async def _turn(http: httpx.AsyncClient) -> tuple[float, float]:

@@ -119,7 +119,7 @@ def wait_for_zero() -> None:
     deadline = time.monotonic() + GIVE_UP_S
     while any("deletionTimestamp" not in pod["metadata"] for pod in listed("pods", NAMESPACE)):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"after {GIVE_UP_S:.0f} s there are pods in {NAMESPACE} yet")
+            raise RuntimeError(f"after {GIVE_UP_S:.0f} s there are still pods in {NAMESPACE}")
         time.sleep(1)
     time.sleep(2)
 
@@ -131,8 +131,8 @@ def cold(address: str, names: Sequence[str], rounds: int) -> dict[str, list[tupl
         wait_for_zero()
         for name in names if turn % 2 == 0 else names[::-1]:
             pair = (name, HELLO.format(name))
-            asked = {one: round(ask(address, one), 3) for one in (pair if turn % 2 == 0 else pair[::-1])}
-            took[name].append((asked[pair[0]], asked[pair[1]]))
+            seconds_of = {one: round(ask(address, one), 3) for one in (pair if turn % 2 == 0 else pair[::-1])}
+            took[name].append((seconds_of[pair[0]], seconds_of[pair[1]]))
         print(f"{turn + 1}/{rounds}", {name: took[name][-1] for name in names}, flush=True)
     return took
 
@@ -150,8 +150,8 @@ def memory(address: str, names: Sequence[str]) -> dict[str, float]:
             ask(address, name)
         time.sleep(1)
     (node, *_) = listed("nodes", "")
-    told = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"))
-    for pod in told["pods"]:
+    summary = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"))
+    for pod in summary["pods"]:
         if pod["podRef"]["namespace"] == NAMESPACE:
             for container in pod["containers"]:
                 if container["name"] == "user-container" and container.get("memory"):
@@ -164,26 +164,26 @@ def main() -> int:
     parser = argparse.ArgumentParser("benchmarks.cold_start", description=__doc__)
     parser.add_argument("--loader", required=True)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--keep", action="store_true", help="leave the namespace there")
+    parser.add_argument("--keep", action="store_true", help="do not delete the namespace")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     names = sorted(one["metadata"]["name"] for one in listed("services.serving.knative.dev", SHOP))
     kubectl(
         "apply",
         "-f",
         "-",
-        given=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests(hello_image(asked.loader))}),
+        given=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests(hello_image(options.loader))}),
     )
     try:
         for name in (*names, *map(HELLO.format, names)):
             kubectl("wait", "--for=condition=Ready", f"ksvc/{name}", "-n", NAMESPACE, "--timeout=55s")
         gateway = (found("service", "kourier-internal", "kourier-system") or {})["spec"]["clusterIP"]
-        took = cold(gateway, names, asked.rounds)
+        took = cold(gateway, names, options.rounds)
         warm = memory(gateway, names)
     finally:
-        if not asked.keep:
+        if not options.keep:
             kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-    tell({"machine": described(), **_summary(names, took, warm)}, asked.out)
+    tell({"machine": described(), **_summary(names, took, warm)}, options.out)
     return 0
 
 

@@ -98,8 +98,8 @@ async def measure(rate: int, seconds: float, pairs: int) -> dict[str, Any]:
         for pair in range(pairs):
             for side in (ours, other):
                 turns[side.name].append(await turn(side, rate, seconds))
-                told = summary(turns[side.name][-1:])
-                print(f"{pair + 1}/{pairs} {side.name:8} p95 {told['p95_ms']:7.1f} ms", file=sys.stderr, flush=True)
+                figures = summary(turns[side.name][-1:])
+                print(f"{pair + 1}/{pairs} {side.name:8} p95 {figures['p95_ms']:7.1f} ms", file=sys.stderr, flush=True)
     found = {name: summary(its) for name, its in turns.items()}
     return {"rate": rate, "wanted_p95_ms": WANTED_P95_MS, **found}
 
@@ -110,8 +110,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    tell({"machine": described(), **uvloop.run(measure(asked.rate, asked.seconds, asked.pairs))}, asked.out)
+    options = parser.parse_args()
+    tell({"machine": described(), **uvloop.run(measure(options.rate, options.seconds, options.pairs))}, options.out)
     return 0
 
 

@@ -28,13 +28,13 @@ def measure(seconds: float, workers: int) -> dict[str, Any]:
         before, began = cpu_s([run["pid"]]), time.monotonic()
         time.sleep(seconds)
         used, elapsed = cpu_s([run["pid"]]) - before, time.monotonic() - began
-        whole = pss_mb([run["pid"]])
+        memory_mb = pss_mb([run["pid"]])
         each = {name: round(pss_mb(pids), 1) for name, pids in groups.items() if name != "supervisor"}
-    each["supervisor"] = round(whole - sum(each.values()), 1)
+    each["supervisor"] = round(memory_mb - sum(each.values()), 1)
     return {
         "workers": workers,
         "seconds": round(elapsed, 1),
-        "pss_mb": round(whole, 1),
+        "pss_mb": round(memory_mb, 1),
         "pss_mb_of": each,
         "cpu_percent_of_a_core": round(used / elapsed * 100, 2),
     }
@@ -45,9 +45,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    told = {"machine": described(), **measure(asked.seconds, asked.workers)}
-    tell(told, asked.out)
+    options = parser.parse_args()
+    result = {"machine": described(), **measure(options.seconds, options.workers)}
+    tell(result, options.out)
     return 0
 
 

@@ -10,7 +10,7 @@ from time import monotonic, process_time
 from tools.crowd.ask import address
 from tools.crowd.ledger import percentiles_ms
 from tools.crowd.machine import Meter
-from tools.crowd.wire import Answer, Line, Lines
+from tools.crowd.wire import Answer, Connection, Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,16 @@ class _Load:
     def end(self) -> None:
         self._counting, self._ended = False, True
 
-    def free(self, line: Line[bool]) -> None:
+    def free(self, line: Connection[bool]) -> None:
         if not self._ended:
             line.send(True, self._request())
 
-    def answered(self, line: Line[bool], errand: bool, answer: Answer) -> None:
+    def answered(self, line: Connection[bool], purchase: bool, answer: Answer) -> None:
         if self._counting:
             self.took.append(answer.took_s)
             self.statuses[answer.status] += 1
 
-    def lost(self, line: Line[bool], errand: bool | None, reason: str) -> None:
+    def lost(self, line: Connection[bool], purchase: bool | None, reason: str) -> None:
         if self._counting:
             self.statuses[reason] += 1
 

@@ -19,7 +19,7 @@ from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import key_of
 from pulsecart.serving.operation import operation
 from pulsecart.serving.routes import post
-from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish
+from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, Gate
 from pulsecart.shop.inventory.gate_rebuild import rebuild
 from pulsecart.shop.messages import StockAdjusted
 from pulsecart.shop.orders import events as announce
@@ -40,10 +40,10 @@ async def purchase(request: Request, deps: Deps) -> Reply:
     buyer, product = str(body.userId), str(body.productId)
     key = key_of(request, buyer)
     if key is None:
-        raise Refused("key-missing", "The naive shop wants an Idempotency-Key.")
+        raise Refused("key-missing", "The naive shop requires an Idempotency-Key.")
     order_id = deps.new_id()
-    wish = Wish(order_id, buyer, key.scope.hex(), ((product, body.quantity),))
-    answer = await _claim(deps, wish, product)
+    claim_request = ClaimRequest(order_id, buyer, key.scope.hex(), ((product, body.quantity),))
+    answer = await _claim(deps, claim_request, product)
     if answer.verdict != "WON":
         raise refusal(answer.verdict, product)
     line = Line(product, body.quantity, PRICE_MINOR)
@@ -63,16 +63,16 @@ async def purchase(request: Request, deps: Deps) -> Reply:
         async with deps.db.transaction() as tx:
             await _sell(tx, order, line, answer.epochs[0], key, document)
     except UniqueViolation:
-        raise Unavailable("busy", "Seen before, or settled; ask again.") from None
+        raise Unavailable("busy", "This key was used before; repeat the request.") from None
     return Reply(200, document)
 
 
-async def _claim(deps: Deps, wish: Wish, product: str) -> Answer:
-    gate = deps.one(gate_of)
-    answer = (await gate.claim([wish]))[0]
+async def _claim(deps: Deps, claim_request: ClaimRequest, product: str) -> Answer:
+    gate = deps.singleton(gate_of)
+    answer = (await gate.claim([claim_request]))[0]
     if answer.verdict == "MISSING":
         await rebuild(deps.db, gate, product)
-        answer = (await gate.claim([wish]))[0]
+        answer = (await gate.claim([claim_request]))[0]
     return answer
 
 

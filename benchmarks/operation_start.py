@@ -31,7 +31,7 @@ HELLO = "hello"
 GIVE_UP_S = 60.0
 LOOK_S = 0.002
 IMPORTED = re.compile(r"^import time: +(\d+) \| +(\d+) \|( +)(\S+)$", re.MULTILINE)
-NOBODY = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "REDIS_URL": "redis://127.0.0.1:9"}
+UNREACHABLE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "REDIS_URL": "redis://127.0.0.1:9"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +65,27 @@ def start(name: str, importtime: bool = False) -> Start:
         if name == HELLO
         else ("-m", "pulsecart.processes.function", name, f"--port={port}")
     )
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         began = time.monotonic()
         child = subprocess.Popen(
-            [sys.executable, *flags, *what], cwd=ROOT, env=_environment(), stdout=said, stderr=said
+            [sys.executable, *flags, *what], cwd=ROOT, env=_environment(), stdout=output, stderr=output
         )
         try:
             while not _answers(port):
                 if time.monotonic() - began > GIVE_UP_S or _has_ended(child):
-                    raise RuntimeError(f"{name} did not start: {_read(said)[-2000:]}")
+                    raise RuntimeError(f"{name} did not start: {_read(output)[-2000:]}")
                 time.sleep(LOOK_S)
             wall_s = time.monotonic() - began
         finally:
             cpu_s = _cpu_s_at_end(child)
-        modules = {found[4]: int(found[1]) for found in IMPORTED.finditer(_read(said))}
+        modules = {found[4]: int(found[1]) for found in IMPORTED.finditer(_read(output))}
     return Start(wall_s * 1000, cpu_s * 1000, modules)
 
 
 def _environment() -> dict[str, str]:
     """Without what would have each start compile its modules again: images hold compiled ones."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, **NOBODY}
+    return {**kept, **UNREACHABLE}
 
 
 def _answers(port: int) -> bool:
@@ -108,9 +108,9 @@ def _cpu_s_at_end(child: subprocess.Popen[bytes]) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _read(said: IO[bytes]) -> str:
-    said.seek(0)
-    return said.read().decode(errors="replace")
+def _read(output: IO[bytes]) -> str:
+    output.seek(0)
+    return output.read().decode(errors="replace")
 
 
 def free_port() -> int:
@@ -132,14 +132,14 @@ def measure(names: Sequence[str], times: int) -> dict[str, Any]:
 
 
 def _summary(name: str, its: Sequence[Start], hello: Sequence[Start]) -> dict[str, Any]:
-    told = start(name, importtime=True)
-    heaviest = sorted(told.modules.items(), key=lambda one: -one[1])[:5]
+    imported = start(name, importtime=True)
+    heaviest = sorted(imported.modules.items(), key=lambda one: -one[1])[:5]
     return {
         "first_byte_ms": round(median(one.wall_ms for one in its)),
         "cpu_ms": round(median(one.cpu_ms for one in its)),
         "cpu_ratio": round(median(one.cpu_ms / other.cpu_ms for one, other in zip(its, hello, strict=True)), 2),
-        "modules": len(told.modules),
-        "import_ms": round(told.import_ms),
+        "modules": len(imported.modules),
+        "import_ms": round(imported.import_ms),
         "heaviest_ms": {module: round(us / 1000, 1) for module, us in heaviest},
     }
 
@@ -149,8 +149,8 @@ def main() -> int:
     parser.add_argument("operations", nargs="*", default=registry.names())
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    tell({"machine": described(), **measure(asked.operations, asked.times)}, asked.out)
+    options = parser.parse_args()
+    tell({"machine": described(), **measure(options.operations, options.times)}, options.out)
     return 0
 
 

@@ -65,8 +65,8 @@ async def compete(contest: Contest, connections: Sequence[int], pace: Pace) -> l
                     await _wait_for_quiet(pace.others_max)
                 pair = await _take_turn(a, count, pace), await _take_turn(b, count, pace)
                 quiet = max(taken.others_cores for taken in pair) <= pace.others_max
-                told = ", ".join(f"{s.name} {t.per_s:,.0f}/s" for s, t in zip((a, b), pair, strict=True))
-                _say(f"  {told}" + ("" if quiet else f" (disturbed: {max(t.others_cores for t in pair):.1f} cores)"))
+                rates = ", ".join(f"{s.name} {t.per_s:,.0f}/s" for s, t in zip((a, b), pair, strict=True))
+                _say(f"  {rates}" + ("" if quiet else f" (disturbed: {max(t.others_cores for t in pair):.1f} cores)"))
                 if quiet or disturbed >= pace.repeats_max:
                     pairs.append(pair)
                 else:
@@ -94,7 +94,7 @@ async def _take_turn(side: Side, connections: int, pace: Pace) -> Turn:
     await side.after()
     others = {status: n for status, n in taken.statuses.items() if status != side.expected}
     if sum(others.values()) > TOLERATED * sum(taken.statuses.values()) or not taken.statuses:
-        raise Spoiled(f"{side.name} should answer {side.expected} only, and did answer {taken.statuses}")
+        raise Spoiled(f"{side.name} should answer only {side.expected}, but answered {taken.statuses}")
     return taken
 
 
@@ -136,9 +136,9 @@ def line_of(row: dict[str, Any]) -> str:
     return f"| {row['a']['name']} ÷ {row['b']['name']} | {row['connections']:,} | {spread} | {sides} |"
 
 
-def _side(told: dict[str, Any]) -> str:
-    cpu = ", ".join(f"{name} {us:.0f}" for name, us in told["cpu_us"].items() if name != "generator")
-    return f"{told['per_s']:,.0f}, {told['ms']['p50']:.1f} / {told['ms']['p95']:.1f} | {cpu}"
+def _side(measured: dict[str, Any]) -> str:
+    cpu = ", ".join(f"{name} {us:.0f}" for name, us in measured["cpu_us"].items() if name != "generator")
+    return f"{measured['per_s']:,.0f}, {measured['ms']['p50']:.1f} / {measured['ms']['p95']:.1f} | {cpu}"
 
 
 def _say(sentence: str) -> None:
@@ -152,20 +152,22 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--warm", type=float, default=1.0)
-    parser.add_argument("--others", type=float, default=0.3, help="repeat a pair when others use more cores than this")
-    parser.add_argument("--repeats", type=int, default=0, help="as often as this; 0: take what comes")
-    parser.add_argument("--out", type=Path, help="the rows as JSON, and as a Markdown table beside it")
-    asked = parser.parse_args()
-    allow_connections(max(asked.connections))
-    told: dict[str, Any] = {"machine": described(), "rows": []}
-    pace = Pace(asked.seconds, asked.warm, asked.pairs, asked.others, asked.repeats)
-    for name in asked.contests or CONTESTS:
+    parser.add_argument(
+        "--others", type=float, default=0.3, help="repeat a pair when other programs use more cores than this"
+    )
+    parser.add_argument("--repeats", type=int, default=0, help="the most repetitions; 0: repeat no pair")
+    parser.add_argument("--out", type=Path, help="write the rows as JSON, and as a Markdown table beside it")
+    options = parser.parse_args()
+    allow_connections(max(options.connections))
+    result: dict[str, Any] = {"machine": described(), "rows": []}
+    pace = Pace(options.seconds, options.warm, options.pairs, options.others, options.repeats)
+    for name in options.contests or CONTESTS:
         gc.disable()
-        told["rows"] += uvloop.run(compete(CONTESTS[name], asked.connections, pace))
-        if asked.out:
-            asked.out.write_text(json.dumps(told, indent=1) + "\n")
-            asked.out.with_suffix(".md").write_text(table(told["rows"]))
-    print(table(told["rows"]))
+        result["rows"] += uvloop.run(compete(CONTESTS[name], options.connections, pace))
+        if options.out:
+            options.out.write_text(json.dumps(result, indent=1) + "\n")
+            options.out.with_suffix(".md").write_text(table(result["rows"]))
+    print(table(result["rows"]))
     return 0
 
 

@@ -43,9 +43,9 @@ def sale(
         gc.disable()
         played = uvloop.run(play(plan, Console(file=io.StringIO())))
         found = checks(plan, played)
-    told = document(plan, played, found)
-    told["passed"] = all(check.ok for check in found)
-    return told
+    result = document(plan, played, found)
+    result["passed"] = all(check.ok for check in found)
+    return result
 
 
 HEAD = (
@@ -59,17 +59,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([HEAD, "|---|---|---|---|---|---|---|---|---|", *map(_line, rows)]) + "\n"
 
 
-def _line(told: dict[str, Any]) -> str:
-    ms, server = told["latency_ms"]["all"], told["server"]
+def _line(result: dict[str, Any]) -> str:
+    ms, server = result["latency_ms"]["all"], result["server"]
     memory = ", ".join(f"{mb:.0f}" for mb in server["peak_mb"].values())
     cells = [
-        told["path"],
-        f"{told['connections']:,}",
-        f"{told['answers_per_s']:,.0f}",
+        result["path"],
+        f"{result['connections']:,}",
+        f"{result['answers_per_s']:,.0f}",
         *(f"{ms[q]:,.0f}" for q in ("p50", "p95", "p99")),
         f"{server['cpu_us_per_answer']:.0f}, {server['cpu_us_per_answer_until_drained']:.0f}",
         memory,
-        f"{told['drain_s']:.1f}",
+        f"{result['drain_s']:.1f}",
     ]
     return "| " + " | ".join(cells) + " |"
 
@@ -80,25 +80,31 @@ def main() -> int:
     parser.add_argument("--units", type=int, default=1000)
     parser.add_argument("--connections", type=int, nargs="+", default=[64, 500, 2000])
     parser.add_argument("--paths", nargs="+", default=["sync", "async"])
-    parser.add_argument("--others", type=float, default=0.3, help="repeat a sale when others use more cores than this")
-    parser.add_argument("--repeats", type=int, default=0, help="as often as this; 0: take what comes")
-    parser.add_argument("--out", type=Path, help="the reports as JSON, and the table as Markdown beside it")
-    asked = parser.parse_args()
-    allow_connections(max(asked.connections))
-    told: dict[str, Any] = {"machine": described(), "rows": []}
-    for connections in asked.connections:
-        for path in asked.paths:
-            for _ in range(asked.repeats + 1):
-                found = sale(path, connections, asked.buyers, asked.units)
-                if found["server"]["others_cores"] <= asked.others:
+    parser.add_argument(
+        "--others", type=float, default=0.3, help="repeat a sale when other programs use more cores than this"
+    )
+    parser.add_argument("--repeats", type=int, default=0, help="the most repetitions; 0: repeat no sale")
+    parser.add_argument("--out", type=Path, help="write the reports as JSON, and the table as Markdown beside it")
+    options = parser.parse_args()
+    allow_connections(max(options.connections))
+    result: dict[str, Any] = {"machine": described(), "rows": []}
+    for connections in options.connections:
+        for path in options.paths:
+            for _ in range(options.repeats + 1):
+                found = sale(path, connections, options.buyers, options.units)
+                if found["server"]["others_cores"] <= options.others:
                     break
-            told["rows"].append(found)
-            print(_line(told["rows"][-1]), "" if told["rows"][-1]["passed"] else told["rows"][-1]["checks"], flush=True)
-            if asked.out:
-                asked.out.write_text(json.dumps(told, indent=1) + "\n")
-                asked.out.with_suffix(".md").write_text(table(told["rows"]))
-    print(table(told["rows"]))
-    return 0 if all(row["passed"] for row in told["rows"]) else 1
+            result["rows"].append(found)
+            print(
+                _line(result["rows"][-1]),
+                "" if result["rows"][-1]["passed"] else result["rows"][-1]["checks"],
+                flush=True,
+            )
+            if options.out:
+                options.out.write_text(json.dumps(result, indent=1) + "\n")
+                options.out.with_suffix(".md").write_text(table(result["rows"]))
+    print(table(result["rows"]))
+    return 0 if all(row["passed"] for row in result["rows"]) else 1
 
 
 if __name__ == "__main__":

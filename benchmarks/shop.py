@@ -29,7 +29,7 @@ def started_by(checkout: Path) -> str:
     script = (checkout / "scripts" / "up").read_text()
     found = re.search(r'/python" -m (\S+)', script)
     if found is None:
-        raise NotReady(f"scripts/up of {checkout} starts no module:\n{script}")
+        raise NotReady(f"scripts/up of {checkout} starts no Python module:\n{script}")
     return found[1]
 
 
@@ -70,10 +70,10 @@ async def drained(url: str) -> None:
     async with asyncio.timeout(DRAINED_WITHIN_S):
         while True:
             try:
-                status, told = await ask(url, "GET", "/api/v1/async/queue/status")
+                status, result = await ask(url, "GET", "/api/v1/async/queue/status")
             except NotThere:
-                status, told = 0, None
-            if status == 200 and not told["pending"] and not sum(told["lag"].values()):
+                status, result = 0, None
+            if status == 200 and not result["pending"] and not sum(result["lag"].values()):
                 return
             await asyncio.sleep(0.2)
 

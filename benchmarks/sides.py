@@ -108,8 +108,8 @@ def product_request(url: str, etag: str = "") -> Callable[[], bytes]:
     """The same product again and again; with ``etag`` as by who has it already."""
     host, port = address(url)
     condition = f"If-None-Match: {etag}\r\n" if etag else ""
-    asked = f"GET /api/v1/products/1 HTTP/1.1\r\nHost: {host}:{port}\r\n{condition}\r\n".encode()
-    return lambda: asked
+    request = f"GET /api/v1/products/1 HTTP/1.1\r\nHost: {host}:{port}\r\n{condition}\r\n".encode()
+    return lambda: request
 
 
 @asynccontextmanager

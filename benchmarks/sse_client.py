@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -18,11 +17,10 @@ class EventSource(asyncio.Protocol):
         hear: gets (event, data) of each event; None: they are only counted, by their first field.
     """
 
-    def __init__(self, request: bytes, hear: Hear | None) -> None:
+    def __init__(self, request: bytes, on_event: Hear | None) -> None:
         self.events = 0
-        self.last_at = 0.0
         self._request = request
-        self._hear = hear
+        self._hear = on_event
         self._rest = b""
         self._transport: asyncio.Transport | None = None
 
@@ -31,14 +29,13 @@ class EventSource(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        self.last_at = time.time()
         if self._hear is None:
             self.events += data.count(b"\nevent: ")
             return
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
         for block in blocks:
-            _, found, told = block.partition(b"\nevent: ")
-            event, _, data = told.partition(b"\ndata: ")
+            _, found, rest = block.partition(b"\nevent: ")
+            event, _, data = rest.partition(b"\ndata: ")
             if found:
                 self.events += 1
                 self._hear(event.decode(), json.loads(data))
@@ -48,12 +45,12 @@ class EventSource(asyncio.Protocol):
             self._transport.close()
 
 
-async def listen(url: str, path: str, hear: Hear | None = None, cookie: str = "") -> EventSource:
+async def listen(url: str, path: str, on_event: Hear | None = None, cookie: str = "") -> EventSource:
     """An open stream."""
     host, port = address(url)
     request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\nCookie: {cookie}\r\n\r\n"
     loop = asyncio.get_running_loop()
-    _, source = await loop.create_connection(lambda: EventSource(request.encode(), hear), host, port)
+    _, source = await loop.create_connection(lambda: EventSource(request.encode(), on_event), host, port)
     return source
 
 
@@ -66,8 +63,8 @@ async def send(url: str, method: str, path: str, body: Any = None) -> tuple[int,
     writer.write(head.encode() + raw)
     answer = await reader.read()
     writer.close()
-    told, _, document = answer.partition(b"\r\n\r\n")
-    return int(told[9:12]), told, json.loads(document) if document else None
+    payload, _, document = answer.partition(b"\r\n\r\n")
+    return int(payload[9:12]), payload, json.loads(document) if document else None
 
 
 def age_ms(at: str) -> float:

@@ -29,8 +29,9 @@ from benchmarks.report import tell
 from benchmarks.sse_client import EventSource, listen
 from benchmarks.sse_server import DIRECT, TASKS
 from pulsecart.edge.streams.hub import PACE_S
-from pulsecart.edge.streams.news import News, encode, stock_topic
+from pulsecart.edge.streams.news import News, encode
 from pulsecart.edge.streams.publish import Publisher
+from pulsecart.edge.streams.topics import STOCK
 from pulsecart.local.servers import Stack
 from pulsecart.runtime.db.migrate import migrate
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
@@ -38,7 +39,7 @@ from pulsecart.runtime.settings import Settings
 from tools.crowd.machine import cpu_s, pss_mb
 
 SIDES = (DIRECT, TASKS)
-TOPIC = stock_topic("1")
+TOPIC = STOCK.topic("1")
 WITHIN_S = 60.0
 
 
@@ -67,7 +68,7 @@ async def turn(side: str, clients: int, news: int, first: int, deps: Deps) -> di
         full_mb, before = pss_mb([pid]), cpu_s([pid])
         for number in range(news):
             data = encode({"productId": "1", "available": 500, "delta": -1, "reason": "RESERVED", "sequence": number})
-            await deps.one(Publisher).tell(News(TOPIC.key, (first + number, 0), "stock", data))
+            await deps.singleton(Publisher).publish(News(TOPIC.key, (first + number, 0), "stock", data))
             await _all_have(sources, number + 2)
             await asyncio.sleep(PACE_S)
         spent = cpu_s([pid]) - before
@@ -108,10 +109,10 @@ def main() -> int:
     parser.add_argument("--news", type=int, default=200)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    told = {"machine": described(), "clients": asked.clients, "news": asked.news}
-    told |= uvloop.run(measure(asked.clients, asked.news, asked.pairs))
-    tell(told, asked.out)
+    options = parser.parse_args()
+    result = {"machine": described(), "clients": options.clients, "news": options.news}
+    result |= uvloop.run(measure(options.clients, options.news, options.pairs))
+    tell(result, options.out)
     return 0
 
 

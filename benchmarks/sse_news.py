@@ -42,7 +42,7 @@ class Measured:
         self.refused: Counter[int] = Counter()
         self.counting = False
 
-    def heard(self, kind: str, data: Mapping[str, Any]) -> None:
+    def record(self, kind: str, data: Mapping[str, Any]) -> None:
         if self.counting and "at" in data:
             self.ages.setdefault(kind, []).append(age_ms(data["at"]))
 
@@ -52,7 +52,7 @@ async def measure(url: str, per_second: float, seconds: float, path: str) -> Mea
     await send(url, "PUT", f"/api/v1/sync/stock/{PRODUCT}/reset?stock={UNITS}")
     _, head, _ = await send(url, "POST", "/api/v1/session", {"userId": BUYER})
     cookie = head.decode().partition("set-cookie: ")[2].partition(";")[0]
-    stock = await listen(url, f"/sse/stock/{PRODUCT}", lambda event, data: measured.heard("stock", data))
+    stock = await listen(url, f"/sse/stock/{PRODUCT}", lambda event, data: measured.record("stock", data))
     async with asyncio.TaskGroup() as group:
         began = time.monotonic()
         for number in count():
@@ -74,15 +74,15 @@ async def _buy(url: str, path: str, cookie: str, measured: Measured) -> None:
         return
     caught_up, ended = False, asyncio.Event()
 
-    def hear(event: str, data: Mapping[str, Any]) -> None:
+    def on_event(event: str, data: Mapping[str, Any]) -> None:
         nonlocal caught_up
         if caught_up and event == "order":
-            measured.heard("order " + data["status"], data)
+            measured.record("order " + data["status"], data)
         caught_up = caught_up or event == "snapshot"
         if data.get("status") == "FULFILLED":
             ended.set()
 
-    source = await listen(url, f"/sse/orders/{bought['orderId']}", hear, cookie)
+    source = await listen(url, f"/sse/orders/{bought['orderId']}", on_event, cookie)
     try:
         async with asyncio.timeout(LAST_NEWS_S):
             await ended.wait()
@@ -98,22 +98,22 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--path", choices=("sync", "async"), default="sync")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with shop() as (here, _):
         before, began = cpu_s(here.processes["workers"]), time.monotonic()
-        found = uvloop.run(measure(here.url, asked.per_second, asked.seconds, asked.path))
+        found = uvloop.run(measure(here.url, options.per_second, options.seconds, options.path))
         share = (cpu_s(here.processes["workers"]) - before) / (time.monotonic() - began)
-    told = {
+    result = {
         "machine": described(),
-        "path": asked.path,
-        "orders_per_s": asked.per_second,
+        "path": options.path,
+        "orders_per_s": options.per_second,
         "seen_to_the_end": found.ended,
         "not_taken": dict(found.refused),
         "all_news": percentiles([age for ages in found.ages.values() for age in ages]),
         "news": {kind: percentiles(ages) for kind, ages in sorted(found.ages.items())},
         "worker_cpu_share": round(share, 2),
     }
-    tell(told, asked.out)
+    tell(result, options.out)
     return 0
 
 

@@ -18,7 +18,7 @@ async def main() -> None:
     deps = open_deps(read(os.environ))
     application = edge_app(deps) if sys.argv[2] == DIRECT else Function(edge.operation, deps)
     with socket.socket(fileno=int(sys.argv[1])) as listening:
-        await server(application, deps.ending).serve(sockets=[listening])
+        await server(application, deps.before_shutdown).serve(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ def main() -> int:
     parser = argparse.ArgumentParser("benchmarks.startup", description=__doc__)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    tell({"machine": described(), **measure(asked.times)}, asked.out)
+    options = parser.parse_args()
+    tell({"machine": described(), **measure(options.times)}, options.out)
     return 0
 
 

@@ -14,7 +14,7 @@ from pulsecart.runtime.telemetry.tracing import span
 
 TIMES, ROUNDS = 200_000, 5
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-LIBRARY = Histogram("library_ms", "as the library does it", ["a"], registry=CollectorRegistry()).labels("a")
+LIBRARY = Histogram("library_ms", "the library itself", ["a"], registry=CollectorRegistry()).labels("a")
 REQUESTS, ORDERS, LOG = Requests("checkout", "/a"), ORDERS_CREATED.of("sync"), logging.getLogger("cost")
 
 

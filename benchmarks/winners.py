@@ -28,26 +28,34 @@ def pairs(before: Path, count: int, **plan: int) -> dict[str, Any]:
     taken: dict[str, list[dict[str, Any]]] = {"before": [], "after": []}
     for _ in range(count):
         for side, code in (("before", before), ("after", None)):
-            told = sale("sync", code=code, **plan)
-            taken[side].append(told)
-            print(f"  {side:6} {line(summary([told]))}" + ("" if told["passed"] else " FAILED"), file=sys.stderr)
+            sale_result = sale("sync", code=code, **plan)
+            taken[side].append(sale_result)
+            print(
+                f"  {side:6} {line(summary([sale_result]))}" + ("" if sale_result["passed"] else " FAILED"),
+                file=sys.stderr,
+            )
     sides = {side: summary(sales) for side, sales in taken.items()}
     return {**plan, **sides, "faster": round(sides["after"]["per_s"] / sides["before"]["per_s"], 2)}
 
 
 def summary(sales: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Medians; ``ratios`` are of winners' p99 to the p50 of all answers, sale by sale."""
-    ratios = [told["winners_p99_per_all_p50"] for told in sales]
+    ratios = [sale_result["winners_p99_per_all_p50"] for sale_result in sales]
     return {
         "ratio": median(ratios),
         "ratios": ratios,
-        "winners_ms": {name: _median(told["winners_ms"][name] for told in sales) for name in ("p50", "p95", "p99")},
-        "all_ms": {name: _median(told["latency_ms"]["all"][name] for told in sales) for name in ("p50", "p95", "p99")},
-        "lag_p99_ms": _median(told["generator_lag_ms"]["p99"] for told in sales),
-        "per_s": _median(told["answers_per_s"] for told in sales),
-        "cpu_us": _median(told["server"]["cpu_us_per_answer_until_drained"] for told in sales),
-        "others_cores": median(told["server"]["others_cores"] for told in sales),
-        "passed": all(told["passed"] for told in sales),
+        "winners_ms": {
+            name: _median(sale_result["winners_ms"][name] for sale_result in sales) for name in ("p50", "p95", "p99")
+        },
+        "all_ms": {
+            name: _median(sale_result["latency_ms"]["all"][name] for sale_result in sales)
+            for name in ("p50", "p95", "p99")
+        },
+        "lag_p99_ms": _median(sale_result["generator_lag_ms"]["p99"] for sale_result in sales),
+        "per_s": _median(sale_result["answers_per_s"] for sale_result in sales),
+        "cpu_us": _median(sale_result["server"]["cpu_us_per_answer_until_drained"] for sale_result in sales),
+        "others_cores": median(sale_result["server"]["others_cores"] for sale_result in sales),
+        "passed": all(sale_result["passed"] for sale_result in sales),
     }
 
 
@@ -86,24 +94,26 @@ def main() -> int:
     parser.add_argument("--connections", type=int, nargs="*", default=[2000, 10_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--winning", type=int, default=10_000, help="buyers of the sale in which all win; 0: none")
+    parser.add_argument(
+        "--winning", type=int, default=10_000, help="buyers of the sale in which every buyer wins; 0: no such sale"
+    )
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    allow_connections(max([*asked.connections, EVERYBODY_WINS]))
-    told: dict[str, Any] = {"machine": described(), "wanted_ratio": WANTED, "rows": []}
+    options = parser.parse_args()
+    allow_connections(max([*options.connections, EVERYBODY_WINS]))
+    sale_result: dict[str, Any] = {"machine": described(), "wanted_ratio": WANTED, "rows": []}
     plans = [
-        {"workers": workers, "connections": connections, "buyers": asked.buyers, "units": asked.units}
-        for workers in asked.workers
-        for connections in asked.connections
+        {"workers": workers, "connections": connections, "buyers": options.buyers, "units": options.units}
+        for workers in options.workers
+        for connections in options.connections
     ]
-    if asked.winning:
-        plans.append({"workers": 1, "connections": EVERYBODY_WINS, "buyers": asked.winning, "units": asked.winning})
+    if options.winning:
+        plans.append({"workers": 1, "connections": EVERYBODY_WINS, "buyers": options.winning, "units": options.winning})
     for plan in plans:
         print(plan, file=sys.stderr)
-        told["rows"].append(pairs(asked.before.resolve(), asked.pairs, **plan))
-    print(table(told["rows"]), file=sys.stderr)
-    tell(told, asked.out)
-    return 0 if all(row["after"]["passed"] for row in told["rows"]) else 1
+        sale_result["rows"].append(pairs(options.before.resolve(), options.pairs, **plan))
+    print(table(sale_result["rows"]), file=sys.stderr)
+    tell(sale_result, options.out)
+    return 0 if all(row["after"]["passed"] for row in sale_result["rows"]) else 1
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def pip() -> list[str]:
     if importlib.util.find_spec("pip"):
         return ["-m", "pip"]
     raise CannotInstall(
-        f"{sys.executable} has no pip: on Debian and Ubuntu, install python3-venv; then start this again."
+        f"{sys.executable} has no pip: on Debian and Ubuntu, install python3-venv; then run this again."
     )
 
 
@@ -150,8 +150,8 @@ def install(environment: Path, lock: Path, uv: Path | None) -> None:
 def require(done: subprocess.CompletedProcess[str], failure: str, before: str = "") -> None:
     if done.returncode:
         printed = f"{before}{done.stdout}{done.stderr}".strip()
-        advice = f"The packages could not be installed ({failure}): the reason is above."
-        raise CannotInstall(f"{printed}\n{advice} Start this again when that is solved.")
+        advice = f"The packages could not be installed ({failure}); the reason is above."
+        raise CannotInstall(f"{printed}\n{advice} Run this again when the cause is fixed.")
 
 
 def make(root: Path, environment: Path, name: str, uv_place: Path) -> None:
@@ -200,13 +200,13 @@ def main(root: Path, link: Path, name: str) -> None:
         turn = (beside / "lock").open("a+")
     except OSError as error:
         raise CannotInstall(
-            f"{beside} cannot be written ({error.strerror}): the virtual environment has no place."
+            f"{beside} cannot be written ({error.strerror}): the virtual environment cannot be created."
         ) from None
     with turn:  # one at a time: two shops may be started in the same moment
         try:
             fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for another start that makes {link}")
+            say(f"waiting for another process that creates {link}")
             fcntl.flock(turn, fcntl.LOCK_EX)
         if complete(link, lock):
             return
@@ -223,5 +223,5 @@ if __name__ == "__main__":
         say(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        say("\ninterrupted: the next start begins this again")
+        say("\ninterrupted: run this again to install the packages")
         sys.exit(130)

@@ -30,7 +30,7 @@ class Answered:
 
 @dataclass
 class Client:
-    """Asks as nobody, as in the demo; where that is not enough, as an admin, unless the test says as whom."""
+    """Sends requests without credentials, as in the demo; where required, as an admin or as the test's caller."""
 
     deps: Deps
     operations: dict[str, Operation] = field(default_factory=registry.load_all)
@@ -53,7 +53,7 @@ class Client:
         return _answered(reply)
 
     def signed(self, user: str, *roles: str) -> dict[str, str]:
-        """Headers of whoever has these roles."""
+        """Return headers of a caller with these roles."""
         jwks, ttl = Path(self.deps.settings.jwt_jwks_url.removeprefix("file://")), timedelta(hours=1)
         return {"authorization": f"Bearer {token(jwks, user, roles, ttl, 'pulsecart', self.deps.clock.now())}"}
 
@@ -68,8 +68,8 @@ class Client:
         answered = await self.ask("PUT", f"/api/v1/sync/stock/{product}/reset?stock={units}")
         assert answered.status == 200, answered
 
-    async def hear(self, operation: str, event: CloudEvent) -> int:
-        return (await self.operations[operation].hear(event, self.deps)).status
+    async def handle_event(self, operation: str, event: CloudEvent) -> int:
+        return (await self.operations[operation].handle_event(event, self.deps)).status
 
     async def log(self, *types: str) -> list[CloudEvent]:
         """Every event so far, in the log's order, of these types or of all."""

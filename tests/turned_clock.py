@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from pulsecart.runtime.deps import Clock, Deps, open_deps
 from pulsecart.runtime.settings import Settings
-from pulsecart.runtime.wakeups import Pokes
+from pulsecart.runtime.wakeups import WakeUps
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class TurnedClock(Clock):
-    """Stands still until it is turned, or until somebody waits on it: a wait turns it to its end at once."""
+    """A clock that stands still until a test turns it; a wait turns it to the wait's end at once."""
 
     def __init__(self, at: datetime = START) -> None:
         self.at = at
@@ -33,5 +33,5 @@ class TurnedClock(Clock):
 def turned_deps(settings: Settings, clock: TurnedClock) -> Deps:
     """Deps of the demo whose time is ``clock``'s."""
     deps = open_deps(replace(settings, accept_unsigned_buyers=True), clock)
-    deps.pokes = Pokes(clock, clock.wait)
+    deps.wake_ups = WakeUps(clock, clock.wait)
     return deps

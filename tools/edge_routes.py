@@ -24,7 +24,7 @@ def written() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The edge's route table.")
+    parser = argparse.ArgumentParser(description="Generate the edge's route table.")
     parser.add_argument("--check", action="store_true")
     if not parser.parse_args().check:
         FILE.write_text(written())

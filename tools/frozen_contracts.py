@@ -46,7 +46,7 @@ def changed(directory: Path = CONTRACTS_DIR) -> list[str]:
     now = _fingerprints(directory)
     released = _released(directory)
     gone = [
-        f"{name} was released and is gone: bring it back; a type may stop flowing, its contract stays"
+        f"{name} was released and is missing: restore it; a contract stays, even when its type is no longer published"
         for name in released
         if name not in now
     ]
@@ -76,8 +76,7 @@ def _advice(name: str) -> str:
     stem, _, version = name.removesuffix(".json").rpartition(".v")
     newer = f"{stem}.v{int(version) + 1}.json" if version.isdigit() else f"a new version of {name}"
     return (
-        f"{name} was released and has changed: take the change back and make {newer} "
-        "(docs/messages.md, 'A new version')"
+        f"{name} was released and has changed: revert the change and create {newer} (docs/messages.md, 'A new version')"
     )
 
 
@@ -98,9 +97,9 @@ def _released(directory: Path) -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="tools.frozen_contracts", description="Freeze contracts, and see that they stay frozen."
+        prog="tools.frozen_contracts", description="Freeze contracts, and verify that they stay frozen."
     )
-    parser.add_argument("--check", action="store_true", help="freeze nothing, say which released contract changed")
+    parser.add_argument("--check", action="store_true", help="freeze nothing; list the released contracts that changed")
     if not parser.parse_args(arguments).check:
         sys.stdout.write("".join(f"released {name}\n" for name in release()))
     complaints = changed() + [f"contracts/{n} is not released: run ./scripts/generate" for n in unreleased()]

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pulsecart.broker.manifests.eventing import Eventing, PingSource, Trigger, load
+from pulsecart.broker.manifests.eventing import EVENTING_DIR, Eventing, PingSource, Trigger, load
 from pulsecart.processes import registry
 from pulsecart.runtime.contracts import CONTRACTS_DIR
 from pulsecart.runtime.event import CloudEvent
@@ -25,7 +25,6 @@ from pulsecart.serving.operation import Operation
 from pulsecart.shop.messages import MESSAGES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-EVENTING_DIR: Final = ROOT / "eventing"
 README: Final = ROOT / "README.md"
 BEGIN: Final = "<!-- operations: written by python -m tools.operations_table -->"
 END: Final = "<!-- /operations -->"
@@ -112,8 +111,8 @@ def _row(row: Wired) -> tuple[str, ...]:
     hears += ["dead letters"] if row.dead_letters else []
     through = [_link(trigger.name, trigger.where) for trigger in row.triggers]
     through += [_link(source.name, source.where) for source in row.ping_sources]
-    says = [_code(message.TYPE) for message in operation.emits]
-    return name, _purpose(operation), *map(_lines, (_answers(operation), hears, through, says))
+    emitted = [_code(message.TYPE) for message in operation.emits]
+    return name, _purpose(operation), *map(_lines, (_answers(operation), hears, through, emitted))
 
 
 def _link(name: str, where: str) -> str:
@@ -156,13 +155,15 @@ def written(text: str, made: str) -> str:
         ValueError: a marker is missing or repeated, or they are in the wrong order.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"README.md needs the lines {BEGIN} and {END}, once each and in this order")
+        raise ValueError(f"README.md needs the lines {BEGIN} and {END}, each once and in this order")
     return f"{text.partition(BEGIN)[0]}{BEGIN}\n{made}\n{END}{text.partition(END)[2]}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tools.operations_table", description="The README's table of operations.")
-    parser.add_argument("--check", action="store_true", help="write nothing, say whether it is stale")
+    parser = argparse.ArgumentParser(
+        prog="tools.operations_table", description="Generate the README's table of operations."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; report whether the table is stale")
     check = parser.parse_args(arguments).check
     before = README.read_text()
     after = written(before, table(read()))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import Problem, Refused
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.logs import bind
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.bodies import Id
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import correlation_of
+from pulsecart.serving.idempotency import correlation_of, first_again
 from pulsecart.shop.carts.cart import Cart, differences, order_lines, refuse_differences
 from pulsecart.shop.carts.db import carts as rows
 from pulsecart.shop.inventory.gate.gate import Answer
@@ -37,7 +37,7 @@ class Accepted(Struct, frozen=True):
 async def first_reply(deps: Deps, key: Key) -> Reply | None:
     """Return the first reply stored under this key; None if there is none."""
     stored = await _till(deps).first_reply(key.scope)
-    return None if stored is None else _again(stored, key)
+    return None if stored is None else first_again(stored, key)
 
 
 async def order_cart(
@@ -58,13 +58,13 @@ async def order_cart(
     with span("carts.checkout", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, lines, trace.traceparent)
         with bind(orderId=order.order_id, userId=buyer):
-            outcome = await till.ring_up(Intent(order=order, key=key, cart=cart.row), key.scope.hex())
+            outcome = await till.place(Intent(order=order, key=key, cart=cart.row), key.scope.hex())
     match outcome:
         case Held():
             metrics.order_created("cart", began)
             return Reply(200, outcome.reply)
         case Repeated(stored):
-            return _again(stored, key)
+            return first_again(stored, key)
         case Answer():
             repeated = await first_reply(deps, key)
             if repeated is not None:
@@ -76,27 +76,21 @@ async def order_cart(
 def _till(deps: Deps) -> "Till":
     from pulsecart.shop.orders.till import Till  # imports Redis, which carts need only for checkout
 
-    return deps.one(Till)
+    return deps.singleton(Till)
 
 
 async def _check(deps: Deps, cart: Cart, lines: Sequence[Line]) -> None:
     """Refuse a cart that cannot be ordered before it loads the gate; the order's transaction decides."""
     async with deps.db.transaction() as tx:
         now = await rows.find(tx, cart.cart_id)
-        shelves = await rows.shelves(tx, [line.product_id for line in lines])
-        found = differences(lines, shelves, tx.now)
+        offers = await rows.offers(tx, [line.product_id for line in lines])
+        found = differences(lines, offers, tx.now)
     if now is None or now.status != "OPEN":
-        raise Refused("cart-closed", "This cart was ordered before; POST /api/v1/carts makes a new one.")
+        raise Refused("cart-closed", "This cart was already ordered. Create a new cart with POST /api/v1/carts.")
     if not lines:
-        raise Refused("cart-empty", "There is nothing in this cart.")
+        raise Refused("cart-empty", "This cart is empty. Add a product first.")
     if found:
         raise refuse_differences(found)
-
-
-def _again(stored: Stored, key: Key) -> Reply:
-    if stored.payload_hash != key.payload_hash:
-        raise refusal("KEY_REUSED")
-    return Reply(stored.status, stored.body.encode())
 
 
 def _no_order(outcome: Outcome | Answer) -> Problem:
@@ -109,7 +103,7 @@ def _no_order(outcome: Outcome | Answer) -> Problem:
     else:
         return refusal("BUSY")
     if reason == "CART_CHANGED":
-        return Refused("cart-changed", "The cart was changed meanwhile; look at it, and order again.")
+        return Refused("cart-changed", "The cart was changed during the checkout. Read the cart, and order again.")
     problem = refusal(reason, product_id)
     reason = public_reason(reason)
     if reason in ("SOLD_OUT", "LIMIT_REACHED", "SALE_NOT_OPEN"):

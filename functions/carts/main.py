@@ -17,7 +17,7 @@ from pulsecart.serving.auth import buyer_of, require_buyer, require_owner
 from pulsecart.serving.bodies import LINES_MAX, Id, decoded
 from pulsecart.serving.cookies import set_cookie, value_of
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import key_of
+from pulsecart.serving.idempotency import required_key
 from pulsecart.serving.operation import operation
 from pulsecart.serving.rate_limit import Allowance
 from pulsecart.serving.routes import get, post, put
@@ -93,13 +93,13 @@ async def set_item(request: Request, deps: Deps) -> Reply:
     found = await _own(request, deps)
     async with deps.db.transaction() as tx:
         cart = _still_open((await rows.locked(tx, [found.cart_id])).get(found.cart_id))
-        shelf = (await rows.shelves(tx, [product_id])).get(product_id)
-        if body.qty and shelf is None:
+        offer = (await rows.offers(tx, [product_id])).get(product_id)
+        if body.qty and offer is None:
             raise refusal("UNKNOWN_PRODUCT", product_id[:64])
         price, currency, limit = 0, "", 0
-        if shelf is not None:
-            price, currency = unit_price(shelf.stock, tx.now), shelf.stock.currency
-            limit = limit_per_order(shelf.stock, tx.now)
+        if offer is not None:
+            price, currency = unit_price(offer.stock, tx.now), offer.stock.currency
+            limit = limit_per_order(offer.stock, tx.now)
         if limit and body.qty > limit:
             raise Refused("limit-reached", f"One buyer may have {limit} of this product.", limit=limit)
         items = put_item(cart.items, Item(product_id, body.qty, price, currency, tx.now))
@@ -123,7 +123,7 @@ async def merge(request: Request, deps: Deps) -> Reply:
             if brought is None:
                 raise _unknown(cart_id)
             if brought.buyer_id not in (None, buyer):
-                raise Forbidden("not-yours", "This cart belongs to another buyer.")
+                raise Forbidden("not-yours", "This cart belongs to another buyer. Sign in as that buyer.")
             if mine_now is None or mine_now.status != "OPEN":
                 continue  # ordered meanwhile: the next attempt creates a cart
             if brought.status == "OPEN" and brought.cart_id != mine.cart_id:
@@ -131,12 +131,12 @@ async def merge(request: Request, deps: Deps) -> Reply:
             reply = await _shown(tx, mine_now)
             reply.headers = (("set-cookie", set_cookie(COOKIE, "", 0, deps.settings)),)
             return reply
-    raise Unavailable("busy", "This cart is being ordered; try again in a second.")
+    raise Unavailable("busy", "This cart is being ordered. Try again in a second.")
 
 
 async def _merge(tx: Tx, mine: Cart, brought: Cart) -> Cart:
-    shelves = await rows.shelves(tx, [item.product_id for item in brought.items])
-    limits = {product_id: limit_per_order(shelf.stock, tx.now) for product_id, shelf in shelves.items()}
+    offers = await rows.offers(tx, [item.product_id for item in brought.items])
+    limits = {product_id: limit_per_order(offer.stock, tx.now) for product_id, offer in offers.items()}
     together = await rows.save(tx, mine, merged(mine.items, brought.items, limits))
     await rows.save(tx, brought, (), "MERGED")
     return together
@@ -149,8 +149,7 @@ async def check_out(request: Request, deps: Deps) -> Reply:
     """
     body = decoded(request.body or b"{}", CheckoutBody)
     buyer = await require_buyer(request, deps, None if body.userId is None else str(body.userId))
-    key = key_of(request, buyer, required=True)
-    assert key is not None  # noqa: S101  # required=True
+    key = required_key(request, buyer)
     repeated = await first_reply(deps, key)
     if repeated is not None:
         return repeated
@@ -161,15 +160,17 @@ async def check_out(request: Request, deps: Deps) -> Reply:
 
 
 def anonymous_allowance(deps: Deps) -> Allowance:
-    """Create the process's instance, for ``deps.one``."""
+    """Create the process's instance, for ``deps.singleton``."""
     return Allowance(deps.settings.carts_per_address, CARTS_WINDOW_S)
 
 
 def _count_anonymous(request: Request, deps: Deps) -> None:
-    address = deps.one(proxies_of).counted(request.headers, request.peer)
-    wait_s = deps.one(anonymous_allowance).take(address, deps.clock.now().timestamp())
+    address = deps.singleton(proxies_of).counted(request.headers, request.peer)
+    wait_s = deps.singleton(anonymous_allowance).take(address, deps.clock.now().timestamp())
     if wait_s:
-        raise TooMany("too-many-carts", f"Too many carts were made from your address; try again in {wait_s} s.", wait_s)
+        raise TooMany(
+            "too-many-carts", f"Too many carts were created from your address. Try again in {wait_s} s.", wait_s
+        )
 
 
 async def _caller(request: Request, deps: Deps) -> str | None:
@@ -213,19 +214,22 @@ async def _own(request: Request, deps: Deps) -> Cart:
 
 def _still_open(cart: Cart | None) -> Cart:
     if cart is None:
-        raise NotFound("unknown-cart", "This cart has expired; POST /api/v1/carts makes a new one.")
+        raise NotFound("unknown-cart", "This cart has expired. Create a new cart with POST /api/v1/carts.")
     if cart.status != "OPEN":
-        raise Refused("cart-closed", f"This cart is {cart.status}; POST /api/v1/carts makes a new one.")
+        raise Refused("cart-closed", f"This cart is {cart.status}. Create a new cart with POST /api/v1/carts.")
     return cart
 
 
 def _unknown(cart_id: str) -> NotFound:
-    return NotFound("unknown-cart", f"There is no cart {cart_id[:64]}, or it has expired; POST /api/v1/carts.")
+    return NotFound(
+        "unknown-cart",
+        f"There is no cart {cart_id[:64]}, or it has expired. Create a new cart with POST /api/v1/carts.",
+    )
 
 
 async def _shown(tx: Tx, cart: Cart, status: int = 200) -> Reply:
-    shelves = await rows.shelves(tx, [item.product_id for item in cart.items])
-    document: dict[str, Any] = cart_document(cart, shelves, tx.now)
+    offers = await rows.offers(tx, [item.product_id for item in cart.items])
+    document: dict[str, Any] = cart_document(cart, offers, tx.now)
     return Reply(status, msgspec.json.encode(document), headers=(("cache-control", "no-store"),))
 
 

@@ -8,7 +8,7 @@ from functions.checkout.bodies import OrderBody, PurchaseBody
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deadline import Deadline
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import Malformed, Problem
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.logs import bind
@@ -17,7 +17,7 @@ from pulsecart.serving.access import CUSTOMER
 from pulsecart.serving.auth import require_buyer
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.http import PROBLEM, Reply, Request
-from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.idempotency import correlation_of, first_again, key_of, required_key
 from pulsecart.serving.operation import operation
 from pulsecart.serving.replies import reply_of
 from pulsecart.serving.routes import post
@@ -35,7 +35,7 @@ SOLD_OUT = reply_of(sold_out()).body  # the most frequent reply: encoded once
 
 
 def patience(_deps: Deps) -> Deadline:
-    """Create the process's instance, for ``deps.one``."""
+    """Create the process's instance, for ``deps.singleton``."""
     return Deadline(DEADLINE_S)
 
 
@@ -44,15 +44,15 @@ async def purchase_now(request: Request, deps: Deps) -> Reply:
     began = time.perf_counter()
     body = decoded(request.body, PurchaseBody)
     buyer = await require_buyer(request, deps, str(body.userId))
-    till, product = deps.one(Till), str(body.productId)
+    till, product = deps.singleton(Till), str(body.productId)
     if till.sold_out.says_no(product, body.quantity, buyer):
         metrics.RESERVATION_FAILURES.of("SOLD_OUT").add()
         return Reply(409, SOLD_OUT, PROBLEM)
     key = key_of(request, buyer)
     with span("checkout.purchase", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, "sync", (Line(product, body.quantity),), trace.traceparent)
-        with bind(orderId=order.order_id, userId=buyer), deps.one(patience).turn(request.within(DEADLINE_S)):
-            outcome = await till.ring_up(
+        with bind(orderId=order.order_id, userId=buyer), deps.singleton(patience).limit(request.within(DEADLINE_S)):
+            outcome = await till.place(
                 Intent(order=order, key=key, expected=(body.expectedPrice,)), key.scope.hex() if key else ""
             )
     if isinstance(outcome, Held):
@@ -65,15 +65,15 @@ async def _answer(outcome: Outcome | Answer, product: str, key: Key | None, till
         case Held():
             return Reply(200, outcome.reply)
         case Repeated(stored):
-            return Reply(stored.status, stored.body.encode())
+            return first_again(stored, key)
         case Denied(reason="PRICE_CHANGED"):
             raise denial(outcome)
         case Denied(reason, product_id):
             raise _no_stock(reason, product_id)
         case Answer(verdict):
             stored_now = await till.first_reply(key.scope) if key else None  # a rebuilt gate has lost its keys
-            if stored_now is not None and key is not None:
-                return _repeat(stored_now, key)
+            if stored_now is not None:
+                return first_again(stored_now, key)
             if verdict == "SOLD_OUT":
                 till.sold_out.remember(product)
             raise _no_stock(verdict, product)
@@ -87,19 +87,13 @@ def _no_stock(reason: str, product: str) -> Problem:
     return refusal(reason, product)
 
 
-def _repeat(stored: Stored, key: Key) -> Reply:
-    if stored.payload_hash != key.payload_hash:
-        raise refusal("KEY_REUSED")
-    return Reply(stored.status, stored.body.encode())
-
-
 async def purchase_later(request: Request, deps: Deps) -> Reply:
     """Accept the order; its stock is taken later, and the tracking id leads to the result."""
     body = decoded(request.body, PurchaseBody)
     buyer = await require_buyer(request, deps, str(body.userId))
     lines = (Line(str(body.productId), body.quantity),)
     expected = (body.expectedPrice,)
-    return await _take_down(request, deps, buyer, "async", lines, expected, key_of(request, buyer))
+    return await _accept(request, deps, buyer, "async", lines, expected, key_of(request, buyer))
 
 
 async def create_order(request: Request, deps: Deps) -> Reply:
@@ -108,9 +102,11 @@ async def create_order(request: Request, deps: Deps) -> Reply:
     buyer = await require_buyer(request, deps, str(body.userId))
     lines = tuple(Line(str(item.productId), item.qty) for item in body.items)
     if len({line.product_id for line in lines}) < len(lines):
-        raise Malformed("product-twice", "Each product stands in one line; add its quantities up.")
+        raise Malformed(
+            "product-twice", "A product may occur in one line only. Send one line with the sum of the quantities."
+        )
     expected = tuple(item.expectedPrice for item in body.items)
-    return await _take_down(request, deps, buyer, "orders", lines, expected, key_of(request, buyer, required=True))
+    return await _accept(request, deps, buyer, "orders", lines, expected, required_key(request, buyer))
 
 
 class Intake:
@@ -119,7 +115,7 @@ class Intake:
     def __init__(self, deps: Deps) -> None:
         db = deps.share("checkout", INTAKE_CONNECTIONS).db
         self.requests: Batcher[intake.Request, Outcome] = Batcher(
-            lambda requests: intake.take_down(db, requests),
+            lambda requests: intake.accept(db, requests),
             size_max=deps.settings.batch_max,
             queue_max=deps.settings.queue_max,
             parallel=2,
@@ -127,7 +123,7 @@ class Intake:
         )
 
 
-async def _take_down(
+async def _accept(
     request: Request,
     deps: Deps,
     buyer: str,
@@ -140,8 +136,8 @@ async def _take_down(
     reply_to = _accepted if path == "async" else _created
     with span(f"checkout.{path}", request.headers.get("traceparent")) as trace:
         order = _order(request, deps, buyer, path, lines, trace.traceparent)
-        with bind(orderId=order.order_id, userId=buyer), deps.one(patience).turn(request.within(DEADLINE_S)):
-            outcome = await deps.one(Intake).requests.submit(intake.Request(order, key, reply_to, expected))
+        with bind(orderId=order.order_id, userId=buyer), deps.singleton(patience).limit(request.within(DEADLINE_S)):
+            outcome = await deps.singleton(Intake).requests.submit(intake.Request(order, key, reply_to, expected))
     match outcome:
         case Held(written):
             metrics.order_created(path, began)

@@ -8,11 +8,12 @@ from pulsecart.edge.app import live_app
 from pulsecart.edge.session import cookie_for, issue_ticket, no_cookie
 from pulsecart.edge.streams.snapshot import Snapshots
 from pulsecart.edge.streams.sse import stream
+from pulsecart.edge.streams.topics import STREAMED
 from pulsecart.edge.web.docs import api_document, api_page, problem
 from pulsecart.edge.web.pages import page, passport, shop, static
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, Unauthorized
-from pulsecart.serving.access import ANYBODY, CUSTOMER, OWNER_ALONE, SIGNING_IN
+from pulsecart.serving.access import CUSTOMER, PUBLIC, SIGNING_IN
 from pulsecart.serving.auth import customer_of, require_buyer
 from pulsecart.serving.bodies import Id, decoded
 from pulsecart.serving.csrf import check_origin
@@ -40,7 +41,7 @@ async def session(request: Request, deps: Deps) -> Reply:
         raise Unauthorized("no-token", "Send your token: Authorization: Bearer …")
     claimed = _claimed(request.body or b"{}")
     if claimed is None and request.caller is None:
-        raise Malformed("no-buyer", 'Say who you are: {"userId": 12345}.')
+        raise Malformed("no-buyer", 'The body does not name the buyer. Send {"userId": 12345}.')
     buyer_id = await require_buyer(request, deps, claimed)
     return Reply(204, headers=(("set-cookie", cookie_for(buyer_id, deps)),))
 
@@ -66,43 +67,45 @@ async def stream_ticket(request: Request, deps: Deps) -> Reply:
     check_origin(request.headers, deps.settings)
     buyer = await customer_of(request, deps)
     if buyer is None:
-        raise Unauthorized("no-session", "Make a session first, or send your token: Authorization: Bearer …")
+        raise Unauthorized(
+            "no-session", "Sign in with POST /api/v1/session first, or send your token: Authorization: Bearer …"
+        )
     ticket = await issue_ticket(buyer, deps)
     return Reply(body=msgspec.json.encode({"ticket": ticket}), headers=(("cache-control", "no-store"),))
 
 
 async def sales(request: Request, deps: Deps) -> Reply:
     """List open, planned and recently ended sales; at most a second old."""
-    return Reply(body=await deps.one(Snapshots).sales(), headers=(("cache-control", "no-store"),))
+    return Reply(body=await deps.singleton(Snapshots).sales(), headers=(("cache-control", "no-store"),))
 
 
 def _claimed(body: bytes) -> str | None:
     try:
         buyer_id = decoded(body, Claimed).userId
     except Malformed as error:
-        raise Malformed("no-buyer", f'Say who you are: {{"userId": 12345}}. {error.detail}') from None
+        raise Malformed(
+            "no-buyer", f'The body does not name the buyer. Send {{"userId": 12345}}. {error.detail}'
+        ) from None
     return None if buyer_id is None else str(buyer_id)
 
 
 edge = operation(
     "edge",
     routes=[
-        get("/", page, allow=ANYBODY),
-        get("/products/{id}", shop, allow=ANYBODY),
-        get("/cart", shop, allow=ANYBODY),
-        get("/orders", shop, allow=ANYBODY),
-        get("/orders/{id}", shop, allow=ANYBODY),
-        get("/orders/{id}/passport", passport, allow=ANYBODY),
-        get("/static/{file}", static, allow=ANYBODY),
-        get("/docs/api", api_page, allow=ANYBODY),
-        get("/problems/{type}", problem, allow=ANYBODY),
-        get("/api/openapi.json", api_document, allow=ANYBODY),
-        get("/sse/flash-sales", stream, allow=ANYBODY),
-        get("/sse/stock/{productId}", stream, allow=ANYBODY),
-        get("/sse/orders/{id}", stream, allow=OWNER_ALONE),
-        get("/api/v1/sales", sales, allow=ANYBODY),
+        get("/", page, allow=PUBLIC),
+        get("/products/{id}", shop, allow=PUBLIC),
+        get("/cart", shop, allow=PUBLIC),
+        get("/orders", shop, allow=PUBLIC),
+        get("/orders/{id}", shop, allow=PUBLIC),
+        get("/orders/{id}/passport", passport, allow=PUBLIC),
+        get("/static/{file}", static, allow=PUBLIC),
+        get("/docs/api", api_page, allow=PUBLIC),
+        get("/problems/{type}", problem, allow=PUBLIC),
+        get("/api/openapi.json", api_document, allow=PUBLIC),
+        *(get(kind.path, stream, allow=kind.allow) for kind in STREAMED),
+        get("/api/v1/sales", sales, allow=PUBLIC),
         post("/api/v1/session", session, allow=SIGNING_IN),
-        delete("/api/v1/session", sign_out, allow=ANYBODY),
+        delete("/api/v1/session", sign_out, allow=PUBLIC),
         post("/api/v1/stream-tickets", stream_ticket, allow=CUSTOMER),
     ],
     concurrency=2048,

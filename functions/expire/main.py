@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 MARGIN_S = 5.0  # the clocks of the confirming and the expiring process differ
 
 
-async def stay(deps: Deps) -> None:
+async def stay_awake(deps: Deps) -> None:
     """
     Cancel overdue orders; keep running while a deadline is less than a minute, or one payment period, away. Old keys
     are not urgent: each check deletes some.
@@ -34,7 +34,7 @@ async def stay(deps: Deps) -> None:
         while await _cancel_some(deps, failed):
             pass
 
-    await deps.pokes.stay("expire", next_due, act, max(QUIET_S, deps.settings.pay_within_s + MARGIN_S))
+    await deps.wake_ups.stay_awake("expire", next_due, act, max(QUIET_S, deps.settings.pay_within_s + MARGIN_S))
 
 
 class Expiry:
@@ -53,7 +53,7 @@ class Expiry:
 async def _cancel_some(deps: Deps, failed: set[str]) -> int:
     async with deps.db.transaction() as tx:
         overdue = await due.overdue(tx, failed)
-    expiry = deps.one(Expiry).orders
+    expiry = deps.singleton(Expiry).orders
     outcomes = await asyncio.gather(*map(expiry.submit, overdue), return_exceptions=True)
     for order_id, outcome in zip(overdue, outcomes, strict=True):
         if isinstance(outcome, BaseException):
@@ -64,4 +64,4 @@ async def _cancel_some(deps: Deps, failed: set[str]) -> int:
     return sum(outcome is True for outcome in outcomes)
 
 
-expire = operation("expire", emits=[OrderCanceled, StockAdjusted], wake=stay)
+expire = operation("expire", emits=[OrderCanceled, StockAdjusted], wake=stay_awake)

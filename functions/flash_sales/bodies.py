@@ -46,4 +46,4 @@ def _check_moments(**given: datetime | None) -> None:
     """
     for name, at in given.items():
         if at is not None and not is_kept(at):
-            raise Malformed("moment-malformed", f"{name} is {YEARS}.")
+            raise Malformed("moment-malformed", f"{name} must be a time {YEARS}.")

@@ -9,26 +9,26 @@ from functions.flash_sales.bodies import SaleBody, SaleChangeBody
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause
-from pulsecart.runtime.first_replies import Key
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Gone, NotFound, Refused, Unavailable, Unprocessable
-from pulsecart.serving.access import ADMIN, ANYBODY
+from pulsecart.runtime.redis_error import RedisError
+from pulsecart.serving.access import ADMIN, PUBLIC
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.idempotency import correlation_of, first_again, key_of
 from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
 from pulsecart.serving.routes import get, post, put
 from pulsecart.shop.catalogue.db import products
-from pulsecart.shop.catalogue.db.catalogue_keys import FirstReply, first_reply, keep
+from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.inventory.db.stock import Level
 from pulsecart.shop.inventory.gate.gate import Gate
 from pulsecart.shop.inventory.gate_rebuild import changed, rebuild
 from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted
 from pulsecart.shop.money import exact_price, wire_id
-from pulsecart.shop.orders.refusal import refusal
 from pulsecart.shop.pricing.db import sales
 from pulsecart.shop.pricing.db.sales import Sale, sale_document
 
@@ -54,11 +54,9 @@ async def schedule(request: Request, deps: Deps) -> Reply:
             first = await _answered(deps, key)
             if first is None:
                 raise
-        deps.poke("open_sales")
-    if key and first.payload_hash != key.payload_hash:
-        raise refusal("KEY_REUSED")
+        deps.wake("open_sales")
     etag = etag_of(msgspec.json.decode(first.body, type=Versioned).version)
-    return Reply(first.status, first.body.encode(), headers=(("location", first.location), ("etag", etag)))
+    return first_again(first, key, (("location", first.location), ("etag", etag)))
 
 
 async def _answered(deps: Deps, key: Key | None) -> FirstReply | None:
@@ -87,10 +85,10 @@ async def _sale(tx: Tx, body: SaleBody, sale_id: str) -> Sale:
     if product is None:
         raise NotFound("unknown-product", f"There is no product {product_id}.")
     if product.deleted:
-        raise Gone("product-deleted", f"Product {product_id} is not in the catalogue any more.")
+        raise Gone("product-deleted", f"Product {product_id} was removed from the catalogue.")
     starts_at = max(body.startsAt or tx.now, tx.now)
     if body.endsAt <= starts_at:
-        raise Unprocessable("sale-too-short", "endsAt is in the future, and after startsAt.")
+        raise Unprocessable("sale-too-short", "endsAt must be in the future and after startsAt.")
     return Sale(
         sale_id=sale_id,
         product_id=product_id,
@@ -105,7 +103,7 @@ async def _sale(tx: Tx, body: SaleBody, sale_id: str) -> Sale:
 async def _stocked(tx: Tx, product_id: str, units: int | None) -> Level:
     level = await stock.level(tx, product_id, lock=True)
     if level is None and units is None:
-        raise Unprocessable("no-stock", "This product never had stock; say how many units are sold: units.")
+        raise Unprocessable("no-stock", "This product never had stock. Send the number of units in units.")
     if units is None and level is not None:
         return level
     return await stock.reset(tx, level, units or 0) if level else await stock.create(tx, product_id, units or 0)
@@ -147,7 +145,7 @@ async def change(request: Request, deps: Deps) -> Reply:
         check_match(if_match, sale.version)
         sale = await _changed(tx, sale, body)
         shown = msgspec.json.encode(_document(sale))  # a sale that cannot be encoded is not committed
-    deps.poke("open_sales")
+    deps.wake("open_sales")
     await _rebuilt(sale, deps)
     return Reply(200, shown, headers=(("etag", etag_of(sale.version)),))
 
@@ -156,23 +154,23 @@ async def _rebuilt(sale: Sale, deps: Deps) -> None:
     """Rebuild the gate if the change made its epoch stale; if Redis fails, ``settle`` detects the stale epoch."""
     if not sale.buyer_limit:
         return
-    from pulsecart.runtime.redis_client import RedisError  # imports Redis, which reads do not need
-
     try:
         await rebuild(deps.db, Gate(deps.redis, deps.settings.lease_s), sale.product_id)
     except (RedisError, Unavailable) as error:
-        log.warning("gate of %s not made anew: %s", sale.product_id, error)
+        log.warning("gate of product %s could not be rebuilt: %s", sale.product_id, error)
 
 
 async def _changed(tx: Tx, sale: Sale, body: SaleChangeBody) -> Sale:
     if sale.status == "ENDED" or sale.ends_at <= tx.now:
-        raise Refused("sale-over", "This sale is over.")
+        raise Refused("sale-over", "This sale has ended. Schedule a new one.")
     price_minor = sale.price_minor if body.price is None else exact_price(body.price, sale.currency)
     ends_at: datetime = body.endsAt or sale.ends_at
     if ends_at <= tx.now:
         return await sales.end(tx, sale)
     if ends_at <= sale.starts_at:
-        raise Unprocessable("sale-too-short", "endsAt is after startsAt; now or earlier ends the sale.")
+        raise Unprocessable(
+            "sale-too-short", "endsAt must be after startsAt. An endsAt that is now or earlier ends the sale."
+        )
     if (price_minor, ends_at) == (sale.price_minor, sale.ends_at):
         return sale
     return await sales.change(tx, sale, price_minor, ends_at)
@@ -194,8 +192,8 @@ flash_sales = operation(
     "flash_sales",
     routes=[
         post("/api/v1/flash-sales", schedule, allow=ADMIN),
-        get("/api/v1/flash-sales", listed, allow=ANYBODY),
-        get("/api/v1/flash-sales/{id}", show, allow=ANYBODY),
+        get("/api/v1/flash-sales", listed, allow=PUBLIC),
+        get("/api/v1/flash-sales/{id}", show, allow=PUBLIC),
         put("/api/v1/flash-sales/{id}", change, allow=ADMIN),
     ],
     emits=[FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted],

@@ -7,7 +7,8 @@ from pulsecart.runtime.db import consumed
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause, is_id
 from pulsecart.runtime.problem import Malformed
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderFulfilled, OrderPaid
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import orders
@@ -41,8 +42,8 @@ class Shipping:
 async def fulfil_order(event: Received[OrderPaid], deps: Deps) -> None:
     """Fulfil a paid order; an order canceled meanwhile or already fulfilled stays unchanged."""
     if not is_id(event.data.orderId):
-        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is no order of this shop.")
-    await deps.one(Shipping).paid.submit(event)
+        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is not an order of this shop.")
+    await deps.singleton(Shipping).paid.submit(event)
 
 
 fulfil = operation("fulfil", events=[on(OrderPaid, fulfil_order)], emits=[OrderFulfilled])

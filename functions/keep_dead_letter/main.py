@@ -1,20 +1,15 @@
 """Stores each event that a trigger gave up in dead_letters, with its cause, to be inspected, replayed or discarded."""
 
-import logging
-
-from pulsecart.broker.dead_letters import letters
-from pulsecart.runtime.db import dead_letters
+from pulsecart.broker.dead_letters import letters, table
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent
-from pulsecart.runtime.printable import printable, shortened
 from pulsecart.runtime.problem import Forbidden
 from pulsecart.serving.http import Request
-from pulsecart.serving.operation import Received, on_anything, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on_anything
 
-log = logging.getLogger(__name__)
 BODY_MAX = 8 * 1024 * 1024  # above any broker's limit; a rejected dead letter would be lost
-CAUSE_LOGGED = 500
 UNSIGNED_MAX = 1_000  # any pod that reaches this operation can post unsigned letters
 
 
@@ -41,19 +36,16 @@ async def _keep(event: CloudEvent, raw: bytes, path: str, deps: Deps, *, signed:
     async with deps.db.transaction() as tx:
         if not signed:
             await _check_room(tx)
-        await dead_letters.keep(tx, event, raw, path, signed=signed)
+        await table.keep(tx, event, raw, path, signed=signed)
     if deps.settings.broker_url:  # the local broker logs its dead letters itself
-        trigger = dead_letters.trigger_of(path, event.extensions.get("knativeerrordest", ""))
-        cause = printable(shortened(dead_letters.cause_of(event), CAUSE_LOGGED)) or "no cause was given"
-        code = event.extensions.get("knativeerrorcode", "unknown")
-        log.warning(
-            "%s: %s is a dead letter, status %s: %s", printable(trigger), printable(event.id[:100]), code, cause
-        )
+        letters.log_letter(letters.trigger_of(path, event.extensions.get("knativeerrordest", "")), event)
 
 
 async def _check_room(tx: Tx) -> None:
-    if await dead_letters.unsigned(tx, UNSIGNED_MAX) >= UNSIGNED_MAX:
-        raise Forbidden("too-many-unsigned", f"{UNSIGNED_MAX} unsigned dead letters are kept; discard some.")
+    if await table.unsigned(tx, UNSIGNED_MAX) >= UNSIGNED_MAX:
+        raise Forbidden(
+            "too-many-unsigned", f"{UNSIGNED_MAX} unsigned dead letters are stored, which is the limit; discard some."
+        )
 
 
 keep_dead_letter = operation(

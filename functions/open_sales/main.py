@@ -7,6 +7,7 @@ from datetime import datetime
 from pulsecart.runtime.db.database import Busy
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Unavailable
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.operation import operation
 from pulsecart.shop.messages import FlashSaleEnded, FlashSaleStarted
 from pulsecart.shop.pricing.db import sales
@@ -16,13 +17,15 @@ QUIET_S = 330.0  # longer than the sweep interval, so that a process runs for ev
 WARM_MAX = 200
 
 
-async def stay(deps: Deps) -> None:
+async def stay_awake(deps: Deps) -> None:
     """Warm the products requested first; then keep running while a sale starts or ends before the next sweep."""
     async with deps.db.transaction() as tx:
         first = await sales.first_asked(tx, WARM_MAX)
     await _warm(deps, first, gates=False)
     failed: set[str] = set()  # retried at the next wake-up or sweep
-    await deps.pokes.stay("open_sales", lambda: _next_due(deps, failed), lambda: _act(deps, failed), quiet_s=QUIET_S)
+    await deps.wake_ups.stay_awake(
+        "open_sales", lambda: _next_due(deps, failed), lambda: _act(deps, failed), quiet_s=QUIET_S
+    )
 
 
 async def _next_due(deps: Deps, failed: set[str]) -> datetime | None:
@@ -53,7 +56,7 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
         raise  # PostgreSQL's failure, not the sale's
     except Exception:
         failed.add(sale_id)
-        log.exception("sale %s could neither begin nor end", sale_id)
+        log.exception("sale %s could not be started or ended", sale_id)
         return
     if sale is not None and sale.status == "ENDED" and sale.buyer_limit:
         await _make_gates(deps, [sale.product_id])
@@ -61,7 +64,6 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
 
 async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
     """Rebuild the gates whose epoch is stale; if that fails, ``settle`` or the next purchase detects it."""
-    from pulsecart.runtime.redis_client import RedisError
     from pulsecart.shop.inventory.gate.gate import Gate
     from pulsecart.shop.inventory.gate_rebuild import rebuild
 
@@ -70,24 +72,25 @@ async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
         for product_id in product_ids:
             await rebuild(deps.db, gate, product_id)
     except (RedisError, Unavailable) as error:
-        log.warning("gates not made: %s", error)
+        log.warning("gates could not be built: %s", error)
 
 
 async def _warm(deps: Deps, product_ids: Sequence[str], *, gates: bool) -> None:
     """Fill gates and cache; a sale starts on time even if this fails, and the first request fills them then."""
     if not product_ids:
         return
-    from pulsecart.runtime.redis_client import RedisError
     from pulsecart.shop.catalogue.cache import ProductCache
 
     if gates:
         await _make_gates(deps, product_ids)
     try:
-        await deps.one(ProductCache).warm(product_ids)
+        await deps.singleton(ProductCache).warm(product_ids)
     except (RedisError, Unavailable) as error:
-        log.warning("not warmed: %s", error)
+        log.warning("products could not be cached before their sale: %s", error)
     except Exception:
-        log.exception("not warmed")
+        log.exception("products could not be cached before their sale")
 
 
-open_sales = operation("open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay, connections=1, redis=True)
+open_sales = operation(
+    "open_sales", emits=[FlashSaleEnded, FlashSaleStarted], wake=stay_awake, connections=1, redis=True
+)

@@ -8,14 +8,16 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.fresh import Fresh
 from pulsecart.runtime.problem import Malformed, NotFound
-from pulsecart.serving.access import ANYBODY, ANYBODY_COUNTED, CUSTOMER, OWNER, OWNER_OR_PARTNER
+from pulsecart.runtime.redis_breaker import Breaker
+from pulsecart.runtime.redis_error import RedisError
+from pulsecart.serving.access import CUSTOMER, OWNER, OWNER_OR_PARTNER, PUBLIC, PUBLIC_RATE_LIMITED
 from pulsecart.serving.auth import require_buyer
 from pulsecart.serving.bodies import names_somebody
 from pulsecart.serving.health import up
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
-from pulsecart.serving.query import parameters, whole
+from pulsecart.serving.query import parameters, parse_integer
 from pulsecart.serving.routes import get
 from pulsecart.shop.orders.db import by_customer
 from pulsecart.shop.orders.db.by_customer import PAGE
@@ -50,11 +52,8 @@ async def status(request: Request, deps: Deps) -> Reply:
 
 
 async def _cached(order_id: str, deps: Deps) -> dict[str, Any] | None:
-    from pulsecart.runtime.redis_breaker import Breaker  # imports Redis, which only this route needs
-    from pulsecart.runtime.redis_client import RedisError
-
     try:
-        found = await deps.one(Breaker).ask(lambda: deps.redis.get(STATUS_KEY + order_id))
+        found = await deps.singleton(Breaker).ask(lambda: deps.redis.get(STATUS_KEY + order_id))
     except RedisError:
         return None
     document: dict[str, Any] | None = msgspec.json.decode(found) if found else None
@@ -68,16 +67,16 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
     Raises:
         Malformed: ``userId``, ``limit`` or ``cursor`` is malformed.
     """
-    asked = parameters(request.query)
-    named = asked.get("userId")
+    given = parameters(request.query)
+    named = given.get("userId")
     if named is not None and not names_somebody(named):
-        raise Malformed("user-malformed", "userId= has 1 to 64 printable ASCII characters, none of them a space.")
+        raise Malformed("user-malformed", "userId= must have 1 to 64 printable ASCII characters without a space.")
     buyer = await require_buyer(request, deps, named)
-    limit, before = whole(asked.get("limit", str(PAGE)), PAGE, 1), asked.get("cursor")
+    limit, before = parse_integer(given.get("limit", str(PAGE)), PAGE, 1), given.get("cursor")
     if limit is None:
-        raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {PAGE}, without leading zeros.")
+        raise Malformed("limit-malformed", f"limit= must be a whole number from 1 to {PAGE}, without leading zeros.")
     if before is not None and not is_id(before):
-        raise Malformed("cursor-malformed", "cursor= is what the page before named as next.")
+        raise Malformed("cursor-malformed", "cursor= must be the member next of the previous page.")
     async with deps.db.transaction() as tx:
         found = await by_customer.orders_of(tx, buyer, before=before, limit=limit + 1)
     page: dict[str, Any] = {"orders": found[:limit]}
@@ -126,14 +125,16 @@ class Standing:
         self.now = Fresh(self._read, QUEUE_FRESH_S)
 
     async def _read(self) -> bytes:
+        from pulsecart.broker.dead_letters.table import open_ones  # no start needs it
+
         async with self._deps.db.transaction() as tx:
-            now = await queue(tx)
+            now, dead_letters = await queue(tx), await open_ones(tx)
         document = {
             "pending": now.pending,
             "oldestSeconds": round(now.oldest_s, 3),
             "acceptedPerSecond": now.accepted_per_s,
             "decidedPerSecond": now.decided_per_s,
-            "deadLetters": now.dead_letters,
+            "deadLetters": dead_letters,
             "lag": now.lag,
         }
         return msgspec.json.encode(document)
@@ -141,7 +142,7 @@ class Standing:
 
 async def queue_status(request: Request, deps: Deps) -> Reply:
     """Show undecided orders and the rates of intake and decisions, from PostgreSQL, at most QUEUE_FRESH_S old."""
-    return Reply(200, await deps.one(Standing).now.get(), headers=(("cache-control", "no-store"),))
+    return Reply(200, await deps.singleton(Standing).now.get(), headers=(("cache-control", "no-store"),))
 
 
 async def healthy(request: Request, deps: Deps) -> Reply:
@@ -167,9 +168,9 @@ orders = operation(
         get("/api/v1/orders/{id}/passport", show_passport, allow=OWNER),
         get("/api/v1/async/purchase/{trackingId}", track, allow=OWNER),
         get("/api/v1/customers/{id}/orders", of_customer, allow=OWNER),
-        get("/api/v1/async/queue/status", queue_status, allow=ANYBODY_COUNTED),
-        get("/api/v1/sync/health", healthy, allow=ANYBODY),
-        get("/api/v1/async/health", healthy, allow=ANYBODY),
+        get("/api/v1/async/queue/status", queue_status, allow=PUBLIC_RATE_LIMITED),
+        get("/api/v1/sync/health", healthy, allow=PUBLIC),
+        get("/api/v1/async/health", healthy, allow=PUBLIC),
     ],
     redis=True,
 )

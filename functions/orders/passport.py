@@ -12,22 +12,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pulsecart.broker import delivery_trail
+from pulsecart.broker.dead_letters.table import place_of
 from pulsecart.broker.delivery_trail import Deliveries, Logged
-from pulsecart.broker.manifests.eventing import Trigger, load
+from pulsecart.broker.manifests.eventing import Trigger, load_all
+from pulsecart.edge.streams.topics import ORDER
 from pulsecart.runtime.db.database import Tx
-from pulsecart.runtime.db.dead_letters import key_of
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Identity, rfc3339
+from pulsecart.runtime.first_replies import scope_of
 from pulsecart.runtime.redis_breaker import Breaker
-from pulsecart.runtime.redis_client import RedisError
-from pulsecart.serving.idempotency import scope_of
-from pulsecart.serving.operation_names import names
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.shop.carts.db import carts
 from pulsecart.shop.orders.db import history
 from pulsecart.shop.orders.db.history import Step
@@ -35,9 +34,7 @@ from pulsecart.shop.orders.order import Order, order_document
 from pulsecart.shop.payments.db import calls, payments
 from pulsecart.shop.payments.db.calls import Call
 
-EVENTING = Path(__file__).parents[2] / "eventing"
 RELAY = "/relay"  # the relay's cursor: a cluster's broker does not report its deliveries
-STREAM = "news:order:"
 PATHS = {"sync": "/api/v1/sync/purchase", "async": "/api/v1/async/purchase", "orders": "/api/v1/orders"}
 
 
@@ -74,7 +71,7 @@ async def passport_of(order: Order, deps: Deps, *, errors: bool = False) -> dict
 
 @cache
 def _triggers() -> tuple[Trigger, ...]:
-    return load(EVENTING, [name.replace("_", "-") for name in names()]).triggers
+    return load_all().triggers
 
 
 def _unanswered(attempts: Sequence[Call]) -> frozenset[tuple[str, Identity]]:
@@ -115,15 +112,15 @@ def _operation(trigger: Trigger) -> str:
 
 async def _request(tx: Tx, order: Order, steps: Sequence[Step]) -> dict[str, Any]:
     key = steps[0].idempotency_key if steps else None
-    asked: dict[str, Any] = {"at": rfc3339(order.created_at), "idempotencyKey": key}
-    asked["correlationId"], asked["traceparent"] = order.correlation_id, order.traceparent
+    request: dict[str, Any] = {"at": rfc3339(order.created_at), "idempotencyKey": key}
+    request["correlationId"], request["traceparent"] = order.correlation_id, order.traceparent
     cart_id = await carts.ordered_as(tx, order.order_id)
     path = f"/api/v1/carts/{cart_id}/checkout" if cart_id else PATHS[order.path]
-    asked["request"] = f"POST {path}"
+    request["request"] = f"POST {path}"
     if key is not None:
         reply = await delivery_trail.first_reply(tx, scope_of(order.buyer_id, "POST", path, key))
-        asked["reply"] = {"status": reply[0], "at": rfc3339(reply[1])} if reply else None
-    return asked
+        request["reply"] = {"status": reply[0], "at": rfc3339(reply[1])} if reply else None
+    return request
 
 
 async def _payment(tx: Tx, order: Order) -> dict[str, Any] | None:
@@ -141,7 +138,7 @@ async def _payment(tx: Tx, order: Order) -> dict[str, Any] | None:
 async def _stream(order: Order, deps: Deps) -> frozenset[str] | None:
     """Return the ids now in the order's live stream; None when Redis fails or does not answer."""
     try:
-        entries: Any = await deps.one(Breaker).ask(lambda: deps.redis.xrange(STREAM + order.order_id))
+        entries: Any = await deps.singleton(Breaker).ask(lambda: deps.redis.xrange(ORDER.topic(order.order_id).key))
     except RedisError:
         return None
     return frozenset(id.decode() for id, _ in entries)
@@ -186,30 +183,30 @@ def _delivery(one: Logged, trigger: Trigger, known: Deliveries, errors: bool) ->
     named: dict[str, Any] = {"trigger": trigger.name, "operation": operation}
     finished = known.finished.get((operation, one.event.identity))
     waiting = known.waiting.get((trigger.name, one.position))
-    given_up = known.given_up.get((trigger.name, key_of(one.event.source), key_of(one.event.id)))
+    given_up = known.given_up.get(place_of(trigger.name, one.event))
     if waiting is not None:
         due = rfc3339(waiting.due_at) if waiting.due_at else None
-        told: dict[str, Any] = {
+        delivery: dict[str, Any] = {
             "result": "waiting",
             "attempts": waiting.attempts,
             "dueAt": due,
             "errorCode": waiting.error_code,
         }
     elif finished is not None:
-        told = {"result": "finished", "at": rfc3339(finished)}
+        delivery = {"result": "finished", "at": rfc3339(finished)}
     elif given_up is not None and given_up.replayed_at is None:
-        told = {"result": "given-up", "at": rfc3339(given_up.at), "errorCode": given_up.error_code}
+        delivery = {"result": "given-up", "at": rfc3339(given_up.at), "errorCode": given_up.error_code}
         if errors:
-            told["error"] = given_up.error_data
+            delivery["error"] = given_up.error_data
         if given_up.discarded_at is not None:
-            told["discardedAt"] = rfc3339(given_up.discarded_at)
+            delivery["discardedAt"] = rfc3339(given_up.discarded_at)
     else:
-        told = {"result": _passed(one, trigger, known)}
-        if told["result"] == "delivered" and (operation, one.event.identity) in known.unanswered:
-            told = {"result": "failed"}
+        delivery = {"result": _passed(one, trigger, known)}
+        if delivery["result"] == "delivered" and (operation, one.event.identity) in known.unanswered:
+            delivery = {"result": "failed"}
     if given_up is not None and given_up.replayed_at is not None:
-        told |= {"givenUpAt": rfc3339(given_up.at), "replayedAt": rfc3339(given_up.replayed_at)}
-    return named | told
+        delivery |= {"givenUpAt": rfc3339(given_up.at), "replayedAt": rfc3339(given_up.replayed_at)}
+    return named | delivery
 
 
 def _passed(one: Logged, trigger: Trigger, known: Deliveries) -> str:

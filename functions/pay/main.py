@@ -21,9 +21,10 @@ from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.access import DEMO, OWNER
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
 from pulsecart.serving.routes import get, post, put
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import (
     OrderCanceled,
     OrderConfirmed,
@@ -73,15 +74,15 @@ class Cashier:
         await calls.failed(self._db, failures)
         return answers
 
-    async def _answers(self, asks: list[Ask]) -> Sequence[Charge | Exception]:
+    async def _answers(self, requests: list[Ask]) -> Sequence[Charge | Exception]:
         try:
             async with asyncio.timeout(GATEWAY_S):
-                return await self._gateway.charge_all(asks)
+                return await self._gateway.charge_all(requests)
         except TimeoutError:
-            late = GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.")
-            return [late] * len(asks)
+            late = GatewayTimeout("gateway-timeout", f"The payment gateway did not answer within {GATEWAY_S:.0f} s.")
+            return [late] * len(requests)
         except Exception as error:
-            return [error] * len(asks)
+            return [error] * len(requests)
 
     async def _record(self, answers: list[payment.Answered]) -> Sequence[None]:
         return await payment.record(self._db, answers)
@@ -97,10 +98,10 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
     """
     order_id = event.data.orderId
     if not is_id(order_id):
-        raise Malformed("unknown-order", f"{order_id[:64]} is no order of this shop.")
+        raise Malformed("unknown-order", f"{order_id[:64]} is not an order of this shop.")
     if deps.settings.pay_by_hand:
         return
-    cashier = deps.one(Cashier)
+    cashier = deps.singleton(Cashier)
     owed = await cashier.intents.submit(payment.Due(order_id, event.envelope.identity))
     if owed is None:
         return
@@ -123,14 +124,14 @@ async def pay_by_hand(request: Request, deps: Deps) -> Reply:
     if order.status not in PAID:
         if not may_become(order.status, "PAID"):
             raise refuse_step(order.order_id, order.status, "PAID")
-        cashier = deps.one(Cashier)
+        cashier = deps.singleton(Cashier)
         owed = await cashier.intents.submit(payment.Due(order_id, None))
         if owed is not None:
             answer = await cashier.charges.submit(owed)
             await cashier.answers.submit(payment.Answered(None, order_id, answer, owed.call_id))
         order = await _found(deps, order_id)
     if order.cancel_reason in DECLINES:
-        raise Refused("payment-declined", "The payment was declined, and the order canceled; order again.")
+        raise Refused("payment-declined", "The payment was declined and the order is canceled. Place a new order.")
     if order.status not in PAID:
         raise refuse_step(order.order_id, order.status, "PAID")
     return Reply(200, msgspec.json.encode(order_document(order)))

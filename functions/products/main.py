@@ -12,12 +12,12 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause
 from pulsecart.runtime.moment import YEARS, is_kept
 from pulsecart.runtime.problem import Gone, Malformed, NotFound, Unprocessable
-from pulsecart.serving.access import ADMIN, ANYBODY
+from pulsecart.serving.access import ADMIN, PUBLIC
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import check_match, is_current, required_match
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import correlation_of, key_of
+from pulsecart.serving.idempotency import correlation_of, first_again, key_of
 from pulsecart.serving.operation import operation
 from pulsecart.serving.query import parameters
 from pulsecart.serving.routes import delete, get, post, put
@@ -27,7 +27,6 @@ from pulsecart.shop.catalogue.db import products as rows
 from pulsecart.shop.catalogue.product import Product, product_document, product_etag, sale_document, sale_member
 from pulsecart.shop.messages import ProductUpdated
 from pulsecart.shop.money import decimal_amount, exact_price, wire_id
-from pulsecart.shop.orders.refusal import refusal
 
 WHERE = "/api/v1/products/"
 MOMENT_MAX = 40
@@ -35,7 +34,7 @@ MOMENT_MAX = 40
 
 async def show(request: Request, deps: Deps) -> Reply:
     """Show a product and its open or planned sale, from the cache; a stale copy is marked (Warning, Age)."""
-    shown = await deps.one(ProductCache).read(request.params["id"])
+    shown = await deps.singleton(ProductCache).read(request.params["id"])
     if is_current(request.headers.get("if-none-match"), shown.etag):
         return Reply(304, headers=shown.headers)
     return Reply(200, shown.body, headers=shown.headers)
@@ -83,10 +82,7 @@ async def create(request: Request, deps: Deps) -> Reply:
     key = key_of(request, subject_of(request))
     product = _product(decoded(request.body, ProductBody), deps.new_id(), deps.clock.now())
     first = await rows.create(deps.db, product, _cause(request), key, _created)
-    if key and first.payload_hash != key.payload_hash:
-        raise refusal("KEY_REUSED")
-    headers = (("location", first.location), ("etag", product_etag(1)))
-    return Reply(first.status, first.body.encode(), headers=headers)
+    return first_again(first, key, (("location", first.location), ("etag", product_etag(1))))
 
 
 async def change(request: Request, deps: Deps) -> Reply:
@@ -95,7 +91,10 @@ async def change(request: Request, deps: Deps) -> Reply:
     async with deps.db.transaction(_cause(request)) as tx:
         before = await _locked(tx, request.params["id"], if_match)
         if body.currency != before.currency:
-            raise Unprocessable("currency-fixed", f"A product keeps its currency, {before.currency}; make a new one.")
+            raise Unprocessable(
+                "currency-fixed",
+                f"The currency of this product stays {before.currency}. Create a new product for another currency.",
+            )
         after = await rows.change(tx, before, _product(body, before.product_id, before.created_at))
     return Reply(200, msgspec.json.encode(product_document(after)), headers=(("etag", product_etag(after.version)),))
 
@@ -113,7 +112,7 @@ async def _locked(tx: Tx, product_id: str, if_match: str) -> Product:
     if product is None:
         raise NotFound("unknown-product", f"There is no product {product_id[:64]}.")
     if product.deleted:
-        raise Gone("product-deleted", f"Product {product_id[:64]} is not in the catalogue any more.")
+        raise Gone("product-deleted", f"Product {product_id[:64]} was removed from the catalogue.")
     check_match(if_match, product.version)
     return product
 
@@ -153,10 +152,10 @@ def _moment(query: str) -> datetime | None:
             raise ValueError(len(given))
         at = msgspec.convert(given, datetime)
     except ValueError:  # includes msgspec's error
-        raise Malformed("moment-malformed", "at= is RFC 3339, e.g. 2100-01-01T08:00:00Z.") from None
+        raise Malformed("moment-malformed", "at= must be an RFC 3339 time, e.g. 2100-01-01T08:00:00Z.") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     if not is_kept(at):
-        raise Malformed("moment-malformed", f"at= is {YEARS}.")
+        raise Malformed("moment-malformed", f"at= must be a time {YEARS}.")
     return at
 
 
@@ -167,10 +166,10 @@ def _cause(request: Request) -> Cause:
 products = operation(
     "products",
     routes=[
-        get("/api/v1/products", page, allow=ANYBODY),
-        get("/api/v1/categories", categories, allow=ANYBODY),
-        get("/api/v1/products/{id}", show, allow=ANYBODY),
-        get("/api/v1/products/{id}/price", price, allow=ANYBODY),
+        get("/api/v1/products", page, allow=PUBLIC),
+        get("/api/v1/categories", categories, allow=PUBLIC),
+        get("/api/v1/products/{id}", show, allow=PUBLIC),
+        get("/api/v1/products/{id}/price", price, allow=PUBLIC),
         post("/api/v1/products", create, allow=ADMIN),
         put("/api/v1/products/{id}", change, allow=ADMIN),
         delete("/api/v1/products/{id}", remove, allow=ADMIN),

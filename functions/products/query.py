@@ -10,7 +10,7 @@ from pulsecart.runtime.moment import is_kept
 from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.text import BYTES_MAX, is_text
 from pulsecart.serving.bodies import ID_MAX
-from pulsecart.serving.query import decimal, parameters, whole
+from pulsecart.serving.query import decimal, parameters, parse_integer
 from pulsecart.shop.catalogue.db.listing import KEYS, Listed, Place, Wanted
 from pulsecart.shop.money import check_currency, exact_minor
 
@@ -35,7 +35,7 @@ def wanted_of(query: str) -> Wanted:
     words = (_text(given, "q", WORDS_MAX) or "").strip()
     sort, descending = _sort(given.get("sort") or ("-relevance" if words else "created"))
     if sort == "relevance" and not words:
-        raise Malformed("sort-malformed", "sort=relevance needs words to be relevant to: q=.")
+        raise Malformed("sort-malformed", "sort=relevance needs search words in q=.")
     compares_prices = sort == "price" or "priceMin" in given or "priceMax" in given
     currency = given.get("currency") or (CURRENCY if compares_prices else None)
     if currency is not None:
@@ -71,9 +71,9 @@ def _after(cursor: str | None, sort: str, kind: str) -> tuple[Place, str] | None
         of_sort, key, product_id = msgspec.json.decode(urlsafe_b64decode(padded), type=tuple[str, str, str])
         place = _place(key, product_id, kind)
     except (ValueError, msgspec.DecodeError):
-        raise Malformed("cursor-malformed", "cursor= is what the page before gave as its next.") from None
+        raise Malformed("cursor-malformed", "cursor= must be the member next of the previous page.") from None
     if of_sort != sort:
-        raise Malformed("cursor-malformed", "This cursor goes on with another sort=; begin again without it.")
+        raise Malformed("cursor-malformed", "This cursor belongs to another sort=. Start again without cursor=.")
     return place, product_id
 
 
@@ -89,7 +89,7 @@ def _place(key: str, product_id: str, kind: str) -> Place:
     """
     place: Place = key
     if kind == "bigint":
-        number = whole(key, 2**63 - 1)
+        number = parse_integer(key, 2**63 - 1)
         if number is None:
             raise ValueError(key)
         place = number
@@ -115,14 +115,14 @@ def _is_held(place: Place) -> bool:
 def _sort(given: str) -> tuple[str, bool]:
     name = given.removeprefix("-")
     if name not in KEYS:
-        raise Malformed("sort-malformed", f"sort= is one of {SORTS}.")
+        raise Malformed("sort-malformed", f"sort= must be one of {SORTS}.")
     return name, given.startswith("-")
 
 
 def _text(given: dict[str, str], name: str, most: int) -> str | None:
     text = given.get(name)
     if text is not None and not is_text(text, most):
-        raise Malformed("query-malformed", f"{name}= has at most {most} characters, none of them a control character.")
+        raise Malformed("query-malformed", f"{name}= must have at most {most} characters and no control characters.")
     return text
 
 
@@ -131,7 +131,7 @@ def _price(given: dict[str, str], name: str, currency: str) -> int | None:
         return None
     price = decimal(given[name], PRICE_MAX)
     if price is None:
-        raise Malformed("price-malformed", f"{name}= is a decimal amount from 0 to {PRICE_MAX}, e.g. 26.50.")
+        raise Malformed("price-malformed", f"{name}= must be a decimal amount from 0 to {PRICE_MAX}, e.g. 26.50.")
     return exact_minor(price, currency, name)
 
 
@@ -139,12 +139,14 @@ def _yes_or_no(given: dict[str, str], name: str) -> bool | None:
     if name not in given:
         return None
     if given[name] not in ("true", "false"):
-        raise Malformed("query-malformed", f"{name}= is true or false.")
+        raise Malformed("query-malformed", f"{name}= must be true or false.")
     return given[name] == "true"
 
 
 def _limit(given: str | None) -> int:
-    limit = LIMIT if given is None else whole(given, LIMIT_MAX, 1)
+    limit = LIMIT if given is None else parse_integer(given, LIMIT_MAX, 1)
     if limit is None:
-        raise Malformed("limit-malformed", f"limit= is a whole number from 1 to {LIMIT_MAX}, without leading zeros.")
+        raise Malformed(
+            "limit-malformed", f"limit= must be a whole number from 1 to {LIMIT_MAX}, without leading zeros."
+        )
     return limit

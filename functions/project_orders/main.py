@@ -8,7 +8,8 @@ from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.problem import Malformed
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
 from pulsecart.shop.money import minor_amount
 from pulsecart.shop.orders.db.by_customer import Row, project
@@ -38,9 +39,9 @@ class Projection:
 async def keep(event: Received[Any], deps: Deps) -> None:
     """Keep the order's newest sequence; repeated, late and reordered events give the same result."""
     if not is_id(event.data.orderId):  # it would fail the whole batch's write
-        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is no order's id.")
+        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is not an order's id.")
     row = row_of(event.data, event.envelope.sequence, event.envelope.time or deps.clock.now())
-    await deps.one(Projection).rows.submit(row)
+    await deps.singleton(Projection).rows.submit(row)
 
 
 def row_of(data: Event, sequence: int, at: datetime) -> Row:

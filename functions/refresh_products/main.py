@@ -15,7 +15,8 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import rfc3339
 from pulsecart.runtime.moment import is_kept
 from pulsecart.runtime.problem import Malformed
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.catalogue.copies.copies import ENDED_S, Copies, stock_document
 from pulsecart.shop.catalogue.db import search
 from pulsecart.shop.messages import (
@@ -42,7 +43,7 @@ class Index:
 
 
 def copies(deps: Deps) -> Copies:
-    """Create the process's instance, for ``deps.one``."""
+    """Create the process's instance, for ``deps.singleton``."""
     return Copies(deps.redis)
 
 
@@ -51,8 +52,8 @@ async def updated(event: Received[ProductUpdated], deps: Deps) -> None:
     data, sequence = event.data, event.envelope.sequence
     gone = data.status == "DELETED"
     row = search.Row(data.productId, sequence, gone, data.sku, data.name, data.category, data.description)
-    await deps.one(Index).rows.submit(row)
-    await deps.one(copies).demand(data.productId, sequence)
+    await deps.singleton(Index).rows.submit(row)
+    await deps.singleton(copies).demand(data.productId, sequence)
 
 
 Priced = Received[FlashSaleScheduled] | Received[FlashSaleStarted] | Received[FlashSaleChanged]
@@ -63,23 +64,27 @@ async def priced(event: Priced, deps: Deps) -> None:
     data = event.data
     starts_at, ends_at = _time(data.startsAt), _time(data.endsAt)
     if starts_at is None or ends_at is None:
-        raise Malformed("contract-broken", f"startsAt or endsAt of sale {data.saleId[:64]} is no time that is kept.")
+        raise Malformed(
+            "contract-broken", f"startsAt or endsAt of sale {data.saleId[:64]} is a time that cannot be stored."
+        )
     times = {"startsAt": rfc3339(starts_at), "endsAt": rfc3339(ends_at)}
     document = {"saleId": data.saleId, "price": data.price, "currency": data.currency, **times}
     lasts_s = (ends_at - deps.clock.now()).total_seconds()
-    await deps.one(copies).put_sale(data.productId, event.envelope.sequence, msgspec.json.encode(document), lasts_s)
+    await deps.singleton(copies).put_sale(
+        data.productId, event.envelope.sequence, msgspec.json.encode(document), lasts_s
+    )
 
 
 async def ended(event: Received[FlashSaleEnded], deps: Deps) -> None:
     """Remove the sale's price, also when the sale ended early: the list price applies again."""
-    await deps.one(copies).put_sale(event.data.productId, event.envelope.sequence, b"", ENDED_S)
+    await deps.singleton(copies).put_sale(event.data.productId, event.envelope.sequence, b"", ENDED_S)
 
 
 async def counted(event: Received[StockAdjusted], deps: Deps) -> None:
     """Cache the stock level; each event contains it in full, so the newest is enough."""
     data, sequence = event.data, event.envelope.sequence
     document = stock_document(data.productId, data.available, sequence)
-    await deps.one(copies).put_stock(data.productId, sequence, document)
+    await deps.singleton(copies).put_stock(data.productId, sequence, document)
 
 
 def _time(text: str) -> datetime | None:

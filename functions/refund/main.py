@@ -10,7 +10,8 @@ from pulsecart.runtime.event import is_id
 from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import span
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderCanceled, PaymentRefunded, RefundRequested
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.payments.calls import Failed, failed, result_of
@@ -32,7 +33,7 @@ async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], 
     """
     order_id = event.data.orderId
     if not is_id(order_id):
-        raise Malformed("unknown-order", f"{order_id[:64]} is no order of this shop.")
+        raise Malformed("unknown-order", f"{order_id[:64]} is not an order of this shop.")
     if isinstance(event.data, OrderCanceled) and event.data.previousStatus == "PENDING":
         return  # never held stock, so it was never charged
     async with deps.db.transaction() as tx:
@@ -77,12 +78,14 @@ async def _ask_gateway(payment: Payment, deps: Deps) -> Charge:
 
 async def _answer(payment: Payment, deps: Deps) -> Charge:
     gateway = SimulatedGateway(deps.db)
-    ask = gateway.refund if payment.status == "CHARGED" else gateway.void
+    gateway_call = gateway.refund if payment.status == "CHARGED" else gateway.void
     try:
         async with asyncio.timeout(GATEWAY_S):
-            return await ask(payment.payment_id)
+            return await gateway_call(payment.payment_id)
     except TimeoutError:
-        raise GatewayTimeout("gateway-timeout", f"The gateway said nothing for {GATEWAY_S:.0f} s.") from None
+        raise GatewayTimeout(
+            "gateway-timeout", f"The payment gateway did not answer within {GATEWAY_S:.0f} s."
+        ) from None
 
 
 async def _record(tx: Tx, order_id: str, answer: Charge) -> None:

@@ -4,25 +4,21 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pulsecart.broker.courier import Courier
-from pulsecart.broker.dead_letters import letters, replay_queue
+from pulsecart.broker.dead_letters import letters, table
 from pulsecart.broker.dead_letters.replays import replay
 from pulsecart.broker.delivery import Delivery, Destination, Outcome
 from pulsecart.broker.dispatch import Dispatcher
 from pulsecart.broker.filters import everything
-from pulsecart.broker.manifests.eventing import Trigger, load
+from pulsecart.broker.manifests.eventing import Trigger, load_all
 from pulsecart.broker.store import session
-from pulsecart.runtime.db import dead_letters
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import signatures
 from pulsecart.serving.operation import operation
-from pulsecart.serving.operation_names import names
 
 log = logging.getLogger(__name__)
-EVENTING = Path(__file__).resolve().parents[2] / "eventing"
 CURSOR = "/relay"  # not a valid Trigger name
 HERE = Destination(None, "http://relay/relay")
 CONCURRENCY = 256  # keys in flight: an in-memory channel answers after its subscribers, cold starts included
@@ -34,11 +30,11 @@ GIVE_WAY_S = 3.0
 NOT_KNOWN = frozenset((401, 403))  # the broker rejects the relay's token, whatever the event
 
 
-async def stay(deps: Deps) -> None:
+async def stay_awake(deps: Deps) -> None:
     """Send the log's events until none are left. A wake-up makes a running relay read the log again."""
     if deps.settings.broker_url:
-        relaying = deps.one(Relay)
-        await deps.pokes.stay("relay", relaying.oldest, relaying.send_all)
+        relaying = deps.singleton(Relay)
+        await deps.wake_ups.stay_awake("relay", relaying.oldest, relaying.send_all)
 
 
 class Relay:
@@ -50,7 +46,7 @@ class Relay:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._keys = deps.one(signatures.keys)
+        self._keys = deps.singleton(signatures.keys)
         self._courier = Courier({}, deps)
         self._broker = Destination(None, deps.settings.broker_url, deps.settings.broker_token_file)
         sender = Delivery(dead_letter_sink=HERE, retry=FOR_EVER, exponential=False, backoff_delay_s=BACKOFF_S)
@@ -64,7 +60,7 @@ class Relay:
             concurrency=CONCURRENCY,
             where=__file__,
         )
-        wired = triggers()
+        wired = load_all().triggers
         self._subscribers = {trigger.name: _reached(trigger.subscriber, deps) for trigger in wired}
         self._timeout_s = post_timeout_s(wired)
         self._refused = False
@@ -72,19 +68,23 @@ class Relay:
     async def oldest(self) -> datetime | None:
         """Return when the oldest event that can be sent now was logged, or when a replay was requested, if earlier."""
         async with self._deps.db.transaction() as tx:
-            asked = await replay_queue.next_due(tx)
+            due = await table.next_replay(tx)
         async with session(self._deps.settings.database_url) as store:
             cursor = (await store.cursors([CURSOR], whole_log=True))[CURSOR]
             count, since = await store.log.unread(cursor, 1)
             waiting = await store.backlog([CURSOR])
-        moments = [since] * count + [row.due_at or 0.0 for row in waiting] + ([asked.timestamp()] if asked else [])
+        moments = [since] * count + [row.due_at or 0.0 for row in waiting] + ([due.timestamp()] if due else [])
         return datetime.fromtimestamp(min(moments), UTC) if moments else None
 
     async def send_all(self) -> None:
         """Send until nothing is left, or return early when another relay holds the lock."""
         await replay(self._deps.db, self._signed, self._courier, self._subscribers, self._timeout_s)
         dispatcher = Dispatcher(
-            self._deps.settings.database_url, [self._trigger], deliver=self._post, bury=self._keep, whole_log=True
+            self._deps.settings.database_url,
+            [self._trigger],
+            deliver=self._post,
+            send_dead_letter=self._keep,
+            whole_log=True,
         )
         sending = asyncio.create_task(dispatcher.run())
         try:
@@ -103,7 +103,7 @@ class Relay:
         refused, before = outcome.code in NOT_KNOWN, self._refused
         self._refused = refused
         if refused and not before:  # log once: every key retries
-            log.warning("the broker does not accept the relay's identity (%d): docs/kubernetes.md", outcome.code)
+            log.warning("the broker rejects the relay's identity (status %d); see docs/kubernetes.md", outcome.code)
         return outcome._replace(verdict="again") if refused else outcome
 
     def _signed(self, event: CloudEvent) -> CloudEvent:
@@ -111,19 +111,14 @@ class Relay:
 
     async def _keep(self, trigger: Trigger, letter: CloudEvent) -> bool:
         async with self._deps.db.transaction() as tx:
-            await dead_letters.keep(tx, letter, letters.raw_of(letter))
+            await table.keep(tx, letter, letters.raw_of(letter))
         return True
 
 
-def triggers() -> tuple[Trigger, ...]:
-    """Return the triggers of ``eventing/``."""
-    return load(EVENTING, {name.replace("_", "-") for name in names()}).triggers
-
-
 def _reached(subscriber: Destination, deps: Deps) -> Destination:
-    if subscriber.service is None or deps.neighbours is None:
+    if subscriber.service is None or deps.peers is None:
         return subscriber
-    return Destination(None, deps.neighbours.url(subscriber.service) + subscriber.path)
+    return Destination(None, deps.peers.url(subscriber.service) + subscriber.path)
 
 
 def post_timeout_s(wired: Iterable[Trigger]) -> float:
@@ -134,4 +129,4 @@ def post_timeout_s(wired: Iterable[Trigger]) -> float:
     return max(trigger.delivery.longest_s for trigger in wired) + MARGIN_S
 
 
-relay = operation("relay", wake=stay)
+relay = operation("relay", wake=stay_awake)

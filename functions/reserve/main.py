@@ -7,7 +7,8 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.problem import Malformed, Unavailable
 from pulsecart.runtime.telemetry import metrics
-from pulsecart.serving.operation import Received, on, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.inventory.gate.gate import Answer
 from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, StockAdjusted
 from pulsecart.shop.orders.db import orders
@@ -26,18 +27,18 @@ async def hold(event: Received[OrderCreated], deps: Deps) -> None:
         Unavailable: the gate or PostgreSQL cannot be reached, or an earlier attempt for this order holds a claim; the
             broker retries.
     """
-    order = await deps.one(Found).orders.submit(event.data.orderId)
+    order = await deps.singleton(Found).orders.submit(event.data.orderId)
     if order.status != "PENDING":
         return
-    till = deps.one(Till)
+    till = deps.singleton(Till)
     intent = Intent(order=order, waiting=True, caused_by=event.envelope.identity)
-    outcome = await till.ring_up(intent, f"order:{order.order_id}")
+    outcome = await till.place(intent, f"order:{order.order_id}")
     match outcome:
         case Answer("SOLD_OUT" | "LIMIT" as verdict) | Denied("SALE_LIMIT_REACHED" as verdict):
             metrics.RESERVATION_FAILURES.of(CANCELS[verdict]).add()
             await till.refuse(replace(intent, refused=CANCELS[verdict]))
         case Answer("SEEN"):
-            raise Unavailable("claim-open", "An earlier try holds a claim; settle ends it when its lease does.")
+            raise Unavailable("claim-open", "An earlier attempt holds a claim; settle ends it when its lease expires.")
         case Denied("NOT_WAITING"):
             return
         case Denied(reason):
@@ -59,7 +60,7 @@ class Found:
 
 
 def _unknown(order_id: str) -> Malformed:
-    return Malformed("unknown-order", f"There is no order {order_id[:64]}; its event cannot be from this shop.")
+    return Malformed("unknown-order", f"There is no order {order_id[:64]}; its event is not from this shop.")
 
 
 reserve = operation(

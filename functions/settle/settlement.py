@@ -11,7 +11,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.inventory.db.stock import Level
-from pulsecart.shop.inventory.gate.gate import Gate, Shelf
+from pulsecart.shop.inventory.gate.gate import Gate, GateLevel
 from pulsecart.shop.inventory.gate_rebuild import rebuild
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ LOOK_AGAIN = timedelta(seconds=1)
 class Difference:
     """A gate that differs from its stock row; unchanged at two checks, it is wrong and no release is in flight."""
 
-    shelf: Shelf
+    shelf: GateLevel
     level: Level
 
 
@@ -69,15 +69,15 @@ class Settlement:
         seen = self._differences.pop(product_id, None)
         async with self._deps.db.transaction() as tx:
             level = await stock.level(tx, product_id, lock=True)
-            shelf = await self.gate.look(product_id)
-        if level is None or shelf is None or shelf.leases:
+            in_gate = await self.gate.look(product_id)
+        if level is None or in_gate is None or in_gate.leases:
             return
-        difference = Difference(shelf, level)
-        if shelf.epoch != level.epoch or (shelf.left != level.available and difference == seen):
-            log.warning("gate of product %s differs from its table; rebuilding: %s", product_id, difference)
+        difference = Difference(in_gate, level)
+        if in_gate.epoch != level.epoch or (in_gate.left != level.available and difference == seen):
+            log.warning("gate of product %s differs from its stock row and is rebuilt: %s", product_id, difference)
             metrics.GATE_REBUILDS.of("settle").add()
-            await rebuild(self._deps.db, self.gate, product_id, shelf.epoch)
-        elif shelf.left != level.available:
+            await rebuild(self._deps.db, self.gate, product_id, in_gate.epoch)
+        elif in_gate.left != level.available:
             self._differences[product_id] = difference
 
 

@@ -7,11 +7,11 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, NotFound
 from pulsecart.runtime.redis_breaker import Breaker
-from pulsecart.runtime.redis_client import RedisError
-from pulsecart.serving.access import ADMIN_OR_DEMO, ANYBODY
+from pulsecart.runtime.redis_error import RedisError
+from pulsecart.serving.access import ADMIN_OR_DEMO, PUBLIC
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
-from pulsecart.serving.query import parameters, whole
+from pulsecart.serving.query import parameters, parse_integer
 from pulsecart.serving.routes import get, post, put
 from pulsecart.shop.catalogue.copies.copies import Copies, stock_document
 from pulsecart.shop.inventory.db import stock as rows
@@ -27,7 +27,7 @@ PRODUCT_ID_MAX = 64
 
 
 def copies(deps: Deps) -> Copies:
-    """Create the process's instance, for ``deps.one``."""
+    """Create the process's instance, for ``deps.singleton``."""
     return Copies(deps.redis)
 
 
@@ -47,7 +47,7 @@ class Levels:
 async def show(request: Request, deps: Deps) -> Reply:
     """Show the available units, from PostgreSQL."""
     product_id = request.params["productId"]
-    level = await deps.one(Levels).reads.submit(product_id)
+    level = await deps.singleton(Levels).reads.submit(product_id)
     if level is None:
         raise _no_stock(product_id)
     return _reply(product_id, level.available)
@@ -62,15 +62,15 @@ async def snapshot(request: Request, deps: Deps) -> Reply:
     if len(product_id) > PRODUCT_ID_MAX:
         raise _no_stock(product_id)
     try:
-        told = await deps.one(Breaker).ask(lambda: deps.one(copies).stock(product_id))
+        document = await deps.singleton(Breaker).ask(lambda: deps.singleton(copies).stock(product_id))
     except RedisError:
-        told = None
-    if told is None:
-        level = await deps.one(Levels).reads.submit(product_id)
+        document = None
+    if document is None:
+        level = await deps.singleton(Levels).reads.submit(product_id)
         if level is None:
             raise _no_stock(product_id)
-        told = stock_document(product_id, level.available, level.version)
-    return Reply(200, told)
+        document = stock_document(product_id, level.available, level.version)
+    return Reply(200, document)
 
 
 async def init(request: Request, deps: Deps) -> Reply:
@@ -81,7 +81,7 @@ async def init(request: Request, deps: Deps) -> Reply:
         await _check_product(tx, product_id)
         return await rows.level(tx, product_id, lock=True) or await rows.create(tx, product_id, units)
 
-    level = await changed(deps.db, deps.one(Till).gate, product_id, change)
+    level = await changed(deps.db, deps.singleton(Till).gate, product_id, change)
     return _reply(product_id, level.available)
 
 
@@ -94,7 +94,7 @@ async def reset(request: Request, deps: Deps) -> Reply:
         before = await rows.level(tx, product_id, lock=True)
         return await rows.reset(tx, before, units) if before else await rows.create(tx, product_id, units)
 
-    level = await changed(deps.db, deps.one(Till).gate, product_id, change)
+    level = await changed(deps.db, deps.singleton(Till).gate, product_id, change)
     return _reply(product_id, level.available)
 
 
@@ -109,9 +109,11 @@ def _no_stock(product_id: str) -> NotFound:
 
 def _units(request: Request) -> int:
     given = parameters(request.query, blank=True).get("stock")
-    units = UNITS_DEFAULT if given is None else whole(given, UNITS_MAX)
+    units = UNITS_DEFAULT if given is None else parse_integer(given, UNITS_MAX)
     if units is None:
-        raise Malformed("stock-malformed", f"stock= is a whole number from 0 to {UNITS_MAX}, without leading zeros.")
+        raise Malformed(
+            "stock-malformed", f"stock= must be a whole number from 0 to {UNITS_MAX}, without leading zeros."
+        )
     return units
 
 
@@ -122,8 +124,8 @@ def _reply(product_id: str, units: int) -> Reply:
 stock = operation(
     "stock",
     routes=[
-        get("/api/v1/sync/stock/{productId}", show, allow=ANYBODY),
-        get("/api/v1/inventory/{productId}", snapshot, allow=ANYBODY),
+        get("/api/v1/sync/stock/{productId}", show, allow=PUBLIC),
+        get("/api/v1/inventory/{productId}", snapshot, allow=PUBLIC),
         post("/api/v1/sync/stock/init/{productId}", init, allow=ADMIN_OR_DEMO),
         put("/api/v1/sync/stock/{productId}/reset", reset, allow=ADMIN_OR_DEMO),
     ],

@@ -60,19 +60,19 @@ def _replay(url: str, options: Options) -> int:
     ids = _chosen(url, options, "replay")
     done = replay(url, ids)
     for id in (id for id in ids if id not in done):
-        _complain(f"{id} stays: it, its event or its trigger is no more.", 1)
-    sys.stdout.write(f"{len(done)} of {len(ids)} are on their way to the trigger that failed.\n")
+        _complain(f"{id} stays: it, its event or its trigger no longer exists.", 1)
+    sys.stdout.write(f"{len(done)} of {len(ids)} were queued for the trigger that failed.\n")
     return 0 if len(done) == len(ids) else 1
 
 
 def _discard(url: str, options: Options) -> int:
     if not options.why.strip():
-        raise Declined("say why: --why 'what happened, and why it is not needed'.")
+        raise Declined("give the reason: --why 'what happened, and why the event is not needed'.")
     ids = _chosen(url, options, "discard")
     done = discard(url, ids, by=options.by or _user(), why=options.why)
     for id in (id for id in ids if id not in done):
-        _complain(f"{id} stays as it is: there is no open dead letter of that number.", 1)
-    sys.stdout.write(f"{len(done)} of {len(ids)} are discarded; `list --state discarded` shows them.\n")
+        _complain(f"{id} stays as it is: there is no open dead letter with this id.", 1)
+    sys.stdout.write(f"{len(done)} of {len(ids)} were discarded; `list --state discarded` shows them.\n")
     return 0 if len(done) == len(ids) else 1
 
 
@@ -80,14 +80,14 @@ def _chosen(url: str, options: Options, act: str) -> list[int]:
     """Return the given ids, or the ids of all open dead letters that match, after confirmation."""
     filtered = options.trigger is not None or options.cause is not None
     if options.ids and (filtered or options.all):
-        raise Declined("give ids, or choose by --trigger, --cause and --all, not both.")
+        raise Declined("give either ids, or --trigger, --cause and --all.")
     if options.ids:
         return list(dict.fromkeys(options.ids))
     if not filtered and not options.all:
         raise Declined(f"give the ids to {act}, or --trigger or --cause, or --all.")
     ids = [item.id for item in found(url, Wanted("open", options.trigger, options.cause))]
     if ids and not options.all and not _confirmed(f"{act.capitalize()} {len(ids)} dead letters?"):
-        raise Declined(f"{len(ids)} match, and nothing was done; --all does it without asking.")
+        raise Declined(f"{len(ids)} match; nothing was done. Use --all to confirm.")
     return ids
 
 
@@ -144,28 +144,30 @@ def _options(arguments: Sequence[str] | None) -> Options:
     parser.add_argument(
         "--data", type=Path, help="the running shop's data directory (default: DATABASE_URL, else .data)"
     )
-    parser.add_argument("--database-url", default="", help="this database")
+    parser.add_argument("--database-url", default="", help="use the shop in this database")
     acts = parser.add_subparsers(required=True)
-    listing = acts.add_parser("list", help="those that wait")
-    listing.add_argument("--json", action="store_true", help="for machines: all of them")
+    listing = acts.add_parser("list", help="list the open dead letters")
+    listing.add_argument("--json", action="store_true", help="print all of them as JSON")
     listing.add_argument("--state", choices=("open", "replayed", "discarded", "all"), default="open")
     listing.add_argument("--limit", type=int, default=SHOWN, metavar="N", help="0 shows all (default: %(default)s)")
     listing.set_defaults(act=_list)
-    showing = acts.add_parser("show", help="one, with the whole reason and its whole event, as JSON")
+    showing = acts.add_parser("show", help="print one with its full reason and event, as JSON")
     showing.add_argument("id", type=int)
     showing.set_defaults(act=_show)
-    replaying = acts.add_parser("replay", help="send them to the trigger that failed once more")
+    replaying = acts.add_parser("replay", help="send dead letters to the trigger that failed again")
     replaying.set_defaults(act=_replay)
-    discarding = acts.add_parser("discard", help="put them aside for good; they stay listed with who did it and why")
+    discarding = acts.add_parser("discard", help="discard dead letters for good; they stay listed with user and reason")
     discarding.add_argument("--why", required=True, help="the reason")
-    discarding.add_argument("--by", default="", metavar="NAME", help="who decides (default: this system's user)")
+    discarding.add_argument(
+        "--by", default="", metavar="NAME", help="the user who discards them (default: this system's user)"
+    )
     discarding.set_defaults(act=_discard)
     for act in (replaying, discarding):
         act.add_argument("ids", type=int, nargs="*", metavar="ID")
-        act.add_argument("--all", action="store_true", help="all that wait and match, without asking")
+        act.add_argument("--all", action="store_true", help="all open ones that match, without confirmation")
     for act in (listing, replaying, discarding):
-        act.add_argument("--trigger", metavar="NAME", help="those of this Trigger alone")
-        act.add_argument("--cause", metavar="TEXT", help="those whose reason contains TEXT, or whose status it is")
+        act.add_argument("--trigger", metavar="NAME", help="only those of this Trigger")
+        act.add_argument("--cause", metavar="TEXT", help="only those with TEXT in their reason, or as their status")
     return parser.parse_args(arguments)
 
 

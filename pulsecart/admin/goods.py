@@ -12,7 +12,7 @@ def main() -> int:
     if failed := migrate.main():
         return failed
     loaded = seed(os.environ.get("MIGRATION_DATABASE_URL") or os.environ["DATABASE_URL"])
-    sys.stdout.write("the demo's goods are loaded\n" if loaded else "the catalogue has goods\n")
+    sys.stdout.write("the demo's products are loaded\n" if loaded else "the catalogue already has products\n")
     return 0
 
 

@@ -55,8 +55,8 @@ async def gate(deps: Deps, say: Say) -> int:
     async with deps.db.transaction() as tx:
         product_ids = await stock.product_ids(tx)
     for product_id in product_ids:
-        shelf = await opened.look(product_id)
-        await rebuild(deps.db, opened, product_id, shelf.epoch if shelf else -1)
+        in_gate = await opened.look(product_id)
+        await rebuild(deps.db, opened, product_id, in_gate.epoch if in_gate else -1)
     say(f"gate: {len(product_ids)} products")
     return len(product_ids)
 
@@ -84,7 +84,7 @@ async def streams(deps: Deps, say: Say) -> int:
     the shop never assigned are removed first.
     """
     if gone := await forged.remove(deps):
-        say(f"streams: {gone} held news that this shop never sent, and are written again")
+        say(f"streams: {gone} contained news that this shop never sent, and were rewritten")
     return await _replay(deps, registry.load("notify"), say)
 
 
@@ -102,7 +102,7 @@ async def catalogue(deps: Deps, say: Say) -> int:
 
 
 async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
-    heard, refused, failed = 0, 0, 0
+    handled, refused, failed = 0, 0, 0
     connection = await connect(deps.settings.database_url)
     try:
         reader, cursor = LogReader(connection), Cursor.after(FIRST)
@@ -119,17 +119,19 @@ async def _replay(deps: Deps, operation: Operation, say: Say) -> int:
             for at in range(0, len(true), AT_ONCE):
                 lost = await _hand_over(deps, operation, true[at : at + AT_ONCE], say)
                 refused, failed = refused + lost.refused, failed + lost.failed
-            heard, cursor = heard + len(true), chunk.end
-            say(f"{operation.dns_name}: {heard} events")
+            handled, cursor = handled + len(true), chunk.end
+            say(f"{operation.dns_name}: {handled} events")
             if cursor.finished:
                 break
     finally:
         await connection.close()
     if refused:
-        say(f"{operation.dns_name}: {refused} of them can never be taken, as when they came, and are left out")
+        say(
+            f"{operation.dns_name}: {refused} of them were rejected again, as at their first delivery, and are left out"
+        )
     if failed:
-        raise Incomplete(f"{operation.dns_name}: {failed} events could not be taken and are missing; try again.")
-    return heard
+        raise Incomplete(f"{operation.dns_name}: {failed} events could not be handled and are missing; try again.")
+    return handled
 
 
 async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEvent], say: Say) -> "Lost":
@@ -137,7 +139,7 @@ async def _hand_over(deps: Deps, operation: Operation, events: Sequence[CloudEve
     left, lost = list(events), Lost(0, 0)
     for pause_s in PAUSES_S:
         await asyncio.sleep(pause_s)
-        replies = await asyncio.gather(*(operation.hear(event, deps) for event in left))
+        replies = await asyncio.gather(*(operation.handle_event(event, deps) for event in left))
         answered = [(event, reply) for event, reply in zip(left, replies, strict=True) if reply.status >= 300]
         for event, reply in answered:
             if reply.status < 500:
@@ -184,16 +186,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, help="the running shop's data directory (default: DATABASE_URL, else .data)"
     )
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        shop = connection_for_scripts(asked.data)
+        shop = connection_for_scripts(options.data)
     except NoShop as none:
         sys.stderr.write(f"{none}\n")
         return 2
     if not shop.redis_url:
-        sys.stderr.write("REDIS_URL is not set: say which Redis is to be filled\n")
+        sys.stderr.write("REDIS_URL is not set: set it to the Redis to fill\n")
         return 2
-    parts = list(PARTS) if asked.part == "all" else [asked.part]
+    parts = list(PARTS) if options.part == "all" else [options.part]
     settings = Settings(database_url=shop.database_url, redis_url=shop.redis_url)
     try:
         asyncio.run(restore(settings, parts, lambda done: print(done, flush=True)))  # noqa: T201  # a command's progress

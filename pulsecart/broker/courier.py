@@ -11,16 +11,16 @@ from pulsecart.broker.delivery import DONE, NO_ANSWER, Answer, Destination, Outc
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import cloudevents
 from pulsecart.serving.http import Reply
-from pulsecart.serving.query import whole
+from pulsecart.serving.query import parse_integer
 
 log = logging.getLogger(__name__)
 TTL, TTL_FIRST = "knativebrokerttl", 255
 
 
-class Hearer(Protocol):
+class EventHandler(Protocol):
     """The part of an operation that the broker calls."""
 
-    async def hear(self, event: CloudEvent, deps: Any, path: str) -> Reply: ...
+    async def handle_event(self, event: CloudEvent, deps: Any, path: str) -> Reply: ...
 
 
 class Courier:
@@ -32,7 +32,7 @@ class Courier:
         deps: passed to the operations; its HTTP client sends events to other servers.
     """
 
-    def __init__(self, operations: Mapping[str, Hearer], deps: Any) -> None:
+    def __init__(self, operations: Mapping[str, EventHandler], deps: Any) -> None:
         self._operations = operations
         self._deps = deps
 
@@ -43,8 +43,8 @@ class Courier:
 
         async def attempt() -> Outcome:
             if destination.service is not None:
-                hearer = self._operations[destination.service]
-                return _judged(await hearer.hear(event, self._deps, destination.path))
+                handler = self._operations[destination.service]
+                return _judged(await handler.handle_event(event, self._deps, destination.path))
             return judge(await self._post(destination, *cloudevents.binary(event)))
 
         return await _ended(attempt, destination.url, timeout_s)
@@ -95,7 +95,7 @@ async def _ended(attempt: Callable[[], Awaitable[Outcome]], url: str, timeout_s:
 
 def lived(reply: CloudEvent, cause: CloudEvent) -> CloudEvent | None:
     """Return the reply with the TTL of its cause less 1, or None when that reaches 0: it ends event loops after 255."""
-    lives = whole(cause.extensions.get(TTL, ""), TTL_FIRST)
+    lives = parse_integer(cause.extensions.get(TTL, ""), TTL_FIRST)
     left = (TTL_FIRST if lives is None else lives) - 1
     return replace(reply, extensions={**reply.extensions, TTL: str(left)}) if left > 0 else None
 

@@ -1,25 +1,15 @@
 """Defines the default broker's delivery rules as values: retries, timeouts, and the meaning of a response."""
 
-import logging
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from msgspec.structs import replace
-
 from pulsecart.runtime.event import CloudEvent
-from pulsecart.runtime.printable import decoded, printable, shortened
 from pulsecart.runtime.problem import Malformed
-from pulsecart.runtime.telemetry.logs import bind_event
 from pulsecart.serving import cloudevents
 
-log = logging.getLogger(__name__)
-
 TIMEOUT_S = 30.0
-ID_LOGGED = 100  # characters
-ERROR_DATA_MAX = 1024  # characters of base64, as in Knative
 GARBAGE = 502
 NO_ANSWER = 500
 _RETRIED_4XX = frozenset((404, 408, 409, 429))
@@ -127,18 +117,3 @@ def judge(answer: Answer) -> Outcome:
     if answer.body:
         return Outcome("again", code=GARBAGE, data=answer.body)
     return DONE
-
-
-def dead_letter(event: CloudEvent, subscriber: Destination, code: int, data: bytes) -> CloudEvent:
-    """Add Knative's error attributes to the event: the subscriber's URL, the last status, the start of its body."""
-    text = b64encode(data[: ERROR_DATA_MAX // 4 * 3]).decode()
-    url = subscriber.url if subscriber.last_part else subscriber.url.rstrip("/") + "/"
-    error = {"knativeerrordest": url, "knativeerrorcode": str(code), "knativeerrordata": text}
-    return replace(event, extensions={**event.extensions, **{name: value for name, value in error.items() if value}})
-
-
-def log_dead_letter(trigger: str, event: CloudEvent, code: int, data: bytes) -> None:
-    """Log one line for a dead letter, with the subscriber's last response as the reason."""
-    reason, id = printable(decoded(data)) or "no reason was given", printable(shortened(event.id, ID_LOGGED))
-    with bind_event(event):
-        log.warning("%s: %s is a dead letter, status %d: %s", trigger, id, code, reason)

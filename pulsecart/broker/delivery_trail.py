@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pulsecart.broker.dead_letters.table import GivenUp, Place, given_up
 from pulsecart.runtime.db.database import Tx
-from pulsecart.runtime.db.dead_letters import key_of
 from pulsecart.runtime.event import CloudEvent, Identity
 from pulsecart.runtime.printable import storable
 from pulsecart.shop.orders.order import Order
@@ -47,17 +47,6 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class GivenUp:
-    """A dead letter of one of the events."""
-
-    at: datetime
-    error_code: int | None
-    error_data: str | None
-    replayed_at: datetime | None
-    discarded_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class Deliveries:
     """
     The delivery state of an order's events.
@@ -67,7 +56,7 @@ class Deliveries:
         passed: (trigger, position) for each trigger whose cursor is past the event.
         finished: (operation, event) → time at which the operation finished the event.
         waiting: (trigger, position) → the delivery.
-        given_up: (trigger, source, id) → the dead letter; source and id as shortened by ``key_of``.
+        given_up: the dead letters of these events.
         unanswered: (operation, event) whose calls to external systems got no response.
     """
 
@@ -75,7 +64,7 @@ class Deliveries:
     passed: frozenset[tuple[str, int]]
     finished: dict[tuple[str, Identity], datetime]
     waiting: dict[tuple[str, int], Waiting]
-    given_up: dict[tuple[str, str, str], GivenUp]
+    given_up: dict[Place, GivenUp]
     unanswered: frozenset[tuple[str, Identity]] = frozenset()
 
 
@@ -129,17 +118,12 @@ async def deliveries_of(
         " FROM trigger_backlog WHERE trigger = ANY(%s) AND position = ANY(%s)",
         (list(triggers), positions),
     )
-    given_up = await tx.rows(
-        "SELECT trigger, source, event_id, received_at, error_code, error_data, replayed_at, discarded_at"
-        " FROM dead_letters WHERE trigger = ANY(%s) AND source = ANY(%s) AND event_id = ANY(%s)",
-        (list(triggers), [key_of(source) for source in sources], [key_of(id) for id in ids]),
-    )
     return Deliveries(
         frozenset(name for (name,) in cursors),
         frozenset((trigger, position) for trigger, position in passed),
         {(operation, Identity(source, id)): at for operation, source, id, at in finished},
         {(row[0], row[1]): Waiting(*row[2:]) for row in waiting},
-        {(row[0], row[1], row[2]): GivenUp(*row[3:]) for row in given_up},
+        await given_up(tx, triggers, [one.event for one in logged]),
     )
 
 

@@ -8,19 +8,19 @@ starts with that connection and ends when it is lost.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from pulsecart.broker import store
 from pulsecart.broker.key_lanes import Row
 from pulsecart.broker.log_windows import Tail
 from pulsecart.broker.manifests.eventing import Trigger
+from pulsecart.broker.session_tasks import Spawn, spawner
 from pulsecart.broker.status import LAG_EVENTS_MAX, Counts, TriggerStatus, status_of
 from pulsecart.broker.store import Store
-from pulsecart.broker.trigger import Bury, Deliver, Spawn, TriggerRun
+from pulsecart.broker.trigger import Deliver, SendDeadLetter, TriggerRun
+from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.db.log import Cursor
-from pulsecart.runtime.jitter import jittered
 
 log = logging.getLogger(__name__)
 FLUSH_S = 0.05
@@ -28,7 +28,7 @@ SWEEP_S = 0.25
 KEEP_S = 1.0
 LEAVE_TO_OTHERS_S = 2.0  # after a start, before a worker locks triggers that another worker prefers
 GRACE_S = 5.0
-RECONNECT_S, RECONNECT_MAX_S = 0.1, 1.0
+RECONNECT = Backoff(0.1, 1.0)
 
 
 class Dispatcher:
@@ -47,7 +47,7 @@ class Dispatcher:
         triggers: Sequence[Trigger],
         *,
         deliver: Deliver,
-        bury: Bury,
+        send_dead_letter: SendDeadLetter,
         worker: int = 0,
         workers: int = 1,
         busy: Callable[[], bool] = lambda: False,
@@ -59,7 +59,7 @@ class Dispatcher:
         self._triggers = {trigger.name: trigger for trigger in triggers}
         self._home = {trigger.name: index % workers for index, trigger in enumerate(triggers)}
         self._deliver = deliver
-        self._bury = bury
+        self._send_dead_letter = send_dead_letter
         self._worker = worker
         self._workers = workers
         self._counts = {name: Counts() for name in self._triggers}
@@ -95,22 +95,22 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch until ``stop``; after a lost connection, continue from the stored cursors and backlog."""
-        pause_s = RECONNECT_S
+        failures = 0
         while not self._stopping.is_set():
             try:
                 async with store.session(self._url) as opened:
-                    pause_s = RECONNECT_S
+                    failures = 0
                     await self._session(opened)
             except* (store.Lost, OSError) as lost:
-                if pause_s == RECONNECT_S:
+                if not failures:
                     log.warning("dispatch waits for PostgreSQL: %s", lost.exceptions[0])
             except* Exception:
-                log.exception("dispatch broke and begins again")
+                log.exception("dispatch failed and starts again")
+            failures += 1
             if not self._stopping.is_set():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(jittered(pause_s)):
+                    async with asyncio.timeout(RECONNECT.jittered_after(failures)):
                         await self._stopping.wait()
-            pause_s = min(pause_s * 2, RECONNECT_MAX_S)
 
     async def _session(self, opened: Store) -> None:
         self._runs = {}
@@ -119,7 +119,7 @@ class Dispatcher:
         self._woken = tail.wake
         try:
             async with asyncio.TaskGroup() as group:
-                spawn = self._spawning(group)
+                spawn = spawner(group, self._close)
                 tasks = [spawn(tail.run()), spawn(self._keep(opened, tail, spawn)), spawn(self._flush_often(opened))]
                 try:
                     await self._stopping.wait()
@@ -130,25 +130,6 @@ class Dispatcher:
             self.store = None
             self._woken = lambda: None
             self._runs = {}
-
-    def _spawning(self, group: asyncio.TaskGroup) -> Spawn:
-        """
-        Return a function that starts tasks of this session.
-
-        The first task that fails ends the session; its connection closes and releases the locks. No delivery may start
-        after that, although retry timers can still fire until all tasks are cancelled.
-        """
-
-        def ended(task: "asyncio.Task[None]") -> None:
-            if not task.cancelled() and task.exception() is not None:
-                self._close()
-
-        def spawn(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-            task = group.create_task(work)
-            task.add_done_callback(ended)
-            return task
-
-        return spawn
 
     def _close(self) -> None:
         for run in self._runs.values():
@@ -168,10 +149,10 @@ class Dispatcher:
         """Lock free triggers, release those that another worker prefers, and load backlog rows that are due."""
         await opened.show_presence(self._worker)
         if (mended := await opened.mend_restored()) is not None:
-            log.warning("this database came from a dump; %d events are delivered again", mended)
+            log.warning("this database was restored from a dump; %d events are delivered again", mended)
         if not self._whole_log:
             for name, waiting in (await opened.forget_all_but(list(self._triggers))).items():
-                log.warning("trigger %s is no more; %d waiting events are dropped", name, waiting)
+                log.warning("trigger %s no longer exists; its %d waiting events are dropped", name, waiting)
         await opened.cursors(list(self._triggers), self._whole_log)  # also of triggers that other workers will dispatch
         started = time.monotonic()
         while True:
@@ -202,7 +183,7 @@ class Dispatcher:
                 reader=opened.log,
                 tail=tail,
                 deliver=self._deliver,
-                bury=self._bury,
+                send_dead_letter=self._send_dead_letter,
                 spawn=spawn,
                 changed=self._dirty.set,
                 counts=self._counts[name],

@@ -54,7 +54,11 @@ class Ingress:
                 return Reply(405, headers=(("allow", "POST"),))
             pressure = self._pressure()
             if pressure.overloaded:
-                raise Unavailable("overloaded", "Dispatch lags; send again later.", pressure.retry_after_s)
+                raise Unavailable(
+                    "overloaded",
+                    "The broker's deliveries lag behind. Send the event again later.",
+                    pressure.retry_after_s,
+                )
             await self.append(cloudevents.decode(request.headers, request.body))
         except Exception as error:
             return reply_of(error)

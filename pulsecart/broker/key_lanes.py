@@ -148,11 +148,11 @@ class Lanes:
 
     def set_aside(self, entry: Entry) -> None:
         """Move the head of a lane, which only awaits its dead letter, to a separate lane; the next event is ready."""
-        alone = aside(entry)
-        if entry.lane != alone:
+        separate = aside(entry)
+        if entry.lane != separate:
             self._leave(entry)
-            entry.lane = alone
-            self._lanes[alone] = deque((entry,))
+            entry.lane = separate
+            self._lanes[separate] = deque((entry,))
 
     def _leave(self, entry: Entry) -> None:
         lane = self._lanes[entry.lane]

@@ -16,7 +16,7 @@ from pulsecart.broker.metrics import Published
 from pulsecart.broker.ping import Pings
 from pulsecart.broker.status import Pressure, TriggerStatus
 from pulsecart.broker.trigger import Deliver
-from pulsecart.broker.worker_wakeups import Bell
+from pulsecart.broker.worker_wakeups import WorkerWakeUps
 from pulsecart.runtime import contracts
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Malformed, Unavailable
@@ -31,7 +31,7 @@ READY_LOOK_S = 0.01
 PING_TIMEOUT_S = 60.0
 
 
-class LocalKnative:
+class LocalBroker:
     """
     The broker of one worker process.
 
@@ -62,14 +62,14 @@ class LocalKnative:
         self._deps = deps
         self._workers = workers
         self._courier = Courier(by_name, deps)
-        self._bell = Bell(deps.redis, worker, self._wake_here)
+        self._worker_wake_ups = WorkerWakeUps(deps.redis, worker, self._wake_here)
         self._published = Published()
         self._tasks: list[asyncio.Task[None]] = []
         self._dispatcher = Dispatcher(
             deps.settings.database_url,
             self.eventing.triggers,
             deliver=deliver(self._deliver),
-            bury=self._bury,
+            send_dead_letter=self._send_dead_letter,
             worker=worker,
             workers=workers,
             busy=busy,
@@ -87,7 +87,7 @@ class LocalKnative:
         """Start to dispatch; return immediately and connect to PostgreSQL in the background."""
         runs = [self._dispatcher.run(), self._pings.run(), self._publish()]
         if self._workers > 1:
-            runs.append(self._bell.run())
+            runs.append(self._worker_wake_ups.run())
         self._tasks = [asyncio.create_task(run) for run in runs]
 
     async def stop(self) -> None:
@@ -112,7 +112,7 @@ class LocalKnative:
         """Wake the dispatchers of all workers; call this after every commit that emitted events."""
         self._wake_here()
         if self._workers > 1:
-            self._bell.ring()
+            self._worker_wake_ups.ring()
 
     def pressure(self) -> Pressure:
         """Return the lag of the slowest trigger, in this worker or (in seconds only) in another."""
@@ -148,7 +148,7 @@ class LocalKnative:
             return Outcome("again", code=error.status, data=error.detail.encode())
         return outcome
 
-    async def _bury(self, trigger: Trigger, letter: CloudEvent) -> bool:
+    async def _send_dead_letter(self, trigger: Trigger, letter: CloudEvent) -> bool:
         outcome = await self._courier(trigger.delivery.dead_letter_sink, letter, trigger.delivery.timeout_s)
         return outcome.verdict == "done"
 

@@ -32,13 +32,13 @@ class Tail:
         self._end = end
         self._chunks: OrderedDict[Cursor, Chunk] = OrderedDict()
         self._reading = asyncio.Lock()
-        self._poked = asyncio.Event()
+        self._woken = asyncio.Event()
         self._wanted = asyncio.Event()
         self._moved = asyncio.Event()
 
     def wake(self) -> None:
         """Start the next read now: events were committed."""
-        self._poked.set()
+        self._woken.set()
 
     def is_end(self, cursor: Cursor) -> bool:
         """Whether no row after ``cursor`` is known."""
@@ -50,9 +50,9 @@ class Tail:
             await self._wanted.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await self._poked.wait()
+                    await self._woken.wait()
             await self._hold()
-            self._poked.clear()
+            self._woken.clear()
             async with self._reading:
                 chunk = await self._reader.next(self._end)
                 if chunk is not None:

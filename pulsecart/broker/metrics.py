@@ -9,13 +9,16 @@ from pulsecart.broker.status import Counts, TriggerStatus
 _LABEL = ("trigger",)
 # One worker at a time dispatches a trigger, so the sum over live workers is the trigger's value.
 _LAG_EVENTS = Gauge(
-    "knative_trigger_lag_events", "Events not done and not in the backlog", _LABEL, multiprocess_mode="livesum"
+    "knative_trigger_lag_events",
+    "Events that are neither handled nor in the backlog",
+    _LABEL,
+    multiprocess_mode="livesum",
 )
 _LAG_S = Gauge("knative_trigger_lag_seconds", "Age of the oldest of them", _LABEL, multiprocess_mode="livesum")
-_IN_FLIGHT = Gauge("knative_trigger_in_flight", "Deliveries under way", _LABEL, multiprocess_mode="livesum")
+_IN_FLIGHT = Gauge("knative_trigger_in_flight", "Deliveries in flight", _LABEL, multiprocess_mode="livesum")
 _WAITING = Gauge("knative_trigger_waiting_events", "Events in the backlog", _LABEL, multiprocess_mode="livesum")
-_DELIVERIES = Counter("knative_trigger_deliveries", "Attempts, by how they ended", (*_LABEL, "result"))
-_RETRIES = Counter("knative_trigger_retries", "Attempts after the first", _LABEL)
+_DELIVERIES = Counter("knative_trigger_deliveries", "Delivery attempts by result", (*_LABEL, "result"))
+_RETRIES = Counter("knative_trigger_retries", "Delivery attempts after the first", _LABEL)
 _DEAD_LETTERS = Counter("knative_trigger_dead_letters", "Events that failed for good", _LABEL)
 _NOTHING = TriggerStatus(0, 0.0, 0, 0, 0, 0, 0, 0)
 

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from pulsecart.broker.delivery import Outcome
 from pulsecart.broker.manifests.eventing import PingSource
+from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.event import CloudEvent, new_id
-from pulsecart.runtime.jitter import jittered
 
 log = logging.getLogger(__name__)
 PING = "dev.knative.sources.ping"
 RETRIES = 5
-RETRY_S = 0.05  # doubled each time
+RETRY = Backoff(0.05)
 NAP_S = 30.0  # longest sleep, after which a clock that jumped is noticed
 
 
@@ -80,10 +80,10 @@ class Pings:
             datacontenttype=source.content_type,
         )
         outcome = await self._send(source, event)
-        for attempt in range(RETRIES):
+        for failures in range(1, RETRIES + 1):
             if outcome.verdict != "again":
                 break
-            await self._sleep(jittered(RETRY_S * 2**attempt))
+            await self._sleep(RETRY.jittered_after(failures))
             outcome = await self._send(source, event)
         if outcome.verdict != "done":
             log.error("%s: the tick of %s failed with %d: %r", source.name, tick, outcome.code, outcome.data[:200])

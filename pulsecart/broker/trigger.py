@@ -3,30 +3,30 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
-from pulsecart.broker.delivery import NO_ANSWER, Outcome, dead_letter, log_dead_letter
+from pulsecart.broker.dead_letters.letters import dead_letter, log_letter
+from pulsecart.broker.delivery import NO_ANSWER, Outcome
 from pulsecart.broker.key_lanes import KEPT_EVENTS, Entry, Lanes, Row, aside
 from pulsecart.broker.log_windows import Tail
 from pulsecart.broker.manifests.eventing import Trigger
 from pulsecart.broker.retry_timer import Waits
+from pulsecart.broker.session_tasks import Spawn
 from pulsecart.broker.status import Counts
+from pulsecart.runtime.backoff import Backoff, jittered
 from pulsecart.runtime.db.log import Cursor, LogReader
 from pulsecart.runtime.event import CloudEvent
-from pulsecart.runtime.jitter import jittered
 
 log = logging.getLogger(__name__)
 SLOW_S = 1.0  # a longer delivery gets a backlog row, so that neither the cursor nor other keys wait for it
 ROOM = 500  # reading pauses at this many events that are neither done nor in the backlog
 PARKED_MAX = 50_000
-BURY_AGAIN_S, BURY_AGAIN_MAX_S = 1.0, 30.0
+DEAD_LETTER_RETRY = Backoff(1.0, 30.0)
 TURN = 64  # deliveries before a runner yields to the event loop
 ERROR_KEPT = 768  # bytes of a failed response that fit into the dead letter
 
 Deliver = Callable[[Trigger, CloudEvent], Awaitable[Outcome]]
-Bury = Callable[[Trigger, CloudEvent], Awaitable[bool]]
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+SendDeadLetter = Callable[[Trigger, CloudEvent], Awaitable[bool]]
 
 
 class TriggerRun:
@@ -34,7 +34,7 @@ class TriggerRun:
     The run of one trigger, from locking it until its release.
 
     Args:
-        bury: delivers a dead letter and returns whether the sink accepted it.
+        send_dead_letter: delivers a dead letter and returns whether the sink accepted it.
         spawn: starts a task that ends with the connection that holds this trigger's lock.
         changed: called when state must be stored, or when a delivery in flight may become slow.
     """
@@ -47,7 +47,7 @@ class TriggerRun:
         reader: LogReader,
         tail: Tail,
         deliver: Deliver,
-        bury: Bury,
+        send_dead_letter: SendDeadLetter,
         spawn: Spawn,
         changed: Callable[[], None],
         counts: Counts,
@@ -62,7 +62,7 @@ class TriggerRun:
         self._reader = reader
         self._tail = tail
         self._deliver = deliver
-        self._bury = bury
+        self._send_dead_letter = send_dead_letter
         self._spawn_task = spawn
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader_task: asyncio.Task[None] | None = None
@@ -146,8 +146,7 @@ class TriggerRun:
             task = self._spawn_task(self._run())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        if not self._room.is_set():
-            self._room.set()
+        self._room.set()
 
     @property
     def _busy(self) -> int:
@@ -171,37 +170,35 @@ class TriggerRun:
         entry.started = time.monotonic()
         self.running.add(entry)
         try:
-            if entry.event is None and not await self._load(entry):
+            event = entry.event or await self._load(entry)
+            if event is None:
                 self.lanes.finish(entry)
-                return
-            if entry.attempts <= self.trigger.delivery.retry:
-                await self._try(entry)
+            elif entry.attempts <= self.trigger.delivery.retry:
+                await self._try(entry, event)
             else:
-                await self._give_up(entry)
+                await self._give_up(entry, event)
         finally:
             self.running.discard(entry)
             self._slow -= entry.slow
             entry.slow = False
             entry.started = 0.0
             self._changed()
-            if not self._room.is_set():
-                self._room.set()
+            self._room.set()
 
-    async def _load(self, entry: Entry) -> bool:
+    async def _load(self, entry: Entry) -> CloudEvent | None:
         found = await self._reader.at([entry.position])
         if not found:
-            log.error("%s: the log has no position %d any more; its row is dropped", self.trigger.name, entry.position)
-            return False
+            log.error("%s: the log no longer has position %d; its row is dropped", self.trigger.name, entry.position)
+            return None
         entry.event = found[0].event
-        return True
+        return entry.event
 
-    async def _try(self, entry: Entry) -> None:
-        assert entry.event is not None  # noqa: S101  # loaded by the caller
+    async def _try(self, entry: Entry, event: CloudEvent) -> None:
         self.counts.retries += entry.attempts > 0
         try:
-            outcome = await self._deliver(self.trigger, entry.event)
+            outcome = await self._deliver(self.trigger, event)
         except Exception as error:  # an error in the adapter is a failed attempt and must not end the trigger
-            log.exception("%s: delivery broke", self.trigger.name)
+            log.exception("%s: delivery failed unexpectedly", self.trigger.name)
             outcome = Outcome("again", code=NO_ANSWER, data=f"dispatch error: {error!r}".encode())
         entry.attempts += 1
         if outcome.verdict == "done":
@@ -215,30 +212,29 @@ class TriggerRun:
             self._come_back(entry, jittered(delivery.backoff_s(entry.attempts)))
         else:
             entry.attempts = delivery.retry + 1
-            await self._give_up(entry)
+            await self._give_up(entry, event)
 
-    async def _give_up(self, entry: Entry) -> None:
+    async def _give_up(self, entry: Entry, event: CloudEvent) -> None:
         """
         Deliver the dead letter, and retry until the sink accepts it; the backlog row keeps its error code and data.
 
         Later events of its key do not wait for that.
         """
-        assert entry.event is not None  # noqa: S101  # loaded by the caller
         trigger = self.trigger
-        letter = dead_letter(entry.event, trigger.subscriber, entry.code, entry.data)
-        if await self._buried(trigger, letter):
+        letter = dead_letter(event, trigger.subscriber, entry.code, entry.data)
+        if await self._dead_lettered(trigger, letter):
             self.counts.dead_letters += 1
-            log_dead_letter(trigger.name, entry.event, entry.code, entry.data)
+            log_letter(trigger.name, letter)
             self.lanes.finish(entry)
             return
         self.lanes.set_aside(entry)
         tries = entry.attempts - trigger.delivery.retry
         entry.attempts += 1
-        self._come_back(entry, jittered(min(BURY_AGAIN_S * 2 ** min(tries - 1, 8), BURY_AGAIN_MAX_S)))
+        self._come_back(entry, DEAD_LETTER_RETRY.jittered_after(tries))
 
-    async def _buried(self, trigger: Trigger, letter: CloudEvent) -> bool:
+    async def _dead_lettered(self, trigger: Trigger, letter: CloudEvent) -> bool:
         try:
-            return await self._bury(trigger, letter)
+            return await self._send_dead_letter(trigger, letter)
         except Exception:  # the caller retries
             log.exception("%s: a dead letter could not be stored", trigger.name)
             return False

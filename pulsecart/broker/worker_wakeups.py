@@ -6,15 +6,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pulsecart.runtime.jitter import jittered
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.backoff import jittered
+from pulsecart.runtime.redis_client import errors_translated
+from pulsecart.runtime.redis_error import RedisError
 
 log = logging.getLogger(__name__)
 CHANNEL = "log"
 RECONNECT_S = 1.0
 
 
-class Bell:
+class WorkerWakeUps:
     """
     Sends wake-ups to the other workers over Redis, and receives theirs.
 
@@ -23,10 +24,10 @@ class Bell:
         heard: called for every wake-up from another worker.
     """
 
-    def __init__(self, redis: Any, worker: int, heard: Callable[[], None]) -> None:
+    def __init__(self, redis: Any, worker: int, on_wake_up: Callable[[], None]) -> None:
         self._redis = redis
         self._name = str(worker).encode()
-        self._heard = heard
+        self._heard = on_wake_up
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
@@ -50,12 +51,13 @@ class Bell:
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(CHANNEL)
-                    while True:
-                        message = await subscription.get_message(timeout=None)
-                        if message is not None and message["data"] not in (self._name, self._name.decode()):
-                            self._heard()
+                with errors_translated():
+                    async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
+                        await subscription.subscribe(CHANNEL)
+                        while True:
+                            message = await subscription.get_message(timeout=None)
+                            if message is not None and message["data"] not in (self._name, self._name.decode()):
+                                self._heard()
             except (RedisError, OSError) as error:
-                log.debug("the bell is silent: %r", error)
+                log.debug("worker wake-ups do not work: %r", error)
                 await asyncio.sleep(jittered(RECONNECT_S))

@@ -22,7 +22,7 @@ class Answers:
     def __init__(self, operation: Operation, deps: Deps) -> None:
         self._routes = router.Router([operation])
         self._deps = deps
-        self._forward = Forward(deps.neighbours, deps) if deps.neighbours else None
+        self._forward = Forward(deps.peers, deps) if deps.peers else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -34,7 +34,7 @@ class Answers:
         elif (methods := self._routes.methods(path)) or path.startswith("/api/"):
             await send_reply(send, no_route(scope["method"], path, methods))
         else:
-            await send_reply(send, reply_of(NotFound("no-such-page", f"There is nothing at {path[:200]}.")))
+            await send_reply(send, reply_of(NotFound("no-such-page", f"There is no resource at {path[:200]}.")))
 
 
 def live_app(operation: Operation, deps: Deps) -> Router:

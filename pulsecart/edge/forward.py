@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pulsecart.edge.routes import load
+from pulsecart.runtime.backoff import jittered
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.jitter import jittered
-from pulsecart.runtime.peers import Neighbours
+from pulsecart.runtime.peers import Peers
 from pulsecart.runtime.problem import Malformed, NotFound, Problem, Unavailable
 from pulsecart.runtime.telemetry.metrics import Requests
 from pulsecart.runtime.telemetry.tracing import span
@@ -54,22 +54,22 @@ class Forward:
     An ASGI app that forwards requests to the operations' own deployments.
 
     Args:
-        neighbours: the peers that requests are forwarded to; their replies are streamed back unchanged.
+        peers: the peers that requests are forwarded to; their replies are streamed back unchanged.
     """
 
-    def __init__(self, neighbours: Neighbours, deps: Deps) -> None:
-        self._neighbours = neighbours
+    def __init__(self, peers: Peers, deps: Deps) -> None:
+        self._peers = peers
         self._deps = deps
         self._table = load()
         self._counted: dict[str, Requests] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        methods = self._table.methods(path)
-        operation = methods.get("GET" if method == "HEAD" else method)
-        if operation is None:
-            await send_reply(send, no_route(method, path, sorted(methods)))
+        found = self._table.find(method, path)
+        if found is None:
+            await send_reply(send, no_route(method, path, self._table.methods(path)))
             return
+        operation, _ = found
         began = time.perf_counter()
         status = await self._forwarded(operation, scope, receive, send)
         self._counter(operation).add(status, (time.perf_counter() - began) * 1000)
@@ -83,13 +83,13 @@ class Forward:
         """Forward the request, and return the status that was sent to the client."""
         path, method = scope["path"], scope["method"]
         try:
-            asked = fields_of(scope["headers"])
+            request_headers = fields_of(scope["headers"])
         except Malformed as error:
             await send_reply(send, reply_of(error))
             return error.status
-        with span(f"edge to {operation}", asked.get("traceparent")) as trace:
-            headers = _passed_on(asked, scope) | {"traceparent": trace.traceparent}
-            url = self._neighbours.url(operation) + (scope.get("raw_path") or path.encode()).decode("latin-1")
+        with span(f"edge to {operation}", request_headers.get("traceparent")) as trace:
+            headers = _passed_on(request_headers, scope) | {"traceparent": trace.traceparent}
+            url = self._peers.url(operation) + (scope.get("raw_path") or path.encode()).decode("latin-1")
             if scope["query_string"]:
                 url += "?" + scope["query_string"].decode("latin-1")
             try:
@@ -100,7 +100,7 @@ class Forward:
                 await send_reply(send, reply)
                 return reply.status
             except (TimeoutError, OSError) as error:
-                log.warning("%s %s had no answer: %r", method, url.partition("?")[0], error)
+                log.warning("%s %s got no answer: %r", method, url.partition("?")[0], error)
                 reply = reply_of(_unanswered(method, headers))
                 await send_reply(send, reply)
                 return reply.status
@@ -153,26 +153,29 @@ class Forward:
 def no_route(method: str, path: str, methods: list[str]) -> Reply:
     """Return 404, or 405 with the methods that the path supports."""
     if not methods:
-        return reply_of(NotFound("no-such-route", f"Nothing answers {method} {path[:200]}."))
+        return reply_of(NotFound("no-such-route", f"There is no route {method} {path[:200]}."))
     answered = ", ".join(sorted({*methods, "HEAD"}) if "GET" in methods else methods)
-    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} answers {answered} only."))
+    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} allows only {answered}."))
     reply.headers = (*reply.headers, ("allow", answered))
     return reply
 
 
 def _unanswered(method: str, headers: Mapping[str, str]) -> Problem:
     if method in REPEATABLE or "idempotency-key" in headers:
-        return Unavailable("no-answer", "This part of the shop does not answer just now; ask again in a second.")
-    return Unavailable("outcome-unknown", "It is not known whether this was done; look before you ask again.")
+        return Unavailable("no-answer", "This part of the shop does not answer. Try again in a second.")
+    return Unavailable(
+        "outcome-unknown",
+        "It is not known whether the request took effect. Read the current state before you repeat it.",
+    )
 
 
-def _passed_on(asked: Mapping[str, str], scope: Scope) -> dict[str, str]:
-    own = {name.strip().lower() for name in asked.get("connection", "").split(",")} - KEPT  # RFC 9110 §7.6.1
-    headers = {name: value for name, value in asked.items() if name not in NOT_PASSED_ON and name not in own}
+def _passed_on(request_headers: Mapping[str, str], scope: Scope) -> dict[str, str]:
+    own = {name.strip().lower() for name in request_headers.get("connection", "").split(",")} - KEPT  # RFC 9110 §7.6.1
+    headers = {name: value for name, value in request_headers.items() if name not in NOT_PASSED_ON and name not in own}
     client = scope.get("client")
-    known = [asked.get("x-forwarded-for", ""), client[0] if client else ""]
+    known = [request_headers.get("x-forwarded-for", ""), client[0] if client else ""]
     headers["x-forwarded-for"] = ", ".join(part for part in known if part)
-    headers.setdefault("x-forwarded-host", asked.get("host", ""))
+    headers.setdefault("x-forwarded-host", request_headers.get("host", ""))
     return headers
 
 
@@ -188,7 +191,7 @@ async def _chunks(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise OSError("the client left before its end")
+            raise OSError("the client disconnected before its end")
         more = message.get("more_body", False)
         if message.get("body"):
             yield message["body"]

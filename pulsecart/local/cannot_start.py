@@ -15,5 +15,5 @@ def why(log: Path, otherwise: str) -> CannotStart:
     if DISK_FULL in tail:
         return CannotStart(f"the disk under {log.parent} is full: free some space or give another --data")
     lines = [line for line in tail.splitlines() if line.strip()]
-    telling = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
-    return CannotStart(f"{otherwise}; the end of {log} says: {telling[-1].strip() if telling else 'nothing'}")
+    relevant = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
+    return CannotStart(f"{otherwise}; the last message in {log} is: {relevant[-1].strip() if relevant else 'nothing'}")

@@ -91,7 +91,7 @@ def _keys(jwks: Path) -> list[Path]:
 def _private(pem: Path) -> ec.EllipticCurvePrivateKey:
     key = load_pem_private_key(pem.read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise NoIssuer(f"{pem} is no key of this issuer; remove it")
+        raise NoIssuer(f"{pem} is not a valid key; remove it")
     return key
 
 
@@ -120,11 +120,17 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         prog="./scripts/token", description="Print a signed token for the shop on this machine, for development."
     )
     add = parser.add_argument
-    add("--user", default="12345", help="who it is for (12345)")
-    add("--role", action="append", choices=sorted(ROLES), help="repeat for several (customer)")
-    add("--ttl", type=float, default=TTL_S, metavar="S", help="seconds it is good for; less than 0 is over (3600)")
-    add("--audience", default=AUDIENCE, help="who shall accept it (%(default)s)")
-    add("--rotate", action="store_true", help="make a new key first; tokens of the key before stay good")
+    add("--user", default="12345", help="the user of the token (12345)")
+    add("--role", action="append", choices=sorted(ROLES), help="a role of the token; repeat for several (customer)")
+    add(
+        "--ttl",
+        type=float,
+        default=TTL_S,
+        metavar="S",
+        help="seconds until it expires; a negative number makes an expired token (3600)",
+    )
+    add("--audience", default=AUDIENCE, help="the audience of the token (%(default)s)")
+    add("--rotate", action="store_true", help="create a new key first; tokens of the previous key stay valid")
     add("--data", type=Path, default=DATA, metavar="DIR", help="the shop's data directory (.data)")
     return parser.parse_args(arguments)
 

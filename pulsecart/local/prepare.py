@@ -13,12 +13,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pulsecart.broker import store
-from pulsecart.broker.manifests.eventing import load
+from pulsecart.broker.manifests.eventing import load_all
 from pulsecart.broker.manifests.strict_yaml import Misconfigured
-from pulsecart.processes import registry
 from pulsecart.runtime.db.migrate import CannotMigrate, migrate
-
-EVENTING = Path(__file__).parents[2] / "eventing"
 
 
 def main() -> int:
@@ -40,7 +37,7 @@ def main() -> int:
     if importlib.util.find_spec("pulsecart.admin.demo"):
         importlib.import_module("pulsecart.admin.demo").seed(database_url)
     try:
-        asyncio.run(place_triggers(database_url, EVENTING))
+        asyncio.run(place_triggers(database_url))
     except Misconfigured as reason:
         sys.stderr.write(f"{reason}\n")
         return 1
@@ -54,20 +51,19 @@ def _make_issuer(jwks_url: str) -> None:
         ensure(Path(url2pathname(urlsplit(jwks_url).path)))
 
 
-async def place_triggers(database_url: str, eventing: Path) -> None:
+async def place_triggers(database_url: str) -> None:
     """
     Create the cursors of new triggers at the end of the log, before the first purchase.
 
     An event committed before its trigger has a cursor, while the worker is still starting, would never be delivered.
 
     Raises:
-        Misconfigured: a manifest in ``eventing`` is invalid or not supported.
+        Misconfigured: a manifest in ``eventing/`` is invalid or not supported.
     """
-    services = [name.replace("_", "-") for name in registry.names()]
     async with store.session(database_url) as opened:
         if (mended := await opened.mend_restored()) is not None:  # before writes with lower numbers
-            sys.stdout.write(f"  this database came from a dump; {mended} events are delivered again\n")
-        await opened.cursors([trigger.name for trigger in load(eventing, services).triggers])
+            sys.stdout.write(f"  this database was restored from a dump; {mended} events are delivered again\n")
+        await opened.cursors([trigger.name for trigger in load_all().triggers])
 
 
 if __name__ == "__main__":

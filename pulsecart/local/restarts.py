@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pulsecart.local.cannot_start import CannotStart
+from pulsecart.runtime.backoff import Backoff
 
 SOON_S = 10.0
-FIRST_DELAY_S = 0.1
-LONGEST_DELAY_S = 5.0
+DELAY = Backoff(0.1, 5.0)
 GIVE_UP_AFTER = 10
 
 
@@ -69,25 +69,23 @@ class Watch:
         """
         for child, life in self._lives:
             if life.due is None and child.process is not None and child.process.poll() is not None:
-                life.due = self._bury(child, life)
+                life.due = self._record_end(child, life)
             if life.due is not None and life.due <= self._now():
                 child.spawn()
                 life.began, life.due = self._now(), None
-                self._say(f"{child.name} is started again (pid {child.process.pid if child.process else '?'})")
+                self._say(f"{child.name} was restarted (pid {child.process.pid if child.process else '?'})")
                 self._changed()
         waits = [life.due - self._now() for _, life in self._lives if life.due is not None]
         return max(0.0, min(waits)) if waits else None
 
-    def _bury(self, child: Watched, life: _Life) -> float:
+    def _record_end(self, child: Watched, life: _Life) -> float:
         """Report that a child has ended; return when it is due to restart."""
         lived = self._now() - life.began
         life.early_deaths = life.early_deaths + 1 if lived < SOON_S else 1
         self._say(f"{child.name} {_death(child.process)}")
         if life.early_deaths > GIVE_UP_AFTER:
             raise CannotStart(f"{child.name} died {life.early_deaths} times in a row, each within {SOON_S:.0f} s")
-        if life.early_deaths == 1:
-            return self._now()
-        return self._now() + min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (life.early_deaths - 2))
+        return self._now() + DELAY.after(life.early_deaths - 1)
 
 
 def _death(process: subprocess.Popen[bytes] | None) -> str:

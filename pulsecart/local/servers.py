@@ -146,7 +146,10 @@ class Stack:
         sockets.mkdir(mode=0o700, exist_ok=True)
         found = sockets.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise CannotStart(f"{sockets} is not a directory of yours alone: remove it, the servers' sockets go there")
+            raise CannotStart(
+                f"{sockets} must be a directory that only you can use: "
+                "remove it, because the servers create their sockets there"
+            )
         return sockets
 
 
@@ -165,9 +168,9 @@ def _make(data: Path) -> None:
 def _taken(data: Path) -> str:
     try:
         run = json.loads((data / "run.json").read_text())
-        return f"a shop is already running on {data}: {run['url']} (pid {run['pid']}); give another --data for a second"
+        return f"a shop is already running on {data}: {run['url']} (pid {run['pid']}); give another --data directory"
     except (OSError, ValueError, KeyError):
-        return f"a shop is already starting or stopping on {data}: wait a moment, or give another --data for a second"
+        return f"a shop is already starting or stopping on {data}: wait a moment, or give another --data directory"
 
 
 def _log(path: Path) -> Path:

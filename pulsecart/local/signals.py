@@ -14,7 +14,7 @@ class Ended(Exception):
     """The end was requested: Ctrl-C, a signal, or a closed terminal."""
 
 
-class Bell:
+class SignalWaiter:
     """Wakes its process when a child has ended or the end is requested. One per process, in its main thread."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from pulsecart.local.cannot_start import CannotStart
 from pulsecart.local.child import POLL_S, spawn, stop
 from pulsecart.local.restarts import Watch
 from pulsecart.local.servers import Stack
-from pulsecart.local.signals import Bell, Ended
+from pulsecart.local.signals import Ended, SignalWaiter
 from pulsecart.local.workers import Worker, answers, listen, stop_all
 
 READY_S = 60.0
@@ -32,9 +32,9 @@ def main() -> int:
     Returns:
         Exit status: 0 after Ctrl-C or SIGTERM, 1 when it could not start or continue; the reason is on stderr.
     """
-    asked = _arguments()
-    with Bell() as bell:
-        shop = Shop(asked.data, asked.port, asked.workers, bell)
+    options = _arguments()
+    with SignalWaiter() as signals:
+        shop = Shop(options.data, options.port, options.workers, signals)
         try:
             shop.run()
         except Ended:
@@ -44,21 +44,21 @@ def main() -> int:
             return 1
         finally:
             shop.stop()
-        say("stopped; the data is kept, ./scripts/up finds it again")
+        say("stopped; the data is kept for the next ./scripts/up")
     return 0
 
 
 class Shop:
     """All processes of a shop on one data directory."""
 
-    def __init__(self, data: Path, port: int, workers: int, bell: Bell) -> None:
+    def __init__(self, data: Path, port: int, workers: int, signals: SignalWaiter) -> None:
         environ = os.environ
         given = {"database_url": environ.get("DATABASE_URL"), "redis_url": environ.get("REDIS_URL")}
-        self.stack = Stack(data, **given, say=lambda done: say(f"  {done}"), pause=bell.pause)
+        self.stack = Stack(data, **given, say=lambda done: say(f"  {done}"), pause=signals.pause)
         self.data = self.stack.data
         self._port = port
         self._count = workers
-        self._bell = bell
+        self._bell = signals
         self._listening: socket.socket | None = None
         self._workers: list[Worker] = []
         self._ready = False
@@ -97,7 +97,7 @@ class Shop:
         began = time.monotonic()
         for server, url in (("PostgreSQL", "DATABASE_URL"), ("Redis", "REDIS_URL")):
             if given := os.environ.get(url):
-                say(f"  using the {server} that {url} names ({_place(given)}), none is started here")
+                say(f"  using the {server} that {url} names ({_place(given)}), so that none is started here")
         self.stack.start()
         if names := " and ".join(server.name for server in self.stack.servers):
             say(f"  {names} answered after {time.monotonic() - began:.1f} s")
@@ -113,7 +113,7 @@ class Shop:
         finally:
             stop(child, signal.SIGTERM, 1.0)
         if child.returncode:
-            raise CannotStart("the database could not be prepared: the reason stands above")
+            raise CannotStart("the database could not be prepared; the reason is above")
 
     def _start_workers(self) -> None:
         assert self._listening is not None  # noqa: S101  # set by run()
@@ -131,7 +131,7 @@ class Shop:
         while (answer := answers(self._port))[0] != 200:
             for worker in self._workers:
                 if worker.process and (worker.process.poll() or 0) > 0:  # an exit: a restart would fail too
-                    raise CannotStart(f"{worker.name} ended while starting: the reason stands above")
+                    raise CannotStart(f"{worker.name} ended while starting; the reason is above")
             if time.monotonic() > until:
                 raise CannotStart(f"the host was not ready after {READY_S:.0f} s: {answer[1].strip() or 'no answer'}")
             watch.tend()
@@ -160,7 +160,7 @@ class Shop:
     def _announce(self) -> None:
         at = "" if self.data == DATA else f" --data {self.data}"
         say(f"""
-Open for business after {time.monotonic() - STARTED_AT:.1f} s, with {self._count} worker{"s" * (self._count > 1)}:
+PulseCart is ready after {time.monotonic() - STARTED_AT:.1f} s, with {self._count} worker{"s" * (self._count > 1)}:
 
   the page     {self._url}/
   the API      curl -X POST {self._url}/api/v1/sync/purchase -H 'Content-Type: application/json' \\
@@ -172,7 +172,7 @@ Open for business after {time.monotonic() - STARTED_AT:.1f} s, with {self._count
   the log      {self.data}/worker-0.log{" and one for each worker" * (self._count > 1)}
 """)
         if os.environ.get("ACCEPT_UNSIGNED_BUYERS", "true").lower() not in ("false", "0", ""):
-            say("This demo listens on 127.0.0.1 only, and accepts unsigned buyers: they are who they say they are.")
+            say("This demo listens on 127.0.0.1 only, and accepts the userId of every request without a token.")
         say("Ctrl-C stops everything.")
 
 
@@ -229,17 +229,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./scripts/up",
         description="Start the whole shop on this machine, on 127.0.0.1 only, and keep it running until Ctrl-C.",
-        epilog="DATABASE_URL and REDIS_URL, where set, name servers that are used instead of starting some.",
+        epilog="If DATABASE_URL or REDIS_URL is set, that server is used instead of starting one.",
     )
-    parser.add_argument("--port", type=int, default=8080, help="where the shop answers; 0 takes a free one (8080)")
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="where it keeps everything (.data)")
-    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that serve it (1)")
+    parser.add_argument("--port", type=int, default=8080, help="the shop's port; 0 chooses a free one (8080)")
+    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="the shop's data directory (.data)")
+    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="the number of worker processes (1)")
     return parser.parse_args()
 
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("at least one worker is needed")
+        raise argparse.ArgumentTypeError("must be 1 or more")
     return int(text)
 
 

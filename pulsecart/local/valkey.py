@@ -73,11 +73,11 @@ class Valkey:
 
     def is_ready(self) -> bool:
         try:
-            with socket.socket(socket.AF_UNIX) as asking:
-                asking.settimeout(1.0)
-                asking.connect(str(self.socket))
-                asking.sendall(b"PING\r\n")
-                return asking.recv(16).startswith(b"+PONG")
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1.0)
+                connection.connect(str(self.socket))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
 

@@ -52,7 +52,7 @@ def listen(port: int) -> socket.socket:
         listening.close()
         if failed.errno == errno.EADDRINUSE:
             raise CannotStart(
-                f"port {port} is in use by another program: give another one, e.g. --port {port + 1}"
+                f"port {port} is in use by another program: give another port, e.g. --port {port + 1}"
             ) from None
         raise CannotStart(f"port {port} cannot be used ({failed.strerror}): give another --port") from None
     return listening
@@ -61,12 +61,12 @@ def listen(port: int) -> socket.socket:
 def answers(port: int, path: str = "/readyz") -> tuple[int, str]:
     """GET a path of the host; return status and body, or 0 and the reason without a response in PROBE_S seconds."""
     try:
-        with socket.create_connection((LOOPBACK, port), PROBE_S) as asking:
-            asking.sendall(f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n".encode())
-            said = b"".join(iter(lambda: asking.recv(4096), b"")).decode(errors="replace")
+        with socket.create_connection((LOOPBACK, port), PROBE_S) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n".encode())
+            reply = b"".join(iter(lambda: connection.recv(4096), b"")).decode(errors="replace")
     except OSError as failed:
         return 0, str(failed)
-    head, _, body = said.partition("\r\n\r\n")
+    head, _, body = reply.partition("\r\n\r\n")
     return (int(head.split()[1]), body) if head.startswith("HTTP/") else (0, head)
 
 

@@ -32,7 +32,7 @@ from pulsecart.serving.router import Router, serve
 from pulsecart.serving.server.bounds import Bounds, bounds_of
 from pulsecart.serving.server.guard import Guard
 from pulsecart.serving.server.http import HttpProtocol
-from pulsecart.serving.server.turns import Turns
+from pulsecart.serving.server.start_limit import StartLimit
 
 BACKLOG = 4096
 GRACE_S = 5
@@ -65,7 +65,7 @@ class Function:
             await self._live(scope, receive, send)
             return
         if scope["type"] != "http":
-            raise NotImplementedError(f"{self._operation.name} answers HTTP alone")
+            raise NotImplementedError(f"{self._operation.name} handles HTTP only")
         found = self._router.find(scope["method"], scope["path"])
         if found is not None:
             entry, params = found
@@ -84,7 +84,9 @@ class Function:
             case "/startz":
                 return await health.started(self._deps)
             case "/readyz":
-                return await health.ready(self._deps)
+                from pulsecart.broker.dead_letters.table import OpenLetters  # no start needs it
+
+                return await health.ready(self._deps, self._deps.singleton(OpenLetters).count.get)
             case "/metrics" if not _through_a_gateway(scope):
                 return await self._measured(scope, receive)
         return None
@@ -149,7 +151,7 @@ def server(
         app,  # type: ignore[arg-type]  # our simpler ASGI types
         loop="none",
         interface="asgi3",  # uvicorn detects it for coroutine functions only
-        http=partial(HttpProtocol, guard=Guard(bounds or Bounds()), turns=Turns()),  # type: ignore[arg-type]  # as a class
+        http=partial(HttpProtocol, guard=Guard(bounds or Bounds()), turns=StartLimit()),  # type: ignore[arg-type]  # as a class
         ws=websocket,  # type: ignore[arg-type]  # called like a class
         ws_max_size=WS_MESSAGE_MAX,
         ws_per_message_deflate=False,
@@ -188,12 +190,12 @@ async def run(operation: Operation, settings: Settings, listening: socket.socket
         headers: Sequence[tuple[str, str]] = ()
         if live is not None:  # browsers reach the other operations through the edge
             app, headers = with_origins(app, settings), safe_headers(settings)
-        await server(app, deps.ending, headers, bounds_of(settings)).serve(sockets=accepting(listening))
+        await server(app, deps.before_shutdown, headers, bounds_of(settings)).serve(sockets=accepting(listening))
     finally:
-        awake = deps.pokes.awake(operation.name)
-        await deps.pokes.close()
-        if awake and deps.neighbours:
-            await deps.neighbours.hand_over(operation.dns_name)
+        awake = deps.wake_ups.awake(operation.name)
+        await deps.wake_ups.close()
+        if awake and deps.peers:
+            await deps.peers.hand_over(operation.dns_name)
         await close_deps(deps)
 
 
@@ -209,17 +211,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  # in its own container
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8080")))
-    asked = parser.parse_args(arguments)
-    operation = registry.load(asked.operation)
+    options = parser.parse_args(arguments)
+    operation = registry.load(options.operation)
     try:
         settings = read(os.environ, optional=() if operation.redis else ("redis_url",))
         if operation.verifies_events or operation.name == SIGNER:
             signatures.require(settings)
         logs.start(settings.log_level, file=settings.log_file)
         known = any(route.allow.roles for route in operation.routes)
-        startup.check(settings, asked.host, os.environ, reads_tokens=known, sells=False)
+        startup.check(settings, options.host, os.environ, reads_tokens=known, sells=False)
         tracing.start(settings.otel_exporter_otlp_endpoint)
-        with socket.create_server((asked.host, asked.port), backlog=BACKLOG) as listening:
+        with socket.create_server((options.host, options.port), backlog=BACKLOG) as listening:
             uvloop.run(run(operation, settings, listening))
     except MissingSetting as error:
         sys.exit(str(error))

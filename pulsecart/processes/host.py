@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 
 import uvloop
 
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.dead_letters.table import OpenLetters
+from pulsecart.broker.local import LocalBroker
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.broker.manifests.strict_yaml import Misconfigured
 from pulsecart.edge.forward import no_route
 from pulsecart.processes import registry
@@ -25,7 +26,7 @@ from pulsecart.runtime.settings import MissingSetting, Settings, read
 from pulsecart.runtime.telemetry import logs, metrics, tracing
 from pulsecart.runtime.telemetry.stall import StallWatch
 from pulsecart.serving import health, router, startup
-from pulsecart.serving.access import ADMIN_OR_DEMO, ANYBODY, METRICS
+from pulsecart.serving.access import ADMIN_OR_DEMO, METRICS, PUBLIC
 from pulsecart.serving.asgi import App, Receive, Scope, Send, send_reply
 from pulsecart.serving.cors import safe_headers, with_origins
 from pulsecart.serving.hosts import Hosts, refuse
@@ -37,7 +38,6 @@ from pulsecart.serving.server.bounds import bounds_of
 from pulsecart.shop.orders.till import Till
 
 log = logging.getLogger(__name__)
-EVENTING = Path(__file__).parents[2] / "eventing"
 STARTING_S = 30.0  # the first execution of code takes longer
 EVENTS_MAX = 2048  # concurrent events at the ingress
 
@@ -47,7 +47,7 @@ class Host:
     An ASGI application: routes requests to the operations and the process's own routes, all others to the edge.
     """
 
-    def __init__(self, deps: Deps, operations: Sequence[Operation], knative: LocalKnative, edge: App) -> None:
+    def __init__(self, deps: Deps, operations: Sequence[Operation], knative: LocalBroker, edge: App) -> None:
         self._deps = deps
         self.router = Router([*(one for one in operations if one.name != "edge"), own(knative)])
         self._edge = edge
@@ -72,7 +72,7 @@ class Host:
             await self._edge(scope, receive, send)
 
 
-def own(knative: LocalKnative) -> Operation:
+def own(knative: LocalBroker) -> Operation:
     """
     Return the routes of the process itself: health, metrics and the broker's ingress.
 
@@ -84,7 +84,7 @@ def own(knative: LocalKnative) -> Operation:
         return Reply(200, b'{"status":"UP"}')
 
     async def ready(request: Request, deps: Deps) -> Reply:
-        return await health.ready(deps, knative)
+        return await health.ready(deps, deps.singleton(OpenLetters).count.get, knative)
 
     async def measured(request: Request, deps: Deps) -> Reply:
         return Reply(200, *metrics.exposition())
@@ -93,8 +93,8 @@ def own(knative: LocalKnative) -> Operation:
         return await knative.ingress(request, request.params["namespace"], request.params["name"])
 
     routes = [
-        get("/healthz", alive, allow=ANYBODY),
-        get("/readyz", ready, allow=ANYBODY),
+        get("/healthz", alive, allow=PUBLIC),
+        get("/readyz", ready, allow=PUBLIC),
         get("/metrics", measured, allow=METRICS),
         post("/broker/{namespace}/{name}", take, allow=ADMIN_OR_DEMO),
     ]
@@ -105,7 +105,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
     """Serve until SIGINT or SIGTERM; then end live streams, finish requests in flight, and stop dispatching."""
     deps = open_deps(replace(settings, pool_max=await pool_size(settings.database_url, workers)))
     operations = registry.load_all()
-    knative = LocalKnative(operations, EVENTING, deps, worker, workers, busy=lambda: orders_wait(deps))
+    knative = LocalBroker(operations, EVENTING_DIR, deps, worker, workers, busy=lambda: orders_wait(deps))
     deps.committed = knative.wake
     for operation in operations.values():
         _register_wake(operation, deps)
@@ -115,14 +115,14 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
     stall.start()
     await knative.start()
     for operation in operations.values():
-        deps.pokes.poke(operation.name)  # wake-ups that an ended process received are lost
+        deps.wake_ups.wake(operation.name)  # wake-ups that an ended process received are lost
     log.info("worker %d of %d serves %d operations", worker, workers, len(operations))
     gc.freeze()
     try:
-        serving = server(host, deps.ending, safe_headers(settings), bounds_of(settings))
+        serving = server(host, deps.before_shutdown, safe_headers(settings), bounds_of(settings))
         await serving.serve(sockets=accepting(listening))
     finally:
-        await deps.pokes.close()
+        await deps.wake_ups.close()
         await knative.stop()
         stall.stop()
         await close_deps(deps)
@@ -130,7 +130,7 @@ async def run(settings: Settings, listening: socket.socket, worker: int, workers
 
 def orders_wait(deps: Deps) -> bool:
     """Whether a buyer's order waits for its transaction to start."""
-    till = deps.made.get(Till)
+    till = deps.singletons.get(Till)
     return isinstance(till, Till) and till.has_queue
 
 
@@ -138,7 +138,7 @@ def _register_wake(operation: Operation, deps: Deps) -> None:
     wake = operation.wake
     if wake is not None:
         own = deps.share(operation.name, operation.connections)
-        deps.pokes.register(operation.name, lambda: wake(own))
+        deps.wake_ups.register(operation.name, lambda: wake(own))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -146,14 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--fd", type=int, required=True, help="the listening socket, inherited")
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    asked = parser.parse_args(arguments)
-    with socket.socket(fileno=asked.fd) as listening:
+    options = parser.parse_args(arguments)
+    with socket.socket(fileno=options.fd) as listening:
         try:
             settings = read(os.environ)
             logs.start(settings.log_level, file=settings.log_file)
             startup.check(settings, startup.host_of(listening), os.environ, reads_tokens=True, sells=True)
             tracing.start(settings.otel_exporter_otlp_endpoint)
-            uvloop.run(run(settings, listening, asked.worker, asked.workers))
+            uvloop.run(run(settings, listening, options.worker, options.workers))
         except (Misconfigured, MissingSetting) as error:
             sys.exit(str(error))
     tracing.stop()

@@ -9,7 +9,7 @@ CONNECT_S = 10.0
 READ = 65_536
 
 
-async def knock(url: str, wait_s: float) -> int:
+async def post_without_body(url: str, wait_s: float) -> int:
     """
     Send a POST to ``url`` on a new connection.
 
@@ -30,8 +30,8 @@ async def knock(url: str, wait_s: float) -> int:
     except TimeoutError:
         raise ConnectionError(f"no connection to {target.netloc} in {CONNECT_S:.0f} s") from None
     try:
-        asks = f"POST {target.path or '/'} HTTP/1.1\r\nHost: {target.netloc}\r\n"
-        writer.write(f"{asks}Content-Length: 0\r\nConnection: close\r\n\r\n".encode("ascii"))
+        request = f"POST {target.path or '/'} HTTP/1.1\r\nHost: {target.netloc}\r\n"
+        writer.write(f"{request}Content-Length: 0\r\nConnection: close\r\n\r\n".encode("ascii"))
         async with asyncio.timeout(wait_s):
             return await _status(reader)
     finally:
@@ -57,5 +57,5 @@ async def _status(reader: asyncio.StreamReader) -> int:
         try:
             parser.feed_data(data)
         except HttpParserError as error:
-            raise ConnectionError(f"no HTTP answer: {error}") from None
+            raise ConnectionError(f"the answer is not HTTP: {error}") from None
     return int(parser.get_status_code())

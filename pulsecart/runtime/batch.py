@@ -65,7 +65,7 @@ class Batcher(Generic[Item, Result]):
             Unavailable: ``queue_max`` items are already waiting.
         """
         if len(self._waiting) >= self._queue_max:
-            raise Unavailable("busy", f"{self._queue_max} calls are waiting here already; try again in a second.")
+            raise Unavailable("busy", f"{self._queue_max} calls are already queued. Try again in a second.")
         loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
@@ -112,7 +112,7 @@ class Batcher(Generic[Item, Result]):
                 _settle(part, [results])
             else:
                 if part is batch:
-                    log.warning("%d calls failed together (%s); they are tried apart", len(part), _named(results))
+                    log.warning("a batch of %d calls failed (%s); it is repeated in parts", len(part), _named(results))
                 middle = len(part) // 2
                 parts += [half for half in map(self._wanted, (part[middle:], part[:middle])) if half]
 

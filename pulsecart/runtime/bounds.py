@@ -54,18 +54,23 @@ def check_event(event: "CloudEvent") -> None:
     """
     extensions = event.extensions
     if len(extensions) > EXTENSIONS_MAX:
-        raise Malformed("bad-attribute", f"An event has at most {EXTENSIONS_MAX} extensions; put more into data.")
-    whole = "".join((event.id, event.source, event.type, event.datacontenttype or "", *extensions.values()))
-    whole += (event.subject or "") + (event.dataschema or "")
-    if not (len(whole) <= ATTRIBUTE_BYTES and whole.isascii() and whole.isprintable()):  # nearly all events pass here
+        raise Malformed("bad-attribute", f"An event has at most {EXTENSIONS_MAX} extensions; put the rest into data.")
+    joined = "".join((event.id, event.source, event.type, event.datacontenttype or "", *extensions.values()))
+    joined += (event.subject or "") + (event.dataschema or "")
+    if not (
+        len(joined) <= ATTRIBUTE_BYTES and joined.isascii() and joined.isprintable()
+    ):  # nearly all events pass here
         _check_each(event)
     sequence = extensions.get("sequence")
     if sequence and not is_sequence(sequence):
         raise Malformed(
-            "bad-attribute", f"sequence is 1 to {SEQUENCE_DIGITS} ASCII digits of a number up to {SEQUENCE_MAX}."
+            "bad-attribute", f"sequence must be 1 to {SEQUENCE_DIGITS} ASCII digits of a number up to {SEQUENCE_MAX}."
         )
     if event.time is not None and not EARLIEST <= event.time <= LATEST:
-        raise Malformed("bad-time", "time lies within a day of the years 1 or 9999's ends; send one that is stored.")
+        raise Malformed(
+            "bad-time",
+            "time is too close to the first or last day of the years 1 to 9999. Send a time that can be stored.",
+        )
     if event.data and b"\\u0000" in event.data and "json" in (event.datacontenttype or "json").lower():
         check_json(event.data)
 
@@ -78,7 +83,7 @@ def check_json(body: bytes) -> None:
         Unstorable: a string at any depth, or a member's name, holds U+0000.
     """
     if b"\\u0000" in body and _ESCAPED_NUL.search(body):
-        raise Unstorable("unstorable", "The JSON holds the character U+0000, which cannot be stored; take it out.")
+        raise Unstorable("unstorable", "The JSON has the character U+0000, which cannot be stored. Remove it.")
 
 
 def check_query(query: str) -> None:
@@ -92,7 +97,7 @@ def check_query(query: str) -> None:
         Unstorable: the query holds U+0000.
     """
     if "%00" in query or "\0" in query:
-        raise Unstorable("unstorable", "The query holds the character U+0000 (%00); no text here has it, take it out.")
+        raise Unstorable("unstorable", "The query has the character U+0000 (%00), which cannot be stored. Remove it.")
 
 
 def _check_each(event: "CloudEvent") -> None:
@@ -104,6 +109,6 @@ def _check_each(event: "CloudEvent") -> None:
 
 def _check_attribute(name: str, value: str, bytes_max: int) -> None:
     if not is_clean(value):
-        raise Malformed("bad-attribute", f"{name[:40]} holds a control character or a lone surrogate; take it out.")
+        raise Malformed("bad-attribute", f"{name[:40]} has a control character or a lone surrogate. Remove it.")
     if not is_within(value, bytes_max):
-        raise Malformed("bad-attribute", f"{name[:40]} has more than {bytes_max} bytes of UTF-8; send a shorter one.")
+        raise Malformed("bad-attribute", f"{name[:40]} has more than {bytes_max} bytes of UTF-8. Send a shorter text.")

@@ -97,7 +97,7 @@ def _unknown(event_type: str) -> Malformed:
 def _broken(event: CloudEvent, pointer: str, reason: str) -> Malformed:
     return Malformed(
         "contract-broken",
-        f"{event.type} {event.id}: {pointer or 'the event'}: {reason}. Send it again as {schema_of(event.type)} says.",
+        f"{event.type} {event.id}: {pointer or 'the event'}: {reason}. Send it again as in {schema_of(event.type)}.",
         pointer=pointer,
         reason=reason,
     )

@@ -7,7 +7,7 @@ from types import TracebackType
 
 class Deadline:
     """
-    Limits the time of ``with deadline.turn():`` blocks, as ``asyncio.timeout`` would. One instance per event loop.
+    Limits the time of ``with deadline.limit():`` blocks, as ``asyncio.timeout`` would. One instance per event loop.
 
     Args:
         seconds: the default limit, and the maximum.
@@ -15,11 +15,11 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._turns: deque[_Turn] = deque()  # ordered by the time they expire
+        self._limits: deque[_Limit] = deque()  # ordered by the time they expire
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def turn(self, seconds: float | None = None) -> "_Turn":
+    def limit(self, seconds: float | None = None) -> "_Limit":
         """
         Limit the current task until the end of the block.
 
@@ -31,31 +31,31 @@ class Deadline:
         """
         loop = self._loop = self._loop or asyncio.get_running_loop()
         if seconds is not None and seconds < self._seconds:
-            hurried = _Turn(0.0, asyncio.current_task(loop))
-            hurried.timer = loop.call_later(seconds, hurried.end)
-            return hurried
-        turns = self._turns
-        while turns and turns[0].task is None:
-            turns.popleft()
-        turn = _Turn(loop.time() + self._seconds, asyncio.current_task(loop))
-        turns.append(turn)
+            shorter = _Limit(0.0, asyncio.current_task(loop))
+            shorter.timer = loop.call_later(seconds, shorter.end)
+            return shorter
+        limits = self._limits
+        while limits and limits[0].task is None:
+            limits.popleft()
+        limit = _Limit(loop.time() + self._seconds, asyncio.current_task(loop))
+        limits.append(limit)
         if self._timer is None:
-            self._timer = loop.call_at(turn.ends, self._ring)
-        return turn
+            self._timer = loop.call_at(limit.ends, self._ring)
+        return limit
 
     def _ring(self) -> None:
-        assert self._loop is not None  # noqa: S101  # ``turn`` sets it before the timer
-        turns, now = self._turns, self._loop.time()
+        assert self._loop is not None  # noqa: S101  # ``limit`` sets it before the timer
+        limits, now = self._limits, self._loop.time()
         self._timer = None
-        while turns:
-            first = turns[0]
+        while limits:
+            first = limits[0]
             if first.task is not None and first.ends > now:
                 self._timer = self._loop.call_at(first.ends, self._ring)
                 return
-            turns.popleft().end()
+            limits.popleft().end()
 
 
-class _Turn:
+class _Limit:
     """Limits one block; ``task`` is None after its end, ``timer`` is set only for a limit below the default."""
 
     __slots__ = ("_cancels", "_late", "ends", "task", "timer")

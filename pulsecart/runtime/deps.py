@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 from pulsecart.runtime.db.database import Database, Pool, new_pool
 from pulsecart.runtime.db.shares import Shares
 from pulsecart.runtime.event import new_id
-from pulsecart.runtime.peers import Neighbours
+from pulsecart.runtime.peers import Peers
 from pulsecart.runtime.settings import Settings, read
-from pulsecart.runtime.wakeups import Pokes
+from pulsecart.runtime.wakeups import WakeUps
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -40,11 +40,11 @@ class Deps:
     Args:
         db: this operation's share of the connection pool.
         shares: divides the pool between operations.
-        pokes: wakes the operations of this process that have due work.
-        neighbours: wakes operations in other processes; None unless each operation is deployed on its own.
+        wake_ups: wakes the operations of this process that have due work.
+        peers: wakes operations in other processes; None unless each operation is deployed on its own.
         committed: wakes the log's readers after a commit that wrote events.
-        made: objects that ``one`` has created, by the function that created them.
-        ending: callbacks that run before the server waits for its requests to end; live streams do not end otherwise.
+        singletons: objects that ``singleton`` has created, by the function that created them.
+        before_shutdown: callbacks that run before the server waits for its requests to end; they end live streams.
         closing: callbacks that run before connections close.
     """
 
@@ -53,34 +53,34 @@ class Deps:
     clock: Clock
     pool: Pool
     shares: Shares
-    pokes: Pokes
-    neighbours: Neighbours | None = None
+    wake_ups: WakeUps
+    peers: Peers | None = None
     committed: Callable[[], None] = lambda: None
     new_id: Callable[[], str] = new_id
-    made: dict[Any, Any] = field(default_factory=dict)
-    ending: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    singletons: dict[Any, Any] = field(default_factory=dict)
+    before_shutdown: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
     def redis(self) -> "Redis":
         """Return the Redis client, created at first use: half of the operations never need it and start without it."""
-        return self.one(redis_client)
+        return self.singleton(redis_client)
 
     @property
     def http(self) -> "ClientSession":
         """Return the client for frequent calls to other servers, created at first use: its import is slow."""
-        return self.one(http_session)
+        return self.singleton(http_session)
 
-    def poke(self, operation: str) -> None:
+    def wake(self, operation: str) -> None:
         """Wake an operation that has due work; returns without waiting."""
-        self.pokes.poke(operation)
+        self.wake_ups.wake(operation)
 
-    def one(self, make: "Callable[[Deps], T]") -> T:
+    def singleton(self, make: "Callable[[Deps], T]") -> T:
         """Return the result of the first ``make(self)``: one instance per process and event loop."""
-        if make not in self.made:
-            self.made[make] = make(self)
-        made: T = self.made[make]
-        return made
+        if make not in self.singletons:
+            self.singletons[make] = make(self)
+        instance: T = self.singletons[make]
+        return instance
 
     def share(self, operation: str, connections: int = DEFAULT_SHARE) -> "Deps":
         """Return a copy limited to ``connections`` of the pool: a slow operation cannot starve the others."""
@@ -114,11 +114,11 @@ def open_deps(settings: Settings, clock: Clock | None = None) -> Deps:
     pool = new_pool(settings.database_url, settings.pool_max, settings.lock_wait_s)
     shares = Shares(settings.pool_max)
     db = Database(pool, operation="host", now=clock.now, share=shares.of(settings.pool_max))
-    neighbours = Neighbours(settings.function_url) if settings.function_url else None
-    pokes = Pokes(clock, elsewhere=neighbours.poke if neighbours else None)
-    deps = Deps(settings=settings, db=db, clock=clock, pool=pool, shares=shares, pokes=pokes, neighbours=neighbours)
-    if neighbours:
-        deps.committed = lambda: pokes.poke("relay")
+    peers = Peers(settings.function_url) if settings.function_url else None
+    wake_ups = WakeUps(clock, elsewhere=peers.wake if peers else None)
+    deps = Deps(settings=settings, db=db, clock=clock, pool=pool, shares=shares, wake_ups=wake_ups, peers=peers)
+    if peers:
+        deps.committed = lambda: wake_ups.wake("relay")
     return deps
 
 
@@ -137,10 +137,10 @@ async def close_deps(deps: Deps) -> None:
     """Run the ``closing`` callbacks, then close every connection."""
     for finish in deps.closing:
         await finish()
-    if deps.neighbours:
-        await deps.neighbours.close()
-    if http_session in deps.made:
+    if deps.peers:
+        await deps.peers.close()
+    if http_session in deps.singletons:
         await deps.http.close()
-    if redis_client in deps.made:
+    if redis_client in deps.singletons:
         await deps.redis.aclose(close_connection_pool=True)  # by default, a pool passed in stays open
     await deps.pool.close()

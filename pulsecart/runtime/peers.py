@@ -4,20 +4,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from pulsecart.runtime.bare_post import knock
-from pulsecart.runtime.jitter import jittered
-from pulsecart.runtime.wakeups import POKE
+from pulsecart.runtime.backoff import Backoff
+from pulsecart.runtime.bare_post import post_without_body
+from pulsecart.runtime.wakeups import WAKE_PATH
 
 log = logging.getLogger(__name__)
 HELD_S = 600.0  # the first wake-up request is answered only when its operation goes back to sleep
-HEARD_S = 1.0  # enough: a request that waits for a pod is delivered even after its sender disconnected
+REPLY_WAIT_S = 1.0  # enough: a request that waits for a pod is delivered even after its sender disconnected
 APART_S = 0.05  # minimum between two wake-ups of one operation: each covers all commits before it
 UNANSWERED_MAX = 4
 TRIES = 5
-PAUSE_S = 0.5
+PAUSE = Backoff(0.5)
 
 
-class Neighbours:
+class Peers:
     """
     Sends wake-ups to operations that other processes run.
 
@@ -27,38 +27,38 @@ class Neighbours:
 
     def __init__(self, function_url: str) -> None:
         self._function_url = function_url
-        self._pokers: dict[str, Poker] = {}
+        self._wakers: dict[str, PeerWaker] = {}
 
     def url(self, operation: str) -> str:
         """Return the URL of ``operation``, given by its Python name or its name on the cluster."""
         return self._function_url.format(operation=operation.replace("_", "-"))
 
-    def poke(self, operation: str) -> None:
+    def wake(self, operation: str) -> None:
         """Wake ``operation`` after a commit that concerns it; returns without waiting."""
-        if operation not in self._pokers:
-            self._pokers[operation] = Poker(lambda: self._post(operation), operation)
-        self._pokers[operation].poke()
+        if operation not in self._wakers:
+            self._wakers[operation] = PeerWaker(lambda: self._post(operation), operation)
+        self._wakers[operation].wake()
 
     async def hand_over(self, operation: str) -> None:
         """Send one wake-up and wait until it is sent: for a process that must stop while work is due."""
         try:
-            await self._post(operation, wait_s=HEARD_S)
+            await self._post(operation, wait_s=REPLY_WAIT_S)
         except TimeoutError:
             return  # sent; the operation is awake
         except OSError as error:
-            log.warning("%s was not handed over, its sweep finds what is due: %s", operation, error)
+            log.warning("the wake-up for %s was not sent; its sweep finds the due work: %s", operation, error)
 
     async def close(self) -> None:
         """Send all pending wake-ups, then stop."""
-        await asyncio.gather(*(poker.close() for poker in self._pokers.values()))
+        await asyncio.gather(*(waker.close() for waker in self._wakers.values()))
 
     async def _post(self, operation: str, wait_s: float = HELD_S) -> int:
-        return await knock(f"{self.url(operation)}{POKE}", wait_s)
+        return await post_without_body(f"{self.url(operation)}{WAKE_PATH}", wait_s)
 
 
-class Poker:
+class PeerWaker:
     """
-    Wakes one operation: sends at least one request after every ``poke()``, and few at once.
+    Wakes one operation: sends at least one request after every ``wake()``, and few at once.
 
     Args:
         post: sends one request and returns its status; may take as long as the operation stays awake.
@@ -71,16 +71,16 @@ class Poker:
         self._resting = False
         self._sending: set[asyncio.Task[None]] = set()
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         self._wanted = True
         self._go()
 
     async def close(self) -> None:
-        """Send the pending wake-up, if any; wait at most HEARD_S for replies."""
+        """Send the pending wake-up, if any; wait at most REPLY_WAIT_S for replies."""
         self._resting = False
         self._go()
         if self._sending:
-            _, still = await asyncio.wait(self._sending, timeout=HEARD_S)
+            _, still = await asyncio.wait(self._sending, timeout=REPLY_WAIT_S)
             for task in still:
                 task.cancel()
             await asyncio.gather(*still, return_exceptions=True)
@@ -105,7 +105,7 @@ class Poker:
             self._go()
 
     async def _send(self) -> None:
-        for again in range(TRIES):
+        for failures in range(1, TRIES + 1):
             try:
                 status = await self._post()
             except TimeoutError:
@@ -116,6 +116,6 @@ class Poker:
                 if status < 300:
                     return
                 reason = f"it answered {status}"
-            log.info("%s was not poked, try %d of %d: %s", self._operation, again + 1, TRIES, reason)
-            await asyncio.sleep(jittered(PAUSE_S * 2**again))
-        log.warning("%s was not poked; its sweep finds what is due", self._operation)
+            log.info("%s got no wake-up, attempt %d of %d: %s", self._operation, failures, TRIES, reason)
+            await asyncio.sleep(PAUSE.jittered_after(failures))
+        log.warning("%s got no wake-up; its sweep finds the due work", self._operation)

@@ -54,7 +54,7 @@ class Unauthorized(Problem):
 
 class Forbidden(Problem):
     status = 403
-    title = "Not yours"
+    title = "Not allowed"
 
 
 class NotFound(Problem):
@@ -66,7 +66,7 @@ class Refused(Problem):
     """A business rule rejects the request."""
 
     status = 409
-    title = "Refused"
+    title = "Rejected"
 
 
 class Gone(Problem):
@@ -80,26 +80,26 @@ class Changed(Problem):
     """If-Match names a version that is not the current one."""
 
     status = 412
-    title = "Changed meanwhile"
+    title = "Changed since it was read"
 
 
 class Unconditional(Problem):
     """The required If-Match header is missing."""
 
     status = 428
-    title = "Condition required"
+    title = "Precondition required"
 
 
 class Unprocessable(Problem):
     status = 422
-    title = "Not acceptable as it is"
+    title = "Cannot be processed"
 
 
 class Unavailable(Problem):
     """The process or a dependency is busy or down; retry later. ``retry_after_s`` is sent as Retry-After."""
 
     status = 503
-    title = "Not now"
+    title = "Temporarily unavailable"
 
     def __init__(self, type: str, detail: str, retry_after_s: int = 1, **extra: Any) -> None:
         super().__init__(type, detail, **extra)

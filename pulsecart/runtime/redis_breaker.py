@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisAway, RedisError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -18,12 +18,12 @@ LOOK_S = 0.25  # a look-up takes 1 to 2 ms, and tens of ms if this process is bu
 SILENT_S = 1.0  # pause between two tries while Redis is silent
 
 
-class Silent(RedisError):
+class Silent(RedisAway):
     """Redis did not answer within LOOK_S, now or in the last SILENT_S; the caller must query PostgreSQL."""
 
 
 class Breaker:
-    """Guards all cache look-ups of a process; one instance, created with ``deps.one(Breaker)``."""
+    """Guards all cache look-ups of a process; one instance, created with ``deps.singleton(Breaker)``."""
 
     def __init__(self, _deps: Deps) -> None:
         self._silent_until = 0.0
@@ -39,7 +39,7 @@ class Breaker:
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._silent_until:
-            raise Silent("Redis is silent")
+            raise Silent("Redis does not answer")
         if self._silent_until:
             self._silent_until = loop.time() + SILENT_S
         try:
@@ -48,7 +48,7 @@ class Breaker:
         except TimeoutError:
             self._log()
             self._silent_until = loop.time() + SILENT_S
-            raise Silent("Redis is silent") from None
+            raise Silent("Redis does not answer") from None
         except RedisError:
             self._silent_until = 0.0
             raise
@@ -58,7 +58,7 @@ class Breaker:
     def _log(self) -> None:
         """Log a timeout: the first may be due to lack of CPU in this process; a second in a row is Redis's fault."""
         if not self._silent_until:
-            log.info("Redis gave no answer within %.2f s: PostgreSQL is asked for what it has copies of", LOOK_S)
+            log.info("Redis did not answer within %.2f s: cached data is read from PostgreSQL", LOOK_S)
         elif not self._warned:
             self._warned = True
-            log.warning("Redis is silent: PostgreSQL is asked for what it has copies of")
+            log.warning("Redis does not answer: cached data is read from PostgreSQL")

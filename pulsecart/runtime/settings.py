@@ -115,7 +115,7 @@ def read(environ: Mapping[str, str], optional: Collection[str] = ()) -> Settings
         elif f.name in optional:
             values[f.name] = ""
         elif f.name in ("database_url", "redis_url"):
-            raise MissingSetting(f"{name} is not set; scripts/up sets it, elsewhere give the server's URL")
+            raise MissingSetting(f"{name} is not set: set it to the server's URL (scripts/up does so)")
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type
     _check_tokens(settings)
     _check_others(settings)
@@ -139,26 +139,28 @@ def _check_tokens(settings: Settings) -> None:
     if not algorithms or not set(algorithms) <= set(KINDS):
         raise MissingSetting(f"JWT_ALGORITHMS={settings.jwt_algorithms!r} must name some of {', '.join(KINDS)}")
     if settings.jwt_jwks_url and settings.jwt_public_key:
-        raise MissingSetting("JWT_JWKS_URL and JWT_PUBLIC_KEY are both set: keep the one that your issuer signs with")
+        raise MissingSetting("JWT_JWKS_URL and JWT_PUBLIC_KEY are both set: keep the one that your issuer uses")
     if settings.jwt_issuer and not (settings.jwt_jwks_url or settings.jwt_public_key):
         raise MissingSetting("JWT_ISSUER is set without its keys: set JWT_JWKS_URL or JWT_PUBLIC_KEY, too")
     if settings.jwt_jwks_url and not _is_jwks_url(settings.jwt_jwks_url):
-        raise MissingSetting(f"JWT_JWKS_URL={settings.jwt_jwks_url!r} is no http:, https: or file: URL")
+        raise MissingSetting(f"JWT_JWKS_URL={settings.jwt_jwks_url!r} is not an http:, https: or file: URL")
     for name, value in (("JWT_AUDIENCE", settings.jwt_audience), ("JWT_ROLES_CLAIM", settings.jwt_roles_claim)):
         if not value.strip():
-            raise MissingSetting(f"{name} is empty: no token could be right; leave it out for the default")
+            raise MissingSetting(f"{name} is empty, so that no token could be valid: leave it out to use the default")
     if settings.session_secret and len(settings.session_secret.encode()) < SECRET_MIN_BYTES:
-        raise MissingSetting(f"SESSION_SECRET must have {SECRET_MIN_BYTES} bytes at least")
+        raise MissingSetting(f"SESSION_SECRET must have {SECRET_MIN_BYTES} bytes or more")
 
 
 def _check_others(settings: Settings) -> None:
     if origin_of(settings.public_url) is None:
-        raise MissingSetting(f"PUBLIC_URL={settings.public_url!r} is no URL like https://shop.example")
+        raise MissingSetting(f"PUBLIC_URL={settings.public_url!r} is not a URL like https://shop.example")
     if settings.metrics_token and not re.fullmatch(rf"[\x21-\x7e]{{{METRICS_TOKEN_MIN},}}", settings.metrics_token):
         raise MissingSetting(f"METRICS_TOKEN must have {METRICS_TOKEN_MIN} printable ASCII characters or more")
     for host in filter(None, map(str.strip, settings.allowed_hosts.split(","))):
         if not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9a-fA-F:]+", host):
-            raise MissingSetting(f"ALLOWED_HOSTS={host!r} is no name like shop.example, without scheme and port")
+            raise MissingSetting(
+                f"ALLOWED_HOSTS={host!r} is not a host name like shop.example, without scheme and port"
+            )
     if settings.log_level.upper() not in LOG_LEVELS:
         raise MissingSetting(f"LOG_LEVEL={settings.log_level!r} is none of {', '.join(LOG_LEVELS)}")
 

@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from pulsecart.runtime.jitter import jittered
+from pulsecart.runtime.backoff import Backoff, jittered
 
 log = logging.getLogger(__name__)
-POKE = "/poke"  # POST here wakes an operation that is deployed on its own
+WAKE_PATH = "/poke"  # POST here wakes an operation that is deployed on its own
 QUIET_S = 60.0
 GATHER_S = 0.1  # wake-ups within this time cause one query for due work
-AGAIN_S = 1.0  # first pause between two tries at work that stays due because it is locked or failed
-AGAIN_MAX_S = 30.0
+AGAIN = Backoff(1.0, 30.0)  # between two tries at due work; the first delay alone while it stays due, locked by others
 
 NextDue = Callable[[], Awaitable[datetime | None]]
 Act = Callable[[], Awaitable[None]]
@@ -35,9 +34,9 @@ async def wait_on(event: asyncio.Event, seconds: float) -> None:
         return
 
 
-class Pokes:
+class WakeUps:
     """
-    Wakes operations that have due work, and keeps at most one ``stay`` per operation in this process.
+    Wakes operations that have due work, and keeps at most one ``stay_awake`` per operation in this process.
 
     Args:
         clock: the clock that due times are compared with.
@@ -55,19 +54,19 @@ class Pokes:
         self._elsewhere = elsewhere
         self._wait = wait
         self._wakes: dict[str, Act] = {}
-        self._poked: dict[str, asyncio.Event] = {}
+        self._woken: dict[str, asyncio.Event] = {}
         self._staying: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def register(self, operation: str, wake: Act) -> None:
-        """Register ``wake`` as the function that a wake-up runs in this process; it should end in ``stay``."""
+        """Register ``wake`` as the function that a wake-up runs in this process; it should end in ``stay_awake``."""
         self._wakes[operation] = wake
 
     def knows(self, operation: str) -> bool:
         """Return whether ``operation`` is registered in this process."""
         return operation in self._wakes
 
-    def poke(self, operation: str) -> None:
+    def wake(self, operation: str) -> None:
         """
         Wake ``operation``; returns without waiting.
 
@@ -86,7 +85,7 @@ class Pokes:
         """Return whether ``operation`` is awake in this process."""
         return operation in self._staying or operation in self._tasks
 
-    async def stay(self, operation: str, next_due: NextDue, act: Act, quiet_s: float = QUIET_S) -> None:
+    async def stay_awake(self, operation: str, next_due: NextDue, act: Act, quiet_s: float = QUIET_S) -> None:
         """
         Call ``act`` whenever work is due; return when no work is due within ``quiet_s``.
 
@@ -100,13 +99,13 @@ class Pokes:
         Raises:
             Exception: any error of ``next_due`` or ``act``; the due work then waits for the next wake-up or sweep.
         """
-        poked = self._event(operation)
+        woken = self._event(operation)
         if operation in self._staying:
-            poked.set()
+            woken.set()
             return
         self._staying.add(operation)
         try:
-            await self._stay(poked, next_due, act, timedelta(seconds=quiet_s))
+            await self._stay(woken, next_due, act, timedelta(seconds=quiet_s))
         finally:
             self._staying.discard(operation)
 
@@ -117,44 +116,43 @@ class Pokes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _stay(self, poked: asyncio.Event, next_due: NextDue, act: Act, quiet: timedelta) -> None:
+    async def _stay(self, woken: asyncio.Event, next_due: NextDue, act: Act, quiet: timedelta) -> None:
         acted_on: datetime | None = None
-        again_s = AGAIN_S
         while True:
-            poked.clear()
+            woken.clear()
             due = await next_due()
             left = due - self._clock.now() if due is not None else None
             if left is None or left > quiet:
-                if poked.is_set():
+                if woken.is_set():
                     continue
                 return
             if left > timedelta(0):
-                await self._wait(poked, left.total_seconds())
-                if poked.is_set():
+                await self._wait(woken, left.total_seconds())
+                if woken.is_set():
                     await self._wait(asyncio.Event(), GATHER_S)
             elif due != acted_on:
-                acted_on, again_s = due, AGAIN_S
+                acted_on = due
                 await act()
             else:  # it stayed due
                 acted_on = None
-                await self._wait(poked, jittered(again_s))
-                again_s = min(again_s * 2, AGAIN_MAX_S)
+                await self._wait(woken, jittered(AGAIN.first_s))
 
     async def _run(self, operation: str) -> None:
-        poked, again_s = self._event(operation), AGAIN_S
+        woken, failures = self._event(operation), 0
         try:
-            while poked.is_set():
-                poked.clear()
+            while woken.is_set():
+                woken.clear()
                 try:
                     await self._wakes[operation]()
-                    again_s = AGAIN_S
+                    failures = 0
                 except Exception:
-                    log.warning("%s failed while awake; again in %.0f s", operation, again_s, exc_info=True)
-                    await self._wait(poked, jittered(again_s))
-                    poked.set()
-                    again_s = min(again_s * 2, AGAIN_MAX_S)
+                    failures += 1
+                    delay_s = AGAIN.after(failures)
+                    log.warning("%s failed while awake; retry in %.0f s", operation, delay_s, exc_info=True)
+                    await self._wait(woken, jittered(delay_s))
+                    woken.set()
         finally:
             del self._tasks[operation]  # not in a done callback: a wake-up before it would be lost
 
     def _event(self, operation: str) -> asyncio.Event:
-        return self._poked.setdefault(operation, asyncio.Event())
+        return self._woken.setdefault(operation, asyncio.Event())

@@ -51,15 +51,14 @@ class Allow:
 
 _OWNERS = frozenset({CUSTOMER_ROLE})
 
-ANYBODY: Final = Allow(None)
-ANYBODY_COUNTED: Final = Allow(None, counted=True)
+PUBLIC: Final = Allow(None)
+PUBLIC_RATE_LIMITED: Final = Allow(None, counted=True)
 CUSTOMER: Final = Allow(_OWNERS)
 CART: Final = Allow(_OWNERS, anonymous=True)
 SIGNING_IN: Final = Allow(_OWNERS, by_session=False)
 OWNER: Final = Allow(frozenset({CUSTOMER_ROLE, "admin"}), _OWNERS)
-OWNER_ALONE: Final = Allow(_OWNERS, _OWNERS, by_ticket=True)
+OWNER_ONLY: Final = Allow(_OWNERS, _OWNERS, by_ticket=True)
 OWNER_OR_PARTNER: Final = Allow(ROLES, _OWNERS)
-PARTNER: Final = Allow(frozenset({"partner", "admin"}), unsigned=False)
 ADMIN: Final = Allow(frozenset({"admin"}), unsigned=False)
 ADMIN_OR_DEMO: Final = Allow(frozenset({"admin"}))
 METRICS: Final = Allow(frozenset({"admin"}), by_session=False, by_metrics_token=True)

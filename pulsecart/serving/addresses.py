@@ -80,7 +80,7 @@ class Proxies:
 
 
 def proxies_of(deps: Deps) -> Proxies:
-    """Create the process's Proxies, for ``deps.one``."""
+    """Create the process's Proxies, for ``deps.singleton``."""
     return Proxies(deps.settings.trusted_proxies)
 
 

@@ -55,14 +55,14 @@ async def _body(receive: Receive, max_bytes: int) -> bytes:
         message = await receive()
         body += message.get("body", b"")
     if message["type"] == "http.disconnect":
-        raise ConnectionError("the client left")
+        raise ConnectionError("the client disconnected")
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     return body
 
 
 def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge("body-too-large", f"A body has at most {max_bytes} bytes here.")
+    return TooLarge("body-too-large", f"The body may have at most {max_bytes} bytes.")
 
 
 async def send_reply(send: Send, reply: Reply) -> None:

@@ -33,8 +33,8 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
     """
     if allow.roles is None:
         if allow.counted:
-            address = deps.one(proxies_of).counted(request.headers, request.peer)
-            deps.one(Limits).count(request, address, deps.clock.now().timestamp())
+            address = deps.singleton(proxies_of).counted(request.headers, request.peer)
+            deps.singleton(Limits).count(request, address, deps.clock.now().timestamp())
         return
     headers = request.headers
     if "authorization" in headers:
@@ -55,12 +55,12 @@ async def admit(request: Request, allow: Allow, deps: Deps) -> None:
         if allow.roles:
             raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
     elif caller.roles & allow.roles or (allow is DEMO and deps.settings.accept_unsigned_buyers):
-        deps.one(Limits).count(request, caller.subject, deps.clock.now().timestamp())
+        deps.singleton(Limits).count(request, caller.subject, deps.clock.now().timestamp())
         return
     if not allow.roles:
-        raise Forbidden("demo-only", "This is there in the demo only (ACCEPT_UNSIGNED_BUYERS).")
+        raise Forbidden("demo-only", "This exists only in a demo (ACCEPT_UNSIGNED_BUYERS).")
     needed = " or ".join(sorted(allow.roles))
-    raise Forbidden("role-missing", f"This needs the role {needed}; what you are signed in with has not got it.")
+    raise Forbidden("role-missing", f"This needs the role {needed}; your token or session does not have it.")
 
 
 def _check_its_page(headers: Mapping[str, str], deps: Deps) -> None:
@@ -93,7 +93,7 @@ async def _shown(request: Request, deps: Deps, *, by_session: bool) -> Caller | 
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("bad-authorization", "Send your token as Authorization: Bearer <token>.")
-        return await deps.one(verifier).caller(token.strip(), deps.clock.now())
+        return await deps.singleton(verifier).caller(token.strip(), deps.clock.now())
     session = value_of("session", request.headers.get("cookie", ""), deps.settings) if by_session else None
     if session is None:
         return None
@@ -114,7 +114,7 @@ async def customer_of(request: Request, deps: Deps) -> Caller | None:
     if caller is None:
         return None
     if CUSTOMER_ROLE not in caller.roles:
-        raise Forbidden("role-missing", "This is for customers; what you are signed in with has not got that role.")
+        raise Forbidden("role-missing", "This needs the role customer; your token or session does not have it.")
     return caller
 
 
@@ -134,15 +134,15 @@ async def require_buyer(request: Request, deps: Deps, body_user_id: str | None) 
         Forbidden: the body names another buyer than the signed-in one (in the demo too).
         TooMany: the buyer named by the body in the demo exceeded its request rate.
     """
-    nobody = request.route and request.caller is None
-    buyer = None if nobody else await buyer_of(request, deps)
+    unauthenticated = request.route and request.caller is None
+    buyer = None if unauthenticated else await buyer_of(request, deps)
     if buyer is None:
         if not (deps.settings.accept_unsigned_buyers and body_user_id):
             raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
-        deps.one(Limits).count(request, body_user_id, deps.clock.now().timestamp())
+        deps.singleton(Limits).count(request, body_user_id, deps.clock.now().timestamp())
         return body_user_id
     if body_user_id and body_user_id != buyer:
-        raise Forbidden("not-yours", "The userId that you name is not the one you are signed in as.")
+        raise Forbidden("not-yours", "userId differs from the buyer who is signed in.")
     return buyer
 
 
@@ -169,7 +169,7 @@ def subject_of(request: Request) -> str:
 
 
 def verifier(deps: Deps) -> "Verifier":
-    """Create the process's Verifier, for ``deps.one``; without any token, its module (8 MB) is never imported."""
+    """Create the process's Verifier, for ``deps.singleton``; without any token, its module (8 MB) is never imported."""
     from pulsecart.serving.tokens import Verifier
 
     return Verifier(deps.settings)

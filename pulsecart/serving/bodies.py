@@ -47,7 +47,7 @@ def decoded(body: bytes, kind: type[Body]) -> Body:
     try:
         result: Body = decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise Malformed("body-invalid", f"The body does not fit: {error}.") from None
+        raise Malformed("body-invalid", f"The body does not match its schema: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("body-not-json", f"The body is not JSON: {error}.") from None
     check_json(body)

@@ -20,7 +20,6 @@ from pulsecart.serving import header_text
 from pulsecart.serving.http import Reply
 
 STRUCTURED = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
 UNREADABLE = ("bad-json", "unknown-format")  # types of Malformed: the body is no event at all
 _ANY_CLOUDEVENT = "application/cloudevents"
 NAME_MAX = 100  # the specification recommends 20
@@ -31,7 +30,6 @@ _INTEGER = re.compile(rb"-?[0-9]{1,32}")
 _TEXTS = frozenset(("specversion", "id", "source", "type", "time", "subject", "dataschema", "datacontenttype"))
 _Members = dict[str, msgspec.Raw]
 _decode_members = msgspec.json.Decoder(_Members).decode
-_decode_batch = msgspec.json.Decoder(list[_Members]).decode
 
 
 class UnknownFormat(Malformed):
@@ -58,13 +56,6 @@ def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
             raise UnknownFormat("unknown-format", f"Send one event as {STRUCTURED}, not {content_type}.")
         return _from_members(_parsed(_decode_members, body))
     return _from_headers(headers, content_type, body)
-
-
-def decode_batch(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
-    """Decode the events of a batch; a single event is a batch of one. Raises as ``decode`` does."""
-    if _media(headers.get("content-type", "")) != BATCH:
-        return [decode(headers, body)]
-    return [_from_members(members) for members in _parsed(_decode_batch, body)]
 
 
 def carries_event(headers: Mapping[str, str]) -> bool:
@@ -116,7 +107,9 @@ def _from_headers(headers: Mapping[str, str], content_type: str, body: bytes) ->
     if "specversion" not in attributes:
         raise Malformed("no-event", f"Send ce-specversion, ce-id, ce-source and ce-type, or a body as {STRUCTURED}.")
     if attributes.pop("datacontenttype", content_type) != content_type:
-        raise Malformed("bad-attribute", "In binary mode datacontenttype is the Content-Type header; leave ce- away.")
+        raise Malformed(
+            "bad-attribute", "In binary mode datacontenttype is the Content-Type header; send no ce-datacontenttype."
+        )
     return _event(attributes, content_type, body or None)
 
 
@@ -133,7 +126,7 @@ def _from_members(members: _Members) -> CloudEvent:
 def _event(attributes: dict[str, str], content_type: str, data: bytes | None) -> CloudEvent:
     take = attributes.pop
     if (version := take("specversion", "")) != "1.0":
-        raise Malformed("bad-specversion", f"specversion is {version!r}; only '1.0' is spoken here.")
+        raise Malformed("bad-specversion", f"specversion is {version!r}; only '1.0' is supported.")
     required = take("id", ""), take("source", ""), take("type", "")
     if not all(required):
         missing = [name for name, value in zip(("id", "source", "type"), required, strict=True) if not value]
@@ -163,7 +156,7 @@ def _name(name: str) -> str:
 def _clean(name: str, value: str) -> str:
     if is_clean(value):
         return value
-    raise Malformed("bad-attribute", f"{name} holds a control character; take it out.")
+    raise Malformed("bad-attribute", f"{name} has a control character. Remove it.")
 
 
 def _content_type(text: str) -> str | None:
@@ -171,9 +164,11 @@ def _content_type(text: str) -> str | None:
     if not text:
         return None
     if not _MEDIA_TYPE.fullmatch(text):
-        raise Malformed("bad-attribute", f"{text[:80]!r} is no media type, like text/plain; charset=utf-8.")
+        raise Malformed("bad-attribute", f"{text[:80]!r} is not a media type, such as text/plain; charset=utf-8.")
     if text[: len(_ANY_CLOUDEVENT)].lower() == _ANY_CLOUDEVENT:
-        raise Malformed("bad-attribute", f"An event cannot be the data of another as {text[:80]}; name it JSON.")
+        raise Malformed(
+            "bad-attribute", f"An event cannot be the data of another as {text[:80]}; use a JSON media type."
+        )
     return text
 
 
@@ -183,7 +178,9 @@ def _time(text: str) -> tuple[datetime | None, str | None]:
         return None, None
     at = of_rfc3339(text)
     if at is None:
-        raise Malformed("bad-time", f"time {text[:40]!r} is not RFC 3339 with an offset, like 2026-01-31T09:30:00.5Z.")
+        raise Malformed(
+            "bad-time", f"time {text[:40]!r} is not RFC 3339 with an offset, such as 2026-01-31T09:30:00.5Z."
+        )
     return at, text if text != rfc3339(at) else None
 
 
@@ -198,7 +195,9 @@ def _text(name: str, raw: bytes) -> str | None:
         raise Malformed("bad-attribute", f"{name} is not text; put it in quotes.")
     if raw in (b"true", b"false") or _INTEGER.fullmatch(raw):
         return raw.decode()
-    raise Malformed("bad-attribute", f"{name[:40]} is neither text, integer nor boolean; put structure into data.")
+    raise Malformed(
+        "bad-attribute", f"{name[:40]} is neither text, integer nor boolean; put structured values into data."
+    )
 
 
 def _data(data: msgspec.Raw | None, data_base64: msgspec.Raw | None, content_type: str) -> bytes | None:
@@ -221,7 +220,7 @@ def _parsed(decoder: Any, body: bytes) -> Any:
     try:
         return decoder(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("bad-json", f"The body is not the JSON that its content type says: {error}.") from None
+        raise Malformed("bad-json", f"The content type is JSON, but the body is not: {error}.") from None
 
 
 def _media(content_type: str) -> str:

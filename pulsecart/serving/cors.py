@@ -18,7 +18,15 @@ ASKED_WITH = (
     "request-timeout",
     "traceparent",
 )
-TOLD = ("correlation-id", "etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate")
+ALWAYS_EXPOSED = (
+    "correlation-id",
+    "etag",
+    "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "www-authenticate",
+)
 PREFLIGHT_S = 600
 
 
@@ -43,7 +51,7 @@ def with_origins(app: App, settings: Settings) -> App:
     for origin in origins:
         parts = urlsplit(origin)
         if f"{parts.scheme}://{parts.netloc}" != origin or parts.scheme not in ("http", "https") or not parts.netloc:
-            raise MissingSetting(f"CORS_ORIGINS={origin!r} is no origin like https://shop.example")
+            raise MissingSetting(f"CORS_ORIGINS={origin!r} is not an origin like https://shop.example")
     from starlette.middleware.cors import CORSMiddleware
 
     return CORSMiddleware(
@@ -51,6 +59,6 @@ def with_origins(app: App, settings: Settings) -> App:
         allow_origins=origins,
         allow_methods=METHODS,
         allow_headers=ASKED_WITH,
-        expose_headers=TOLD,
+        expose_headers=ALWAYS_EXPOSED,
         max_age=PREFLIGHT_S,
     )

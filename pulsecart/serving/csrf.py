@@ -32,7 +32,7 @@ def check_page(headers: Mapping[str, str], settings: Settings) -> None:
     """
     if _foreign(headers, settings) and headers.get("origin") not in named_origins(settings.cors_origins):
         raise Forbidden(
-            "foreign-origin", "Pages of other sites may change nothing here; CORS_ORIGINS names those that may."
+            "foreign-origin", "Pages of other sites may change nothing here; CORS_ORIGINS lists the allowed ones."
         )
 
 
@@ -46,8 +46,8 @@ def _foreign(headers: Mapping[str, str], settings: Settings) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return headers.get("sec-fetch-site") in OTHER_SITES
-    asking = _origin_of(origin)
-    return asking is None or asking not in _ours(headers, settings.public_url)
+    sender = _origin_of(origin)
+    return sender is None or sender not in _ours(headers, settings.public_url)
 
 
 def _ours(headers: Mapping[str, str], public_url: str) -> set[Origin | None]:

@@ -27,7 +27,10 @@ def check_match(if_match: str, version: int) -> None:
     for tag in (given.strip() for given in if_match.split(",")):
         if tag == "*" or tag == etag_of(version) or (tag.startswith(f'"{version}-') and tag.endswith('"')):
             return
-    raise Changed("changed-meanwhile", "Somebody changed this since you read it; read it again, then repeat.")
+    raise Changed(
+        "changed-meanwhile",
+        "This was changed after you read it. Read it again, and repeat the change with the new ETag.",
+    )
 
 
 def required_match(headers: dict[str, str]) -> str:

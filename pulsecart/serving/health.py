@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
 
-from pulsecart.runtime.db import dead_letters, schema
+from pulsecart.runtime.db import schema
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.fresh import Fresh
 from pulsecart.runtime.problem import Unavailable
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.http import Reply
 
 log = logging.getLogger(__name__)
@@ -21,29 +23,22 @@ class Dispatching(Protocol):
     def running(self) -> bool: ...
 
 
-async def ready(deps: Deps, knative: Dispatching | None = None) -> Reply:
+async def ready(deps: Deps, dead_letters: Callable[[], Awaitable[int]], knative: Dispatching | None = None) -> Reply:
     """
     Reply 200, or 503 with the missing dependencies. Open dead letters are only counted: they wait for an operator, and
     purchases succeed meanwhile.
 
     Args:
+        dead_letters: counts the open ones.
         knative: the local broker; None if a cluster's broker dispatches events.
     """
-    missing = dict(await deps.one(Asking).missing.get())
+    missing = dict(await deps.singleton(Readiness).missing.get())
     if knative is not None and not knative.running:
         missing["broker"] = "triggers are not being dispatched"
-    waiting = 0 if "database" in missing else await deps.one(Asking).dead_letters.get()
+    waiting = 0 if "database" in missing else await dead_letters()
     if knative is None:
         return _reply("UP" if not missing else "DOWN", missing, waiting)
     return _reply("READY" if not missing else "NOT READY", missing, waiting)
-
-
-async def _dead_letters(deps: Deps) -> int:
-    try:
-        async with asyncio.timeout(ASK_S), deps.db.transaction() as tx:
-            return await dead_letters.open_ones(tx)
-    except (Unavailable, TimeoutError):
-        return 0
 
 
 async def started(deps: Deps) -> Reply:
@@ -52,7 +47,7 @@ async def started(deps: Deps) -> Reply:
 
     A later outage does not change it: each request then gets an error reply, and a pod removed for it could not reply.
     """
-    start = deps.one(Start)
+    start = deps.singleton(Start)
     if not start.done:
         missing = await _database(deps)
         start.done = not missing
@@ -72,20 +67,18 @@ class Start:
 
 async def up(deps: Deps) -> Reply:
     """Reply whether a purchase can succeed now; the health check that the seed specifies."""
-    missing = await deps.one(Asking).missing.get()
+    missing = await deps.singleton(Readiness).missing.get()
     return _reply("UP" if not missing else "DOWN", missing)
 
 
-class Asking:
+class Readiness:
     """Shares one check of PostgreSQL and Redis between concurrent health requests; one per process."""
 
     def __init__(self, deps: Deps) -> None:
         self.missing = Fresh(lambda: _missing(deps), keep_s=0)
-        self.dead_letters = Fresh(lambda: _dead_letters(deps), keep_s=0)
 
 
 async def _missing(deps: Deps) -> dict[str, str]:
-    from pulsecart.runtime.redis_client import RedisError
 
     missing = await _database(deps)
     if not deps.settings.redis_url:  # this operation does not use Redis
@@ -106,13 +99,13 @@ async def _database(deps: Deps) -> dict[str, str]:
     except (Unavailable, TimeoutError) as error:
         return {"database": str(error) or "did not answer"}
     if found < schema.NEEDED:
-        return {"database": f"schema {schema.NEEDED} needed, {found} found: has the migration been run?"}
+        return {"database": f"schema {schema.NEEDED} is required, {found} found: run the migrations"}
     return {}
 
 
 def _reply(status: str, missing: dict[str, str], waiting: int = 0) -> Reply:
-    told: dict[str, object] = {"status": status}
-    told |= {"missing": missing} if missing else {}
-    told |= {"deadLetters": waiting} if waiting else {}
-    body = msgspec.json.encode(told)
+    document: dict[str, object] = {"status": status}
+    document |= {"missing": missing} if missing else {}
+    document |= {"deadLetters": waiting} if waiting else {}
+    body = msgspec.json.encode(document)
     return Reply(503 if missing else 200, body, headers=(("retry-after", "1"),) if missing else ())

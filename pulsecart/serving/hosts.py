@@ -51,17 +51,17 @@ class Hosts:
         return good
 
     def _is_named(self, host: str) -> bool:
-        asked = origin_of(f"http://{host}")
-        if asked is None:
+        named = origin_of(f"http://{host}")
+        if named is None:
             return not host
-        name = asked[1]
+        name = named[1]
         return is_loopback(name) or name.endswith(".localhost") or name in self._names
 
 
 def _is_its_own_address(value: bytes, scope: Scope) -> bool:
     """Return whether Host is the IP address that the client connected to, which cannot be rebound."""
-    asked, server = origin_of(f"http://{value.decode('latin-1')}"), scope.get("server")
-    return bool(asked and server and asked[1] == server[0])
+    requested, server = origin_of(f"http://{value.decode('latin-1')}"), scope.get("server")
+    return bool(requested and server and requested[1] == server[0])
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,5 +71,5 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         return
     names = "localhost, its addresses, and the names in PUBLIC_URL and ALLOWED_HOSTS"
     await send_reply(
-        send, reply_of(Misdirected("unknown-host", f"This demo answers to {names}; ask for one of these."))
+        send, reply_of(Misdirected("unknown-host", f"This demo accepts only the hosts {names}. Use one of them."))
     )

@@ -24,7 +24,7 @@ def seconds_of(text: str) -> float:
     """
     seconds = decimal(text, sys.float_info.max)
     if not seconds:
-        raise Malformed("timeout-malformed", "Request-Timeout says in seconds how long you wait, for example 2.5.")
+        raise Malformed("timeout-malformed", "Request-Timeout must be a number of seconds, for example 2.5.")
     return seconds
 
 
@@ -40,7 +40,7 @@ class Request:
         params: the path's placeholders, e.g. ``{"id": "…"}``.
         caller: the authenticated caller; None if unknown, or if the route needs none.
         route: the route's number in this process; 0 before access to the route was checked.
-        told: headers to add to the reply, whatever its status.
+        reply_headers: headers to add to the reply, whatever its status.
         peer: the address of the connection's peer, a client or a proxy; empty if it has none.
         waited_s: seconds from the request's arrival until its handling began.
     """
@@ -53,7 +53,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
     route: int = 0
-    told: tuple[tuple[str, str], ...] = ()
+    reply_headers: tuple[tuple[str, str], ...] = ()
     peer: str = ""
     waited_s: float = 0.0
 
@@ -64,8 +64,8 @@ class Request:
         Raises:
             Malformed: the header is no number of seconds above 0.
         """
-        said = self.headers.get(TIMEOUT)
-        return longest_s if said is None else min(longest_s, max(0.0, seconds_of(said) - self.waited_s))
+        header = self.headers.get(TIMEOUT)
+        return longest_s if header is None else min(longest_s, max(0.0, seconds_of(header) - self.waited_s))
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 FRESH_S = 600.0  # older keys are stale and fetched again, so that withdrawn keys expire
 REFETCH_S = 10.0  # minimum between two fetches, whatever tokens arrive
 FETCH_TIMEOUT_S = 5.0
+SUCCESS = range(200, 300)
 JWKS_MAX_BYTES = 262_144
 KEYS_MAX = 64
 RSA_BITS = range(2048, 16_385)
@@ -35,7 +36,11 @@ CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 
 
 class UnusableKey(Exception):
-    """A key is private or weak, or the issuer's reply is compressed."""
+    """A key is private or weak."""
+
+
+class UnusableReply(Exception):
+    """The issuer's reply is no success, or it is compressed."""
 
 
 class TooManyKeys(Exception):
@@ -69,12 +74,12 @@ class ConfiguredKey:
         try:
             public = load_pem_public_key(pem.replace("\\n", "\n").encode())
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise MissingSetting(f"JWT_PUBLIC_KEY is no public key in PEM: {error}") from None
+            raise MissingSetting(f"JWT_PUBLIC_KEY is not a public key in PEM: {error}") from None
         kinds = {RSAPublicKey: "RSA", EllipticCurvePublicKey: "EC", Ed25519PublicKey: "OKP"}
         kind = next((name for type_, name in kinds.items() if isinstance(public, type_)), "")
         self._key = Key(public, kind)
         if not kind:
-            raise MissingSetting("JWT_PUBLIC_KEY is none of RSA, EC and Ed25519")
+            raise MissingSetting("JWT_PUBLIC_KEY is not an RSA, EC or Ed25519 key")
         if (weak := weakness(public)) is not None:
             raise MissingSetting(f"JWT_PUBLIC_KEY {weak}")
 
@@ -122,7 +127,7 @@ class PublishedKeys:
             await self._fetch(now_s)
             key = self._known(kid)
         if key is None and self._tried_s > self._fetched_s:
-            raise Unavailable("issuer-unavailable", "The issuer's keys cannot be fetched; try again shortly.", 10)
+            raise Unavailable("issuer-unavailable", "The issuer's keys cannot be fetched. Try again shortly.", 10)
         return key
 
     def _known(self, kid: str | None) -> Key | None:
@@ -181,33 +186,36 @@ def weakness(public: Any) -> str | None:
 async def _read(url: str) -> bytes:
     if url.startswith("file:"):
         return await asyncio.to_thread(_read_file, Path(url2pathname(urlsplit(url).path)))
-    import httpx
+    from aiohttp import ClientSession, DummyCookieJar
 
-    said = bytearray()
-    asked = {"accept": "application/json", "accept-encoding": "identity"}  # unpacked data could have any size
+    body = bytearray()
+    headers = {"accept": "application/json", "accept-encoding": "identity"}  # unpacked data could have any size
     async with (
         asyncio.timeout(FETCH_TIMEOUT_S),
-        httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client,
-        client.stream("GET", url, headers=asked) as answer,
+        ClientSession(
+            cookie_jar=DummyCookieJar(), auto_decompress=False, trust_env=True
+        ) as client,  # a proxy's address
+        client.get(url, headers=headers, allow_redirects=False) as answer,
     ):
-        answer.raise_for_status()  # also for a redirect: only the configured URL is trusted
+        if answer.status not in SUCCESS:  # a redirect is none: only the configured URL is trusted
+            raise UnusableReply
         if answer.headers.get("content-encoding", "identity") != "identity":
-            raise UnusableKey
-        async for chunk in answer.aiter_raw():
-            said += chunk
-            _bound(said)
-    return bytes(said)
+            raise UnusableReply
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            _bound(body)
+    return bytes(body)
 
 
 def _read_file(path: Path) -> bytes:
     with path.open("rb") as file:
-        said = file.read(JWKS_MAX_BYTES + 1)
-    _bound(said)
-    return said
+        body = file.read(JWKS_MAX_BYTES + 1)
+    _bound(body)
+    return body
 
 
-def _bound(said: bytes | bytearray) -> None:
-    if len(said) > JWKS_MAX_BYTES:
+def _bound(body: bytes | bytearray) -> None:
+    if len(body) > JWKS_MAX_BYTES:
         raise TooManyKeys
 
 
@@ -222,5 +230,5 @@ class NoKeys:
             Unauthorized: always; the detail names the settings to configure.
         """
         raise Unauthorized(
-            "bad-token", "The token is not valid: no issuer is configured here (JWT_JWKS_URL, JWT_PUBLIC_KEY)."
+            "bad-token", "The token is not valid: no issuer is configured (JWT_JWKS_URL, JWT_PUBLIC_KEY)."
         )

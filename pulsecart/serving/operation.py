@@ -3,11 +3,10 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
-import msgspec
 from msgspec import structs
 
 from pulsecart.runtime.bounds import check_event, check_query
@@ -18,54 +17,18 @@ from pulsecart.runtime.telemetry import metrics, tracing
 from pulsecart.runtime.telemetry.logs import bind_event
 from pulsecart.runtime.telemetry.stall import running
 from pulsecart.runtime.telemetry.tracing import span
-from pulsecart.runtime.wakeups import POKE
+from pulsecart.runtime.wakeups import WAKE_PATH
 from pulsecart.serving import cloudevents, signatures
-from pulsecart.serving.access import ANYBODY
+from pulsecart.serving.access import PUBLIC
 from pulsecart.serving.auth import admit
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of
 from pulsecart.serving.replies import failed_delivery, reply_of
-from pulsecart.serving.routes import Route, matched
+from pulsecart.serving.routes import Route, RouteTable
+from pulsecart.serving.subscriptions import PING, Received, Subscription
 
-Data = TypeVar("Data")
-PING = "dev.knative.sources.ping"
 Wake = Callable[[Deps], Awaitable[None]]
 Unreadable = Callable[[Request, str, Deps], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Received(Generic[Data]):
-    """
-    Holds a delivered event and its decoded data. ``path`` is the delivery path, one per Trigger. ``signed`` is false
-    only if the operation accepts unsigned events, and this event's signature is missing or wrong.
-    """
-
-    envelope: CloudEvent
-    data: Data
-    path: str = "/"
-    signed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Hears:
-    """Subscribes to ``type``, or to any event for ``*``; ``message`` is None if the data stays bytes."""
-
-    message: type[Message] | None
-    type: str
-    handler: Callable[[Received[Any], Deps], Awaitable[CloudEvent | None]]
-
-
-M = TypeVar("M", bound=Message)
-
-
-def on(message: type[M], handler: Callable[[Received[M], Deps], Awaitable[CloudEvent | None]]) -> Hears:
-    """Subscribe ``handler`` to ``message.TYPE``; an event that it returns goes to the broker as the reply event."""
-    return Hears(message, message.TYPE, handler)
-
-
-def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Hears:
-    """Subscribe ``handler`` to every event; the data stays bytes."""
-    return Hears(None, "*", handler)
 
 
 @dataclass(slots=True)
@@ -87,7 +50,7 @@ class Operation:
 
     name: str
     routes: Sequence[Route] = ()
-    hears: Sequence[Hears] = ()
+    subscriptions: Sequence[Subscription] = ()
     emits: Sequence[type[Message]] = ()
     wake: Wake | None = None
     connections: int = 2
@@ -98,13 +61,14 @@ class Operation:
     takes_unsigned: bool = False
     redis: bool = False
     _running: int = 0
-    _exact: dict[tuple[str, str], Route] = field(default_factory=dict)
+    _table: RouteTable[Route] = field(default_factory=RouteTable)
     _shared: dict[int, Deps] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.wake is not None:
-            self.hears = (*self.hears, Hears(None, PING, self._tick))
-        self._exact = {(route.method, route.path): route for route in self.routes if "{" not in route.path}
+            self.subscriptions = (*self.subscriptions, Subscription(None, PING, self._tick))
+        for route in self.routes:
+            self._table.add(route.method, route.path, route)
 
     @property
     def dns_name(self) -> str:
@@ -114,33 +78,33 @@ class Operation:
     @property
     def events(self) -> tuple[str, ...]:
         """Return the event types that it subscribes to."""
-        return tuple(heard.type for heard in self.hears)
+        return tuple(subscription.type for subscription in self.subscriptions)
 
     @property
     def verifies_events(self) -> bool:
         """Return whether it handles events that need a signature; a PingSource's tick needs none."""
-        return any(heard.type != PING for heard in self.hears)
+        return any(subscription.type != PING for subscription in self.subscriptions)
 
     async def answer(self, request: Request, deps: Deps) -> Reply:
         """Handle an HTTP request: reply by its route, or deliver the posted CloudEvent."""
-        route, params = self.find(request.method, request.path)
-        if route is not None:
-            request.params = params
+        found = self._table.find(request.method, request.path)
+        if found is not None:
+            route, request.params = found
             return await self.respond(route, request, deps)
-        if self.wake is not None and (request.method, request.path) == ("POST", POKE):
-            return await self._poked(deps)
-        if not self.hears or request.method != "POST":
+        if self.wake is not None and (request.method, request.path) == ("POST", WAKE_PATH):
+            return await self._reply_to_wake_up(deps)
+        if not self.subscriptions or request.method != "POST":
             return reply_of(NotFound("no-such-route", f"{self.name} has no {request.method} {request.path}."))
         try:
             event = cloudevents.decode(request.headers, request.body)
         except Problem as error:
             return await self._unread(request, error, deps)
         if self.wake is not None and event.type == PING:  # needs no signature: it only runs due work
-            return await self.hear(event, deps, request.path)
+            return await self.handle_event(event, deps, request.path)
         refused = signatures.refusal(event, self.name, deps)
         if refused is not None and not self.takes_unsigned:
             return failed_delivery(refused, deps.settings.retry_refused)
-        return await self.hear(event, deps, request.path, signed=refused is None)
+        return await self.handle_event(event, deps, request.path, signed=refused is None)
 
     async def _unread(self, request: Request, reason: Problem, deps: Deps) -> Reply:
         if self.unreadable is None:
@@ -158,7 +122,9 @@ class Operation:
         if "traceparent" in request.headers and tracing.parsed(request.headers["traceparent"]) is None:
             del request.headers["traceparent"]  # W3C Trace Context: ignore an invalid one
         if self._running >= self.concurrency:
-            reply = reply_of(Unavailable("busy", f"{self.concurrency} requests are under way here; try again."))
+            reply = reply_of(
+                Unavailable("busy", f"{self.concurrency} requests are in flight, which is the maximum. Try again.")
+            )
         else:
             self._running += 1
             try:
@@ -172,18 +138,18 @@ class Operation:
                 reply = reply_of(error)
             finally:
                 self._running -= 1
-        reply.headers = (*reply.headers, *request.told, ("correlation-id", correlation_id))
+        reply.headers = (*reply.headers, *request.reply_headers, ("correlation-id", correlation_id))
         return reply
 
     async def _admitted(self, route: Route, request: Request, deps: Deps) -> Reply:
         if request.query:
             check_query(request.query)
-        if route.allow is not ANYBODY:
+        if route.allow is not PUBLIC:
             request.route = id(route)
             await admit(request, route.allow, deps)
         return await route.handler(request, self._own(deps))
 
-    async def hear(self, event: CloudEvent, deps: Deps, path: str = "/", *, signed: bool = True) -> Reply:
+    async def handle_event(self, event: CloudEvent, deps: Deps, path: str = "/", *, signed: bool = True) -> Reply:
         """Handle an event; reply an empty 2xx, a reply event, or a status by which the broker retries or gives up."""
         began = time.perf_counter()
         about = {"event.type": event.type, "event.source": event.source, "event.id": event.id}
@@ -191,43 +157,31 @@ class Operation:
         with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
             if tracing.on():  # emitted events become children of this delivery
                 event = structs.replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
-            reply = await self._heard(event, deps, path, signed)
+            reply = await self._handle(event, deps, path, signed)
             trace.set("http.response.status_code", reply.status)
         metrics.delivery(self.name, reply.status).add((time.perf_counter() - began) * 1000)
         return reply
 
-    async def _heard(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
+    async def _handle(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
         try:
-            heard = self._listener(event.type)
-            if heard.message is not None:  # dead letters are stored unchecked
+            subscription = self._listener(event.type)
+            if subscription.message is not None:  # dead letters are stored unchecked
                 check_event(event)
-            received = Received(event, _decoded(event, heard.message), path, signed)
-            reply = await heard.handler(received, self._own(deps))
+            received = Received(event, subscription.data_of(event), path, signed)
+            reply = await subscription.handler(received, self._own(deps))
         except Exception as error:
             return failed_delivery(error, deps.settings.retry_refused)
         return self._reply(reply, deps) if reply is not None else Reply(204)
 
     def _reply(self, event: CloudEvent, deps: Deps) -> Reply:
         """Sign the reply event: the broker delivers it to operations that verify signatures."""
-        known = deps.one(signatures.keys)
+        known = deps.singleton(signatures.keys)
         return cloudevents.reply(known.signed(event) if known else event)
-
-    def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
-        """Return the route for a request and its placeholders' values; GET routes also answer HEAD."""
-        exact = self._exact.get((method, path))
-        if exact is not None:
-            return exact, {}
-        for route in self.routes:
-            if route.method == method and "{" in route.path:
-                params = matched(route.path, path)
-                if params is not None:
-                    return route, params
-        return self.find("GET", path) if method == "HEAD" else (None, {})
 
     async def _tick(self, event: Received[bytes], deps: Deps) -> None:
         await self._wake(deps)
 
-    async def _poked(self, deps: Deps) -> Reply:
+    async def _reply_to_wake_up(self, deps: Deps) -> Reply:
         """Reply when the operation goes back to sleep: a pod with an in-flight request is not scaled down."""
         try:
             await self._wake(self._own(deps))
@@ -236,16 +190,18 @@ class Operation:
         return Reply(204)
 
     async def _wake(self, deps: Deps) -> None:
-        if deps.pokes.knows(self.name):  # registered: this process stays up anyway
-            deps.pokes.poke(self.name)
+        if deps.wake_ups.knows(self.name):  # registered: this process stays up anyway
+            deps.wake_ups.wake(self.name)
         elif self.wake is not None:
             await self.wake(deps)
 
-    def _listener(self, event_type: str) -> Hears:
-        for heard in self.hears:
-            if heard.type in (event_type, "*"):
-                return heard
-        raise Malformed("unknown-type", f"{self.name} does not hear {event_type}; mend the trigger's filter.")
+    def _listener(self, event_type: str) -> Subscription:
+        for subscription in self.subscriptions:
+            if subscription.type in (event_type, "*"):
+                return subscription
+        raise Malformed(
+            "unknown-type", f"{self.name} does not subscribe to {event_type}. Correct the Trigger's filter."
+        )
 
     def _own(self, deps: Deps) -> Deps:
         own = self._shared.get(id(deps))
@@ -266,7 +222,7 @@ def operation(
     name: str,
     *,
     routes: Sequence[Route] = (),
-    events: Sequence[Hears] = (),
+    events: Sequence[Subscription] = (),
     emits: Sequence[type[Message]] = (),
     wake: Wake | None = None,
     connections: int = 2,
@@ -278,47 +234,18 @@ def operation(
     redis: bool = False,
 ) -> OperationFunction:
     """Create an operation as an async function for functions-framework (Starlette request in, response out)."""
-    made = Operation(
-        name,
-        routes,
-        events,
-        emits,
-        wake,
-        connections,
-        concurrency,
-        deadline_s,
-        unreadable=unreadable,
-        max_body_bytes=max_body_bytes,
-        takes_unsigned=takes_unsigned,
-        redis=redis,
-    )
+    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis
+    made = Operation(name, routes, events, emits, wake, *limits)
 
     async def function(request: Any) -> Any:
-        from pulsecart.serving import functions_framework as starlette_door
+        from pulsecart.serving import functions_framework as starlette_adapter
 
-        return await starlette_door.answer(made, request, deps_of_loop())
+        return await starlette_adapter.answer(made, request, deps_of_loop())
 
     function.__name__ = function.__qualname__ = name
     function.operation = made  # type: ignore[attr-defined]  # functions-framework requires a plain function
-    _tell_functions_framework(name)
-    return function  # type: ignore[return-value]  # as above
-
-
-def _decoded(event: CloudEvent, message: type[Message] | None) -> Any:
-    if message is None:
-        return event.data or b""
-    try:
-        return msgspec.json.decode(event.data or b"", type=message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("contract-broken", f"The data is no {message.TYPE}: {error}.") from error
-
-
-def _tell_functions_framework(name: str) -> None:
     if "functions_framework" in sys.modules:
-        from functions_framework._function_registry import ASGI_FUNCTIONS, HTTP_SIGNATURE_TYPE, REGISTRY_MAP
+        from pulsecart.serving.server.framework import register
 
-        from pulsecart.serving.server.framework import bound
-
-        REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
-        ASGI_FUNCTIONS.add(name)
-        bound()
+        register(name)
+    return function  # type: ignore[return-value]  # as above

@@ -35,7 +35,7 @@ def check(request: Request, deps: Deps, policy: str, act: str, *, owner: str = "
             return
         raise Unauthorized("not-signed-in", NOT_SIGNED_IN)
     question = (policy, act, caller.roles, caller.subject == owner, status)
-    verdict = deps.one(Policies).verdict(*question)
+    verdict = deps.singleton(Policies).verdict(*question)
     if verdict != "allowed":
         raise _refusal(verdict)
 
@@ -47,10 +47,10 @@ def _refusal(verdict: str) -> Forbidden:
         case "not-pending":
             return Forbidden(
                 "not-pending",
-                "You may cancel it while it is PENDING; it is further. Ask the shop to cancel it.",
+                "You can cancel an order only while it is PENDING, and it no longer is. Ask the shop to cancel it.",
             )
         case _:
-            return Forbidden("not-allowed", "What you are signed in with may not do this.")
+            return Forbidden("not-allowed", "Your token or session does not allow this.")
 
 
 class Policies:

@@ -23,7 +23,7 @@ def parameters(query: str, *, blank: bool = False) -> dict[str, str]:
     return {name: values[-1] for name, values in parse_qs(query, keep_blank_values=blank).items()}
 
 
-def whole(text: str, most: int, least: int = 0) -> int | None:
+def parse_integer(text: str, most: int, least: int = 0) -> int | None:
     """Parse a whole number from ``least`` to ``most``, checking its length before conversion; None if invalid."""
     if len(text) > len(str(most)) or _WHOLE.fullmatch(text) is None:
         return None

@@ -24,15 +24,15 @@ class Allowance:
         self._until_s = 0.0
         self._counts: dict[str, int] = {}
 
-    def take(self, who: str, now_s: float) -> int:
+    def take(self, caller: str, now_s: float) -> int:
         """Take one from the quota and return 0; if none is left, return the seconds until the window ends."""
         if now_s >= self._until_s or len(self._counts) >= CALLERS_MAX:
             self._until_s = (now_s // self._window_s + 1) * self._window_s
             self._counts.clear()
-        count = self._counts.get(who, 0)
+        count = self._counts.get(caller, 0)
         if count >= self._quota:
             return max(1, math.ceil(self._until_s - now_s))
-        self._counts[who] = count + 1
+        self._counts[caller] = count + 1
         return 0
 
 
@@ -49,7 +49,7 @@ class Limits:
         self._until_s = 0.0
         self._counts: dict[int, dict[str, int]] = {}
 
-    def count(self, request: Request, who: str, now_s: float) -> None:
+    def count(self, request: Request, caller: str, now_s: float) -> None:
         """
         Count a request; its reply's headers report how many are left.
 
@@ -64,12 +64,12 @@ class Limits:
         counts = self._counts.get(request.route)
         if counts is None:
             counts = self._counts[request.route] = {}
-        count = counts.get(who, 0) + 1
+        count = counts.get(caller, 0) + 1
         if count == 1 and len(counts) >= CALLERS_MAX:
             counts.clear()
-        counts[who] = count
+        counts[caller] = count
         left, wait_s = max(0, self._quota - count), math.ceil(self._until_s - now_s)
-        request.told = (self._policy, ("ratelimit", f'"caller";r={left};t={wait_s}'))
+        request.reply_headers = (self._policy, ("ratelimit", f'"caller";r={left};t={wait_s}'))
         if count > self._quota:
             each = f"{self._quota} times in {self._window_s:.0f} s"
-            raise TooMany("rate-limited", f"One caller may ask this {each}; come again in {wait_s} s.", wait_s)
+            raise TooMany("rate-limited", f"One caller may send this request {each}. Try again in {wait_s} s.", wait_s)

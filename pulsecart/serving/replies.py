@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pulsecart.runtime.away import is_redis_away
 from pulsecart.runtime.problem import Problem, TooMany, Unauthorized, Unavailable
+from pulsecart.runtime.redis_error import RedisAway
 from pulsecart.serving.http import PROBLEM, Reply
 
 log = logging.getLogger(__name__)
@@ -20,12 +20,16 @@ FAILURE_MAX = 768  # bytes of the reply to a failed delivery
 def reply_of(error: Exception) -> Reply:
     """Turn any error into problem+json; an unexpected one is logged, and its reply discloses no internals."""
     if isinstance(error, TimeoutError):
-        error = Unavailable("too-slow", "This took longer than it may; what was begun may still happen, ask again.")
-    if is_redis_away(error):
-        error = Unavailable("redis-unavailable", "The stock gate cannot be reached; try again shortly.")
+        error = Unavailable(
+            "too-slow",
+            "The request exceeded its time limit and may still take effect. "
+            "Read the current state, or repeat it with the same Idempotency-Key.",
+        )
+    if isinstance(error, RedisAway):
+        error = Unavailable("redis-unavailable", "The stock gate cannot be reached. Try again shortly.")
     if not isinstance(error, Problem):
         log.error("unexpected error", exc_info=error)
-        error = Problem("internal-error", "Something went wrong here; the request can be repeated.")
+        error = Problem("internal-error", "An unexpected error happened. The request can be repeated.")
     headers: tuple[tuple[str, str], ...] = ()
     if isinstance(error, Unavailable | TooMany):
         headers = (("retry-after", str(error.retry_after_s)),)

@@ -10,7 +10,7 @@ from pulsecart.serving.asgi import Receive, Scope, Send, request_of, send_reply
 from pulsecart.serving.http import Reply
 from pulsecart.serving.operation import Operation
 from pulsecart.serving.replies import reply_of
-from pulsecart.serving.routes import Route, matched
+from pulsecart.serving.routes import Route, RouteTable
 
 
 class Entry:
@@ -24,7 +24,7 @@ class Entry:
         self.counted = Requests(operation.name, route.path)
 
 
-class Router:
+class Router(RouteTable[Entry]):
     """
     Finds the route of a request among those of all operations.
 
@@ -33,43 +33,10 @@ class Router:
     """
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        self._exact: dict[tuple[str, str], Entry] = {}
-        self._patterns: dict[tuple[str, int], list[Entry]] = {}  # by method and number of segments
+        super().__init__()
         for operation in operations:
             for route in operation.routes:
-                self._add(Entry(operation, route))
-
-    def _add(self, entry: Entry) -> None:
-        at = (entry.route.method, entry.route.path)
-        alike = self._patterns.setdefault((entry.route.method, entry.route.path.count("/")), [])
-        if at in self._exact or any(known.route.path == entry.route.path for known in alike):
-            raise ValueError(f"two operations answer {at[0]} {at[1]}")
-        if "{" in entry.route.path:
-            alike.append(entry)
-        else:
-            self._exact[at] = entry
-
-    def find(self, method: str, path: str) -> tuple[Entry, dict[str, str]] | None:
-        """Return the route and its placeholders' values; GET routes answer HEAD, where the server omits the body."""
-        entry = self._exact.get((method, path))
-        if entry is not None:
-            return entry, {}
-        for entry in self._patterns.get((method, path.count("/")), ()):
-            params = matched(entry.route.path, path)
-            if params is not None:
-                return entry, params
-        return self.find("GET", path) if method == "HEAD" else None
-
-    def names(self) -> list[str]:
-        """List the routes in the form ``"GET /api/v1/orders/{id}"``."""
-        patterns = [entry for alike in self._patterns.values() for entry in alike]
-        return [f"{entry.route.method} {entry.route.path}" for entry in (*self._exact.values(), *patterns)]
-
-    def methods(self, path: str) -> list[str]:
-        """List the methods that have a route for ``path``."""
-        exact = {method for method, known in self._exact if known == path}
-        fitting = (e for alike in self._patterns.values() for e in alike if matched(e.route.path, path) is not None)
-        return sorted(exact | {entry.route.method for entry in fitting})
+                self.add(route.method, route.path, Entry(operation, route))
 
 
 async def serve(entry: Entry, params: dict[str, str], deps: Deps, scope: Scope, receive: Receive, send: Send) -> None:

@@ -65,11 +65,14 @@ class Keys:
             raise Unauthorized("unsigned-event", "This event has no signature. Send events through the shop's log.")
         text, given = _text(event), found.encode()
         if not any(hmac.compare_digest(given, _signature(key, text).encode()) for key in self._keys):
-            raise Forbidden("wrong-signature", "The event's signature does not fit: other key, or changed event.")
+            raise Forbidden(
+                "wrong-signature",
+                "The event's signature is wrong: it was made with another key, or the event was changed.",
+            )
 
 
 def keys(deps: "Deps") -> Keys | None:
-    """Create the process's Keys, for ``deps.one``; None if EVENT_KEYS is not set."""
+    """Create the process's Keys, for ``deps.singleton``; None if EVENT_KEYS is not set."""
     return keys_of(deps.settings)
 
 
@@ -94,7 +97,7 @@ def require(settings: Settings) -> None:
         MissingSetting: it has no keys although it has peers (FUNCTION_URL), so others can reach it.
     """
     if keys_of(settings) is None and settings.function_url:
-        raise MissingSetting("EVENT_KEYS is not set: without it anything could post events to this operation")
+        raise MissingSetting("EVENT_KEYS is not set: without it any client could post events to this operation")
 
 
 def refusal(event: CloudEvent, operation: str, deps: "Deps") -> Problem | None:
@@ -103,7 +106,7 @@ def refusal(event: CloudEvent, operation: str, deps: "Deps") -> Problem | None:
 
     A process without peers and without keys accepts every event: functions-framework on a developer's machine.
     """
-    known = deps.one(keys)
+    known = deps.singleton(keys)
     try:
         if known is not None:
             known.verify(event)
@@ -120,7 +123,7 @@ def count_refused(event: CloudEvent, operation: str, error: Problem) -> None:
     metrics.EVENTS_REFUSED.of(operation, error.type).add()
     named = {"eventId": event.id, "eventSource": event.source, "eventType": event.type}
     about = {name: value[:SHOWN_MAX] for name, value in named.items()}
-    log.warning("%s refused an event: %s", operation, error.type, extra=about)
+    log.warning("%s rejected an event: %s", operation, error.type, extra=about)
 
 
 def _signature(key: bytes, text: bytes) -> str:

@@ -37,7 +37,7 @@ def check(settings: Settings, host: str, environ: Mapping[str, str], *, reads_to
     elif settings.jwt_jwks_url.startswith("file:"):
         _check_file(settings)
     elif not settings.jwt_jwks_url and not settings.accept_unsigned_buyers:
-        missing = "neither JWT_JWKS_URL nor JWT_PUBLIC_KEY is set: no token is accepted, so that nobody can buy"
+        missing = "neither JWT_JWKS_URL nor JWT_PUBLIC_KEY is set: no token is accepted, so that no buyer can order"
         if sells:
             raise MissingSetting(missing)
         log.warning(missing)
@@ -58,8 +58,8 @@ def check_unsigned(settings: Settings, host: str, environ: Mapping[str, str]) ->
     if in_a_pod or not is_loopback(host):
         where = "runs on a cluster" if in_a_pod else f"listens on {host}"
         raise MissingSetting(
-            f"ACCEPT_UNSIGNED_BUYERS believes every buyer, which is for loopback only, and this {where}."
-            f" Leave it out; on a cluster that is there for a demo alone, set it to {DEMO_ON_A_CLUSTER}"
+            f"ACCEPT_UNSIGNED_BUYERS accepts buyers without a token, which is for loopback only; this process {where}."
+            f" Leave it out; on a cluster that is used only for a demo, set it to {DEMO_ON_A_CLUSTER}"
         )
 
 
@@ -88,9 +88,9 @@ def _check_file(settings: Settings) -> None:
             raise ValueError("it is empty")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise MissingSetting(f"JWT_JWKS_URL={settings.jwt_jwks_url} holds no keys: {reason}") from None
+        raise MissingSetting(f"JWT_JWKS_URL={settings.jwt_jwks_url} has no keys: {reason}") from None
     if not kinds & {KINDS[algorithm] for algorithm in named(settings.jwt_algorithms)}:
         found = ", ".join(sorted(map(str, kinds)))
         raise MissingSetting(
-            f"JWT_ALGORITHMS={settings.jwt_algorithms} fits no key of {settings.jwt_jwks_url}, which holds {found}"
+            f"JWT_ALGORITHMS={settings.jwt_algorithms} matches no key of {settings.jwt_jwks_url}, which holds {found}"
         )

@@ -61,7 +61,7 @@ class Verifier:
         if key is None:
             raise bad_token("its key is not one of the issuer's")
         if not key.fits(algorithm):
-            raise bad_token("its algorithm does not fit its key")
+            raise bad_token("its algorithm does not match its key")
         claims = _claims(token, key.public, algorithm, self._settings.jwt_audience, self._settings.jwt_issuer or None)
         _check_times(claims, now)
         return self._remember(token, claims, now)
@@ -82,8 +82,8 @@ def roles_in(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
 
     A token without the claim has the role customer; a token whose claim names none of our roles has none.
     """
-    said = claims.get(claim, CUSTOMER_ROLE)
-    names = said if isinstance(said, list) else [said]
+    claimed = claims.get(claim, CUSTOMER_ROLE)
+    names = claimed if isinstance(claimed, list) else [claimed]
     return ROLES & {name for name in names if isinstance(name, str)}
 
 
@@ -107,7 +107,7 @@ def read_session(session: str, settings: Settings, now: datetime) -> Caller:
         Unauthorized: the session is not ours, or has expired.
     """
     if str(_header(session).get("alg")) != "HS256" or not _signs(settings):
-        raise bad_token("it is no session of ours")
+        raise bad_token("it is not a session of this shop")
     claims = _claims(session, settings.session_secret, "HS256", SESSION_AUDIENCE, None)
     _check_times(claims, now)
     return Caller(str(claims["sub"]), SESSION_ROLES, float(claims["exp"]))
@@ -135,14 +135,14 @@ def _header(token: str) -> dict[str, Any]:
     try:
         return jwt.get_unverified_header(token)
     except jwt.PyJWTError:
-        raise bad_token("it cannot be read") from None
+        raise bad_token("it cannot be parsed") from None
 
 
 def _check_type(header: Mapping[str, Any]) -> None:
     """Accept access tokens only; a token without ``typ``, which is optional in RFC 7519, counts as one."""
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
-        raise bad_token(f"its typ is none of {', '.join(sorted(TYPES))}")
+        raise bad_token(f"its typ is not one of {', '.join(sorted(TYPES))}")
 
 
 def _claims(token: str, key: Any, algorithm: str, audience: str, issuer: str | None) -> dict[str, Any]:
@@ -162,9 +162,9 @@ def _claims(token: str, key: Any, algorithm: str, audience: str, issuer: str | N
             },
         )
     except jwt.InvalidAudienceError:
-        raise bad_token("it was made for another audience") from None
+        raise bad_token("it is for another audience") from None
     except jwt.InvalidIssuerError:
-        raise bad_token("it comes from another issuer") from None
+        raise bad_token("it is from another issuer") from None
     except jwt.MissingRequiredClaimError as error:
         raise bad_token(f"it lacks {error.claim}") from None
     except (jwt.PyJWTError, TypeError, ValueError):
@@ -181,9 +181,9 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
     try:
         expires, begins = float(claims["exp"]), float(claims.get("nbf", 0))
     except (OverflowError, TypeError, ValueError):
-        raise bad_token("its times are no numbers") from None
+        raise bad_token("its times are not numbers") from None
     if not math.isfinite(expires):
-        raise bad_token("its times are no numbers")
+        raise bad_token("its times are not numbers")
     if not now_s < expires + LEEWAY_S:
         raise bad_token("it has expired")
     if not begins <= now_s + LEEWAY_S:
@@ -196,5 +196,5 @@ def _signs(settings: Settings) -> bool:
 
 def _secret(settings: Settings) -> str:
     if not _signs(settings):
-        raise MissingSetting(f"SESSION_SECRET must have {SECRET_MIN_BYTES} bytes at least")
+        raise MissingSetting(f"SESSION_SECRET must have {SECRET_MIN_BYTES} bytes or more")
     return settings.session_secret

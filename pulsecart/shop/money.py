@@ -37,7 +37,9 @@ def check_currency(code: str) -> None:
         Malformed: ISO 4217 does not list the code with a minor unit.
     """
     if not is_currency(code):
-        raise Malformed("currency-malformed", "currency is a code of ISO 4217 that has a minor unit, e.g. EUR.")
+        raise Malformed(
+            "currency-malformed", "currency must be an ISO 4217 code of a currency with a minor unit, e.g. EUR."
+        )
 
 
 def exact_minor(amount: float, currency: str, what: str = "price") -> int:
@@ -49,7 +51,9 @@ def exact_minor(amount: float, currency: str, what: str = "price") -> int:
     """
     minor = minor_amount(amount, currency)
     if decimal_amount(minor, currency) != amount:
-        raise Malformed("amount-not-exact", f"{what} {amount} is no whole number of {currency}'s smallest unit.")
+        raise Malformed(
+            "amount-not-exact", f"{what} {amount} is not a whole number of {currency}'s smallest unit. Round it."
+        )
     return minor
 
 

@@ -1,4 +1,4 @@
-"""A shop that believes nobody, on a real server: every operation behind one door, and tokens of whoever may ask."""
+"""Starts a shop that requires tokens on a real server with every operation, and makes tokens of each role."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -10,10 +10,11 @@ import httpx
 import pytest
 
 from functions.edge.main import edge_app
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.local import issuer as dev_issuer
 from pulsecart.processes import registry
-from pulsecart.processes.host import EVENTING, Host
+from pulsecart.processes.host import Host
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.serving.replies import EVENTS
 from tests.edge.conftest import served
@@ -22,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 @dataclass
-class Door:
+class ServedShop:
     """The whole shop over HTTP; nothing is dispatched in it, so that what is PENDING stays so."""
 
     http: httpx.AsyncClient
@@ -43,27 +44,27 @@ class Door:
             return response
 
 
-async def door_of(deps: Deps, jwks: Path) -> AsyncIterator[Door]:
+async def served_shop(deps: Deps, jwks: Path) -> AsyncIterator[ServedShop]:
     operations = registry.load_all()
-    host = Host(deps, list(operations.values()), LocalKnative(operations, EVENTING, deps), edge_app(deps))
+    host = Host(deps, list(operations.values()), LocalBroker(operations, EVENTING_DIR, deps), edge_app(deps))
     async with (
-        served(host, deps.ending) as url,
+        served(host, deps.before_shutdown) as url,
         httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http,
     ):
-        yield Door(http, jwks, host, deps)
+        yield ServedShop(http, jwks, host, deps)
 
 
 @pytest.fixture
-async def door(deps: Deps, jwks: Path) -> AsyncIterator[Door]:
+async def open_shop(deps: Deps, jwks: Path) -> AsyncIterator[ServedShop]:
     """As it is outside of the demo."""
     opened = open_deps(replace(deps.settings, accept_unsigned_buyers=False))
-    async for door in door_of(opened, jwks):
-        yield door
+    async for open_shop in served_shop(opened, jwks):
+        yield open_shop
     await close_deps(opened)
 
 
 @pytest.fixture
-async def demo(deps: Deps, jwks: Path) -> AsyncIterator[Door]:
+async def demo(deps: Deps, jwks: Path) -> AsyncIterator[ServedShop]:
     """As ./scripts/up starts it."""
-    async for door in door_of(deps, jwks):
-        yield door
+    async for open_shop in served_shop(deps, jwks):
+        yield open_shop

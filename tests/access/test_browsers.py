@@ -1,4 +1,4 @@
-"""What browsers are told: how to treat our replies, and which other sites' pages may read them."""
+"""Replies have the headers for browsers: how to treat a reply, and which other sites' pages may read it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -80,7 +80,7 @@ def test_what_is_no_origin_stops_the_start(settings: Settings, origin: str) -> N
         with_origins(Host.__call__, replace(settings, cors_origins=origin))  # type: ignore[arg-type]  # as above
 
 
-def test_plain_http_is_not_told_to_be_https(settings: Settings) -> None:
+def test_plain_http_is_not_asked_to_be_https(settings: Settings) -> None:
     from pulsecart.serving.cors import safe_headers
 
     assert "strict-transport-security" not in dict(safe_headers(settings))

@@ -1,4 +1,4 @@
-"""A caller says how long it waits; what is slow ends then, and holds nobody else up."""
+"""A caller sets how long it waits; a slow request ends then, and delays no other request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def reads() -> float:
 
 
 @asynccontextmanager
-async def mute_redis(deps: Deps, place: Path) -> AsyncIterator[tuple[Client, list[asyncio.StreamWriter]]]:
+async def silent_redis(deps: Deps, place: Path) -> AsyncIterator[tuple[Client, list[asyncio.StreamWriter]]]:
     """The same shop, whose Redis takes every word and never answers; and who connected to it so far."""
     talking: list[asyncio.StreamWriter] = []
 
@@ -71,10 +71,10 @@ async def test_a_read_ends_when_its_caller_stops_waiting(client: Client, deps: D
         assert (late.status, late.body["type"].rsplit("/")[-1]) == (503, "too-slow")
 
 
-@pytest.mark.parametrize("said", ["", "soon", "0", "-1", "nan", "inf", "1,5"])
+@pytest.mark.parametrize("output", ["", "soon", "0", "-1", "nan", "inf", "1,5"])
 @pytest.mark.parametrize("path", [BUY, "/api/v1/sync/stock/init/1"])
-async def test_a_time_that_is_none_is_400(client: Client, path: str, said: str) -> None:
-    refused = await client.ask("POST", path, BODY, request_timeout=said)
+async def test_a_time_that_is_none_is_400(client: Client, path: str, output: str) -> None:
+    refused = await client.ask("POST", path, BODY, request_timeout=output)
     assert (refused.status, refused.body["type"].rsplit("/")[-1]) == (400, "timeout-malformed")
 
 
@@ -82,12 +82,12 @@ async def test_a_longer_wait_than_the_operation_s_changes_nothing(client: Client
     assert (await client.ask("POST", BUY, BODY, request_timeout="86400")).status == 200
 
 
-async def test_while_the_gate_is_mute_purchases_wait_and_everything_else_is_answered(
+async def test_while_the_gate_is_silent_purchases_wait_and_everything_else_is_answered(
     client: Client, deps: Deps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_client, "TIMEOUT_S", 3600.0)  # who waits for that one is not answered in this test
     order_id = (await client.buy(user=9)).body["orderId"]
-    async with mute_redis(deps, tmp_path) as (shop, _):
+    async with silent_redis(deps, tmp_path) as (shop, _):
         waiting = [asyncio.create_task(shop.buy(user=user)) for user in range(200)]
         await asyncio.sleep(0)
         for path in (f"/api/v1/orders/{order_id}", "/api/v1/customers/9/orders", "/api/v1/sync/stock/1"):
@@ -106,12 +106,12 @@ async def test_while_the_gate_is_mute_purchases_wait_and_everything_else_is_answ
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_a_mute_redis_is_tried_by_one_look_and_postgresql_read_once_for_all_who_ask(
+async def test_a_silent_redis_is_tried_by_one_look_and_postgresql_read_once_for_all_who_ask(
     client: Client, deps: Deps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_breaker, "SILENT_S", 3600.0)
     shown = (await client.ask("GET", "/api/v1/products/2")).body
-    async with mute_redis(deps, tmp_path) as (shop, talking):
+    async with silent_redis(deps, tmp_path) as (shop, talking):
         assert (await shop.ask("GET", "/api/v1/products/2")).body == shown
         tried, before = len(talking), await reads()
         asked = [f"/api/v1/products/{id}" for id in (1, 2, 3)] * 4
@@ -126,7 +126,7 @@ async def test_a_redis_that_speaks_again_is_looked_into_again(
     client: Client, deps: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_breaker, "SILENT_S", 0.0)
-    looked, asking = asyncio.Event(), deps.one(redis_breaker.Breaker)
+    looked, asking = asyncio.Event(), deps.singleton(redis_breaker.Breaker)
 
     async def hangs() -> None:
         looked.set()
@@ -144,7 +144,7 @@ async def test_a_redis_that_speaks_again_is_looked_into_again(
 
 async def test_while_redis_is_silent_one_of_those_who_ask_tries_it(deps: Deps, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_breaker, "LOOK_S", 0.0)
-    asking, tried, may_answer = deps.one(redis_breaker.Breaker), 0, asyncio.Event()
+    asking, tried, may_answer = deps.singleton(redis_breaker.Breaker), 0, asyncio.Event()
 
     async def look() -> str:
         nonlocal tried
@@ -159,8 +159,8 @@ async def test_while_redis_is_silent_one_of_those_who_ask_tries_it(deps: Deps, m
     monkeypatch.setattr(redis_breaker, "SILENT_S", 3600.0)
     probe = asyncio.create_task(asking.ask(look))
     await asyncio.sleep(0)
-    told = await asyncio.gather(*(asking.ask(look) for _ in range(50)), return_exceptions=True)
-    assert {type(one) for one in told} == {redis_breaker.Silent}
+    reported = await asyncio.gather(*(asking.ask(look) for _ in range(50)), return_exceptions=True)
+    assert {type(one) for one in reported} == {redis_breaker.Silent}
     may_answer.set()
     assert (await probe, tried) == ("a copy", 2)
     assert await asking.ask(look) == "a copy"

@@ -1,4 +1,4 @@
-"""Every route asked by everybody, and compared with contracts/http/access.yaml, which no route can change."""
+"""Calls every route with every kind of caller, and compares the answers with contracts/http/access.yaml."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from pulsecart.serving.replies import EVENTS
 from pulsecart.serving.routes import Route
 from pulsecart.serving.tokens import issue_session
 from pulsecart.shop.messages import FlashSaleEnded
-from tests.access.conftest import Door
+from tests.access.conftest import ServedShop
 
 OPERATIONS = [*registry.load_all().values(), own(cast(Any, None))]  # nothing is dispatched by asking what there is
 ROUTES = [route for operation in OPERATIONS for route in operation.routes]
@@ -49,7 +49,7 @@ CARTS = (
     "POST /api/v1/carts/{id}/merge",
     "POST /api/v1/carts/{id}/checkout",
 )
-# What the demo too does for a buyer whom the request names, or who is signed in.
+# The demo, too, allows these only to the buyer that the request names or that is signed in.
 NAMED = ("/session", "/stream-tickets", "/merge", "/checkout", "GET /api/v1/orders")
 EVENT = {
     "ce-specversion": "1.0",
@@ -71,11 +71,11 @@ EVERYBODY = (*UNKNOWN, *SESSIONS, *KNOWN)
 
 def expected(word: str, asker: str) -> str:
     """``in``, 401 or 403, as the page reads, with nothing of how it is enforced."""
-    told = WORDS[word]
-    inside = told["in"]
-    if told.get("unasked"):
+    reported = WORDS[word]
+    inside = reported["in"]
+    if reported.get("unasked"):
         return "in"
-    if asker in SESSIONS and not told["session"]:
+    if asker in SESSIONS and not reported["session"]:
         asker = "nobody"
     if asker == "a session that is over":
         return "401"
@@ -88,26 +88,27 @@ def expected(word: str, asker: str) -> str:
     return "403"
 
 
-async def headers_of(door: Door, asker: str) -> dict[str, str]:
+async def headers_of(open_shop: ServedShop, asker: str) -> dict[str, str]:
     match asker:
         case "nobody":
             return {}
         case "its owner's session" | "another's session":
             user = OWNER if asker.startswith("its owner") else "another"
-            return {"cookie": f"pulsecart_session={issue_session(user, door.deps.settings, door.deps.clock.now())}"}
+            session = issue_session(user, open_shop.deps.settings, open_shop.deps.clock.now())
+            return {"cookie": f"pulsecart_session={session}"}
         case "a session that is over":
-            long_ago = door.deps.clock.now() - timedelta(days=2)
-            return {"cookie": f"pulsecart_session={issue_session(OWNER, door.deps.settings, long_ago)}"}
+            long_ago = open_shop.deps.clock.now() - timedelta(days=2)
+            return {"cookie": f"pulsecart_session={issue_session(OWNER, open_shop.deps.settings, long_ago)}"}
         case "expired":
-            return door.token(OWNER, "customer", "partner", "admin", ttl=timedelta(minutes=-1))
+            return open_shop.token(OWNER, "customer", "partner", "admin", ttl=timedelta(minutes=-1))
         case "for another shop":
-            return door.token(OWNER, "customer", "partner", "admin", audience="another-shop")
+            return open_shop.token(OWNER, "customer", "partner", "admin", audience="another-shop")
         case "forged":
-            head, claims, _ = door.token(OWNER, "admin")["authorization"].split(".")
-            signature = door.token("somebody-else", "admin")["authorization"].split(".")[-1]
+            head, claims, _ = open_shop.token(OWNER, "admin")["authorization"].split(".")
+            signature = open_shop.token("somebody-else", "admin")["authorization"].split(".")[-1]
             return {"authorization": f"{head}.{claims}.{signature}"}
     user, role = KNOWN[asker]
-    return door.token(user, role)
+    return open_shop.token(user, role)
 
 
 @dataclass
@@ -119,29 +120,29 @@ class Asked:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-async def place(door: Door, route: Route) -> Asked:
-    """The route's path; where it is about somebody's thing, that is the owner's, and new."""
+async def place(open_shop: ServedShop, route: Route) -> Asked:
+    """Return the route's path; if the resource has an owner, it is a new one of the owner."""
     name = f"{route.method} {route.path}"
     thing = ANY_ID
     if name in CARTS:
-        return await cart(door, route)
+        return await cart(open_shop, route)
     if route.path.startswith("/broker/"):
         return Asked("/broker/default/default", {"saleId": "s1", "productId": "1"}, EVENT)
     if name in ORDERS:
         body, kind = {"productId": 2, "userId": OWNER}, "sync" if name.endswith("/pay") else "async"
-        owner = door.token(OWNER, "customer")
-        answered = await door.http.post(f"/api/v1/{kind}/purchase", json=body, headers=owner)
+        owner = open_shop.token(OWNER, "customer")
+        answered = await open_shop.http.post(f"/api/v1/{kind}/purchase", json=body, headers=owner)
         thing = answered.json()["orderId"]
     elif name in CUSTOMERS:
         thing = OWNER
     return Asked(re.sub(r"{\w+}", thing, route.path))
 
 
-async def cart(door: Door, route: Route) -> Asked:
+async def cart(open_shop: ServedShop, route: Route) -> Asked:
     """The owner's own, with a line in it."""
-    owner = door.token(OWNER, "customer")
-    thing = (await door.http.post("/api/v1/carts", headers=owner)).json()["cartId"]
-    filled = await door.http.put(f"/api/v1/carts/{thing}/items/2", json={"qty": 1}, headers=owner)
+    owner = open_shop.token(OWNER, "customer")
+    thing = (await open_shop.http.post("/api/v1/carts", headers=owner)).json()["cartId"]
+    filled = await open_shop.http.put(f"/api/v1/carts/{thing}/items/2", json={"qty": 1}, headers=owner)
     assert filled.status_code == 200
     body = {"qty": 1} if route.method == "PUT" else {}
     path = route.path.replace("{id}", thing).replace("{productId}", "1")
@@ -149,12 +150,12 @@ async def cart(door: Door, route: Route) -> Asked:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
-async def test_a_route_lets_in_whom_the_page_says_and_nobody_else(door: Door, route: Route) -> None:
+async def test_a_route_lets_who_the_page_says_and_no_one_else(open_shop: ServedShop, route: Route) -> None:
     word = TABLE[f"{route.method} {route.path}"]
     for asker in EVERYBODY:
-        asked = await place(door, route)
-        sent = asked.headers | await headers_of(door, asker)
-        response = await door.status(route.method, asked.path, sent, asked.body)
+        asked = await place(open_shop, route)
+        sent = asked.headers | await headers_of(open_shop, asker)
+        response = await open_shop.status(route.method, asked.path, sent, asked.body)
         check(response, expected(word, asker), word, asker)
 
 
@@ -172,42 +173,45 @@ def test_the_page_has_every_route_and_no_other_and_the_api_s_description_agrees(
     for operation, routes in PAGE["routes"].items():
         path = CONTRACTS_DIR / "http" / f"{operation}.yaml"
         described = yaml.safe_load(path.read_text()) if path.exists() else {}
-        for name, told in described.items():
-            assert told["caller"] == WORDS[routes[name]]["caller"], f"{path.name}: caller of {name}"
+        for name, reported in described.items():
+            assert reported["caller"] == WORDS[routes[name]]["caller"], f"{path.name}: caller of {name}"
 
 
-def test_the_table_is_of_all_that_the_host_answers(door: Door) -> None:
+def test_the_table_is_of_all_that_the_host_answers(open_shop: ServedShop) -> None:
     """Its operations and its own, the edge's, and beside routes what tests/access/test_doors.py asks."""
-    assert set(NAMES) == {*door.host.router.names(), *(f"{one.method} {one.path}" for one in edge.operation.routes)}
-    others = {(type(one), one.path) for one in edge_app(door.deps).routes}
+    assert set(NAMES) == {
+        *open_shop.host.router.names(),
+        *(f"{one.method} {one.path}" for one in edge.operation.routes),
+    }
+    others = {(type(one), one.path) for one in edge_app(open_shop.deps).routes}
     assert others == {(StreamRoute, "/sse/{rest:path}"), (WebSocketRoute, "/ws/orders")}
 
 
 def check(response: httpx.Response, wanted: str, word: str, asker: str) -> None:
     text = "" if response.headers.get("content-type") == EVENTS else response.text
-    told = (asker, response.status_code, text)
+    reported = (asker, response.status_code, text)
     if wanted == "in":
-        assert response.status_code not in (401, 403), told
-        not_ready = "triggers are not being dispatched" in text  # as a Door is
+        assert response.status_code not in (401, 403), reported
+        not_ready = "triggers are not being dispatched" in text  # as at the ingress
         about_a_thing = word.startswith("own") or "own-" in word
-        assert response.status_code == 200 if about_a_thing else response.status_code < 500 or not_ready, told
+        assert response.status_code == 200 if about_a_thing else response.status_code < 500 or not_ready, reported
         return
-    assert response.status_code == int(wanted), told
-    assert ("www-authenticate" in response.headers) == (wanted == "401"), told
-    assert response.headers["content-type"] == "application/problem+json", told
+    assert response.status_code == int(wanted), reported
+    assert ("www-authenticate" in response.headers) == (wanted == "401"), reported
+    assert response.headers["content-type"] == "application/problem+json", reported
     assert OWNER not in text
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
-def test_a_route_about_somebody_s_thing_says_here_whose(route: Route) -> None:
-    """Else the tests above would ask about something that nobody owns."""
+def test_a_route_about_someone_s_thing_says_here_whose(route: Route) -> None:
+    """Otherwise the tests above would use a resource without an owner."""
     name = f"{route.method} {route.path}"
     assert bool(route.allow.owners) == (name in (*ORDERS, *CUSTOMERS)), "add it to ORDERS or CUSTOMERS, or mend allow"
     assert ("/carts/{id}" in route.path) == (name in CARTS), "add it to CARTS"
 
 
-def test_what_changes_something_is_open_to_nobody_unknown() -> None:
-    """Outside of the demo: all mutations need a token, but those of a cart that is nobody's yet, and signing out."""
+def test_what_changes_something_is_open_to_no_one_unknown() -> None:
+    """Outside of the demo all mutations need a token, except those of an anonymous cart, and signing out."""
     open_to_all = [
         name for name, route in zip(NAMES, ROUTES, strict=True) if route.allow.roles is None or route.allow.anonymous
     ]
@@ -223,10 +227,10 @@ def test_a_route_that_says_nothing_cannot_be_made() -> None:
         Route("GET", "/", ROUTES[0].handler)  # type: ignore[call-arg]  # what must not be possible
 
 
-def test_the_page_tells_its_words_apart() -> None:
+def test_the_page_distinguishes_its_words() -> None:
     """One that answered the same for all would prove nothing."""
-    told = {word: (*(expected(word, asker) for asker in EVERYBODY), *map(str, rest(word))) for word in WORDS}
-    assert len(set(told.values())) == len(told)
+    reported = {word: (*(expected(word, asker) for asker in EVERYBODY), *map(str, rest(word))) for word in WORDS}
+    assert len(set(reported.values())) == len(reported)
     assert [expected("owner", asker) for asker in KNOWN] == ["in", "403", "403", "in", "403"]
     assert [expected("owner", asker) for asker in (*UNKNOWN, *SESSIONS)] == [*["401"] * 4, "in", "403", "401"]
 
@@ -235,19 +239,24 @@ def rest(word: str) -> list[bool]:
     return [bool(WORDS[word].get(name)) for name in ("unsigned", "anonymous", "ticket", "token", "counted")]
 
 
-async def test_in_the_demo_the_unsigned_do_what_the_page_says(demo: Door) -> None:
+async def test_in_the_demo_the_unsigned_do_what_the_page_says(demo: ServedShop) -> None:
     for name, route in zip(NAMES, ROUTES, strict=True):
-        told = WORDS[TABLE[name]]
-        if name.endswith(NAMED) or "anonymous" in told or told.get("unasked") or name.startswith("GET /sse/orders"):
+        reported = WORDS[TABLE[name]]
+        if (
+            name.endswith(NAMED)
+            or "anonymous" in reported
+            or reported.get("unasked")
+            or name.startswith("GET /sse/orders")
+        ):
             continue
         asked = await place(demo, route)
         response = await demo.status(route.method, asked.path, asked.headers, asked.body)
-        assert (response.status_code not in (401, 403)) == told.get("unsigned", False), (name, response.text)
+        assert (response.status_code not in (401, 403)) == reported.get("unsigned", False), (name, response.text)
     sold = (await demo.http.post("/api/v1/sync/purchase", json={"productId": 1, "userId": 5})).json()
     assert (await demo.http.post(f"/api/v1/orders/{sold['orderId']}/cancel")).status_code == 200
 
 
-async def test_in_the_demo_too_whoever_shows_a_token_is_held_to_it(demo: Door) -> None:
+async def test_in_the_demo_too_anyone_who_shows_a_token_is_held_to_it(demo: ServedShop) -> None:
     reset = "/api/v1/sync/stock/1/reset?stock=7"
     assert (await demo.http.put(reset)).status_code == 200
     assert (await demo.http.put(reset, headers=demo.token("7", "customer"))).status_code == 403
@@ -256,32 +265,34 @@ async def test_in_the_demo_too_whoever_shows_a_token_is_held_to_it(demo: Door) -
     assert (await demo.http.put(reset, headers=expired)).status_code == 401
 
 
-async def test_a_session_is_a_customer_s_whatever_its_owner_s_token_may(door: Door) -> None:
-    both = door.token("7", "customer", "admin")
-    made = await door.http.post("/api/v1/session", headers=both)
+async def test_a_session_is_a_customer_s_whatever_its_owner_s_token_may(open_shop: ServedShop) -> None:
+    both = open_shop.token("7", "customer", "admin")
+    made = await open_shop.http.post("/api/v1/session", headers=both)
     assert made.status_code == 204
     reset = "/api/v1/sync/stock/1/reset?stock=7"
-    assert (await door.http.put(reset)).status_code == 403
-    assert (await door.http.put(reset, headers=both)).status_code == 200
+    assert (await open_shop.http.put(reset)).status_code == 403
+    assert (await open_shop.http.put(reset, headers=both)).status_code == 200
 
 
-async def test_who_has_an_old_session_can_make_a_new_one(door: Door) -> None:
+async def test_who_has_an_old_session_can_make_a_new_one(open_shop: ServedShop) -> None:
     old = {"cookie": "pulsecart_session=what-was-once-good"}
-    assert (await door.http.post("/api/v1/stream-tickets", headers=old)).status_code == 401
-    assert (await door.http.post("/api/v1/session", headers=old | door.token("7", "customer"))).status_code == 204
+    assert (await open_shop.http.post("/api/v1/stream-tickets", headers=old)).status_code == 401
+    assert (
+        await open_shop.http.post("/api/v1/session", headers=old | open_shop.token("7", "customer"))
+    ).status_code == 204
 
 
-async def test_a_refused_token_is_named_as_invalid_and_an_absent_one_is_not(door: Door) -> None:
+async def test_a_refused_token_is_named_as_invalid_and_an_absent_one_is_not(open_shop: ServedShop) -> None:
     path = "/api/v1/customers/7/orders"
-    assert (await door.http.get(path)).headers["www-authenticate"] == "Bearer"
-    bad = await door.http.get(path, headers={"authorization": "Bearer nonsense"})
+    assert (await open_shop.http.get(path)).headers["www-authenticate"] == "Bearer"
+    bad = await open_shop.http.get(path, headers={"authorization": "Bearer nonsense"})
     assert bad.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_when_the_issuer_begins_a_new_key_both_are_good_at_once(door: Door) -> None:
-    before, path = door.token("7", "customer"), "/api/v1/customers/7/orders"
-    assert (await door.http.get(path, headers=before)).status_code == 200
-    dev_issuer.rotate(door.jwks)
-    after = door.token("7", "customer")
+async def test_when_the_issuer_begins_a_new_key_both_are_good_at_once(open_shop: ServedShop) -> None:
+    before, path = open_shop.token("7", "customer"), "/api/v1/customers/7/orders"
+    assert (await open_shop.http.get(path, headers=before)).status_code == 200
+    dev_issuer.rotate(open_shop.jwks)
+    after = open_shop.token("7", "customer")
     for token in (after, before):
-        assert (await door.http.get(path, headers=token)).status_code == 200
+        assert (await open_shop.http.get(path, headers=token)).status_code == 200

@@ -1,4 +1,4 @@
-"""By which names a demo on this machine answers: a name that somebody else owns may lead here and is not ours."""
+"""A demo on this machine answers only to its own host names: a foreign name may resolve to this machine."""
 
 import asyncio
 from dataclasses import replace
@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
 from pulsecart.serving.hosts import Hosts
-from tests.access.conftest import Door
+from tests.access.conftest import ServedShop
 
 OURS = ["127.0.0.1", "127.0.0.1:80", "localhost", "LOCALHOST:8080", "localhost.", "[::1]:8080", "shop.localhost", ""]
 OTHERS = [
@@ -65,7 +65,7 @@ def test_what_is_no_name_stops_the_start(name: str) -> None:
         read({"DATABASE_URL": "", "REDIS_URL": "", "ALLOWED_HOSTS": f"good.example,{name}"})
 
 
-async def test_a_request_for_another_name_is_421_and_does_nothing(demo: Door) -> None:
+async def test_a_request_for_another_name_is_421_and_does_nothing(demo: ServedShop) -> None:
     evil = {"host": "evil.example", "origin": "http://evil.example"}
     asked: list[tuple[str, str, Any]] = [
         ("GET", "/", None),
@@ -83,7 +83,7 @@ async def test_a_request_for_another_name_is_421_and_does_nothing(demo: Door) ->
     assert (await demo.http.get("/api/v1/sync/stock/1")).json()["stock"] == 1000
 
 
-async def test_a_socket_for_another_name_is_not_opened(demo: Door) -> None:
+async def test_a_socket_for_another_name_is_not_opened(demo: ServedShop) -> None:
     port = httpx.URL(str(demo.http.base_url)).port
     with pytest.raises(InvalidStatus) as refused:
         async with connect(f"ws://evil.example:{port}/ws/orders", host="127.0.0.1", port=port, proxy=None):
@@ -91,7 +91,7 @@ async def test_a_socket_for_another_name_is_not_opened(demo: Door) -> None:
     assert refused.value.response.status_code == 403
 
 
-async def test_without_a_host_http_1_0_is_answered(demo: Door) -> None:
+async def test_without_a_host_http_1_0_is_answered(demo: ServedShop) -> None:
     port = httpx.URL(str(demo.http.base_url)).port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")

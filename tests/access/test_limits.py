@@ -1,4 +1,4 @@
-"""How often one caller may ask: told in headers before it is too often, and 429 when it is."""
+"""A caller's rate is limited: headers announce the limit, and requests above it get 429."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -54,20 +54,20 @@ async def orders_of(shop: Client, user: str) -> Answered:
     return await shop.ask("GET", ORDERS.format(user), **shop.signed(user, "customer"))
 
 
-async def test_a_caller_is_told_what_is_left_and_then_when_to_come_again(strict: Client, clock: Set) -> None:
+async def test_a_caller_is_informed_what_is_left_and_then_when_to_come_again(strict: Client, clock: Set) -> None:
     clock.at += timedelta(seconds=20)
-    told = [await orders_of(strict, "7") for _ in range(QUOTA + 1)]
-    assert [answer.status for answer in told] == [200, 200, 200, 429]
-    assert [answer.headers["ratelimit"] for answer in told] == [
+    reported = [await orders_of(strict, "7") for _ in range(QUOTA + 1)]
+    assert [answer.status for answer in reported] == [200, 200, 200, 429]
+    assert [answer.headers["ratelimit"] for answer in reported] == [
         '"caller";r=2;t=40',
         '"caller";r=1;t=40',
         '"caller";r=0;t=40',
         '"caller";r=0;t=40',
     ]
-    assert {answer.headers["ratelimit-policy"] for answer in told} == {'"caller";q=3;w=60'}
-    assert told[-1].body["type"].endswith("/rate-limited")
-    assert told[-1].headers["retry-after"] == "40"
-    assert "retry-after" not in told[0].headers
+    assert {answer.headers["ratelimit-policy"] for answer in reported} == {'"caller";q=3;w=60'}
+    assert reported[-1].body["type"].endswith("/rate-limited")
+    assert reported[-1].headers["retry-after"] == "40"
+    assert "retry-after" not in reported[0].headers
     clock.at += timedelta(seconds=40)
     assert (await orders_of(strict, "7")).status == 200
 
@@ -84,11 +84,11 @@ async def test_each_caller_and_each_route_is_counted_alone(strict: Client) -> No
 
 async def test_two_paths_of_one_route_share_a_count(strict: Client) -> None:
     admin = strict.signed("1", "admin")
-    told = [(await strict.ask("PUT", f"/api/v1/sync/stock/{n}/reset?stock=5", **admin)).status for n in range(1, 5)]
-    assert told == [200, 200, 200, 429]
+    reported = [(await strict.ask("PUT", f"/api/v1/sync/stock/{n}/reset?stock=5", **admin)).status for n in range(1, 5)]
+    assert reported == [200, 200, 200, 429]
 
 
-async def test_who_may_not_is_told_so_and_not_counted(strict: Client) -> None:
+async def test_who_may_not_is_informed_and_not_counted(strict: Client) -> None:
     for _ in range(QUOTA + 1):
         refused = await strict.ask("PUT", STOCK, **strict.signed("7", "customer"))
         assert (refused.status, "ratelimit" in refused.headers) == (403, False)
@@ -105,14 +105,14 @@ async def test_a_refused_purchase_counts_and_takes_nothing(demo: Client) -> None
 
 async def test_sold_out_is_counted_too_though_it_is_answered_from_memory(demo: Client, clock: Set) -> None:
     await demo.restock(1, 0)
-    told = [await demo.buy(user=7) for _ in range(QUOTA + 1)]
-    assert [answer.status for answer in told] == [409, 409, 409, 429]
-    assert all("ratelimit" in answer.headers for answer in told)
+    reported = [await demo.buy(user=7) for _ in range(QUOTA + 1)]
+    assert [answer.status for answer in reported] == [409, 409, 409, 429]
+    assert all("ratelimit" in answer.headers for answer in reported)
 
 
-async def test_what_everybody_may_ask_is_not_counted_and_no_limit_is_none(strict: Client, deps: Deps) -> None:
-    told = [await strict.ask("GET", "/api/v1/sync/stock/1") for _ in range(QUOTA + 1)]
-    assert {(answer.status, "ratelimit" in answer.headers) for answer in told} == {(200, False)}
+async def test_what_everyone_may_ask_is_not_counted_and_no_limit_is_none(strict: Client, deps: Deps) -> None:
+    reported = [await strict.ask("GET", "/api/v1/sync/stock/1") for _ in range(QUOTA + 1)]
+    assert {(answer.status, "ratelimit" in answer.headers) for answer in reported} == {(200, False)}
     opened = open_deps(replace(deps.settings, rate_limit=0))
     unlimited = await Client(opened).buy()
     assert (unlimited.status, "ratelimit" in unlimited.headers) == (200, False)
@@ -124,7 +124,7 @@ async def test_a_crowd_is_forgotten_before_it_fills_the_memory(demo: Client, mon
     await demo.restock(1, 0)
     for user in (1, 2, 3):
         assert (await demo.buy(user=user)).status == 409
-    (counts,) = demo.deps.one(rate_limit.Limits)._counts.values()
+    (counts,) = demo.deps.singleton(rate_limit.Limits)._counts.values()
     assert set(counts) == {"3"}
 
 
@@ -139,9 +139,9 @@ async def test_how_the_queue_stands_is_read_once_a_second_for_all_and_counted_by
         return await queue(tx)
 
     monkeypatch.setattr("functions.orders.main.queue", counting)
-    told = await asyncio.gather(*(strict.ask("GET", QUEUE) for _ in range(QUOTA + 1)))
-    assert sorted(answer.status for answer in told) == [200, 200, 200, 429]
-    assert all("ratelimit" in answer.headers for answer in told)
+    reported = await asyncio.gather(*(strict.ask("GET", QUEUE) for _ in range(QUOTA + 1)))
+    assert sorted(answer.status for answer in reported) == [200, 200, 200, 429]
+    assert all("ratelimit" in answer.headers for answer in reported)
     assert read == 1
     monkeypatch.setattr("functions.orders.main.QUEUE_FRESH_S", 0.0)
     opened = open_deps(replace(deps.settings, rate_limit=0))
@@ -151,7 +151,7 @@ async def test_how_the_queue_stands_is_read_once_a_second_for_all_and_counted_by
     await close_deps(opened)
 
 
-async def test_a_reading_that_fails_is_not_kept_and_one_who_leaves_ends_nobody_else_s() -> None:
+async def test_a_reading_that_fails_is_not_kept_and_one_who_leaves_ends_no_one_else_s() -> None:
     may, read = asyncio.Event(), 0
 
     async def reading() -> int:

@@ -71,19 +71,19 @@ async def shops(jwks: Path) -> Any:
 
 async def answers(route: Route, shops: tuple[Deps, Deps], headers: dict[str, dict[str, str]]) -> list[Answer]:
     """What the serving layer does with each, before a handler sees whose thing it is."""
-    told = []
+    reported = []
     for deps in shops:
         for name in SHOWN:
-            deps.made.pop(Limits, None)
+            deps.singletons.pop(Limits, None)
             query = "ticket=x" if name == "a ticket" else ""
             request = Request(route.method, route.path, dict(headers[name]), query=query, route=1)
             try:
                 await admit(request, route.allow, deps)
             except Problem as refused:
-                told.append((str(refused.status), bool(request.told)))
+                reported.append((str(refused.status), bool(request.reply_headers)))
             else:
-                told.append(("in", bool(request.told)))
-    return told
+                reported.append(("in", bool(request.reply_headers)))
+    return reported
 
 
 def wanted(word: str) -> list[Answer]:
@@ -91,24 +91,24 @@ def wanted(word: str) -> list[Answer]:
     return [_wanted(WORDS[word], name, demo) for demo in (False, True) for name in SHOWN]
 
 
-def _wanted(told: dict[str, Any], name: str, demo: bool) -> Answer:
-    if told.get("unasked"):
-        return "in", told.get("counted", False)
+def _wanted(reported: dict[str, Any], name: str, demo: bool) -> Answer:
+    if reported.get("unasked"):
+        return "in", reported.get("counted", False)
     if name == "the metrics token":
-        return ("in", False) if told.get("token") else ("401", False)
-    if name == "nonsense" or (name == "an old session" and told["session"]):
+        return ("in", False) if reported.get("token") else ("401", False)
+    if name == "nonsense" or (name == "an old session" and reported["session"]):
         return "401", False
-    caller = {"a session": "owner" if told["session"] else "nobody", "an old session": "nobody"}.get(name, name)
+    caller = {"a session": "owner" if reported["session"] else "nobody", "an old session": "nobody"}.get(name, name)
     caller = "owner" if caller == "customer" else caller
     if caller == "a ticket":
-        caller = "owner" if told.get("ticket") else "nobody"
+        caller = "owner" if reported.get("ticket") else "nobody"
         if caller == "owner":
-            return "in", False  # counted by nobody before it is spent
+            return "in", False  # not counted before it is used up
     if caller == "nobody":
-        if "nobody" in told["in"] or told.get("anonymous") or (demo and told.get("unsigned", False)):
+        if "nobody" in reported["in"] or reported.get("anonymous") or (demo and reported.get("unsigned", False)):
             return "in", False
-        return ("401" if told["in"] else "403"), False
-    if caller in told["in"] or (demo and not told["in"]):
+        return ("401" if reported["in"] else "403"), False
+    if caller in reported["in"] or (demo and not reported["in"]):
         return "in", True
     return "403", False
 

@@ -11,7 +11,7 @@ from pulsecart.runtime.problem import Forbidden
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.csrf import check_origin, check_page
 from pulsecart.serving.http import Request
-from tests.access.conftest import Door
+from tests.access.conftest import ServedShop
 
 BUY = "/api/v1/sync/purchase"
 BODY = b'{"productId": 1, "userId": "7"}'
@@ -20,10 +20,10 @@ NO_ORIGIN = [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}]
 FOREIGN: list[dict[str, str]] = [EVIL, {"origin": "null"}, {"origin": "http://["}, *NO_ORIGIN]
 
 
-async def signed_in(door: Door) -> dict[str, str]:
-    made = await door.http.post("/api/v1/session", headers=door.token("7", "customer"))
+async def signed_in(open_shop: ServedShop) -> dict[str, str]:
+    made = await open_shop.http.post("/api/v1/session", headers=open_shop.token("7", "customer"))
     assert made.status_code == 204
-    door.http.cookies.clear()
+    open_shop.http.cookies.clear()
     return {"cookie": made.headers["set-cookie"].split(";")[0]}
 
 
@@ -35,46 +35,46 @@ def refused(response: httpx.Response) -> bool:
 
 
 @pytest.mark.parametrize("page", FOREIGN)
-async def test_with_a_session_another_site_s_page_changes_nothing(door: Door, page: dict[str, str]) -> None:
-    session = await signed_in(door)
-    assert refused(await door.http.post(BUY, content=BODY, headers=session | page))
-    assert refused(await door.http.post("/api/v1/carts", content=b"{}", headers=session | page))
-    async with door.deps.db.transaction() as tx:
+async def test_with_a_session_another_site_s_page_changes_nothing(open_shop: ServedShop, page: dict[str, str]) -> None:
+    session = await signed_in(open_shop)
+    assert refused(await open_shop.http.post(BUY, content=BODY, headers=session | page))
+    assert refused(await open_shop.http.post("/api/v1/carts", content=b"{}", headers=session | page))
+    async with open_shop.deps.db.transaction() as tx:
         assert await tx.row("SELECT count(*) FROM orders") == (0,)
 
 
 @pytest.mark.parametrize("page", FOREIGN)
-async def test_with_an_anonymous_cart_s_cookie_neither(door: Door, page: dict[str, str]) -> None:
-    made = await door.http.post("/api/v1/carts")
-    door.http.cookies.clear()
+async def test_with_an_anonymous_cart_s_cookie_neither(open_shop: ServedShop, page: dict[str, str]) -> None:
+    made = await open_shop.http.post("/api/v1/carts")
+    open_shop.http.cookies.clear()
     cart = {"cookie": "theme=dark; " + made.headers["set-cookie"].split(";")[0]}
     put = "/api/v1/carts/mine/items/1"
-    assert refused(await door.http.put(put, json={"qty": 1}, headers=cart | page))
-    assert (await door.http.put(put, json={"qty": 1}, headers=cart)).status_code == 200
-    assert (await door.http.get("/api/v1/carts/mine", headers=cart | page)).status_code == 200  # changes nothing
+    assert refused(await open_shop.http.put(put, json={"qty": 1}, headers=cart | page))
+    assert (await open_shop.http.put(put, json={"qty": 1}, headers=cart)).status_code == 200
+    assert (await open_shop.http.get("/api/v1/carts/mine", headers=cart | page)).status_code == 200  # changes nothing
 
 
-async def test_our_own_pages_and_programs_go_on(door: Door) -> None:
-    session, ours = await signed_in(door), str(door.http.base_url).rstrip("/")
+async def test_our_own_pages_and_programs_go_on(open_shop: ServedShop) -> None:
+    session, ours = await signed_in(open_shop), str(open_shop.http.base_url).rstrip("/")
     for page in (
         {},
         {"origin": ours},
         {"origin": ours, "sec-fetch-site": "same-origin"},
-        {"origin": door.deps.settings.public_url},
+        {"origin": open_shop.deps.settings.public_url},
         {"sec-fetch-site": "same-origin"},
         {"sec-fetch-site": "none"},
         {"origin": "https://shop.example", "x-forwarded-host": "shop.example, edge.local"},
     ):
-        sold = await door.http.post(BUY, content=BODY, headers=session | page)
+        sold = await open_shop.http.post(BUY, content=BODY, headers=session | page)
         assert sold.status_code in (200, 409), (page, sold.text)
 
 
-async def test_a_token_is_sent_on_purpose_and_other_cookies_are_not_ours(door: Door) -> None:
-    token = door.token("7", "customer")
-    session = await signed_in(door)
+async def test_a_token_is_sent_on_purpose_and_other_cookies_are_not_ours(open_shop: ServedShop) -> None:
+    token = open_shop.token("7", "customer")
+    session = await signed_in(open_shop)
     for headers in (token, token | session, token | {"cookie": "theme=dark"}):
-        assert (await door.http.post(BUY, content=BODY, headers=headers | EVIL)).status_code in (200, 409)
-    unknown = await door.http.post(BUY, content=BODY, headers={"cookie": "theme=dark"} | EVIL)
+        assert (await open_shop.http.post(BUY, content=BODY, headers=headers | EVIL)).status_code in (200, 409)
+    unknown = await open_shop.http.post(BUY, content=BODY, headers={"cookie": "theme=dark"} | EVIL)
     assert unknown.status_code == 401
 
 
@@ -94,7 +94,7 @@ DEMO_MUTATIONS: list[tuple[str, str, bytes]] = [
 
 @pytest.mark.parametrize("page", FOREIGN)
 async def test_in_the_demo_another_site_s_page_changes_nothing_even_without_a_cookie(
-    demo: Door, page: dict[str, str]
+    demo: ServedShop, page: dict[str, str]
 ) -> None:
     session = await signed_in(demo)
     for cookie in ({}, session, {"cookie": "theme=dark"}):
@@ -103,7 +103,7 @@ async def test_in_the_demo_another_site_s_page_changes_nothing_even_without_a_co
     assert (await demo.http.get("/api/v1/sync/stock/1", headers=page)).json()["stock"] == 1000
 
 
-async def test_in_the_demo_programs_our_pages_and_named_sites_go_on(demo: Door) -> None:
+async def test_in_the_demo_programs_our_pages_and_named_sites_go_on(demo: ServedShop) -> None:
     ours = str(demo.http.base_url).rstrip("/")
     localhost = ours.replace("127.0.0.1", "localhost")
     for headers in (
@@ -179,18 +179,18 @@ def test_a_page_is_ours_by_scheme_host_and_port(public_url: str, headers: dict[s
             check_origin(headers, settings)
 
 
-async def test_signing_out_takes_the_cookie_whatever_it_is_and_not_for_others_pages(door: Door) -> None:
-    session = await signed_in(door)
+async def test_signing_out_takes_the_cookie_whatever_it_is_and_not_for_others_pages(open_shop: ServedShop) -> None:
+    session = await signed_in(open_shop)
     for cookie in (session, {"cookie": "pulsecart_session=what-was-once-good"}, {}):
-        gone = await door.http.delete("/api/v1/session", headers=cookie)
+        gone = await open_shop.http.delete("/api/v1/session", headers=cookie)
         assert (gone.status_code, gone.content) == (204, b"")
         assert gone.headers["set-cookie"].startswith("pulsecart_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
-        assert refused(await door.http.delete("/api/v1/session", headers=cookie | EVIL))
-    assert (await door.http.post("/api/v1/session", headers=door.token("7", "customer"))).status_code == 204
-    assert (await door.http.post("/api/v1/stream-tickets")).status_code == 200
-    await door.http.delete("/api/v1/session")
-    assert not door.http.cookies
-    assert (await door.http.post("/api/v1/stream-tickets")).status_code == 401
+        assert refused(await open_shop.http.delete("/api/v1/session", headers=cookie | EVIL))
+    assert (await open_shop.http.post("/api/v1/session", headers=open_shop.token("7", "customer"))).status_code == 204
+    assert (await open_shop.http.post("/api/v1/stream-tickets")).status_code == 200
+    await open_shop.http.delete("/api/v1/session")
+    assert not open_shop.http.cookies
+    assert (await open_shop.http.post("/api/v1/stream-tickets")).status_code == 401
 
 
 async def test_behind_a_gateway_the_public_address_is_ours(deps: Deps) -> None:

@@ -57,7 +57,7 @@ async def test_a_verdict_other_than_allowed_is_403_with_its_name(deps: Deps) -> 
     check(asked_by("1", "admin"), deps, "price", "override")
 
 
-async def test_nobody_passes_in_the_demo_alone(deps: Deps, strict: Strict) -> None:
+async def test_no_one_passes_in_the_demo_alone(deps: Deps, strict: Strict) -> None:
     check(Request("POST", "/", {}), deps, "order", "cancel", owner="7", status="PAID")
     with pytest.raises(Unauthorized):
         check(Request("POST", "/", {}), strict.deps, "order", "cancel", owner="7", status="PENDING")

@@ -1,4 +1,4 @@
-"""What can be thrown away is made anew from PostgreSQL, and is what it was."""
+"""Derived data is rebuilt from PostgreSQL, and equals the deleted data."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from pulsecart.shop.messages import OrderPaid
 from tests.client import Client
 
 
-def silent(said: str) -> None: ...
+def silent(output: str) -> None: ...
 
 
 async def _shop_with_a_past(client: Client) -> None:
@@ -24,11 +24,11 @@ async def _shop_with_a_past(client: Client) -> None:
 
     for event in await client.log("ecommerce.order.order.created.v1"):
         if event.extensions["orderstatus"] == "pending":
-            assert await client.hear("reserve", event) == 204
+            assert await client.handle_event("reserve", event) == 204
     for event in await client.log():
         for name in ("project_orders", "notify"):
             if event.type in registry.load(name).events:
-                assert await client.hear(name, event) == 204
+                assert await client.handle_event(name, event) == 204
 
 
 async def _streams(client: Client) -> dict[bytes, Any]:
@@ -49,10 +49,10 @@ async def test_the_projection_rebuilt_from_the_log_is_the_one_that_grew_with_it(
 async def test_a_history_completed_from_the_log_is_the_one_that_was_written_with_it(client: Client) -> None:
     await _shop_with_a_past(client)
     (event, *_) = await client.log("ecommerce.order.order.confirmed.v1")
-    assert await client.hear("pay", event) == 204
+    assert await client.handle_event("pay", event) == 204
     assert (await client.ask("POST", f"/api/v1/orders/{event.subject}/cancel")).status == 200
     (event, *_) = await client.log("ecommerce.order.order.canceled.v1")
-    assert await client.hear("refund", event) == 204
+    assert await client.handle_event("refund", event) == 204
     written = "SELECT order_id, sequence, status, happened_at, actor, xid FROM order_status_history ORDER BY 1, 2"
     grown = await client.rows(written)
     assert await rebuild.order_history(client.deps, silent) == 0
@@ -87,14 +87,14 @@ async def test_a_log_that_holds_odd_events_is_replayed_without_them_and_each_is_
     strangers = [odd(b"{"), odd(b"\xff"), odd(b'{"orderId": "\\u0000"}'), odd(b"[]"), odd(b"{}", sequence="x" * 3000)]
     async with client.deps.db.transaction() as tx:
         tx.events.extend(strangers)
-    told: list[str] = []
-    assert await rebuild.orders_by_customer(client.deps, told.append) >= 20
+    reported: list[str] = []
+    assert await rebuild.orders_by_customer(client.deps, reported.append) >= 20
     assert await client.rows(projected) == grown
-    assert [sum(event.id in line for line in told) for event in strangers] == [1] * len(strangers)
-    assert any(f"{len(strangers)} of them can never be taken" in line for line in told)
-    assert all(line.isprintable() for line in told)
+    assert [sum(event.id in line for line in reported) for event in strangers] == [1] * len(strangers)
+    assert any(f"{len(strangers)} of them were rejected again" in line for line in reported)
+    assert all(line.isprintable() for line in reported)
     for part in ("order-history", "streams", "catalogue"):
-        await rebuild.PARTS[part](client.deps, told.append)
+        await rebuild.PARTS[part](client.deps, reported.append)
 
 
 async def test_one_event_that_cannot_be_taken_now_is_tried_again_and_costs_itself_alone(
@@ -104,20 +104,20 @@ async def test_one_event_that_cannot_be_taken_now_is_tried_again_and_costs_itsel
     projected = "SELECT * FROM orders_by_customer ORDER BY customer_id, order_id"
     grown = await client.rows(projected)
     (broken, later, *_) = await client.log("ecommerce.order.order.created.v1")
-    hear, tried = Operation.hear, []
+    handle, tried = Operation.handle_event, []
 
     async def sometimes(self: Operation, event: CloudEvent, *rest: Any) -> Reply:
         tried.append(event.id)
         if event.id == broken.id or (event.id == later.id and tried.count(later.id) == 1):
             return Reply(500, b"no ink")
-        return await hear(self, event, *rest)
+        return await handle(self, event, *rest)
 
     monkeypatch.setattr(rebuild, "PAUSES_S", (0.0, 0.0))
-    monkeypatch.setattr(Operation, "hear", sometimes)
-    told: list[str] = []
-    with pytest.raises(rebuild.Incomplete, match="1 events could not be taken"):
-        await rebuild.orders_by_customer(client.deps, told.append)
-    assert any(broken.id in line and "no ink" in line for line in told)
+    monkeypatch.setattr(Operation, "handle_event", sometimes)
+    reported: list[str] = []
+    with pytest.raises(rebuild.Incomplete, match="1 events could not be handled"):
+        await rebuild.orders_by_customer(client.deps, reported.append)
+    assert any(broken.id in line and "no ink" in line for line in reported)
     found = await client.rows("SELECT order_id FROM orders_by_customer WHERE ordered_at IS NOT NULL")
     assert len(found) == len(grown) - 1
 

@@ -7,7 +7,8 @@ from msgspec import json
 from msgspec.structs import replace
 
 from pulsecart.admin import rebuild
-from pulsecart.edge.streams.news import SALES_KEY, STATUS_KEY, order_topic, stock_topic
+from pulsecart.edge.streams import topics
+from pulsecart.edge.streams.news import STATUS_KEY
 from pulsecart.processes import registry
 from pulsecart.runtime.db import outbox
 from pulsecart.runtime.event import CloudEvent, new_id, padded
@@ -22,9 +23,9 @@ HISTORY = "SELECT * FROM order_status_history ORDER BY order_id, sequence"
 
 def forged(event: CloudEvent, sequence: int | None = GIGANTIC, **data: Any) -> CloudEvent:
     """The same event with another sequence and other data."""
-    told = json.encode(json.decode(event.data or b"{}") | data)
+    reported = json.encode(json.decode(event.data or b"{}") | data)
     number = event.sequence if sequence is None else sequence
-    return replace(event, id=new_id(), data=told, extensions={**event.extensions, "sequence": padded(number)})
+    return replace(event, id=new_id(), data=reported, extensions={**event.extensions, "sequence": padded(number)})
 
 
 async def log(client: Client, *events: CloudEvent) -> None:
@@ -35,62 +36,62 @@ async def log(client: Client, *events: CloudEvent) -> None:
 
 async def test_an_impossible_sequence_freezes_no_order_for_good(client: Client) -> None:
     await _shop_with_a_past(client)
-    grown, told = await client.rows(ORDERS), await _streams(client)
+    grown, reported = await client.rows(ORDERS), await _streams(client)
     (confirmed, *_) = await client.log("ecommerce.order.order.confirmed.v1")
     frozen = forged(confirmed)
     for name in ("project_orders", "notify"):
-        assert await client.hear(name, frozen) == 204
+        assert await client.handle_event(name, frozen) == 204
     assert await client.rows(ORDERS) != grown
     await log(client, frozen)
     await rebuild.orders_by_customer(client.deps, silent)
     await rebuild.streams(client.deps, silent)
     assert await client.rows(ORDERS) == grown
     assert {key: value for key, value in (await _streams(client)).items() if key != b"news"} == {
-        key: value for key, value in told.items() if key != b"news"
+        key: value for key, value in reported.items() if key != b"news"
     }
     (paid, *_) = await client.log("ecommerce.order.order.confirmed.v1")
-    assert await client.hear("pay", paid) == 204
+    assert await client.handle_event("pay", paid) == 204
     (paid, *_) = await client.log("ecommerce.order.order.paid.v1")
-    assert await client.hear("notify", paid) == 204
-    newest: Any = await client.deps.redis.xrevrange(order_topic(str(paid.subject)).key, count=1)
+    assert await client.handle_event("notify", paid) == 204
+    newest: Any = await client.deps.redis.xrevrange(topics.ORDER.topic(str(paid.subject)).key, count=1)
     assert newest[0][0] == f"{paid.sequence}-0".encode()
 
 
-async def test_an_order_that_never_was_leaves_somebody_s_list_and_its_stream(client: Client) -> None:
+async def test_an_order_that_never_was_leaves_someone_s_list_and_its_stream(client: Client) -> None:
     await _shop_with_a_past(client)
     grown = await client.rows(ORDERS)
     (created, *_) = await client.log("ecommerce.order.order.created.v1")
     invented = forged(created, 1, orderId=new_id(), userId="victim")
     for name in ("project_orders", "notify"):
-        assert await client.hear(name, invented) == 204
+        assert await client.handle_event(name, invented) == 204
     another_buyers = forged(created, None, userId="victim")
-    assert await client.hear("project_orders", another_buyers) == 204
+    assert await client.handle_event("project_orders", another_buyers) == 204
     await log(client, invented, another_buyers)
     await rebuild.orders_by_customer(client.deps, silent)
     await rebuild.streams(client.deps, silent)
     assert await client.rows(ORDERS) == grown
-    stream = order_topic(json.decode(invented.data or b"{}")["orderId"])
+    stream = topics.ORDER.topic(json.decode(invented.data or b"{}")["orderId"])
     assert await client.deps.redis.exists(stream.key, STATUS_KEY + stream.id) == 0
 
 
-async def test_stock_and_sales_with_an_impossible_sequence_are_told_again(client: Client) -> None:
+async def test_stock_and_sales_with_an_impossible_sequence_are_reported_again(client: Client) -> None:
     await _shop_with_a_past(client)
     (started,) = await client.log("ecommerce.pricing.flash_sale.started.v1")
     (adjusted, *_) = await client.log("ecommerce.inventory.stock.adjusted.v1")
     for event in await client.log():
         if event.type in registry.load("refresh_products").events:
-            assert await client.hear("refresh_products", event) == 204
+            assert await client.handle_event("refresh_products", event) == 204
     keys = (SALE + json.decode(started.data or b"")["productId"], STOCK + str(adjusted.partitionkey))
     held = [await client.deps.redis.get(key) for key in keys]
     for event in (forged(started, price=0.01), forged(adjusted, available=9)):
         for name in ("notify", "refresh_products"):
-            assert await client.hear(name, event) == 204
+            assert await client.handle_event(name, event) == 204
         await log(client, event)
     assert [await client.deps.redis.get(key) for key in keys] != held
     await rebuild.streams(client.deps, silent)
     await rebuild.catalogue(client.deps, silent)
     assert [await client.deps.redis.get(key) for key in keys] == held
-    for key in (SALES_KEY, stock_topic(adjusted.partitionkey).key):
+    for key in (topics.SALES.key, topics.STOCK.topic(adjusted.partitionkey).key):
         newest: Any = await client.deps.redis.xrevrange(key, count=1)
         assert int(newest[0][0].partition(b"-")[0]) < GIGANTIC
 
@@ -116,8 +117,8 @@ async def test_one_event_of_the_log_that_cannot_be_handled_ends_no_rebuild(clien
     grown = await client.rows(ORDERS)
     (created, *_) = await client.log("ecommerce.order.order.created.v1")
     await log(client, replace(created, id=new_id(), data=b'{"orderId": 7}'), replace(created, id=new_id(), data=None))
-    said: list[str] = []
-    await rebuild.orders_by_customer(client.deps, said.append)
+    output: list[str] = []
+    await rebuild.orders_by_customer(client.deps, output.append)
     assert await client.rows(ORDERS) == grown
-    assert any("2 of them can never be taken" in line for line in said)
-    assert sum("our tables contradict" in line or "answered 4" in line for line in said) == 2
+    assert any("2 of them were rejected again" in line for line in output)
+    assert sum("our tables contradict" in line or "answered 4" in line for line in output) == 2

@@ -1,4 +1,4 @@
-"""A running shop as the demo is, with something of everything in it, asked as anybody may ask it."""
+"""Starts a demo shop with one resource of each kind, for requests of any caller."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from schemathesis.pytest.plugin import SchemathesisFunction
 
 from tests.local.running_shop import RunningShop
 from tests.tokens import bearer
@@ -13,11 +14,23 @@ from tests.tokens import bearer
 
 @dataclass(frozen=True)
 class Asked:
-    """``known``: what there is, by the resource before it in a path; ``admin``: headers of whoever keeps the shop."""
+    """``known``: what there is, by the resource before it in a path; ``admin``: headers of an admin."""
 
     shop: RunningShop
     known: dict[str, list[str]]
     admin: dict[str, str]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Add the operation to the id of each test that schemathesis makes.
+
+    pytest 9.2 composes ids from its own parameters and not from the name that schemathesis gives, so all operations had
+    one id: a failure was struck from --last-failed as soon as the next operation passed.
+    """
+    for item in items:
+        if isinstance(item, SchemathesisFunction) and item.id.params is None:
+            item._id = item.id.with_params(item.operation_label)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ Case = AnyCase[Any]
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "20"))  # per operation; the same ones each time
 STEPS = 12  # of one visitor
-# Nothing that is answered tells how the shop is built.
+# No answer reveals the implementation.
 ROOMS = "runtime|serving|shop|broker|edge|processes|admin|local"  # "/pulsecart/pay" is an event's source
 INSIDE = re.compile(
     rf"Traceback|psycopg|site-packages|/pulsecart/({ROOMS})/|/functions/|unix://|\.sock\b|SELECT |relation \""
@@ -59,7 +59,7 @@ NUL = "2100-01-01T00:00:00\0Z"
 NOT_NOW = {410, 412, 422, 428}  # the request is good, and the shop is not as it would have to be
 
 
-# What even a demo lets nobody do without a token.
+# Even a demo requires a token for these.
 KEEPERS = {
     (method.upper(), path)
     for path, its in document()["paths"].items()
@@ -72,8 +72,8 @@ def _described() -> dict[str, Any]:
     """As a demo keeps to it: it believes who sends no token. Who may what is asked route by route elsewhere."""
     whole = document()
     for path in whole["paths"].values():
-        for told in path.values():
-            told["security"] = []
+        for reported in path.values():
+            reported["security"] = []
     return whole
 
 
@@ -126,7 +126,7 @@ def test_every_answer_is_as_it_is_described_where_requests_follow_from_answers(a
 
 
 def _as_whom(case: Case, asked: Asked) -> dict[str, str]:
-    """As an admin what nobody else may do, and half of the rest."""
+    """Send admin requests as an admin, and half of the others."""
     given = repr((case.path_parameters, case.query, case.body)).encode()
     keepers = (case.method.upper(), case.operation.path) in KEEPERS
     return asked.admin if keepers or crc32(given) % 2 else {}
@@ -142,13 +142,13 @@ def _not_promised(case: Case, response: Response) -> Iterator[Any]:
         yield negative_data_rejection
     if response.status_code == 428:  # what RFC 6585 has for an If-Match that is missing
         yield missing_required_header
-    told = response.json() if response.headers.get("content-type") == ["application/problem+json"] else {}
-    if response.status_code in NOT_NOW or told.get("type", "").rpartition("/")[2] in NO_SCHEMA_SAYS:
+    reported = response.json() if response.headers.get("content-type") == ["application/problem+json"] else {}
+    if response.status_code in NOT_NOW or reported.get("type", "").rpartition("/")[2] in NO_SCHEMA_SAYS:
         yield positive_data_acceptance
 
 
 def _name_what_there_is(case: Case, asked: Asked) -> None:
-    """Of the ids that fit but are nobody's, half become those of something that is there."""
+    """Replace half of the valid but unknown ids by existing ones."""
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     case.body = _whole(case.body)

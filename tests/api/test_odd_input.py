@@ -1,4 +1,4 @@
-"""Odd text at every entrance of a running shop: never a 5xx, and whoever asks beside it is answered as ever."""
+"""Odd text at every entrance of a running shop never causes a 5xx, and other requests are answered as usual."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def status_of(http: httpx.Client, asked: Asked, sent: Sent) -> tuple[int, str]:
 )
 @hypothesis.given(st.lists(EVERYTHING, min_size=TOGETHER, max_size=TOGETHER))
 @pytest.mark.timeout(120)
-def test_odd_text_is_never_the_shop_s_fault_and_never_somebody_else_s(
+def test_odd_text_is_never_the_shop_s_fault_and_never_someone_else_s(
     asked: Asked, http: httpx.Client, together: ThreadPoolExecutor, odd: list[Sent]
 ) -> None:
     asking = [(sent, together.submit(status_of, http, asked, sent)) for sent in odd]

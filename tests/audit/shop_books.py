@@ -68,8 +68,8 @@ class ShopBooks:
         self.connection.execute("INSERT INTO order_items VALUES (%s, 1, %s, %s, 4990)", (order_id, product_id, qty))
         for sequence, step in enumerate(steps, 1):
             money = {"totalAmount": qty * 49.9, "currency": "USD"}
-            said = {"orderId": order_id, "userId": buyer, **money}
-            self.say(f"ecommerce.order.order.{step}.v1", order_id, sequence, said)
+            output = {"orderId": order_id, "userId": buyer, **money}
+            self.say(f"ecommerce.order.order.{step}.v1", order_id, sequence, output)
             self.note(order_id, sequence, "PENDING" if step == "created" else step.upper())
         if held:
             self.connection.execute("INSERT INTO claims (claim_id, state) VALUES (%s, 'won')", (claim_id,))
@@ -139,7 +139,7 @@ class ShopBooks:
 
 
 def small_shop(database_url: str) -> ShopBooks:
-    """Two products, an order of every kind, a stored reply, a projection, and a trigger that has heard it all."""
+    """Two products, an order of every kind, a stored reply, a projection, and a trigger that has handled all events."""
     connection = psycopg.connect(database_url, autocommit=True)
     books = ShopBooks(connection)
     books.stock("1", 1000, limit=2)

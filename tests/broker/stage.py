@@ -72,17 +72,17 @@ def manifests(directory: Path, *documents: str) -> Path:
 
 
 class Listener:
-    """An operation that remembers what it heard; ``behave`` decides the answer, 204 where it is not given."""
+    """An operation that records its events; ``behave`` returns the answer, by default 204."""
 
     def __init__(self, name: str, behave: Callable[[CloudEvent], Awaitable[Reply]] | None = None) -> None:
         self.dns_name = name
         self.behave = behave
-        self.heard: list[CloudEvent] = []
+        self.received: list[CloudEvent] = []
         self.done: list[CloudEvent] = []
         self._changed = asyncio.Condition()
 
-    async def hear(self, event: CloudEvent, deps: Any, path: str = "/") -> Reply:
-        self.heard.append(event)
+    async def handle_event(self, event: CloudEvent, deps: Any, path: str = "/") -> Reply:
+        self.received.append(event)
         await self._tell()
         reply = await self.behave(event) if self.behave else OK
         if reply.status < 300:
@@ -112,12 +112,12 @@ class Log:
 
     def __init__(self, database_url: str) -> None:
         self.database_url = database_url
-        self.told: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[], None] = lambda: None
 
     async def write(self, *events: CloudEvent) -> None:
         async with self.transaction() as connection:
             await append(connection, events)
-        self.told()
+        self.on_commit()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -135,5 +135,5 @@ class Log:
     async def until(self, sql: str, expected: Any, timeout_s: float = 20.0) -> None:
         """Wait until the query's first value is ``expected``."""
         async with asyncio.timeout(timeout_s):
-            while (await self.rows(sql))[0][0] != expected:  # noqa: ASYNC110  # the database tells nobody
+            while (await self.rows(sql))[0][0] != expected:  # noqa: ASYNC110  # the database sends no notification
                 await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Delivery as a Trigger's subscriber sees it: in order per key, concurrent across keys, retried, parked, buried."""
+"""Delivery to a Trigger's subscriber: in order per key, concurrent across keys, retried, parked, dead-lettered."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ def answering(*statuses: int) -> Listener:
     return Listener("listener", behave)
 
 
-async def test_every_trigger_hears_what_its_filter_wants(start: Start, log: Log) -> None:
+async def test_every_trigger_receives_what_its_filter_wants(start: Start, log: Log) -> None:
     all_of_it, some = Listener("all"), Listener("some")
     wanted = "  filter: {attributes: {type: wanted.v1}}"
     await start(trigger("all", "all"), trigger("some", "some", spec=wanted), to=[all_of_it, some])
@@ -115,12 +115,12 @@ async def test_a_failing_event_holds_back_its_key_alone(start: Start, log: Log) 
 
 
 async def test_a_function_that_answers_500_five_times_is_asked_a_sixth_time(start: Start, log: Log) -> None:
-    listener, buried = answering(500, 500, 500, 500, 500), Listener("keep-dead-letter")
-    await start(trigger("t", spec=delivery(retry=5, delay="PT0.01S")), to=[listener, buried])
+    listener, dead_lettered = answering(500, 500, 500, 500, 500), Listener("keep-dead-letter")
+    await start(trigger("t", spec=delivery(retry=5, delay="PT0.01S")), to=[listener, dead_lettered])
     await log.write(event())
     await listener.until_done(1)
-    assert len(listener.heard) == 6
-    assert not buried.heard
+    assert len(listener.received) == 6
+    assert not dead_lettered.received
     await log.until(WAITING, 0)
 
 
@@ -145,13 +145,13 @@ async def test_after_the_last_retry_the_event_is_a_dead_letter_and_its_key_goes_
     async def behave(event: CloudEvent) -> Reply:
         return Reply(503, b"not now") if event.sequence == 1 else OK
 
-    listener, buried = Listener("listener", behave), Listener("keep-dead-letter")
-    await start(trigger("t", spec=delivery(retry=2, delay="PT0.01S")), to=[listener, buried])
+    listener, dead_lettered = Listener("listener", behave), Listener("keep-dead-letter")
+    await start(trigger("t", spec=delivery(retry=2, delay="PT0.01S")), to=[listener, dead_lettered])
     first = event("k", 1)
     await log.write(first, event("k", 2))
     await listener.until_done(1)
-    assert [e.sequence for e in listener.heard] == [1, 1, 1, 2]
-    letter = buried.done[0]
+    assert [e.sequence for e in listener.received] == [1, 1, 1, 2]
+    letter = dead_lettered.done[0]
     assert (letter.id, letter.source, letter.data) == (first.id, first.source, first.data)
     assert letter.extensions["knativeerrordest"] == "http://listener.default.svc.cluster.local/t"
     assert letter.extensions["knativeerrorcode"] == "503"
@@ -160,12 +160,12 @@ async def test_after_the_last_retry_the_event_is_a_dead_letter_and_its_key_goes_
 
 
 async def test_a_poison_event_is_a_dead_letter_at_once(start: Start, log: Log) -> None:
-    listener, buried = answering(400), Listener("keep-dead-letter")
-    await start(trigger("t"), to=[listener, buried])
+    listener, dead_lettered = answering(400), Listener("keep-dead-letter")
+    await start(trigger("t"), to=[listener, dead_lettered])
     await log.write(event())
-    await buried.until_done(1)
-    assert len(listener.heard) == 1
-    assert buried.done[0].extensions["knativeerrorcode"] == "400"
+    await dead_lettered.until_done(1)
+    assert len(listener.received) == 1
+    assert dead_lettered.done[0].extensions["knativeerrorcode"] == "400"
 
 
 async def test_a_function_that_hangs_fails_by_timeout_until_it_is_a_dead_letter(start: Start, log: Log) -> None:
@@ -174,25 +174,25 @@ async def test_a_function_that_hangs_fails_by_timeout_until_it_is_a_dead_letter(
             await asyncio.Event().wait()
         return OK
 
-    listener, buried = Listener("listener", hang), Listener("keep-dead-letter")
-    await start(trigger("t", spec=delivery(retry=1, delay="PT0.01S", timeout="PT0.1S")), to=[listener, buried])
+    listener, dead_lettered = Listener("listener", hang), Listener("keep-dead-letter")
+    await start(trigger("t", spec=delivery(retry=1, delay="PT0.01S", timeout="PT0.1S")), to=[listener, dead_lettered])
     await log.write(event("hangs"), event("works"))
     await listener.until_done(1)
-    await buried.until_done(1)
-    assert Counter(e.partitionkey for e in listener.heard) == {"hangs": 2, "works": 1}
-    assert buried.done[0].extensions["knativeerrorcode"] == "500"
+    await dead_lettered.until_done(1)
+    assert Counter(e.partitionkey for e in listener.received) == {"hangs": 2, "works": 1}
+    assert dead_lettered.done[0].extensions["knativeerrorcode"] == "500"
 
 
 async def test_a_reply_that_is_no_event_is_retried_and_then_a_dead_letter_with_502(start: Start, log: Log) -> None:
     async def garbage(event: CloudEvent) -> Reply:
         return Reply(200, b"OK", "text/plain")
 
-    listener, buried = Listener("listener", garbage), Listener("keep-dead-letter")
-    await start(trigger("t", spec=delivery(retry=2, delay="PT0.01S")), to=[listener, buried])
+    listener, dead_lettered = Listener("listener", garbage), Listener("keep-dead-letter")
+    await start(trigger("t", spec=delivery(retry=2, delay="PT0.01S")), to=[listener, dead_lettered])
     await log.write(event())
-    await buried.until_done(1)
-    assert len(listener.heard) == 3
-    assert buried.done[0].extensions["knativeerrorcode"] == "502"
+    await dead_lettered.until_done(1)
+    assert len(listener.received) == 3
+    assert dead_lettered.done[0].extensions["knativeerrorcode"] == "502"
 
 
 async def test_a_dead_letter_is_offered_until_it_is_kept(start: Start, log: Log) -> None:
@@ -204,17 +204,17 @@ async def test_a_dead_letter_is_offered_until_it_is_kept(start: Start, log: Log)
     async def keep_when_full(event: CloudEvent) -> Reply:
         return OK if full.is_set() else Reply(503)
 
-    listener, buried = Listener("listener", refuse_the_first), Listener("keep-dead-letter", keep_when_full)
-    first = await start(trigger("t"), to=[listener, buried])
+    listener, dead_lettered = Listener("listener", refuse_the_first), Listener("keep-dead-letter", keep_when_full)
+    first = await start(trigger("t"), to=[listener, dead_lettered])
     await log.write(event("k", 1), event("k", 2))
-    await buried.until(lambda b: len(b.heard) >= 1)
+    await dead_lettered.until(lambda b: len(b.received) >= 1)
     await log.until("SELECT count(*) FROM trigger_backlog WHERE attempts > 2 AND error_code = 400", 1)
-    await first.stop()  # what was to be buried is not tried again by the next one, only buried
+    await first.stop()  # what was to become a dead letter is not delivered again by the next one, only stored
     full.set()
-    await start(trigger("t"), to=[listener, buried])
-    await buried.until_done(1)
+    await start(trigger("t"), to=[listener, dead_lettered])
+    await dead_lettered.until_done(1)
     await listener.until_done(1)
-    assert [e.sequence for e in listener.heard] == [1, 2]
+    assert [e.sequence for e in listener.received] == [1, 2]
     await log.until(WAITING, 0)
 
 
@@ -236,7 +236,7 @@ async def test_an_event_that_takes_long_delays_neither_the_cursor_nor_other_keys
     finish.set()
     await listener.until_done(7)
     assert listener.sequences("slow") == [1, 2]
-    assert len(listener.heard) == 7
+    assert len(listener.received) == 7
     await log.until(WAITING, 0)
 
 
@@ -268,13 +268,13 @@ async def test_a_row_found_while_its_event_ends_is_not_delivered_again(
     await log.until(WAITING, 0)
     await log.write(event("k", 2))
     await listener.until_done(2)
-    assert [e.sequence for e in listener.heard] == [1, 2]
+    assert [e.sequence for e in listener.received] == [1, 2]
 
 
-async def test_an_event_that_nobody_told_of_is_found_by_the_poll(start: Start, log: Log) -> None:
+async def test_an_event_that_no_one_announced_is_found_by_the_poll(start: Start, log: Log) -> None:
     listener = Listener("listener")
     await start(trigger("t"), to=[listener])
-    log.told = lambda: None
+    log.on_commit = lambda: None
     await log.write(event())
     await listener.until_done(1)
 
@@ -294,13 +294,13 @@ async def test_thousands_of_events_that_were_waiting_at_the_start_are_delivered_
     await log.until("SELECT bool_and(window_from::text = window_to::text) FROM trigger_cursors", True)
 
 
-async def test_events_without_a_key_wait_for_nobody(start: Start, log: Log) -> None:
+async def test_events_without_a_key_wait_for_no_one(start: Start, log: Log) -> None:
     listener = answering(500)
     await start(trigger("t", spec=delivery(retry=3, delay="PT1S")), to=[listener])
     plain = [CloudEvent(id=str(n), source="/elsewhere", type="x.y") for n in range(3)]
     await log.write(*plain)
-    await listener.until(lambda listener: len(listener.heard) >= 3)
-    assert {e.id for e in listener.heard} == {"0", "1", "2"}
+    await listener.until(lambda listener: len(listener.received) >= 3)
+    assert {e.id for e in listener.received} == {"0", "1", "2"}
 
 
 async def test_an_event_without_a_key_waits_for_no_other_of_its_id(start: Start, log: Log) -> None:

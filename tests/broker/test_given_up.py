@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pulsecart.broker import trigger as trigger_module
+from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving.http import Reply
 from tests.broker.conftest import Start
@@ -17,7 +18,7 @@ async def test_a_dead_letter_that_cannot_be_stored_is_tried_again_and_holds_back
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trigger_module, "BURY_AGAIN_S", 0.05)
+    monkeypatch.setattr(trigger_module, "DEAD_LETTER_RETRY", Backoff(0.05, 30.0))
     away = True
 
     async def refuse_the_first(event: CloudEvent) -> Reply:
@@ -31,7 +32,7 @@ async def test_a_dead_letter_that_cannot_be_stored_is_tried_again_and_holds_back
     await log.write(*[event("k", n) for n in (1, 2, 3)])
     await listener.until_done(2)
     assert listener.sequences("k") == [2, 3]
-    await sink.until(lambda sink: len(sink.heard) >= 3)
+    await sink.until(lambda sink: len(sink.received) >= 3)
     assert await log.rows("SELECT partitionkey FROM trigger_backlog") == [("k",)]
     away = False
     await sink.until_done(1)
@@ -77,8 +78,8 @@ async def test_the_log_line_of_a_dead_letter_says_the_reason(
     await until(lambda: some([r for r in caplog.records if "dead letter" in r.getMessage()]))
     (record,) = [record for record in caplog.records if "dead letter" in record.getMessage()]
     assert record.levelname == "WARNING"
-    said = record.getMessage()
-    assert said == f"t: {sent.id} is a dead letter, status 400: the printer\\nis out of ink \\xff"
+    output = record.getMessage()
+    assert output == f"t: {sent.id} is a dead letter, status 400: the printer\\nis out of ink \\xff"
 
 
 async def some(found: list[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pulsecart.broker import status
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
 from pulsecart.broker.status import Pressure
 from pulsecart.runtime import contracts
 from pulsecart.runtime.event import CloudEvent
@@ -16,7 +16,7 @@ from tests.broker.conftest import Start
 from tests.broker.stage import OK, Listener, Log, event, trigger
 
 
-async def post(broker: LocalKnative, event: CloudEvent, method: str = "POST") -> Reply:
+async def post(broker: LocalBroker, event: CloudEvent, method: str = "POST") -> Reply:
     headers, body = cloudevents.binary(event)
     return await broker.ingress(Request(method, "/broker/default/default", headers, body), "default", "default")
 
@@ -70,7 +70,7 @@ async def test_under_pressure_it_answers_503_with_retry_after(
     listener = Listener("listener", behave)
     broker = await start(trigger("t"), to=[listener])
     await log.write(*[event(str(n)) for n in range(4)])
-    await listener.until(lambda listener: len(listener.heard) == 4)
+    await listener.until(lambda listener: len(listener.received) == 4)
     assert broker.pressure().overloaded
     refused = await post(broker, event())
     assert refused.status == 503

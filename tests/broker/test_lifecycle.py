@@ -10,7 +10,8 @@ from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Malformed
 from pulsecart.serving import cloudevents
 from pulsecart.serving.http import Reply
-from pulsecart.serving.operation import Received, operation
+from pulsecart.serving.operation import operation
+from pulsecart.serving.subscriptions import Received
 from pulsecart.shop.messages import OrderPaid
 from tests.broker.conftest import Start
 from tests.broker.stage import OK, TYPE, Listener, Log, delivery, event, trigger
@@ -24,7 +25,7 @@ async def test_a_new_trigger_starts_at_the_logs_end(start: Start, log: Log) -> N
     await start(trigger("t"), to=[listener])
     await log.write(event("after"))
     await listener.until_done(1)
-    assert [e.partitionkey for e in listener.heard] == ["after"]
+    assert [e.partitionkey for e in listener.received] == ["after"]
 
 
 async def test_a_restart_goes_on_where_the_last_run_stopped(start: Start, log: Log) -> None:
@@ -36,7 +37,7 @@ async def test_a_restart_goes_on_where_the_last_run_stopped(start: Start, log: L
     await log.write(event("k", 2))
     await start(trigger("t"), to=[listener])
     await listener.until_done(2)
-    assert [e.sequence for e in listener.heard] == [1, 2]
+    assert [e.sequence for e in listener.received] == [1, 2]
 
 
 async def test_stopping_lets_what_runs_finish(start: Start, log: Log) -> None:
@@ -49,7 +50,7 @@ async def test_stopping_lets_what_runs_finish(start: Start, log: Log) -> None:
     listener = Listener("listener", behave)
     broker = await start(trigger("t"), to=[listener])
     await log.write(event())
-    await listener.until(lambda listener: len(listener.heard) == 1)
+    await listener.until(lambda listener: len(listener.received) == 1)
     stopping = asyncio.create_task(broker.stop())
     await asyncio.sleep(0)
     going_on.set()
@@ -71,7 +72,7 @@ async def test_a_removed_triggers_waiting_rows_are_named_and_dropped(
     with caplog.at_level(logging.WARNING):
         await start(trigger("new"), to=[Listener("listener")])
         await log.until(WAITING, 0)
-    assert "trigger old is no more; 2 waiting events are dropped" in caplog.text
+    assert "trigger old no longer exists; its 2 waiting events are dropped" in caplog.text
     assert await log.rows("SELECT trigger FROM trigger_cursors") == [("new",)]
 
 
@@ -86,7 +87,7 @@ async def test_a_row_put_into_the_backlog_is_delivered_to_that_trigger_alone(sta
            SELECT 'one', position, partitionkey, now() FROM outbox RETURNING 1"""
     )
     await one.until_done(2)
-    assert len(other.heard) == 1
+    assert len(other.received) == 1
     await log.until(WAITING, 0)
 
 
@@ -126,18 +127,18 @@ async def test_no_delivery_begins_once_the_locks_connection_is_lost(
     listener = Listener("listener", behave)
     await start(trigger("t", spec=delivery(retry=2000, delay="PT0.005S", policy="linear")), to=[listener])
     await log.write(event("slow"), *(event(str(n)) for n in range(20)))
-    await listener.until(lambda listener: len(listener.heard) > 40)
+    await listener.until(lambda listener: len(listener.received) > 40)
     with caplog.at_level(logging.ERROR):
         await log.rows(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pulsecart-log'"
         )
         async with asyncio.timeout(20):
             await lost.wait()
-        heard = len(listener.heard)
+        received = len(listener.received)
         await asyncio.sleep(0.3)  # many retries come due
-        assert len(listener.heard) == heard
+        assert len(listener.received) == received
         going_on.set()
-        await listener.until(lambda listener: len(listener.heard) > heard)
+        await listener.until(lambda listener: len(listener.received) > received)
     assert caplog.messages == []
 
 
@@ -160,21 +161,23 @@ async def test_after_a_restore_into_a_younger_server_what_was_not_done_is_delive
     assert listener.sequences("k") == [1, 2, 3]
 
 
-async def test_a_reply_event_is_heard_by_who_wants_it_and_keeps_its_id(start: Start, log: Log) -> None:
+async def test_a_reply_event_is_received_by_who_wants_it_and_keeps_its_id(start: Start, log: Log) -> None:
     reply = event("answer", 9, type="reply.v1")
 
     async def answer(event: CloudEvent) -> Reply:
         return cloudevents.reply(reply)
 
     asks = "  filter: {attributes: {type: %s}}"
-    asked, told = Listener("asked", answer), Listener("told")
+    asked, reported = Listener("asked", answer), Listener("told")
     await start(
-        trigger("asked", "asked", spec=asks % TYPE), trigger("told", "told", spec=asks % "reply.v1"), to=[asked, told]
+        trigger("asked", "asked", spec=asks % TYPE),
+        trigger("told", "told", spec=asks % "reply.v1"),
+        to=[asked, reported],
     )
     await log.write(event())
-    await told.until_done(1)
-    assert told.done[0].id == reply.id
-    assert told.done[0].extensions == reply.extensions
+    await reported.until_done(1)
+    assert reported.done[0].id == reply.id
+    assert reported.done[0].extensions == reply.extensions
 
 
 async def test_an_event_that_answers_itself_ends_after_255_rounds(start: Start, log: Log) -> None:
@@ -197,12 +200,12 @@ async def test_a_reply_that_breaks_its_contract_ends_as_a_dead_letter(start: Sta
     def validate(event: CloudEvent) -> None:
         raise Malformed("contract-broken", "price is missing")
 
-    listener, buried = Listener("listener", answer), Listener("keep-dead-letter")
-    await start(trigger("t", spec=delivery(retry=1, delay="PT0.01S")), to=[listener, buried], validate=validate)
+    listener, dead_lettered = Listener("listener", answer), Listener("keep-dead-letter")
+    await start(trigger("t", spec=delivery(retry=1, delay="PT0.01S")), to=[listener, dead_lettered], validate=validate)
     await log.write(event())
-    await buried.until_done(1)
-    assert len(listener.heard) == 2
-    assert buried.done[0].extensions["knativeerrorcode"] == "502"
+    await dead_lettered.until_done(1)
+    assert len(listener.received) == 2
+    assert dead_lettered.done[0].extensions["knativeerrorcode"] == "502"
 
 
 @pytest.mark.parametrize(
@@ -212,18 +215,18 @@ async def test_what_an_operation_cannot_read_is_a_dead_letter_at_once(start: Sta
     async def ship(event: Received[OrderPaid], deps: object) -> None:
         raise AssertionError("not for this")
 
-    from pulsecart.serving.operation import on
+    from pulsecart.serving.subscriptions import on
 
     made = operation("listener", events=[on(OrderPaid, ship)]).operation
-    buried = Listener("keep-dead-letter")
-    await start(trigger("t"), to=[made, buried])
+    dead_lettered = Listener("keep-dead-letter")
+    await start(trigger("t"), to=[made, dead_lettered])
     await log.write(sent)
-    await buried.until_done(1)
-    assert buried.done[0].extensions["knativeerrorcode"] == "400"
-    assert Counter(e.id for e in buried.heard) == {sent.id: 1}
+    await dead_lettered.until_done(1)
+    assert dead_lettered.done[0].extensions["knativeerrorcode"] == "400"
+    assert Counter(e.id for e in dead_lettered.received) == {sent.id: 1}
 
 
-async def test_lag_in_flight_retries_and_dead_letters_are_told(start: Start, log: Log) -> None:
+async def test_lag_in_flight_retries_and_dead_letters_are_reported(start: Start, log: Log) -> None:
     going_on = asyncio.Event()
 
     async def behave(event: CloudEvent) -> Reply:
@@ -231,10 +234,10 @@ async def test_lag_in_flight_retries_and_dead_letters_are_told(start: Start, log
             await going_on.wait()
         return Reply(400) if event.partitionkey == "bad" else OK
 
-    listener, buried = Listener("listener", behave), Listener("keep-dead-letter")
-    broker = await start(trigger("t"), to=[listener, buried])
+    listener, dead_lettered = Listener("listener", behave), Listener("keep-dead-letter")
+    broker = await start(trigger("t"), to=[listener, dead_lettered])
     await log.write(event("held"), event("bad"), event("fine"))
-    await buried.until_done(1)
+    await dead_lettered.until_done(1)
     await listener.until_done(1)
     status = broker.status()["t"]
     assert (status.in_flight, status.delivered, status.failed, status.dead_letters) == (1, 1, 1, 1)

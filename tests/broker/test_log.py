@@ -1,4 +1,4 @@
-"""Reading the log by snapshots: nothing is lost, nothing comes twice, nobody waits for another's transaction."""
+"""Reading the log by snapshots: no event is lost or read twice, and no reader waits for another transaction."""
 
 import random
 from collections.abc import AsyncIterator

@@ -92,7 +92,7 @@ async def test_a_reader_ahead_of_the_others_is_given_nothing_twice(reader: Count
     assert ids == [new.id]
 
 
-async def test_nobody_waiting_means_nothing_is_read(reader: Counting, tail: Tail, log: Log) -> None:
+async def test_no_one_waiting_means_nothing_is_read(reader: Counting, tail: Tail, log: Log) -> None:
     await log.write(event())
     tail.wake()
     await asyncio.sleep(0)

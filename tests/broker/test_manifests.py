@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pulsecart.broker.manifests.eventing import Eventing, Misconfigured, load
-from pulsecart.serving.operation_names import names
+from pulsecart.broker.manifests.eventing import Eventing, Misconfigured, load, load_all
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ["reserve", "keep-dead-letter"]
@@ -68,7 +67,7 @@ def test_a_ping_source_is_read_with_its_zone(tmp_path: Path) -> None:
 
 
 def test_the_shops_own_eventing_directory_can_be_done() -> None:
-    eventing = load(ROOT / "eventing", {name.replace("_", "-") for name in names()})
+    eventing = load_all()
     assert [broker.name for broker in eventing.brokers] == ["default"]
 
 
@@ -84,34 +83,34 @@ def added(text: str, line: str) -> str:
 
 
 REFUSED = {
-    "kind": ("apiVersion: v1\nkind: ConfigMap\n", "x.yaml:1: ConfigMap of v1 is not known here. Allowed: Broker of"),
+    "kind": ("apiVersion: v1\nkind: ConfigMap\n", "x.yaml:1: ConfigMap of v1 is not supported. Allowed: Broker of"),
     "version": (TRIGGER.replace("/v1\nkind: Trigger", "/v1beta1\nkind: Trigger"), "x.yaml:1: Trigger of"),
-    "field": (added(TRIGGER, "  colour: red"), "x.yaml:13: spec.colour is not known here. Allowed: broker, filter,"),
+    "field": (added(TRIGGER, "  colour: red"), "x.yaml:13: spec.colour is not supported. Allowed: broker, filter,"),
     "metadata": (TRIGGER.replace("metadata:\n", "metadata:\n  finalizers: []\n"), "x.yaml:4: metadata.finalizers"),
     "cesql": (added(TRIGGER, "  filters:\n  - cesql: type = 'x'"), "x.yaml:14: spec.filters[0].cesql: is not"),
     "dialect": (added(TRIGGER, "  filters:\n  - like: {type: x}"), "x.yaml:14: spec.filters[0].like is not known here"),
     "two dialects": (added(TRIGGER, "  filters: [{exact: {a: b}, prefix: {a: b}}]"), "exactly one of exact, prefix,"),
     "empty": (added(TRIGGER, "  filters: [{exact: {}}]"), "x.yaml:13: spec.filters[0] is empty"),
     "empty value": (added(TRIGGER, "  filters: [{exact: {type: ''}}]"), "type has no value"),
-    "attribute": (added(TRIGGER, "  filter: {attributes: {Type: x}}"), "'Type' is no attribute name"),
+    "attribute": (added(TRIGGER, "  filter: {attributes: {Type: x}}"), "'Type' is not an attribute name"),
     "number": (added(TRIGGER, "  filter: {attributes: {sequence: 1}}"), "sequence is not text; put it in quotes"),
     "service": (TRIGGER.replace("name: reserve\n", "name: nobody\n"), "x.yaml:11: spec.subscriber.ref.name: there"),
     "broker": (TRIGGER.replace("broker: default", "broker: other"), "x.yaml:6: spec.broker: no such Broker"),
     "no broker": (TRIGGER.replace("  broker: default\n", ""), "x.yaml:6: spec.broker is missing"),
     "path": (TRIGGER.replace("uri: /reserve-order", "uri: /"), "its uri must end in /reserve-order"),
     "twice": (TRIGGER + "---\n" + TRIGGER, "x.yaml:14: a Trigger named reserve-order is also at"),
-    "key twice": (added(TRIGGER, "  broker: default"), "x.yaml:13: spec.broker stands here twice"),
+    "key twice": (added(TRIGGER, "  broker: default"), "x.yaml:13: spec.broker occurs twice"),
     "no sink": (added(TRIGGER, "  delivery: {retry: 3}"), "x.yaml:13: spec.delivery.deadLetterSink is missing"),
     "half a backoff": (added(TRIGGER, f"  delivery: {{{SINK}, backoffDelay: PT1S}}"), "work only together"),
     "policy": (
         added(TRIGGER, f"  delivery: {{{SINK}, backoffPolicy: random, backoffDelay: PT1S}}"),
         "is 'random'. Allowed: linear, exponential",
     ),
-    "duration": (added(TRIGGER, f"  delivery: {{{SINK}, timeout: 5s}}"), "'5s' is no ISO 8601 duration"),
-    "no time": (added(TRIGGER, f"  delivery: {{{SINK}, timeout: PT0S}}"), "must be more than nothing"),
+    "duration": (added(TRIGGER, f"  delivery: {{{SINK}, timeout: 5s}}"), "'5s' is not an ISO 8601 duration"),
+    "no time": (added(TRIGGER, f"  delivery: {{{SINK}, timeout: PT0S}}"), "must be longer than zero"),
     "retry": (added(TRIGGER, f"  delivery: {{{SINK}, retry: -1}}"), "retry: -1 is less than 0"),
     "format": (added(TRIGGER, f"  delivery: {{{SINK}, format: json}}"), "format: is experimental"),
-    "annotation": (annotated("pulsecart.dev/x: y"), "pulsecart.dev/x: would change nothing here"),
+    "annotation": (annotated("pulsecart.dev/x: y"), "pulsecart.dev/x: has no effect here"),
     "concurrency": (annotated("pulsecart.dev/concurrency: many"), "'many' is not a number from 1"),
     "schedule": (PING.replace("*/5 * * * *", "every day"), "x.yaml:5: spec.schedule: 'every day' is not cron"),
     "zone": (PING.replace("Europe/Berlin", "Mars/Olympus"), "timezone 'Mars/Olympus' is not known"),

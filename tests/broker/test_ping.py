@@ -26,7 +26,7 @@ AGAIN = Outcome("again", code=503)
 
 
 class Clock:
-    """Time passes only while somebody sleeps, and no further than ``until``."""
+    """Time passes only during a sleep, and no further than ``until``."""
 
     def __init__(self, until: datetime) -> None:
         self.time = NOON
@@ -37,7 +37,7 @@ class Clock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        for _ in range(10):  # whoever has something to do at this moment does it first
+        for _ in range(10):  # tasks that are ready now run first
             await asyncio.sleep(0)
         if self.time + timedelta(seconds=seconds) > self.until:
             self.over.set()
@@ -84,7 +84,7 @@ async def test_a_tick_that_is_not_answered_well_is_tried_five_times_more() -> No
     assert len(set(tries)) == 1
 
 
-async def test_a_tick_of_another_worker_or_of_nobody_knows_whom_is_skipped() -> None:
+async def test_a_tick_of_another_worker_or_of_no_one_knows_who_is_skipped() -> None:
     sent: list[int] = []
     clock = Clock(NOON + timedelta(minutes=16))
 

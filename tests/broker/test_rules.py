@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pulsecart.broker.delivery import Answer, Delivery, Destination, dead_letter, judge
+from pulsecart.broker.dead_letters.letters import dead_letter
+from pulsecart.broker.delivery import Answer, Delivery, Destination, judge
 from pulsecart.broker.schedule import BadSchedule, Schedule
 from pulsecart.serving import cloudevents
 from tests.broker.stage import event

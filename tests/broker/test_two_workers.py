@@ -1,4 +1,4 @@
-"""Workers share triggers; whoever dies, another goes on, nothing is lost, and a key keeps its order."""
+"""Workers share triggers: after one dies another continues, no event is lost, and a key keeps its order."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
 from pulsecart.runtime.settings import Settings
 from tests.broker.conftest import Start
 from tests.broker.stage import Listener, Log, event, manifests, trigger
@@ -19,14 +19,14 @@ from tests.broker.worker_process import HEARD
 ROOT = Path(__file__).resolve().parents[2]
 
 
-async def holding(count: int, *brokers: LocalKnative) -> None:
+async def holding(count: int, *brokers: LocalBroker) -> None:
     """Wait until each of these dispatches ``count`` triggers."""
     async with asyncio.timeout(20):
-        while any(len(broker.status()) != count for broker in brokers):  # noqa: ASYNC110  # dispatch tells nobody
+        while any(len(broker.status()) != count for broker in brokers):  # noqa: ASYNC110  # dispatch sends no notification
             await asyncio.sleep(0.01)
 
 
-async def test_workers_share_the_triggers_and_each_event_is_heard_once(start: Start, log: Log) -> None:
+async def test_workers_share_the_triggers_and_each_event_is_received_once(start: Start, log: Log) -> None:
     here, there = Listener("listener"), Listener("listener")
     triggers = [trigger(name) for name in ("a", "b", "c", "d")]
     first = await start(*triggers, to=[here], worker=0, workers=2)
@@ -37,7 +37,7 @@ async def test_workers_share_the_triggers_and_each_event_is_heard_once(start: St
     await log.write(*[event(str(n)) for n in range(50)])
     await here.until_done(100)
     await there.until_done(100)
-    assert len(here.heard) + len(there.heard) == 200
+    assert len(here.received) + len(there.received) == 200
 
 
 async def test_an_event_is_kept_for_the_triggers_of_a_worker_that_is_still_starting(start: Start, log: Log) -> None:
@@ -57,7 +57,7 @@ async def test_a_commit_at_one_worker_wakes_the_other(start: Start, log: Log) ->
     first = await start(trigger("a"), trigger("b"), to=[here], worker=0, workers=2)
     second = await start(trigger("a"), trigger("b"), to=[there], worker=1, workers=2)
     await holding(1, first, second)
-    log.told = first.wake
+    log.on_commit = first.wake
     took = []
     for n in range(5):
         began = asyncio.get_running_loop().time()
@@ -120,6 +120,6 @@ async def test_a_killed_process_is_replaced_by_the_other_and_every_key_stays_in_
                 first = start_process(worker)
     await log.until("SELECT count(DISTINCT (key, sequence)) FROM heard", 400, timeout_s=40)
     for key in range(5):
-        heard = await log.rows("SELECT sequence FROM heard WHERE key = %s ORDER BY at", str(key))
-        firsts = list(dict.fromkeys(sequence for (sequence,) in heard))
+        received = await log.rows("SELECT sequence FROM heard WHERE key = %s ORDER BY at", str(key))
+        firsts = list(dict.fromkeys(sequence for (sequence,) in received))
         assert firsts == sorted(firsts)

@@ -1,7 +1,7 @@
 """
 One worker as a process of its own, to be killed: ``python -m tests.broker.worker_process DIR WORKER WORKERS``.
 
-What it hears it writes into the table ``heard``, in the order of hearing.
+It writes its events into the table ``heard``, in the order of delivery.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
 from pulsecart.runtime.deps import Deps, open_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import read
@@ -22,13 +22,13 @@ HEARD = (
 
 
 class Writer:
-    """An operation that writes down what it hears."""
+    """An operation that records its events."""
 
     def __init__(self, name: str, worker: int) -> None:
         self.dns_name = name
         self._worker = worker
 
-    async def hear(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
+    async def handle_event(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
         async with deps.db.transaction() as tx:
             values: list[Any] = [self._worker, event.partitionkey, event.sequence]
             await tx.execute("INSERT INTO heard (worker, key, sequence) VALUES (%s, %s, %s)", values)
@@ -38,7 +38,7 @@ class Writer:
 async def main(directory: Path, worker: int, workers: int) -> None:
     deps = open_deps(read(os.environ))
     operations = {name: Writer(name, worker) for name in ("listener", "keep-dead-letter")}
-    broker = LocalKnative(operations, directory, deps, worker, workers)  # type: ignore[arg-type]  # stand-ins
+    broker = LocalBroker(operations, directory, deps, worker, workers)  # type: ignore[arg-type]  # stand-ins
     await broker.start()
     print("started", flush=True)
     await asyncio.Event().wait()

@@ -112,20 +112,20 @@ def tab_to(page: Page, selector: str) -> None:
 
 
 def admin(shop: RunningShop) -> dict[str, str]:
-    """Headers of whoever keeps the catalogue and its prices."""
+    """Return headers of an admin."""
     return bearer(shop.data, "an-admin", "admin")
 
 
 @contextmanager
 def shelf_held(shop: RunningShop, product: int) -> Iterator[None]:
-    """Nobody gets its row meanwhile: orders of it stay PENDING."""
+    """Lock the product's stock row, so that its orders stay PENDING."""
     with connect(shop.database_url) as connection, connection.transaction():
         connection.execute("SELECT FROM stock WHERE product_id = %s FOR UPDATE", (str(product),))
         yield
 
 
 def pending_order(page: Page, product: int) -> str:
-    """The path of an order that waits for its stock, of whoever is signed in there."""
+    """Place an order of the signed-in buyer that waits for its stock, and return its path."""
     asked = """async (product) => {
       const headers = { "content-type": "application/json", "idempotency-key": crypto.randomUUID() };
       const body = JSON.stringify({ userId: localStorage.buyer, items: [{ productId: product, qty: 1 }] });
@@ -135,7 +135,7 @@ def pending_order(page: Page, product: int) -> str:
 
 
 def ask(shop: RunningShop, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-    """Somebody else's request."""
+    """Send a request of another client."""
     raw = None if body is None else json.dumps(body).encode()
     sent = {"content-type": "application/json", **(headers or {})}
     request = urllib.request.Request(shop.url + path, raw, sent, method=method)

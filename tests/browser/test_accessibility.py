@@ -56,7 +56,7 @@ def test_a_product_whose_sale_is_to_come(shop: RunningShop, visit: Visitor, sche
     ask(shop, "POST", "/api/v1/flash-sales", {"productId": product, "price": 4, "units": 5, **times}, admin(shop))
     page = visit(PHONE, scheme).page
     page.goto(f"{shop.url}/products/{product}")
-    expect(page.locator("#begins")).to_contain_text("The sale begins at")
+    expect(page.locator("#begins")).to_contain_text("The sale starts at")
     expect(page.locator("#left")).to_have_text("5")
     assert_accessible(page)
 

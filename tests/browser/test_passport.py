@@ -1,4 +1,4 @@
-"""An order's passport, as its buyer sees it and as one hears it."""
+"""An order's passport is correct for its buyer, also with a screen reader."""
 
 from playwright.sync_api import expect
 

@@ -50,7 +50,7 @@ def origin(page: Page) -> str:
 
 @contextmanager
 def priced(shop: RunningShop, product: int, price: float) -> Iterator[None]:
-    """Another list price meanwhile, as whoever keeps the catalogue sets it."""
+    """Change the list price as an admin."""
     before = change_price(shop, product, price)
     try:
         yield
@@ -149,7 +149,7 @@ def test_the_sale_sells_only_at_the_price_beside_its_button(shop: RunningShop, v
     restock(shop, 1000)
     page = visit().page
     expect(page.locator("#buy")).to_have_text("Buy now — $49.90")
-    page.route("**/api/v1/sales", lambda route: route.abort())  # it hears of the change too late
+    page.route("**/api/v1/sales", lambda route: route.abort())  # the event about the change is too late
     (sale,) = ask(shop, "GET", "/api/v1/flash-sales")["sales"]
     ask(shop, "PUT", f"/api/v1/flash-sales/{sale['saleId']}", {"price": 59.9}, admin(shop) | ANY)
     try:
@@ -194,7 +194,7 @@ def test_what_an_anonymous_visitor_put_in_is_theirs_after_signing_in(visit: Visi
     expect(page.locator("#title")).to_be_focused()
 
 
-def test_a_session_that_the_shop_no_longer_knows_is_made_anew(shop: RunningShop, visit: Visitor) -> None:
+def test_a_session_that_the_shop_no_longer_knows_is_replaced(shop: RunningShop, visit: Visitor) -> None:
     page = visit().page
     page.context.add_cookies([{"name": "pulsecart_session", "value": "of.another.day", "url": shop.url}])
     put_in_cart(page, LAMP)
@@ -228,20 +228,20 @@ def test_a_sale_to_come_is_said_wherever_its_product_is_and_sells_when_it_begins
     sale = {"productId": product, "price": 60, "units": 5, **times}
     sale_id = ask(shop, "POST", "/api/v1/flash-sales", sale, admin(shop))["saleId"]
     product_page.goto(f"{shop.url}/products/{product}")
-    expect(product_page.locator("#begins")).to_contain_text("The sale begins at")
+    expect(product_page.locator("#begins")).to_contain_text("The sale starts at")
     expect(product_page.locator("#begins")).to_contain_text("at $60.00.")
     expect(product_page.locator("#add")).to_have_text("Not open yet")
     for button in ("#add", "#buy"):
         expect(product_page.locator(button)).to_be_disabled()
-        expect(product_page.locator(button)).to_have_accessible_description(re.compile("The sale begins at"))
+        expect(product_page.locator(button)).to_have_accessible_description(re.compile("The sale starts at"))
     cart.goto(shop.url + "/?sort=-created")
-    expect(cart.locator("#products > li", has_text="Tent for two")).to_contain_text("Sale begins at")
+    expect(cart.locator("#products > li", has_text="Tent for two")).to_contain_text("Sale starts at")
     put_in_cart(cart, LAMP)
     held = f"/api/v1/carts/mine/items/{product}"
     put = "(path) => fetch(path, {method: 'PUT', body: JSON.stringify({qty: 1})})"
     cart.evaluate(put, held)
     cart.goto(shop.url + "/cart")
-    expect(cart.locator(".problem")).to_contain_text("It is not sold before its sale begins at")
+    expect(cart.locator(".problem")).to_contain_text("You can buy it when its sale starts at")
     with connect(shop.database_url) as connection:  # an hour later
         connection.execute("UPDATE flash_sales SET starts_at = now() WHERE sale_id = %s", (sale_id,))
     ask(shop, "PUT", f"/api/v1/flash-sales/{sale_id}", {"price": 55}, admin(shop) | ANY)

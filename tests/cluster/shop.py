@@ -40,7 +40,7 @@ async def gateway_of(operation: str) -> tuple[str, str]:
     return f"http://{address}:{port}", wanted["status"]["url"].partition("://")[2]
 
 
-class Told(NamedTuple):
+class StreamEvent(NamedTuple):
     """One event of a stream."""
 
     id: str
@@ -48,14 +48,14 @@ class Told(NamedTuple):
     data: Any
 
 
-async def _events(lines: AsyncIterator[str]) -> AsyncIterator[Told]:
+async def _events(lines: AsyncIterator[str]) -> AsyncIterator[StreamEvent]:
     fields: dict[str, str] = {}
     async for line in lines:
         name, _, value = line.partition(": ")
         if line and name:
             fields[name] = value
         elif not line and "data" in fields:
-            yield Told(fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"]))
+            yield StreamEvent(fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"]))
         if not line:
             fields = {}
 
@@ -100,8 +100,8 @@ class Cluster:
         answer = await self.http.put("/api/v1/payments/simulator", json={"mode": mode, "share": 1.0})
         assert answer.status_code == 200, answer.text
 
-    async def news(self, path: str, headers: dict[str, str]) -> AsyncIterator[Told]:
-        """What a stream tells; as a browser's EventSource it comes back when it is cut, with the last id it heard."""
+    async def news(self, path: str, headers: dict[str, str]) -> AsyncIterator[StreamEvent]:
+        """Yield a stream's news; as a browser's EventSource it reconnects after a cut, with the last id."""
         last_id = ""
         while True:
             sent = {**headers, "accept": "text/event-stream"} | ({"last-event-id": last_id} if last_id else {})
@@ -109,15 +109,15 @@ class Cluster:
                 async with self.http.stream("GET", path, headers=sent) as stream:
                     assert (stream.status_code, stream.headers["content-type"]) == (200, "text/event-stream")
                     self.streams += 1
-                    async for told in _events(stream.aiter_lines()):
-                        last_id = told.id or last_id
-                        yield told
+                    async for reported in _events(stream.aiter_lines()):
+                        last_id = reported.id or last_id
+                        yield reported
             except (httpx.RemoteProtocolError, httpx.ReadError):
                 pass  # cut off without a word
             await asyncio.sleep(LOOK_S)
 
-    async def socket_news(self, order_id: str, headers: dict[str, str]) -> AsyncIterator[Told]:
-        """The same by a WebSocket, which is opened again with the last id heard."""
+    async def socket_news(self, order_id: str, headers: dict[str, str]) -> AsyncIterator[StreamEvent]:
+        """The same over a WebSocket, which is opened again with the last id."""
         gateway = httpx.URL(self.url)
         last: dict[str, str] = {}
         while True:
@@ -133,10 +133,10 @@ class Cluster:
                 self.sockets += 1
                 await socket.send(json.dumps({"type": "subscribe", "orderId": order_id, **last}))
                 async for message in socket:
-                    told = json.loads(message)
-                    if told["event"] != "subscribed":
-                        last = {"lastEventId": told["id"]} if told.get("id") else last
-                        yield Told(told.get("id", ""), told["event"], told["data"])
+                    reported = json.loads(message)
+                    if reported["event"] != "subscribed":
+                        last = {"lastEventId": reported["id"]} if reported.get("id") else last
+                        yield StreamEvent(reported.get("id", ""), reported["event"], reported["data"])
             await asyncio.sleep(LOOK_S)
 
     async def cookie_of(self, user: int) -> dict[str, str]:

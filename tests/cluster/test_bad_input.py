@@ -76,8 +76,8 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 
 async def test_a_secret_that_is_missing_is_named_before_anything_is_applied(place: Place) -> None:
     place.write("k8s/overlays/production")
-    said = await place.deploy()
-    assert said.status == 1
+    output = await place.deploy()
+    assert output.status == 1
     for secret, key in (
         ("pulsecart-database", "DATABASE_URL"),
         ("pulsecart-redis", "REDIS_URL"),
@@ -85,8 +85,8 @@ async def test_a_secret_that_is_missing_is_named_before_anything_is_applied(plac
         ("pulsecart-migrations", "MIGRATION_DATABASE_URL"),
         ("pulsecart-events", "EVENT_KEYS"),
     ):
-        assert f"Secret {secret} is missing in namespace {place.name}" in said.err
-        assert f"create secret generic {secret} --from-literal={key}=" in said.err
+        assert f"Secret {secret} is missing in namespace {place.name}" in output.err
+        assert f"create secret generic {secret} --from-literal={key}=" in output.err
     assert place.name not in await run("kubectl", "get", "namespaces", "-o", "name")
 
 
@@ -107,11 +107,11 @@ async def test_a_wrong_broker_class_and_an_unreachable_database_are_both_said(pl
         ("pulsecart-events", "EVENT_KEYS=development-only-of-32-bytes-or-more"),
     ):
         await kubectl("create", "secret", "generic", secret, f"--from-literal={value}", namespace=place.name)
-    said = await place.deploy()
-    assert said.status == 1
-    assert "nothing on this cluster takes care of a Broker of the class Imagined" in said.err
-    assert "the database cannot be reached" in said.err, "of the migrations' Job"
-    (stock,) = [line for line in said.err.splitlines() if "Service stock)" in line]
+    output = await place.deploy()
+    assert output.status == 1
+    assert "no controller on this cluster handles a Broker of the class Imagined" in output.err
+    assert "the database cannot be reached" in output.err, "of the migrations' Job"
+    (stock,) = [line for line in output.err.splitlines() if "Service stock)" in line]
     assert "not ready" in stock or "connection" in stock
     assert "not ready" in await kubectl(
         "logs", "-l", "serving.knative.dev/service=stock", "-c", "user-container", "--tail=-1", namespace=place.name
@@ -126,9 +126,9 @@ async def test_a_second_apply_changes_nothing() -> None:
     arguments = ("--overlay", str(overlay), "--image", await image())
     assert (await deployed(*arguments)).status == 0
     before = {one["metadata"]["name"]: one["metadata"]["generation"] for one in await listed("ksvc")}
-    said = await deployed(*arguments)
-    assert said.status == 0
-    (applied,) = [line for line in said.out.splitlines() if line.startswith("applied ")]
+    output = await deployed(*arguments)
+    assert output.status == 0
+    (applied,) = [line for line in output.out.splitlines() if line.startswith("applied ")]
     assert applied.endswith(" unchanged")
     assert "," not in applied
     assert {one["metadata"]["name"]: one["metadata"]["generation"] for one in await listed("ksvc")} == before
@@ -151,6 +151,6 @@ async def test_the_cluster_would_take_every_overlay(place: Place, overlay: str) 
     built = yaml.safe_dump_all(kept := [one for one in documents if one["kind"] != "EventPolicy"])
     first = [one for one in kept if one["kind"] in ("Namespace", "ServiceAccount")]
     await run("kubectl", "apply", "-f", "-", given=yaml.safe_dump_all(first))  # Knative tries each pod out in its own
-    said = await run("kubectl", "apply", "--server-side", "--dry-run=server", "-f", "-", given=built)
-    assert "service.serving.knative.dev/checkout serverside-applied" in said
-    assert "Warning" not in said
+    output = await run("kubectl", "apply", "--server-side", "--dry-run=server", "-f", "-", given=built)
+    assert "service.serving.knative.dev/checkout serverside-applied" in output
+    assert "Warning" not in output

@@ -15,7 +15,7 @@ from tests.cluster.kube import service
 from tests.cluster.shop import Cluster, until
 
 pytestmark = pytest.mark.timeout(240)  # its end waits for a purchase, from zero
-HEARS = ("reserve", "project-orders", "notify")
+SUBSCRIBED = ("reserve", "project-orders", "notify")
 
 
 def order(sequence: int = 10**17, status: str = "PENDING") -> CloudEvent:
@@ -65,7 +65,7 @@ async def traces(cluster: Cluster, event: CloudEvent) -> list[Any]:
 
 async def test_an_operation_takes_no_event_that_the_relay_did_not_sign(cluster: Cluster) -> None:
     signed = replace(event := order(), extensions={**event.extensions, "eventsignature": "v1." + "A" * 43})
-    for operation in HEARS:
+    for operation in SUBSCRIBED:
         assert await to_operation(cluster, event, operation) == 401
         assert await to_operation(cluster, signed, operation) == 403
     assert await traces(cluster, event) == []
@@ -81,7 +81,7 @@ async def test_an_event_that_was_posted_to_the_broker_is_a_dead_letter_and_nothi
         found = await cluster.rows(
             "SELECT trigger, signed FROM dead_letters WHERE event_id = %s ORDER BY trigger", event.id
         )
-        return found == [(trigger, False) for trigger in sorted(HEARS)]
+        return found == [(trigger, False) for trigger in sorted(SUBSCRIBED)]
 
     await until(kept, 90, "a dead letter of each Trigger, without a valid signature")
     assert await traces(cluster, event) == []

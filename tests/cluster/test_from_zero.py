@@ -1,4 +1,4 @@
-"""Everything sleeps; one purchase wakes what it needs, its buyer hears each step, and everything sleeps again."""
+"""From zero, one purchase wakes the operations that it needs, its buyer gets each step, and all scale to zero again."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -12,11 +12,11 @@ pytestmark = pytest.mark.timeout(600)
 USER = 700_001
 
 
-async def test_a_purchase_from_cold_is_fulfilled_and_its_buyer_hears_every_step(cluster: Cluster) -> None:
+async def test_a_purchase_from_cold_is_fulfilled_and_its_buyer_receives_every_step(cluster: Cluster) -> None:
     await cluster.at_zero()
     order_id = await cluster.buy_later(USER)
-    heard = await asyncio.wait_for(statuses(cluster, order_id, "FULFILLED"), 90)
-    assert heard == ["PENDING", "CONFIRMED", "PAID", "FULFILLED"]
+    received = await asyncio.wait_for(statuses(cluster, order_id, "FULFILLED"), 90)
+    assert received == ["PENDING", "CONFIRMED", "PAID", "FULFILLED"]
     assert await cluster.status_of(order_id) == "FULFILLED"
     await cluster.at_zero()
 
@@ -42,7 +42,7 @@ async def test_metrics_are_for_who_scrapes_a_pod_and_not_for_buyers(cluster: Clu
     assert "http_requests_total" in await run("kubectl", "get", "--raw", path)
 
 
-async def test_an_unpaid_order_expires_at_its_second_though_nobody_waits_for_it(cluster: Cluster) -> None:
+async def test_an_unpaid_order_expires_at_its_second_though_no_one_waits_for_it(cluster: Cluster) -> None:
     await cluster.gateway_behaves("timeout")
     order_id = await cluster.buy_later(USER + 1)
     await cluster.becomes(order_id, "CANCELED", 120)
@@ -56,7 +56,7 @@ async def test_an_unpaid_order_expires_at_its_second_though_nobody_waits_for_it(
     assert timedelta(0) <= late < timedelta(seconds=2)
 
 
-async def test_a_relay_that_is_killed_is_poked_again_by_who_waited_for_it(cluster: Cluster) -> None:
+async def test_a_relay_that_is_killed_is_woken_again_by_who_waited_for_it(cluster: Cluster) -> None:
     order_ids = [await cluster.buy_later(USER + 10 + n) for n in range(5)]
     await until(lambda: cluster.pods_of("relay"), 30, "relay is awake")
     await cluster.kill("serving.knative.dev/service=relay")
@@ -88,11 +88,11 @@ async def operations_seen(cluster: Cluster, seen: set[str]) -> None:
 
 
 async def statuses(cluster: Cluster, order_id: str, last: str) -> list[str]:
-    """What the order's stream tells its buyer, up to ``last``."""
-    heard: list[str] = []
-    async for told in cluster.news(f"/sse/orders/{order_id}", await cluster.cookie_of(USER)):
-        if told.event in ("snapshot", "order") and told.data["status"] not in heard:
-            heard.append(told.data["status"])
-        if last in heard:
+    """Return the news of the order's stream, up to ``last``."""
+    received: list[str] = []
+    async for reported in cluster.news(f"/sse/orders/{order_id}", await cluster.cookie_of(USER)):
+        if reported.event in ("snapshot", "order") and reported.data["status"] not in received:
+            received.append(reported.data["status"])
+        if last in received:
             break
-    return heard
+    return received

@@ -1,4 +1,4 @@
-"""scripts/receipt: what a purchase from zero cost, as the cluster told while it happened."""
+"""scripts/receipt reports the cost of a purchase from zero, as recorded on the cluster."""
 
 import asyncio
 import json
@@ -28,17 +28,17 @@ async def test_a_purchase_from_zero_is_on_the_receipt(cluster: Cluster, tmp_path
     await asyncio.sleep(COUNTED_S)
     if recorder.returncode is None:
         recorder.send_signal(signal.SIGINT)  # as Ctrl-C does: the rest of the 45 s would show pods that only wait
-    said = (await recorder.communicate())[0].decode()
-    assert recorder.returncode == 0, said
+    output = (await recorder.communicate())[0].decode()
+    assert recorder.returncode == 0, output
     lines: dict[str, dict[str, Any]] = {line["operation"]: line for line in json.loads(found.read_bytes())["lines"]}
     for operation in BUSY:
         line = lines[operation]
-        assert line["cold_starts"] >= 1, (operation, said)
+        assert line["cold_starts"] >= 1, (operation, output)
         assert 0 < line["start_p50_s"] < 40
         assert 0 < line["pod_s"] - line["leaving_s"] <= 46 * line["most_pods"]
     for operation in ("reserve", "pay", "fulfil"):
-        assert lines[operation]["events"] >= 1, (operation, said)
+        assert lines[operation]["events"] >= 1, (operation, output)
     for operation in ("edge", "checkout"):
-        assert lines[operation]["requests"] >= 1, (operation, said)
+        assert lines[operation]["requests"] >= 1, (operation, output)
     assert lines["cancel"]["cold_starts"] == 0
     assert lines["cancel"]["at_zero"] == 1.0

@@ -38,8 +38,8 @@ async def guarded(cluster: Cluster) -> AsyncIterator[Cluster]:
 
 async def deploy(overlay: str) -> None:
     """With the image that is there."""
-    said = await deployed("--overlay", str(HERE / overlay), "--image", await image())
-    assert said.status == 0, said.err
+    output = await deployed("--overlay", str(HERE / overlay), "--image", await image())
+    assert output.status == 0, output.err
 
 
 async def test_events_reach_operations_by_the_relay_alone_and_others_end_at_the_broker(guarded: Cluster) -> None:

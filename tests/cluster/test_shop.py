@@ -18,7 +18,7 @@ Ask = Callable[..., Awaitable[httpx.Response]]
 
 
 def token(user: int, *roles: str) -> dict[str, str]:
-    """As scripts/token prints it, of the issuer that scripts/deploy told the cluster of."""
+    """Return a token as scripts/token prints it, of the issuer that scripts/deploy configured on the cluster."""
     return bearer(DATA, str(user), *roles)
 
 
@@ -42,7 +42,7 @@ async def lamp(admin: Ask) -> tuple[str, dict[str, Any], str]:
     return made.headers["location"], body, made.headers["etag"]
 
 
-async def test_the_catalogue_is_changed_by_who_keeps_it_and_by_nobody_else(cluster: Cluster, admin: Ask) -> None:
+async def test_the_catalogue_is_changed_by_who_keeps_it_and_by_no_one_else(cluster: Cluster, admin: Ask) -> None:
     path, body, _ = await lamp(admin)
     for headers, status in (({}, 401), (token(7, "customer"), 403), ({"authorization": "Bearer x.y.z"}, 401)):
         for method, where in (("POST", "/api/v1/products"), ("PUT", path), ("DELETE", path)):

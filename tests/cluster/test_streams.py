@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.cluster.kube import kubectl, listed
-from tests.cluster.shop import Cluster, Told, until
+from tests.cluster.shop import Cluster, StreamEvent, until
 
 pytestmark = pytest.mark.timeout(400)
 USER = 720_001
@@ -28,8 +28,8 @@ async def test_an_orders_streams_go_on_without_gap_or_repetition(cluster: Cluste
         await cluster.becomes(order_id, "CONFIRMED")
         await edge_with(cluster, STREAM_LIFE_S=LIFE_S, LOG_LEVEL="WARNING")
         assert await cluster.status_of(order_id) == "CONFIRMED", "the roll-out was over before the streams"
-    for heard in (by_events.result(), by_socket.result()):
-        _is_whole(heard)
+    for received in (by_events.result(), by_socket.result()):
+        _is_whole(received)
     assert min(cluster.streams, cluster.sockets) > 3
     await edge_with(cluster)
 
@@ -44,23 +44,25 @@ async def _ends_soon(cluster: Cluster) -> bool:
     return True
 
 
-def _is_whole(heard: list[Told]) -> None:
-    first = next(at for at, told in enumerate(heard) if told.event == "snapshot")
-    later = heard[first + 1 :]
-    assert {told.event for told in later} <= {"order", "payment"}, heard
-    statuses = [heard[first].data["status"]] + [told.data["status"] for told in later if told.event == "order"]
-    assert statuses == STEPS[-len(statuses) :], heard
-    numbers = [int(told.id.partition("-")[0]) for told in heard[first:]]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), heard
+def _is_whole(received: list[StreamEvent]) -> None:
+    first = next(at for at, reported in enumerate(received) if reported.event == "snapshot")
+    later = received[first + 1 :]
+    assert {reported.event for reported in later} <= {"order", "payment"}, received
+    statuses = [received[first].data["status"]] + [
+        reported.data["status"] for reported in later if reported.event == "order"
+    ]
+    assert statuses == STEPS[-len(statuses) :], received
+    numbers = [int(reported.id.partition("-")[0]) for reported in received[first:]]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), received
 
 
-async def _until_canceled(news: AsyncIterator[Told]) -> list[Told]:
-    heard = []
-    async for told in news:
-        heard.append(told)
-        if told.data.get("status") == "CANCELED":
+async def _until_canceled(news: AsyncIterator[StreamEvent]) -> list[StreamEvent]:
+    received = []
+    async for reported in news:
+        received.append(reported)
+        if reported.data.get("status") == "CANCELED":
             break
-    return heard
+    return received
 
 
 async def edge_with(cluster: Cluster, **settings: str) -> None:

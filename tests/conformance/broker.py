@@ -4,7 +4,6 @@ cluster by another implementation of this protocol.
 """
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any, Protocol
 import uvicorn
 import yaml
 
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
 from pulsecart.runtime.deps import close_deps, open_deps
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.asgi import request_of, send_reply
 from pulsecart.serving.http import Request
+from tests.listening import listen
 
 BROKER, SINK = "default", "dead-letters"
 Manifest = dict[str, Any]
@@ -49,7 +49,7 @@ class BrokerUnderTest(Protocol):
         """Take away what was applied."""
 
 
-class LocalBroker:
+class EmbeddedBroker:
     """The one in ``pulsecart/broker``."""
 
     host = "127.0.0.1"
@@ -59,7 +59,7 @@ class LocalBroker:
     def __init__(self, settings: Settings, directory: Path) -> None:
         self._deps = open_deps(settings)
         self._directory = directory
-        self._running: LocalKnative | None = None
+        self._running: LocalBroker | None = None
         self._serving: asyncio.Task[None] | None = None
 
     def named(self, name: str) -> str:
@@ -68,7 +68,7 @@ class LocalBroker:
     async def apply(self, manifests: Sequence[Manifest]) -> None:
         self._directory.mkdir(exist_ok=True)
         (self._directory / "all.yaml").write_text(yaml.safe_dump_all(manifests), "utf-8")
-        self._running = LocalKnative({}, self._directory, self._deps, validate=lambda event: None)
+        self._running = LocalBroker({}, self._directory, self._deps, validate=lambda event: None)
         await self._running.start()
         await self._running.ready()
 
@@ -79,7 +79,7 @@ class LocalBroker:
 
     async def address(self, to: str = BROKER) -> str:
         if self._serving is None:
-            self._socket = socket.create_server((self.host, 0))
+            self._socket = listen((self.host, 0))
             config = uvicorn.Config(self._app, interface="asgi3", http="httptools", lifespan="off", log_config=None)
             self._server = uvicorn.Server(config)
             self._server.capture_signals = nullcontext  # type: ignore[assignment, method-assign]  # Ctrl-C is pytest's

@@ -82,7 +82,7 @@ class Run:
 
 
 class ClusterBroker:
-    """``config`` is the ConfigMap of the Broker's channels; ``test`` tells its objects from those of other tests."""
+    """``config`` is the ConfigMap of the Broker's channels; ``test`` marks its objects in the namespace."""
 
     def __init__(self, run: Run, config: str, flavour: str, test: str) -> None:
         self.host = run.host
@@ -116,11 +116,12 @@ class ClusterBroker:
 
     async def _heard(self, probe: Subscriber) -> None:
         """
-        Returns when a Trigger hears that came after all others.
+        Returns when a Trigger that was created after all others receives an event.
 
         A Trigger is Ready before events reach it: the in-memory channel's dispatcher says that a subscription is ready
         even where it skipped the channel as changed since (observedGeneration), and until it comes back to it the
-        ingress answers 202 and nobody hears. It takes over all subscriptions of a channel at once, the last one too.
+        ingress answers 202 and no subscriber gets the event. It takes over all
+        subscriptions of a channel at once, also the last one.
         """
         event = CloudEvent(id="probe", source="/conformance", type=PROBE)
         while not probe.probed.is_set():

@@ -9,7 +9,7 @@ import pytest
 
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import cloudevents
-from tests.conformance.broker import BROKER, SINK, BrokerUnderTest, LocalBroker, Manifest
+from tests.conformance.broker import BROKER, SINK, BrokerUnderTest, EmbeddedBroker, Manifest
 from tests.conformance.cluster import ClusterBroker, NoCluster, Run
 from tests.conformance.subscriber import Subscriber
 from tests.kubectl import add_cluster_state
@@ -52,7 +52,7 @@ def run() -> Iterator[Run]:
 async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BrokerUnderTest]:
     made: BrokerUnderTest
     if request.param == "local":
-        made = LocalBroker(request.getfixturevalue("settings"), tmp_path / "eventing")
+        made = EmbeddedBroker(request.getfixturevalue("settings"), tmp_path / "eventing")
     else:
         made = request.getfixturevalue("run").broker(request.param)
     yield made

@@ -47,7 +47,7 @@ def _switch(value: str | None) -> None:
 
 
 def _identities() -> Iterator[tuple[str, bool | None]]:
-    """Each thing that gets an identity, and whether it has one; None where it is just made anew."""
+    """Each thing that gets an identity, and whether it has one; None while it is being recreated."""
     brokers, channels = _there(BROKERS), _there(CHANNELS)
     for one in brokers + channels:
         if address := one.get("status", {}).get("address"):
@@ -70,7 +70,7 @@ def _named(one: dict[str, Any]) -> str:
 
 def forget_subscribers_that_are_no_more() -> None:
     """
-    The switch makes every Trigger's Subscription anew, and each writes the channel's whole list of subscribers, so
+    The switch recreates every Trigger's Subscription, and each writes the channel's whole list of subscribers, so
     that old ones come back. They have no identity: Knative's filter refuses them, and the channel answers 500 for good.
     """
     subscriptions = {one["metadata"]["uid"] for one in _there(SUBSCRIPTIONS)}

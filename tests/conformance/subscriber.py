@@ -1,7 +1,6 @@
-"""A subscriber as a broker meets it: a real HTTP server that remembers requests and answers as it is told."""
+"""A subscriber for a broker: a real HTTP server that records requests and gives the configured answers."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -9,8 +8,9 @@ import uvicorn
 
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import cloudevents
+from tests.listening import listen
 
-PROBE = "dev.pulsecart.probe.v1"  # events of this type are no test's: a broker's door asks whether anybody hears
+PROBE = "dev.pulsecart.probe.v1"  # events of this type belong to no test: the broker's ingress probes for subscribers
 Answer = int | tuple[int, dict[str, str], bytes]
 
 
@@ -54,7 +54,7 @@ class Subscriber:
             await self._changed.wait_for(lambda: condition(self.got))
 
     async def __aenter__(self) -> Self:
-        self._socket = socket.create_server((self.host, 0), backlog=1024)
+        self._socket = listen((self.host, 0), backlog=1024)
         self._port = self._socket.getsockname()[1]
         config = uvicorn.Config(
             self._app, interface="asgi3", lifespan="off", log_level="error", access_log=False, ws="none"
@@ -62,7 +62,7 @@ class Subscriber:
         self._server = uvicorn.Server(config)
         self._server.capture_signals = _nothing  # type: ignore[method-assign]  # the tests' Ctrl-C is pytest's
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started:  # noqa: ASYNC110  # uvicorn tells nobody
+        while not self._server.started:  # noqa: ASYNC110  # uvicorn sends no notification
             await asyncio.sleep(0.005)
         return self
 

@@ -64,8 +64,8 @@ async def test_a_filter_lets_through_what_knatives_does(
         await subscriber.until(
             lambda got: {g.path for g in got if g.event.id == SENT.id} >= {f"/{t}" for t in triggers}
         )
-    heard = {got.path.lstrip("/") for got in subscriber.got if got.event.id == SENT.id} - {"everything"}
-    assert heard == (triggers.keys() if wanted else set())
+    received = {got.path.lstrip("/") for got in subscriber.got if got.event.id == SENT.id} - {"everything"}
+    assert received == (triggers.keys() if wanted else set())
 
 
 @pytest.mark.parametrize("cases", TABLES.values(), ids=TABLES)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from pulsecart.serving import cloudevents
 from tests.conformance.broker import BrokerUnderTest
 from tests.conformance.conftest import Apply
 from tests.conformance.subscriber import Subscriber
@@ -57,7 +56,7 @@ async def test_a_broker_that_does_not_exist_is_404(apply: Apply, broker: BrokerU
 
 async def test_a_batch_is_refused(apply: Apply, broker: BrokerUnderTest) -> None:
     await apply(t={})
-    assert await broker.send({"content-type": cloudevents.BATCH}, b"[]") in (400, 415)
+    assert await broker.send({"content-type": "application/cloudevents-batch+json"}, b"[]") in (400, 415)
 
 
 async def test_a_token_that_was_not_asked_for_changes_nothing_and_goes_no_further(

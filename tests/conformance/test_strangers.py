@@ -16,7 +16,7 @@ from tests.conformance.conftest import FLAVOURS, Apply
 from tests.conformance.differences import differs
 from tests.conformance.subscriber import Got, Subscriber
 from tests.strangers import sdks
-from tests.strangers.events import Said, events, plain, said
+from tests.strangers.events import Said, described, events, plain
 
 COUNT = 1000
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulsecart-strangers"
@@ -44,7 +44,7 @@ async def test_what_an_sdk_sends_every_sdk_receives_as_it_was_sent(
         triggers = {receiver.sdk.name: {"subscriber": {"uri": receiver.url()}} for receiver in receivers}
         await apply(plain={}, **triggers)
         sent = {f"{one['n']:06}": one for one in await _all_sent(strangers, await broker.address(), asked)}
-        messages = {number: said(one) for number, one in sent.items()}
+        messages = {number: described(one) for number, one in sent.items()}
         refused = {number: one["status"] for number, one in sent.items() if one["status"] != 202}
         assert refused == {number: 400 for number, message in messages.items() if _is_refused(message, broker)}
         taken = {number: message for number, message in messages.items() if number not in refused}
@@ -109,7 +109,7 @@ def _data(message: Said, broker: BrokerUnderTest) -> bytes:
 
 
 def _heard(sdk: sdks.Sdk, message: Said, got: Mapping[str, Any], broker: BrokerUnderTest) -> list[str]:
-    """How what an SDK got differs from what was sent, as far as that SDK can tell."""
+    """Return the differences between the sent event and the SDK's, as far as that SDK can show them."""
     data = _data(message, broker)
     found = [] if b64decode(got["data"]) == data else [f"data {data!r} came as {b64decode(got['data'])!r}"]
     sent = _attributes(message, broker)

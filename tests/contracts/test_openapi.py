@@ -53,35 +53,35 @@ def test_every_route_is_described_and_nothing_else() -> None:
 
 def test_a_route_without_description_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in described.DIRECTORY.glob("*.yaml"):
-        told = yaml.safe_load(file.read_text())
-        told.pop("GET /api/v1/flash-sales/{id}", None)
-        (tmp_path / file.name).write_text(yaml.safe_dump(told))
+        reported = yaml.safe_load(file.read_text())
+        reported.pop("GET /api/v1/flash-sales/{id}", None)
+        (tmp_path / file.name).write_text(yaml.safe_dump(reported))
     (tmp_path / "cancel.yaml").write_text("GET /nowhere: {replies: {}}\n")
     monkeypatch.setattr(described, "DIRECTORY", tmp_path)
     with pytest.raises(Undescribed) as wrong:
         document()
     assert "describe GET /api/v1/flash-sales/{id} in contracts/http/flash-sales.yaml" in str(wrong.value)
-    assert "contracts/http/cancel.yaml: nothing answers GET /nowhere: remove it" in str(wrong.value)
-    (tmp_path / "cancel.yaml").write_text("GET /nowhere: {replies: {200: {says: Here, there}}}\n")
-    with pytest.raises(Undescribed, match="has no there: quote"):
+    assert "contracts/http/cancel.yaml: no operation has the route GET /nowhere: remove it" in str(wrong.value)
+    (tmp_path / "cancel.yaml").write_text("GET /nowhere: {replies: {200: {description: Here, there}}}\n")
+    with pytest.raises(Undescribed, match="has unknown keys there: quote"):
         document()
 
 
-@pytest.mark.parametrize(("route", "told"), OPERATIONS)
-def test_every_example_is_valid(route: str, told: dict[str, Any]) -> None:
-    contents = [reply.get("content", {}) for reply in map(found, told["responses"].values())]
-    contents.append(told.get("requestBody", {}).get("content", {}))
+@pytest.mark.parametrize(("route", "operation"), OPERATIONS)
+def test_every_example_is_valid(route: str, operation: dict[str, Any]) -> None:
+    contents = [reply.get("content", {}) for reply in map(found, operation["responses"].values())]
+    contents.append(operation.get("requestBody", {}).get("content", {}))
     for content in (one for by_media in contents for one in by_media.values()):
         for example in content.get("examples", {}).values():
             assert [e.message for e in validator(content["schema"]).iter_errors(example["value"])] == [], route
-    for parameter in map(found, told["parameters"]):
+    for parameter in map(found, operation["parameters"]):
         if "example" in parameter:
             assert validator(parameter["schema"]).is_valid(parameter["example"]), parameter["name"]
 
 
-@pytest.mark.parametrize(("route", "told"), OPERATIONS)
-def test_a_json_body_has_an_example_that_the_code_takes(route: str, told: dict[str, Any]) -> None:
-    for media, content in told.get("requestBody", {}).get("content", {}).items():
+@pytest.mark.parametrize(("route", "operation"), OPERATIONS)
+def test_a_json_body_has_an_example_that_the_code_takes(route: str, operation: dict[str, Any]) -> None:
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
         name = content["schema"]["$ref"].rpartition("/")[2]
         struct = next(vars(module)[name] for module in _mains() if name in vars(module))
         msgspec.json.decode(json.dumps(content["examples"]["one"]["value"]), type=struct)
@@ -91,29 +91,29 @@ def test_a_json_body_has_an_example_that_the_code_takes(route: str, told: dict[s
         assert {name: name in schema.get("required", ()) for name in schema["properties"]} == members
 
 
-@pytest.mark.parametrize(("route", "told"), OPERATIONS)
-def test_no_example_is_of_a_moment_that_is_over(route: str, told: dict[str, Any]) -> None:
-    contents = [reply.get("content", {}) for reply in map(found, told["responses"].values())]
-    contents.append(told.get("requestBody", {}).get("content", {}))
+@pytest.mark.parametrize(("route", "operation"), OPERATIONS)
+def test_no_example_is_of_a_moment_that_is_over(route: str, operation: dict[str, Any]) -> None:
+    contents = [reply.get("content", {}) for reply in map(found, operation["responses"].values())]
+    contents.append(operation.get("requestBody", {}).get("content", {}))
     shown = json.dumps([[one.get("examples") for one in content.values()] for content in contents])
-    shown += json.dumps([parameter.get("example") for parameter in map(found, told["parameters"])])
+    shown += json.dumps([parameter.get("example") for parameter in map(found, operation["parameters"])])
     over = [moment for moment in re.findall(r'"(\d{4})-\d\d-\d\d', shown) if int(moment) < 2090]
     assert over == [], f"{route}: an example that is sent as it stands is refused some day; take the year 2100"
 
 
-@pytest.mark.parametrize(("route", "told"), OPERATIONS)
-def test_a_parameter_of_a_query_says_whether_it_may_be_blank(route: str, told: dict[str, Any]) -> None:
-    for parameter in map(found, told["parameters"]):
+@pytest.mark.parametrize(("route", "operation"), OPERATIONS)
+def test_a_parameter_of_a_query_says_whether_it_may_be_blank(route: str, operation: dict[str, Any]) -> None:
+    for parameter in map(found, operation["parameters"]):
         if parameter["in"] == "query":
             assert validator(parameter["schema"]).is_valid("") == parameter["allowEmptyValue"], route
 
 
-@pytest.mark.parametrize(("route", "told"), OPERATIONS)
-def test_every_operation_says_what_may_go_wrong(route: str, told: dict[str, Any]) -> None:
-    problems = {type for reply in map(found, told["responses"].values()) for type in _types(reply)}
+@pytest.mark.parametrize(("route", "operation"), OPERATIONS)
+def test_every_operation_says_what_may_go_wrong(route: str, operation: dict[str, Any]) -> None:
+    problems = {type for reply in map(found, operation["responses"].values()) for type in _types(reply)}
     assert f"{PROBLEM_ROOT}/internal-error" in problems
-    assert (f"{PROBLEM_ROOT}/body-invalid" in problems) == ("requestBody" in told)
-    assert (f"{PROBLEM_ROOT}/bad-token" in problems) == bool(told["security"])
+    assert (f"{PROBLEM_ROOT}/body-invalid" in problems) == ("requestBody" in operation)
+    assert (f"{PROBLEM_ROOT}/bad-token" in problems) == bool(operation["security"])
 
 
 def test_the_catalogue_lists_every_problem_that_the_code_answers_and_no_other() -> None:
@@ -134,9 +134,9 @@ def test_a_problem_that_is_not_listed_not_answered_or_not_written_out_is_named(t
     known = {type: one for type, one in listed().items() if type in ("sold-out", "cart-full")}
     assert list(complaints(known, found)) == [
         "pulsecart/runtime/problem.py:7: add gone-away to contracts/problems.yaml: status 404, when, do",
-        "pulsecart/runtime/problem.py:8: a problem's type is written out, so that it can be found and listed",
+        "pulsecart/runtime/problem.py:8: write the problem's type as a literal, so that this tool finds it",
         "contracts/problems.yaml: sold-out is answered with [404]: correct its status",
-        "contracts/problems.yaml: nothing answers cart-full any more: remove it",
+        "contracts/problems.yaml: the code no longer has cart-full: remove it",
     ]
 
 
@@ -156,7 +156,7 @@ def test_no_internal_name_leaks() -> None:
         assert {name for name in inside if re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/])", text)} == set()
 
 
-def test_a_stale_file_is_noticed_and_written_anew(
+def test_a_stale_file_is_noticed_and_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "api.html"

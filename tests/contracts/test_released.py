@@ -67,7 +67,7 @@ def test_words_and_examples_may_be_improved(contracts: Path) -> None:
 def test_a_released_contract_may_not_disappear(contracts: Path) -> None:
     (contracts / CREATED).unlink()
     (complaint,) = changed(contracts)
-    assert "is gone" in complaint
+    assert "is missing" in complaint
 
 
 def test_releasing_freezes_what_is_new_and_never_repairs_what_changed(contracts: Path) -> None:

@@ -1,4 +1,4 @@
-"""A shop small enough to know every answer beforehand, on a real socket; it can be told to be wrong."""
+"""A small shop on a real socket whose every answer is known; it can be configured to answer wrongly."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ class Faults:
     oversells_by: int = 0
     keeps_back: int = 0  # units it never sells
     gives_one_order_to_all: bool = False
-    forgets_winners: bool = False  # a repeat after the answer is told “sold out”
+    forgets_winners: bool = False  # a repeat after the answer gets “sold out”
     busy_every: int = 0  # each nth request is answered 503
     hangs_up_every: int = 0
     breaks_every: int = 0
@@ -127,11 +127,11 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(0.002, self._reply, self.parser.get_method().decode())
 
     def _reply(self, method: str) -> None:
-        told = self.shop.answer(method, self.url.decode(), self.key, self.body)
-        if told is None:
+        reported = self.shop.answer(method, self.url.decode(), self.key, self.body)
+        if reported is None:
             self.transport.abort()
             return
-        status, members = told
+        status, members = reported
         body = json.dumps(members).encode()
         retry = b"retry-after: 0\r\n" if status == 503 else b""
         self.transport.write(b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n%b" % (status, retry, len(body), body))

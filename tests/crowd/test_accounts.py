@@ -16,8 +16,10 @@ from tools.crowd.verdict import Verdict, read
 
 
 def test_percentiles_are_taken_over_all_samples_together() -> None:
-    told = percentiles_ms(array("d", [i / 1000 for i in range(1, 51)]), array("d", [i / 1000 for i in range(51, 101)]))
-    assert told == pytest.approx({"count": 100, "p50": 51, "p95": 96, "p99": 100, "max": 100})
+    reported = percentiles_ms(
+        array("d", [i / 1000 for i in range(1, 51)]), array("d", [i / 1000 for i in range(51, 101)])
+    )
+    assert reported == pytest.approx({"count": 100, "p50": 51, "p95": 96, "p99": 100, "max": 100})
 
 
 def test_no_samples_have_percentiles_of_nought() -> None:

@@ -29,57 +29,59 @@ async def played(shop: FakeShop, **changes: Any) -> tuple[Plan, Played, dict[str
     return plan, result, document(plan, result, found), {check.name for check in found if not check.ok}
 
 
-async def test_every_unit_is_sold_once_and_everybody_else_is_told_so() -> None:
+async def test_every_unit_is_sold_once_and_everyone_else_is_informed() -> None:
     shop = FakeShop()
-    _, result, told, failed = await played(shop)
+    _, result, reported, failed = await played(shop)
     assert not failed
-    assert told["outcomes"] == {"sold": 30, "sold out": 370}
-    assert told["statuses"] == {"200": 30, "409": 370}
-    assert told["answers"] == shop.requests == 400
+    assert reported["outcomes"] == {"sold": 30, "sold out": 370}
+    assert reported["statuses"] == {"200": 30, "409": 370}
+    assert reported["answers"] == shop.requests == 400
     assert result.stock_left == 0
-    assert told["latency_ms"]["all"]["count"] == 400
-    assert 2 <= told["latency_ms"]["all"]["p50"] <= told["latency_ms"]["all"]["max"]
-    assert told["first_sold_out_s"] >= 0
-    assert told["last_order_s"] <= told["seconds"]
+    assert reported["latency_ms"]["all"]["count"] == 400
+    assert 2 <= reported["latency_ms"]["all"]["p50"] <= reported["latency_ms"]["all"]["max"]
+    assert reported["first_sold_out_s"] >= 0
+    assert reported["last_order_s"] <= reported["seconds"]
 
 
 async def test_winners_have_a_row_and_figures_of_their_own() -> None:
-    _, result, told, _ = await played(FakeShop(), habits=Habits(retry=1.0, double_click=0, give_up=0, cheat=0))
-    assert told["latency_ms"]["sold"]["count"] == 60
-    winners = told["winners_ms"]
+    _, result, reported, _ = await played(FakeShop(), habits=Habits(retry=1.0, double_click=0, give_up=0, cheat=0))
+    assert reported["latency_ms"]["sold"]["count"] == 60
+    winners = reported["winners_ms"]
     assert winners["count"] == 30  # the repeats are answers to a winner, but not its wait
     assert 2 <= winners["p50"] <= winners["p95"] <= winners["p99"] <= winners["max"]
-    assert told["winners_p99_per_all_p50"] == pytest.approx(winners["p99"] / told["latency_ms"]["all"]["p50"], abs=0.01)
-    assert told["generator_lag_ms"]["count"] == len(result.lag.late_s) > 0
+    assert reported["winners_p99_per_all_p50"] == pytest.approx(
+        winners["p99"] / reported["latency_ms"]["all"]["p50"], abs=0.01
+    )
+    assert reported["generator_lag_ms"]["count"] == len(result.lag.late_s) > 0
     screen = Console(file=io.StringIO(), width=120)
-    show(screen, told, result.ledger)
+    show(screen, reported, result.ledger)
     first_screen = screen.file.getvalue().splitlines()[:24]  # type: ignore[attr-defined]  # it was given a StringIO
     row = next(line for line in first_screen if "winners" in line)
     assert all(f"{winners[name]:,.1f}" in row for name in ("p50", "p95", "p99"))
 
 
 async def test_without_winners_nothing_is_said_of_them() -> None:
-    _, result, told, _ = await played(FakeShop(), units=0)
-    assert told["winners_p99_per_all_p50"] is None
-    assert told["winners_ms"]["count"] == 0
+    _, result, reported, _ = await played(FakeShop(), units=0)
+    assert reported["winners_p99_per_all_p50"] is None
+    assert reported["winners_ms"]["count"] == 0
     screen = Console(file=io.StringIO(), width=120)
-    show(screen, told, result.ledger)
+    show(screen, reported, result.ledger)
     assert "winners waited" not in screen.file.getvalue()  # type: ignore[attr-defined]  # as above
 
 
-async def test_a_winner_who_was_told_to_come_again_has_waited_from_the_first_request() -> None:
-    _, result, told, _ = await played(FakeShop(faults=Faults(busy_every=2)), buyers=30, connections=5)
+async def test_a_winner_who_was_asked_to_come_again_has_waited_from_the_first_request() -> None:
+    _, result, reported, _ = await played(FakeShop(faults=Faults(busy_every=2)), buyers=30, connections=5)
     took = result.ledger.took
     assert len(took[Verdict.UNAVAILABLE]) > 10
     assert sum(result.ledger.winners) >= sum(took[Verdict.SOLD]) + sum(took[Verdict.UNAVAILABLE])
-    assert told["winners_ms"]["count"] == 30
+    assert reported["winners_ms"]["count"] == 30
 
 
 async def test_a_winner_who_hung_up_waits_from_when_it_came_back() -> None:
     habits = Habits(retry=0, double_click=0, give_up=1.0, cheat=0)
-    _, result, told, failed = await played(FakeShop(), units=400, habits=habits)
+    _, result, reported, failed = await played(FakeShop(), units=400, habits=habits)
     assert not failed
-    assert told["gave_up"] > told["outcomes"]["abandoned"]
+    assert reported["gave_up"] > reported["outcomes"]["abandoned"]
     assert sum(result.ledger.winners) == pytest.approx(sum(result.ledger.took[Verdict.SOLD]), abs=0.19)
 
 
@@ -92,9 +94,9 @@ async def test_buyers_have_ids_and_keys_of_their_own_in_every_run() -> None:
 
 async def test_repeats_and_second_clicks_are_asked_and_agree() -> None:
     shop = FakeShop()
-    _, result, told, failed = await played(shop, units=400, habits=Habits(retry=0.3, double_click=0.3, cheat=0))
+    _, result, reported, failed = await played(shop, units=400, habits=Habits(retry=0.3, double_click=0.3, cheat=0))
     assert not failed
-    assert told["outcomes"] == {"sold": 400}
+    assert reported["outcomes"] == {"sold": 400}
     assert result.ledger.agreeing_repeats == shop.requests - 400 > 150
 
 
@@ -106,7 +108,7 @@ async def test_a_shop_that_gives_one_key_two_orders_is_found_out(habit: str) -> 
     assert result.ledger.breach_count == 400
 
 
-async def test_a_winner_told_sold_out_at_the_second_asking_is_found_out() -> None:
+async def test_a_winner_answered_sold_out_at_the_second_asking_is_found_out() -> None:
     habits = Habits(retry=1.0, double_click=0, give_up=0, cheat=0)
     _, result, _, failed = await played(FakeShop(faults=Faults(forgets_winners=True)), habits=habits)
     assert "one key, one order" in failed
@@ -123,27 +125,27 @@ async def test_an_oversold_unit_is_found_out() -> None:
     assert failed == {"units add up"}
 
 
-async def test_a_unit_that_nobody_could_buy_is_found_out() -> None:
+async def test_a_unit_that_no_one_could_buy_is_found_out() -> None:
     *_, failed = await played(FakeShop(faults=Faults(keeps_back=1)))
     assert failed == {"sold out means sold out"}
 
 
 async def test_buyers_who_hang_up_come_back_or_are_counted_as_gone() -> None:
     shop = FakeShop()
-    _, _, told, failed = await played(shop, habits=Habits(retry=0, double_click=0, give_up=1.0, cheat=0))
+    _, _, reported, failed = await played(shop, habits=Habits(retry=0, double_click=0, give_up=1.0, cheat=0))
     assert not failed
-    assert told["gave_up"] >= told["outcomes"]["abandoned"] > 0
-    assert sum(told["outcomes"].values()) == 400
-    assert told["connections_reopened"] == told["gave_up"]
+    assert reported["gave_up"] >= reported["outcomes"]["abandoned"] > 0
+    assert sum(reported["outcomes"].values()) == 400
+    assert reported["connections_reopened"] == reported["gave_up"]
 
 
 async def test_a_cheat_gets_as_many_as_the_limit_allows() -> None:
     shop = FakeShop(limit=2)
     habits = Habits(retry=0, double_click=0, give_up=0, cheat=1.0)
-    _, result, told, failed = await played(shop, buyers=5, units=1000, habits=habits)
+    _, result, reported, failed = await played(shop, buyers=5, units=1000, habits=habits)
     assert not failed
-    assert told["verdicts"] == {"sold": 10, "limited": 5}
-    assert told["outcomes"] == {"sold": 5}
+    assert reported["verdicts"] == {"sold": 10, "limited": 5}
+    assert reported["outcomes"] == {"sold": 5}
     assert result.stock_left == 990
 
 
@@ -154,35 +156,35 @@ async def test_a_shop_that_ignores_its_limit_is_found_out() -> None:
 
 
 async def test_a_busy_shop_is_asked_again_until_it_answers() -> None:
-    _, _, told, failed = await played(FakeShop(faults=Faults(busy_every=3)))
+    _, _, reported, failed = await played(FakeShop(faults=Faults(busy_every=3)))
     assert not failed
-    assert told["outcomes"] == {"sold": 30, "sold out": 370}
-    assert told["statuses"]["503"] == told["verdicts"]["unavailable"] > 100
-    assert told["latency_ms"]["all"]["count"] == 400
+    assert reported["outcomes"] == {"sold": 30, "sold out": 370}
+    assert reported["statuses"]["503"] == reported["verdicts"]["unavailable"] > 100
+    assert reported["latency_ms"]["all"]["count"] == 400
 
 
 async def test_a_lost_connection_is_counted_and_the_buyer_asks_again() -> None:
-    _, _, told, failed = await played(FakeShop(faults=Faults(hangs_up_every=50)))
+    _, _, reported, failed = await played(FakeShop(faults=Faults(hangs_up_every=50)))
     assert not failed
-    assert told["outcomes"] == {"sold": 30, "sold out": 370}
-    assert sum(told["errors"].values()) == told["connections_reopened"] > 5
+    assert reported["outcomes"] == {"sold": 30, "sold out": 370}
+    assert sum(reported["errors"].values()) == reported["connections_reopened"] > 5
 
 
 async def test_a_buyer_who_ends_with_a_server_error_fails_the_sale() -> None:
-    *_, told, failed = await played(FakeShop(faults=Faults(breaks_every=100)))
+    *_, reported, failed = await played(FakeShop(faults=Faults(breaks_every=100)))
     assert failed == {"no buyer ended with an error"}
-    assert told["errors"] == {"status 500": 4}
+    assert reported["errors"] == {"status 500": 4}
 
 
 async def test_what_the_async_path_accepts_is_followed_to_its_end() -> None:
     shop = FakeShop(asynchronous=True)
     habits = Habits(retry=0.1, double_click=0.1, give_up=0, cheat=0.1)
-    _, _, told, failed = await played(shop, path="async", habits=habits)
+    _, _, reported, failed = await played(shop, path="async", habits=habits)
     assert not failed
-    assert told["acceptance"] == 1.0
-    assert told["outcomes"] == {"accepted": 400}
-    assert told["states"]["FULFILLED"] == 30
-    assert told["states"]["FULFILLED"] + told["states"]["CANCELED"] == len(shop.states)
+    assert reported["acceptance"] == 1.0
+    assert reported["outcomes"] == {"accepted": 400}
+    assert reported["states"]["FULFILLED"] == 30
+    assert reported["states"]["FULFILLED"] + reported["states"]["CANCELED"] == len(shop.states)
 
 
 async def run_command(url: str, *options: str) -> tuple[int, str]:
@@ -205,9 +207,9 @@ async def test_the_command_ends_with_0_and_leaves_a_report_and_a_picture(tmp_pat
     async with open_shop(FakeShop()) as url:
         status, output = await run_command(url, "--json", str(tmp_path / "sale.json"), "--seed", "7")
     assert status == 0, output
-    told = json.loads((tmp_path / "sale.json").read_text())
-    assert told["passed"]
-    assert told["orders"] == 10
+    reported = json.loads((tmp_path / "sale.json").read_text())
+    assert reported["passed"]
+    assert reported["orders"] == 10
     assert (tmp_path / "sale.svg").read_text().startswith("<svg")
     assert "✓ units add up" in output
 
@@ -219,7 +221,7 @@ async def test_the_command_ends_with_1_when_the_sale_does_not_add_up() -> None:
     assert "✗ units add up" in output
 
 
-async def test_the_command_says_where_it_looked_when_nobody_answers() -> None:
+async def test_the_command_says_where_it_looked_when_no_one_answers() -> None:
     async with open_shop(FakeShop()) as url:
         pass
     status, output = await run_command(url)

@@ -35,7 +35,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for room in CODE:
         shutil.copytree(ROOT / room, copy / room, ignore=SKIPPED)
     (copy / "requirements").mkdir()
-    for file in (".dockerignore", "Dockerfile", "requirements/image.lock"):
+    for file in (".dockerignore", "Dockerfile", "requirements/image.lock", "requirements/live.lock"):
         shutil.copy(ROOT / file, copy / file)
     return copy
 
@@ -74,7 +74,10 @@ def test_its_name_changes_with_a_file_that_runs_in_it_and_with_no_other(
 def test_it_holds_what_operations_run_on_and_nothing_else() -> None:
     held = {str(path.relative_to(ROOT)) for path in image.files()}
     assert {path.split("/")[0] for path in held} == {"contracts", "eventing", "functions", "pulsecart", "requirements"}
-    assert {path for path in held if path.startswith("requirements/")} == {"requirements/image.lock"}
+    assert {path for path in held if path.startswith("requirements/")} == {
+        "requirements/image.lock",
+        "requirements/live.lock",
+    }
     assert {path.split("/")[1] for path in held if path.startswith("contracts/")} == {
         "ecommerce",
         "envelope.v1.json",

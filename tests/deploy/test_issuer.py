@@ -34,10 +34,10 @@ async def test_what_it_publishes_verifies_what_scripts_token_signs(kind: list[di
         "namespace": "pulsecart",
         "labels": {"app.kubernetes.io/part-of": "pulsecart"},
     }
-    told: Any = config["data"]
+    reported: Any = config["data"]
     now = datetime.now(UTC)
     signed = dev_issuer.token(dev_issuer.jwks_of(tmp_path), "7", ["admin"], timedelta(hours=1), "pulsecart", now)
-    trusting = {"jwt_public_key": told["JWT_PUBLIC_KEY"], "jwt_issuer": told["JWT_ISSUER"]}
+    trusting = {"jwt_public_key": reported["JWT_PUBLIC_KEY"], "jwt_issuer": reported["JWT_ISSUER"]}
     settings = Settings(database_url="", redis_url="", **trusting)
     caller = await Verifier(settings).caller(signed, now)
     assert caller == Caller("7", frozenset({"admin"}))
@@ -48,7 +48,7 @@ def test_it_is_the_same_key_the_next_time(kind: list[dict[str, Any]], tmp_path: 
     assert first == again
 
 
-def test_a_shop_for_others_trusts_nobody_of_this_machine(tmp_path: Path) -> None:
+def test_a_shop_for_others_trusts_no_one_of_this_machine(tmp_path: Path) -> None:
     documents = overlay.read(OVERLAYS / "production")
     assert issuer.published(documents, "pulsecart", dev_issuer.jwks_of(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []

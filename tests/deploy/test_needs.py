@@ -46,24 +46,24 @@ def crd(version: str) -> dict[str, object]:
 
 
 def test_no_cluster(tmp_path: Path) -> None:
-    said = deploy(tmp_path, {"version": None})
-    assert said.returncode == 1
-    assert "no cluster answers: The connection to the server was refused" in said.stderr
-    assert "KUBECONFIG" in said.stderr
+    output = deploy(tmp_path, {"version": None})
+    assert output.returncode == 1
+    assert "no cluster answers: The connection to the server was refused" in output.stderr
+    assert "KUBECONFIG" in output.stderr
 
 
 def test_no_knative(tmp_path: Path) -> None:
-    said = deploy(tmp_path, {"version": {}})
-    assert said.returncode == 1
-    assert "Knative Serving is not installed" in said.stderr
+    output = deploy(tmp_path, {"version": {}})
+    assert output.returncode == 1
+    assert "Knative Serving is not installed" in output.stderr
 
 
 def test_a_knative_that_is_too_old(tmp_path: Path) -> None:
     serving = {"version": {}, "get crd services": crd("1.21.2")}
-    said = deploy(tmp_path, {**serving, "get crd triggers": crd("1.13.1")})
-    assert said.returncode == 1
-    assert "Knative Eventing 1.13.1 is too old: 1.14 or newer is needed" in said.stderr
-    assert "Traceback" not in said.stderr
+    output = deploy(tmp_path, {**serving, "get crd triggers": crd("1.13.1")})
+    assert output.returncode == 1
+    assert "Knative Eventing 1.13.1 is too old: 1.14 or newer is required" in output.stderr
+    assert "Traceback" not in output.stderr
 
 
 @pytest.mark.parametrize(
@@ -82,25 +82,25 @@ RELAY: Object = {"kind": "Service", "metadata": {"name": "relay"}, "spec": SHOWS
 
 
 @pytest.mark.parametrize(
-    ("flag", "documents", "said"),
+    ("flag", "documents", "output"),
     [
         (None, [BROKER], ""),
         ("disabled", [BROKER], ""),
         ("Enabled", [BROKER, POLICY, RELAY], ""),
-        ("disabled", [BROKER, POLICY, RELAY], "brings EventPolicy from-the-relay"),
-        (None, [BROKER, POLICY, RELAY], "brings EventPolicy from-the-relay"),
+        ("disabled", [BROKER, POLICY, RELAY], "has EventPolicy from-the-relay"),
+        (None, [BROKER, POLICY, RELAY], "has EventPolicy from-the-relay"),
         ("enabled", [BROKER], "add components/event-policy"),
         ("disabled", [OVER_JETSTREAM], ""),
         ("enabled", [OVER_JETSTREAM, POLICY, RELAY], "Leave components/broker-jetstream out"),
     ],
 )
 def test_an_overlay_and_a_cluster_agree_on_whether_senders_are_authenticated(
-    monkeypatch: pytest.MonkeyPatch, flag: str | None, documents: list[Object], said: str
+    monkeypatch: pytest.MonkeyPatch, flag: str | None, documents: list[Object], output: str
 ) -> None:
     features = None if flag is None else {"data": {"authentication-oidc": flag}}
     monkeypatch.setattr(needs, "found", lambda *asked: features)
-    if not said:
+    if not output:
         needs.identities(documents)
         return
-    with pytest.raises(CannotDeploy, match=said):
+    with pytest.raises(CannotDeploy, match=output):
         needs.identities(documents)

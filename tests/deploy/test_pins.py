@@ -25,7 +25,7 @@ CRDS = b"apiVersion: v1\nkind: Namespace\nmetadata: {name: knative-serving}\n"
 
 
 class Hosts(ThreadingHTTPServer):
-    """A registry that gives tokens to anybody, and a host of manifests."""
+    """A registry that gives a token to every client, and a host of manifests."""
 
     asked: list[str]
     manifest = CRDS
@@ -107,8 +107,8 @@ def test_every_image_and_manifest_is_pinned_where_the_files_name_it(root: Path, 
         "valkey/valkey:9.0.0",
         "docker/dockerfile:1",
     }
-    said: list[str] = []
-    assert pins.write(root, said.append) == 0
+    output: list[str] = []
+    assert pins.write(root, output.append) == 0
     assert pins.unpinned(root) == []
     assert {one.pin for one in pins.images(root)} == {f"@{DIGEST}"}
     assert {one.name for one in pins.images(root)} == names
@@ -116,16 +116,16 @@ def test_every_image_and_manifest_is_pinned_where_the_files_name_it(root: Path, 
     assert pins.manifests(root) == {f"{hosts.url}/serving-crds.yaml": hashlib.sha256(CRDS).hexdigest()}
     assert "/v2/library/postgres/manifests/18.1-bookworm" in hosts.asked
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert pins.write(root, said.append) == 0
+    assert pins.write(root, output.append) == 0
     assert {path: path.read_bytes() for path in before} == before, "written again it is the same"
 
 
 def test_what_cannot_be_reached_stays_as_it_is_and_is_said(root: Path, hosts: Hosts) -> None:
     hosts.away = ("valkey", "serving-crds")
-    said: list[str] = []
-    assert pins.write(root, said.append) == 2
+    output: list[str] = []
+    assert pins.write(root, output.append) == 2
     assert pins.unpinned(root) == ["valkey/valkey:9.0.0", f"{hosts.url}/serving-crds.yaml"]
-    assert len([line for line in said if line.startswith("not pinned: ")]) == 2
+    assert len([line for line in output if line.startswith("not pinned: ")]) == 2
 
 
 def test_without_any_network_nothing_is_written(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_a_pinned_manifest_is_applied_as_it_was_pinned(root: Path, hosts: Hosts,
     hosts.manifest = CRDS + b"---\nkind: SomethingElse\n"
     done = pinned(root, *apply, path=str(kubectl))
     assert done.returncode == 1
-    assert "is not what was pinned" in done.stderr
+    assert "differs from its pin" in done.stderr
     assert (kubectl / "applied").read_bytes() == CRDS, "nothing of the other was applied"
 
 

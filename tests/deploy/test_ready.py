@@ -8,7 +8,7 @@ import pytest
 from tests.kubectl import need_kubectl
 from tools.deploy import overlay, ready
 from tools.deploy.cluster import CannotDeploy
-from tools.deploy.patience import Patience
+from tools.deploy.time_budget import TimeBudget
 from tools.operations_table import ROOT
 
 STOCK: dict[str, Any] = {"kind": "Service", "metadata": {"name": "stock", "generation": 1}, "status": {}}
@@ -17,8 +17,8 @@ STOCK: dict[str, Any] = {"kind": "Service", "metadata": {"name": "stock", "gener
 @pytest.mark.parametrize("slow", ["the list", "the reasons"])
 def test_the_last_answer_counts_where_the_time_ends_in_a_question(monkeypatch: pytest.MonkeyPatch, slow: str) -> None:
     clock = [0.0]
-    patience = Patience(lambda: clock[0])
-    patience.begin(30)
+    time_budget = TimeBudget(lambda: clock[0])
+    time_budget.begin(30)
 
     def answered(_: str, __: str) -> list[dict[str, Any]]:
         if clock[0] > 20 and slow == "the list":
@@ -36,7 +36,7 @@ def test_the_last_answer_counts_where_the_time_ends_in_a_question(monkeypatch: p
         clock[0] += 10
 
     for name, value in (
-        ("patience", patience),
+        ("time_budget", time_budget),
         ("listed", answered),
         ("reasons", reasons),
         ("PATIENCE_S", 0),

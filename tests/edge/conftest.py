@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from pulsecart.runtime.event import Cause, CloudEvent, Message, enveloped
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.server.bounds import Bounds, bounds_of
 from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderPaid, StockAdjusted
+from tests.listening import listen
 
 BUYER = "12345"
 
@@ -83,7 +83,7 @@ class Edge:
 
     @property
     def hub(self) -> Hub:
-        return self.deps.one(Hub)
+        return self.deps.singleton(Hub)
 
     @asynccontextmanager
     async def stream(self, path: str, last_id: str | None = None, **headers: str) -> AsyncIterator[Stream]:
@@ -125,16 +125,16 @@ class Edge:
     async def set_stock(self, available: int, version: int) -> None:
         await self.execute("UPDATE stock SET available = %s, version = %s", (available, version))
 
-    async def tell(self, event: CloudEvent) -> None:
-        reply = await notify.operation.hear(event, self.deps)
+    async def publish(self, event: CloudEvent) -> None:
+        reply = await notify.operation.handle_event(event, self.deps)
         assert reply.status == 204, reply.body
 
     async def tell_stock(self, available: int, sequence: int, product_id: str = "1") -> None:
         message = StockAdjusted(productId=product_id, delta=-1, available=available, reason="RESERVED")
-        await self.tell(envelope(message, product_id, sequence))
+        await self.publish(envelope(message, product_id, sequence))
 
     async def tell_order(self, order_id: str, status: str, sequence: int, buyer_id: str = BUYER) -> None:
-        await self.tell(envelope(order_message(order_id, status, buyer_id), order_id, sequence))
+        await self.publish(envelope(order_message(order_id, status, buyer_id), order_id, sequence))
 
 
 def order_message(order_id: str, status: str, buyer_id: str = BUYER) -> Message:
@@ -172,7 +172,7 @@ async def served(
     app: Any, ending: Sequence[Callable[[], Awaitable[None]]] = (), bounds: Bounds | None = None
 ) -> AsyncIterator[str]:
     """Its URL, on a server and port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen() as listening:
         server = serving_as_the_host_does(app, ending, bounds=bounds)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         await eventually(lambda: server.started)
@@ -186,7 +186,7 @@ async def served(
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Edge]:
     deps = open_deps(settings)
-    async with served(edge_app(deps), deps.ending, bounds_of(settings)) as url:
+    async with served(edge_app(deps), deps.before_shutdown, bounds_of(settings)) as url:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=url, timeout=10, limits=limits, trust_env=False) as client:
             yield Edge(deps, url, client)

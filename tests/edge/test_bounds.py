@@ -19,7 +19,7 @@ from pulsecart.edge.streams.places import Places
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.server.websocket import FRAGMENTS_MAX
 from tests.edge.conftest import BUYER, Edge, eventually, running
-from tests.edge.test_ws import heard, say, socket
+from tests.edge.test_ws import next_message, say, socket
 
 FROM = "x-forwarded-for"
 
@@ -46,7 +46,7 @@ async def test_one_address_has_so_many_streams_and_is_asked_to_come_again(small:
                 await refused.next()
         async with small.stream("/sse/stock/1", **{FROM: "198.51.100.2"}) as other:
             assert (await other.next()).event == "snapshot"
-    await eventually(lambda: not small.deps.one(Places)._held)
+    await eventually(lambda: not small.deps.singleton(Places)._held)
     async with small.stream("/sse/stock/1", **{FROM: "198.51.100.1"}) as again:
         assert (await again.next()).event == "snapshot"
 
@@ -68,10 +68,10 @@ async def test_one_caller_has_so_many_streams_from_wherever_they_come(small: Edg
                 await one_more.recv()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1013
-    await eventually(lambda: not small.deps.one(Places)._held)
+    await eventually(lambda: not small.deps.singleton(Places)._held)
 
 
-async def test_a_stream_that_could_not_begin_takes_nobody_s_place(small: Edge) -> None:
+async def test_a_stream_that_could_not_begin_takes_no_one_s_place(small: Edge) -> None:
     await small.sign_in("somebody-else")
     order_id = await small.add_order(buyer_id=BUYER)
     for path in (f"/sse/orders/{order_id}", "/sse/stock/none", "/sse/nothing"):
@@ -79,7 +79,7 @@ async def test_a_stream_that_could_not_begin_takes_nobody_s_place(small: Edge) -
             async with small.stream(path) as refused:
                 assert (await refused.next()).event == "problem"
     assert (await small.client.head("/sse/stock/1")).status_code == 200
-    await eventually(lambda: not small.deps.one(Places)._held)
+    await eventually(lambda: not small.deps.singleton(Places)._held)
 
 
 async def raw_socket(edge: Edge) -> tuple[sockets.socket, Any]:
@@ -87,7 +87,7 @@ async def raw_socket(edge: Edge) -> tuple[sockets.socket, Any]:
 
 
 def _raw_socket(edge: Edge) -> tuple[sockets.socket, Any]:
-    """A WebSocket that is signed in and read by nobody; and how to send a frame on it."""
+    """Open a signed-in WebSocket that is not read; return a function that sends a frame on it."""
     cookies = "; ".join(f"{name}={value}" for name, value in edge.client.cookies.items())
     at = urlsplit(edge.url)
     raw = sockets.create_connection((at.hostname, at.port))
@@ -106,13 +106,13 @@ def _raw_socket(edge: Edge) -> tuple[sockets.socket, Any]:
     return raw, frame
 
 
-async def test_pings_whose_pongs_nobody_reads_are_not_read_either(small: Edge) -> None:
+async def test_pings_whose_pongs_no_one_reads_are_not_read_either(small: Edge) -> None:
     await small.sign_in()
     raw, frame = await raw_socket(small)
     with raw:
         raw.settimeout(0)
         pings, sent = frame(9, b"p" * 125) * 1000, 0
-        places = small.deps.one(Places)
+        places = small.deps.singleton(Places)
         await eventually(lambda: places._all == 1)
         async with asyncio.timeout(20):
             while places._all:  # until the server gives up on who never reads
@@ -127,7 +127,7 @@ async def test_pings_whose_pongs_nobody_reads_are_not_read_either(small: Edge) -
         assert sent < 64_000_000, "the system's own buffers, and ours"
 
 
-async def test_a_socket_that_sends_more_at_once_than_anybody_says_is_closed(small: Edge) -> None:
+async def test_a_socket_that_sends_more_at_once_than_anyone_says_is_closed(small: Edge) -> None:
     await small.sign_in()
     for flood, code in (("messages", 1008), ("fragments", 1009)):
         raw, frame = await raw_socket(small)
@@ -157,10 +157,10 @@ async def test_a_socket_that_is_used_as_it_should_stays(small: Edge) -> None:
     async with socket(small) as opened:
         for _ in range(40):
             await say(opened, type="ping")
-        assert {(await heard(opened))["event"] for _ in range(40)} == {"pong"}
+        assert {(await next_message(opened))["event"] for _ in range(40)} == {"pong"}
         await (await opened.ping())
         await say(opened, orderId=order_id)
-        assert (await heard(opened))["event"] == "subscribed"
+        assert (await next_message(opened))["event"] == "subscribed"
 
 
 async def test_a_websocket_s_headers_are_read_as_any_other_s(small: Edge) -> None:

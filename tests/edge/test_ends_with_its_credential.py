@@ -54,8 +54,8 @@ async def socket_lasts_until(edge: Edge, query: str = "", **headers: str) -> flo
     async with socket(edge, query, **headers) as opened:
         await opened.send('{"type": "ping"}')
         assert json.loads(await opened.recv())["event"] == "pong"
-        said = json.loads(await opened.recv())
-        assert (said["event"], said["data"]["type"].rsplit("/")[-1]) == ("problem", "bad-token")
+        output = json.loads(await opened.recv())
+        assert (output["event"], output["data"]["type"].rsplit("/")[-1]) == ("problem", "bad-token")
         with pytest.raises(ConnectionClosed) as closed:
             await opened.recv()
         assert closed.value.rcvd is not None
@@ -85,7 +85,7 @@ async def test_what_a_session_a_token_or_a_ticket_opened_ends_with_it(
         )
         assert all(began + LIFE_S - 1 <= at <= began + LIFE_S + LATE_S for at in ends), [at - began for at in ends]
         assert (await everybody.next()).event == "snapshot"
-        with pytest.raises(TimeoutError):  # nothing that everybody may read has ended with it
+        with pytest.raises(TimeoutError):  # public streams have not ended with it
             await everybody.next(timeout_s=0.1)
     for headers in (session, bearer):
         async with edge.stream(path, **headers) as again:

@@ -1,4 +1,4 @@
-"""Before operations that are served alone, the edge is their one origin; what goes wrong on the way is its business."""
+"""The edge is the one origin of operations that are deployed on their own, and handles errors of forwarding."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -89,7 +89,7 @@ async def test_what_answers_in_its_place_is_asked_again_where_that_cannot_act_tw
     assert len(shop.asked) == 6
 
 
-async def test_a_purchase_without_a_key_is_not_asked_twice_and_its_buyer_told_to_look(shop: Shop) -> None:
+async def test_a_purchase_without_a_key_is_not_asked_twice_and_its_buyer_asked_to_look(shop: Shop) -> None:
     shop.answers.append(answered(502, b"", ()))
     reply = await shop.http.post(BUY)
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
@@ -125,7 +125,7 @@ async def test_an_answer_without_an_end_comes_piece_by_piece(shop: Shop) -> None
         assert await anext(chunks) == b"second"
 
 
-async def test_nobodys_path_is_404_and_a_wrong_method_405_without_asking_anyone(shop: Shop) -> None:
+async def test_no_ones_path_is_404_and_a_wrong_method_405_without_asking_anyone(shop: Shop) -> None:
     assert (await shop.http.get("/api/v1/nothing")).status_code == 404
     wrong = await shop.http.get(BUY)
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
@@ -147,7 +147,7 @@ async def test_what_it_forwards_is_counted_for_who_asks_the_pod_and_shown_to_no_
     assert "http_requests_total" not in through_the_gateway.text
 
 
-async def test_an_operation_is_told_how_long_the_caller_still_waits_and_no_longer_waited_for(shop: Shop) -> None:
+async def test_an_operation_is_informed_how_long_the_caller_still_waits_and_no_longer_waited_for(shop: Shop) -> None:
     async def never(request: Request) -> Reply:
         await asyncio.Event().wait()
         return Reply()

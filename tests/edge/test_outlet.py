@@ -1,19 +1,20 @@
-"""A client's place in the fan-out: bounded, and nobody waits for it."""
+"""A client's buffer in the fan-out is bounded, and no other client waits for it."""
 
 import asyncio
 from typing import Any
 
+from pulsecart.edge.streams import topics
 from pulsecart.edge.streams.client_buffer import ROOM, DirectOutlet, Outlet
 from pulsecart.edge.streams.hub import Hub, Listener
-from pulsecart.edge.streams.news import News, order_topic, stock_topic
+from pulsecart.edge.streams.news import News
 from tests.edge.conftest import eventually
 
-ORDER = order_topic("00000000-0000-4000-8000-000000000000")
-STOCK = stock_topic("1")
+ORDER = topics.ORDER.topic("00000000-0000-4000-8000-000000000000")
+STOCK = topics.STOCK.topic("1")
 
 
 class Socket:
-    """An ASGI ``send`` whose client reads when it is told to."""
+    """An ASGI ``send`` whose client reads on demand."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -108,7 +109,7 @@ async def test_a_mailbox_that_overflows_is_ended() -> None:
     assert await outlet.take() is None
 
 
-async def test_what_is_told_while_a_client_is_brought_up_to_date_follows_once() -> None:
+async def test_what_is_reported_while_a_client_is_brought_up_to_date_follows_once() -> None:
     outlet = Outlet()
     listener = Listener(ORDER, outlet)
     for sequence in (1, 2, 3):
@@ -128,9 +129,9 @@ async def test_a_burst_of_stock_levels_reaches_a_client_as_the_first_and_the_las
     listener = Listener(STOCK, outlet)
     listener.begin((0, 0))
     hub._topics[STOCK.key] = {listener}
-    await hub._tell([News(STOCK.key, (1, 0), "stock", b"{}")])
+    await hub._send([News(STOCK.key, (1, 0), "stock", b"{}")])
     first = await outlet.take()
-    await hub._tell([News(STOCK.key, (sequence, 0), "stock", b"{}") for sequence in range(2, 100)])
+    await hub._send([News(STOCK.key, (sequence, 0), "stock", b"{}") for sequence in range(2, 100)])
     last = await outlet.take(timeout_s=1)
     assert first is not None
     assert last is not None

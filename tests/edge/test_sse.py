@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, encode, order_topic
+from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, encode
 from pulsecart.edge.streams.publish import Publisher
+from pulsecart.edge.streams.topics import ORDER
 from pulsecart.local.valkey import Valkey
 from pulsecart.runtime.settings import Settings
 from pulsecart.shop.messages import FlashSaleEnded
@@ -27,7 +28,7 @@ async def test_a_new_listener_gets_a_snapshot_and_then_the_news(edge: Edge) -> N
         assert (news.event, news.id, news.data["available"]) == ("stock", "5-0", 9)
 
 
-async def test_news_that_the_snapshot_contains_already_are_not_told_again(edge: Edge) -> None:
+async def test_news_that_the_snapshot_contains_already_are_not_reported_again(edge: Edge) -> None:
     await edge.add_product(available=10, version=4)
     async with edge.stream("/sse/stock/1") as stream:
         await stream.next()
@@ -74,7 +75,7 @@ async def test_the_id_may_come_in_the_query_because_a_first_connection_can_set_n
         assert (await stream.next()).id == "6-0"
 
 
-async def test_of_many_missed_stock_levels_only_the_newest_is_told(edge: Edge) -> None:
+async def test_of_many_missed_stock_levels_only_the_newest_is_reported(edge: Edge) -> None:
     await edge.add_product(version=9)
     for sequence in range(1, 10):
         await edge.tell_stock(1000 - sequence, sequence)
@@ -83,7 +84,7 @@ async def test_of_many_missed_stock_levels_only_the_newest_is_told(edge: Edge) -
 
 
 @pytest.mark.parametrize(
-    ("told", "last_id", "reason"),
+    ("reported", "last_id", "reason"),
     [
         ((), "4-0", "history-empty"),
         ((7, 8), "4-0", "history-gone"),
@@ -92,11 +93,11 @@ async def test_of_many_missed_stock_levels_only_the_newest_is_told(edge: Edge) -
         ((1, 2), "99999999999999999999999-0", "unknown-id"),
     ],
 )
-async def test_a_client_whose_history_is_gone_is_told_so_and_gets_a_snapshot(
-    edge: Edge, told: tuple[int, ...], last_id: str, reason: str
+async def test_a_client_whose_history_is_gone_is_informed_and_gets_a_snapshot(
+    edge: Edge, reported: tuple[int, ...], last_id: str, reason: str
 ) -> None:
     await edge.add_product(available=5, version=8)
-    for sequence in told:
+    for sequence in reported:
         await edge.tell_stock(5, sequence)
     async with edge.stream("/sse/stock/1", last_id=last_id) as stream:
         gap, snapshot = await stream.next(), await stream.next()
@@ -104,12 +105,12 @@ async def test_a_client_whose_history_is_gone_is_told_so_and_gets_a_snapshot(
         assert (snapshot.event, snapshot.id, snapshot.data["available"]) == ("snapshot", "8-0", 5)
 
 
-@pytest.mark.parametrize("told", [(), (1, 2)])
+@pytest.mark.parametrize("reported", [(), (1, 2)])
 async def test_a_client_that_has_the_present_misses_nothing_though_redis_is_behind(
-    edge: Edge, told: tuple[int, ...]
+    edge: Edge, reported: tuple[int, ...]
 ) -> None:
     await edge.add_product(available=5, version=8)
-    for sequence in told:
+    for sequence in reported:
         await edge.tell_stock(5, sequence)
     async with edge.stream("/sse/stock/1", last_id="8-0") as stream:
         await edge.tell_stock(4, 9)
@@ -132,7 +133,7 @@ async def test_an_order_without_an_id_begins_with_its_history_and_ends_in_the_pr
         assert (await stream.next()).data["status"] == "PAID"
 
 
-async def test_a_browser_that_asks_for_what_is_not_there_is_told_once_and_then_to_stop(edge: Edge) -> None:
+async def test_a_browser_that_asks_for_what_is_not_there_is_answered_once_and_then_asked_to_stop(edge: Edge) -> None:
     async with edge.stream("/sse/stock/404") as stream:
         assert stream.response.status_code == 200
         (problem,) = await stream.until_end()
@@ -203,10 +204,10 @@ async def test_a_stream_ends_by_itself_before_a_request_must_and_continues_from_
             assert (await again.next()).id == "3-0"
 
 
-async def test_sales_are_told_as_they_start_and_end(edge: Edge) -> None:
+async def test_sales_are_reported_as_they_start_and_end(edge: Edge) -> None:
     async with edge.stream("/sse/flash-sales") as stream:
         assert (await stream.next()).data["sales"] == []
-        await edge.tell(envelope(FlashSaleEnded(saleId="s1", productId="1"), "s1", 1))
+        await edge.publish(envelope(FlashSaleEnded(saleId="s1", productId="1"), "s1", 1))
         ended = await stream.next()
         assert (ended.event, ended.data["saleId"], ended.data["status"]) == ("sale", "s1", "ENDED")
 
@@ -224,7 +225,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(edge: Edge) -> None:
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
 
 
-async def test_a_client_that_stops_reading_loses_its_orders_stream_and_holds_nobody_up(
+async def test_a_client_that_stops_reading_loses_its_orders_stream_and_holds_no_one_up(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pulsecart.edge.streams.sse.CLOSE_S", 0.05)
@@ -238,9 +239,9 @@ async def test_a_client_that_stops_reading_loses_its_orders_stream_and_holds_nob
         await other.next()
         big = encode({"padding": "x" * 100_000})
         for sequence in range(2, 300):
-            await edge.deps.one(Publisher).tell(News(order_topic(order_id).key, (sequence, 0), "order", big))
+            await edge.deps.singleton(Publisher).publish(News(ORDER.topic(order_id).key, (sequence, 0), "order", big))
         await eventually(lambda: edge.hub.listeners == 1)
-        await edge.tell(envelope(FlashSaleEnded(saleId="s1", productId="1"), "s1", 1))
+        await edge.publish(envelope(FlashSaleEnded(saleId="s1", productId="1"), "s1", 1))
         assert (await other.next()).event == "sale"
     writer.close()
 
@@ -267,7 +268,7 @@ async def test_a_thousand_clients_cost_redis_one_connection(edge: Edge) -> None:
     assert got == ["1-0"] * 200
 
 
-async def test_nobody_reads_redis_while_nobody_listens(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_one_reads_redis_while_no_one_listens(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pulsecart.edge.streams.reader.BLOCK_S", 0.05)
 
     async def readers() -> int:
@@ -287,7 +288,7 @@ async def test_nobody_reads_redis_while_nobody_listens(edge: Edge, monkeypatch: 
         assert await readers() == 1
 
 
-async def test_news_lost_with_redis_data_are_a_gap_and_a_snapshot_for_everybody(edge: Edge) -> None:
+async def test_news_lost_with_redis_data_are_a_gap_and_a_snapshot_for_everyone(edge: Edge) -> None:
     await edge.add_product(available=10, version=4)
     async with edge.stream("/sse/stock/1") as stream:
         await stream.next()
@@ -302,7 +303,7 @@ async def test_news_lost_with_redis_data_are_a_gap_and_a_snapshot_for_everybody(
         assert news.id == "13-0"
 
 
-async def test_a_redis_that_was_restarted_is_a_gap_and_a_snapshot_for_everybody(
+async def test_a_redis_that_was_restarted_is_a_gap_and_a_snapshot_for_everyone(
     edge_settings: Settings, tmp_path: Path
 ) -> None:
     valkey = Valkey(tmp_path / "v", tmp_path, tmp_path / "log")
@@ -326,7 +327,7 @@ async def test_a_redis_that_was_restarted_is_a_gap_and_a_snapshot_for_everybody(
         valkey.stop()
 
 
-async def test_what_others_write_into_our_stream_disturbs_nobody(edge: Edge) -> None:
+async def test_what_others_write_into_our_stream_disturbs_no_one(edge: Edge) -> None:
     await edge.add_product(version=1)
     async with edge.stream("/sse/stock/1") as stream:
         await stream.next()

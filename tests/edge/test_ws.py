@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from socket import create_server
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from pulsecart.processes.function import Function, server
 from pulsecart.runtime.settings import Settings
 from pulsecart.runtime.telemetry import logs
 from tests.edge.conftest import BUYER, Edge, eventually, running
+from tests.listening import listen
 
 
 @asynccontextmanager
@@ -36,7 +36,7 @@ async def say(opened: ClientConnection, **command: Any) -> None:
     await opened.send(json.dumps(command))
 
 
-async def heard(opened: ClientConnection) -> dict[str, Any]:
+async def next_message(opened: ClientConnection) -> dict[str, Any]:
     message: dict[str, Any] = json.loads(await opened.recv())
     return message
 
@@ -47,23 +47,23 @@ async def test_a_subscriber_of_one_order_gets_its_history_and_its_news(edge: Edg
     await edge.tell_order(order_id, "PENDING", 1)
     async with socket(edge) as opened:
         await say(opened, type="subscribe", orderId=order_id)
-        assert await heard(opened) == {"event": "subscribed", "data": {"orderId": order_id}}
-        assert [(await heard(opened))["event"] for _ in range(2)] == ["order", "snapshot"]
+        assert await next_message(opened) == {"event": "subscribed", "data": {"orderId": order_id}}
+        assert [(await next_message(opened))["event"] for _ in range(2)] == ["order", "snapshot"]
         await edge.tell_order(order_id, "CONFIRMED", 2)
-        news = await heard(opened)
+        news = await next_message(opened)
         assert (news["event"], news["id"], news["data"]["status"]) == ("order", "2-0", "CONFIRMED")
 
 
-async def test_without_an_order_id_all_of_ones_own_orders_are_heard_and_nobody_elses(edge: Edge) -> None:
+async def test_without_an_order_id_all_of_ones_own_orders_are_received_and_no_one_elses(edge: Edge) -> None:
     await edge.sign_in()
     mine, others = await edge.add_order(), await edge.add_order(buyer_id="somebody-else")
     async with socket(edge) as opened:
         await say(opened, type="subscribe")
-        assert (await heard(opened))["event"] == "subscribed"
-        assert (await heard(opened))["event"] == "snapshot"
+        assert (await next_message(opened))["event"] == "subscribed"
+        assert (await next_message(opened))["event"] == "snapshot"
         await edge.tell_order(others, "PENDING", 1, buyer_id="somebody-else")
         await edge.tell_order(mine, "PENDING", 1, buyer_id=BUYER)
-        assert (await heard(opened))["data"]["orderId"] == mine
+        assert (await next_message(opened))["data"]["orderId"] == mine
 
 
 async def test_a_client_that_comes_again_says_what_it_has(edge: Edge) -> None:
@@ -73,10 +73,10 @@ async def test_a_client_that_comes_again_says_what_it_has(edge: Edge) -> None:
     await edge.tell_order(order_id, "CONFIRMED", 2)
     async with socket(edge) as opened:
         await say(opened, orderId=order_id, lastEventId="1-0")
-        assert [(await heard(opened)).get("id") for _ in range(2)] == [None, "2-0"]
+        assert [(await next_message(opened)).get("id") for _ in range(2)] == [None, "2-0"]
     async with socket(edge) as opened:
         await say(opened, orderId=order_id, lastEventId="9-0")
-        assert [(await heard(opened))["event"] for _ in range(3)] == ["subscribed", "gap", "snapshot"]
+        assert [(await next_message(opened))["event"] for _ in range(3)] == ["subscribed", "gap", "snapshot"]
 
 
 async def test_another_buyers_order_is_refused_in_words(edge: Edge) -> None:
@@ -84,15 +84,15 @@ async def test_another_buyers_order_is_refused_in_words(edge: Edge) -> None:
     order_id = await edge.add_order()
     async with socket(edge) as opened:
         await say(opened, type="subscribe", orderId=order_id)
-        problem = await heard(opened)
+        problem = await next_message(opened)
         assert (problem["event"], problem["data"]["status"]) == ("problem", 403)
         await say(opened, type="ping")
-        assert (await heard(opened))["event"] == "pong"
+        assert (await next_message(opened))["event"] == "pong"
 
 
-async def test_who_is_nobody_is_told_so_and_closed(edge: Edge) -> None:
+async def test_who_is_no_one_is_informed_and_closed(edge: Edge) -> None:
     async with socket(edge) as opened:
-        assert (await heard(opened))["data"]["status"] == 401
+        assert (await next_message(opened))["data"]["status"] == 401
         with pytest.raises(ConnectionClosed) as closed:
             await opened.recv()
         assert closed.value.rcvd is not None
@@ -105,7 +105,7 @@ async def test_a_ticket_signs_in_where_no_cookie_can(edge: Edge) -> None:
     edge.client.cookies.clear()
     async with socket(edge, query=f"?ticket={ticket}") as opened:
         await say(opened, type="ping")
-        assert (await heard(opened))["event"] == "pong"
+        assert (await next_message(opened))["event"] == "pong"
 
 
 async def test_neither_a_ticket_nor_an_address_of_a_client_comes_into_the_log(
@@ -126,7 +126,7 @@ async def test_neither_a_ticket_nor_an_address_of_a_client_comes_into_the_log(
             async with socket(edge, query=query) as opened:
                 addresses.append("{}:{}".format(*opened.local_address[:2]))
                 await say(opened, type="ping")
-                await heard(opened)
+                await next_message(opened)
         with pytest.raises(InvalidStatus):
             async with socket(edge, origin="https://evil.example", query=f"?ticket={tickets[2]}"):
                 pass
@@ -153,7 +153,7 @@ async def test_the_shops_own_page_may_by_its_address_or_its_public_one(edge: Edg
     for origin in (edge.url, edge.deps.settings.public_url):
         async with socket(edge, origin=origin) as opened:
             await say(opened, type="ping")
-            assert (await heard(opened))["event"] == "pong"
+            assert (await next_message(opened))["event"] == "pong"
 
 
 async def test_nonsense_is_answered_and_the_socket_stays(edge: Edge) -> None:
@@ -161,11 +161,11 @@ async def test_nonsense_is_answered_and_the_socket_stays(edge: Edge) -> None:
     async with socket(edge) as opened:
         for nonsense in ("{", "[]", '{"type": "dance"}', '{"orderId": 7}'):
             await opened.send(nonsense)
-            assert (await heard(opened))["data"]["status"] == 400
+            assert (await next_message(opened))["data"]["status"] == 400
         await opened.send(b"bytes")
-        assert (await heard(opened))["data"]["status"] == 400
+        assert (await next_message(opened))["data"]["status"] == 400
         await say(opened, type="ping")
-        assert (await heard(opened))["event"] == "pong"
+        assert (await next_message(opened))["event"] == "pong"
 
 
 async def test_a_message_too_long_closes_the_socket(edge: Edge) -> None:
@@ -183,22 +183,22 @@ async def test_one_socket_has_a_bounded_number_of_subscriptions(edge: Edge) -> N
     async with socket(edge) as opened:
         for _ in range(SUBSCRIPTIONS_MAX):
             await say(opened, orderId=await edge.add_order())
-            assert [(await heard(opened))["event"] for _ in range(2)] == ["subscribed", "snapshot"]
+            assert [(await next_message(opened))["event"] for _ in range(2)] == ["subscribed", "snapshot"]
         await say(opened, orderId=await edge.add_order())
-        assert (await heard(opened))["data"]["status"] == 403
+        assert (await next_message(opened))["data"]["status"] == 403
 
 
-async def test_after_unsubscribing_nothing_is_heard(edge: Edge) -> None:
+async def test_after_unsubscribing_nothing_is_received(edge: Edge) -> None:
     await edge.sign_in()
     order_id = await edge.add_order()
     async with socket(edge) as opened:
         await say(opened, orderId=order_id)
-        assert [(await heard(opened))["event"] for _ in range(2)] == ["subscribed", "snapshot"]
+        assert [(await next_message(opened))["event"] for _ in range(2)] == ["subscribed", "snapshot"]
         await say(opened, type="unsubscribe", orderId=order_id)
         await eventually(lambda: edge.hub.listeners == 0)
         await edge.tell_order(order_id, "CONFIRMED", 2)
         await say(opened, type="ping")
-        assert (await heard(opened))["event"] == "pong"
+        assert (await next_message(opened))["event"] == "pong"
 
 
 async def test_a_client_that_leaves_is_forgotten(edge: Edge) -> None:
@@ -206,7 +206,7 @@ async def test_a_client_that_leaves_is_forgotten(edge: Edge) -> None:
     order_id = await edge.add_order()
     async with socket(edge) as opened:
         await say(opened, orderId=order_id)
-        await heard(opened)
+        await next_message(opened)
         assert edge.hub.listeners == 1
     await eventually(lambda: edge.hub.listeners == 0)
 
@@ -221,27 +221,27 @@ async def test_a_socket_ends_by_itself_before_a_request_must(edge_settings: Sett
             assert closed.value.rcvd.code == 1001
 
 
-async def test_the_edge_served_alone_as_on_a_cluster_has_its_sockets_too(edge: Edge) -> None:
+async def test_the_edge_deployed_on_its_own_as_on_a_cluster_has_its_sockets_too(edge: Edge) -> None:
     await edge.sign_in()
-    with create_server(("127.0.0.1", 0)) as listening:
+    with listen() as listening:
         alone = server(Function(edge_function.operation, edge.deps, edge_app(edge.deps)))
         serving = asyncio.create_task(alone.serve(sockets=[listening]))
         await eventually(lambda: alone.started)
         there = replace(edge, url=f"http://127.0.0.1:{listening.getsockname()[1]}")
         async with socket(there) as opened:
             await say(opened, type="ping")
-            assert (await heard(opened))["event"] == "pong"
+            assert (await next_message(opened))["event"] == "pong"
         alone.should_exit = True
         await serving
 
 
-async def test_a_command_nested_deeper_than_anybody_reads_is_refused_in_words(edge: Edge) -> None:
+async def test_a_command_nested_deeper_than_anyone_reads_is_refused_in_words(edge: Edge) -> None:
     await edge.sign_in()
     async with socket(edge) as opened:
         await opened.send('{"type":"ping","more":' + "[" * 2000 + "]" * 2000 + "}")
-        assert (await heard(opened))["data"]["status"] == 400
+        assert (await next_message(opened))["data"]["status"] == 400
         await say(opened, type="ping")
-        assert (await heard(opened))["event"] == "pong"
+        assert (await next_message(opened))["event"] == "pong"
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ async def test_an_odd_message_is_answered_in_words_and_its_socket_and_every_othe
     async with socket(edge) as asking, socket(edge) as other:
         await asking.send(odd)
         await say(other, orderId=order_id)
-        assert (await heard(asking))["event"] == "problem"
-        assert (await heard(other))["event"] == "subscribed"
+        assert (await next_message(asking))["event"] == "problem"
+        assert (await next_message(other))["event"] == "subscribed"
         await say(asking, type="ping")
-        assert (await heard(asking))["event"] == "pong"
+        assert (await next_message(asking))["event"] == "pong"

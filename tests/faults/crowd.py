@@ -20,7 +20,7 @@ PATHS: dict[Path, str] = {
 TAKEN = {"sync": 200, "async": 202, "orders": 201}
 NO = ("sold-out", "limit-reached")
 NOT_NOW = (429, 503)
-DOORS = 32
+PATHS_OF_PURCHASES = 32
 ANSWER_WITHIN_S = 20.0
 END_WITHIN_S = 90.0
 LOST, TIMED_OUT = "no answer", "timed out"
@@ -34,7 +34,7 @@ class Buyer:
     Args:
         habit: what it does beside asking: click twice at once, ask again afterwards, cancel what it got.
         told: every order id that an answer named, with the answer's status.
-        end: "taken", one of NO, or what nobody should ever be told.
+        end: "taken", one of NO, or an answer that must never occur.
     """
 
     user: int
@@ -70,7 +70,7 @@ def invent(count: int, first_user: int, random: Random) -> list[Buyer]:
 
 class Crowd:
     """
-    Lets buyers in, ``DOORS`` at a time.
+    Lets buyers in, ``PATHS_OF_PURCHASES`` at a time.
 
     Attributes:
         served: buyers that have their end answer.
@@ -78,12 +78,12 @@ class Crowd:
     """
 
     def __init__(self, url: str, random: Random) -> None:
-        limits = httpx.Limits(max_connections=2 * DOORS)
+        limits = httpx.Limits(max_connections=2 * PATHS_OF_PURCHASES)
         self.served = 0
         self.noted: Counter[str] = Counter()
         self._random = random
         self._http = httpx.AsyncClient(base_url=url, timeout=ANSWER_WITHIN_S, limits=limits, trust_env=False)
-        self._doors = asyncio.Semaphore(DOORS)
+        self._paths = asyncio.Semaphore(PATHS_OF_PURCHASES)
         self._moved = asyncio.Event()
 
     async def __aenter__(self) -> "Crowd":
@@ -111,7 +111,7 @@ class Crowd:
                 await self._breathe()
 
     async def _visit(self, buyer: Buyer) -> None:
-        async with self._doors:
+        async with self._paths:
             clicks = 2 if buyer.habit == "double-click" else 1
             await asyncio.gather(*(self._until_end(buyer) for _ in range(clicks)))
             if buyer.habit == "again":

@@ -1,4 +1,4 @@
-"""What the buyers were told, held against PostgreSQL and against what the shop answers now."""
+"""Compares the buyers' answers with PostgreSQL and with the shop's current answers."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -30,27 +30,29 @@ def open_orders(database_url: str) -> int:
 
 
 def dead_letters(database_url: str) -> list[Row]:
-    """Nobody sends anything broken in these rounds: whatever was given up was given up wrongly."""
+    """These rounds send no invalid event, so that every dead letter is wrong."""
     with psycopg.connect(database_url, row_factory=dict_row) as connection:
         return connection.execute("SELECT trigger, type, event_id, error_code, error_data FROM dead_letters").fetchall()
 
 
 def broken(database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
     """
-    One row for each promise that was not kept.
+    Return one row for each broken promise.
 
     An answer that named an order is kept by an order of that buyer with these goods that came to an end; a key has one
-    order; what is sold out for a buyer is not bought by it; an order that nobody was told of is nobody's.
+    order; what is sold out for a buyer is not bought by it; an order without an answer is a row, too.
     """
     orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
-    told = {order_id for buyer in buyers for _, order_id in buyer.told}
+    reported = {order_id for buyer in buyers for _, order_id in buyer.told}
     rows = [row for buyer in buyers for row in _of_buyer(buyer, orders)]
-    untold = [order for order in orders.values() if order["order_id"] not in told and order["status"] != "CANCELED"]
-    return rows + [{"broken": "an order that its buyer was never told of", **order} for order in untold]
+    unreported = [
+        order for order in orders.values() if order["order_id"] not in reported and order["status"] != "CANCELED"
+    ]
+    return rows + [{"broken": "an order that its buyer never got", **order} for order in unreported]
 
 
-async def told_otherwise(url: str, database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
-    """Orders of which the shop's door says something else than its tables."""
+async def contradicted(url: str, database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
+    """Orders whose answer of the API differs from the tables."""
     orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
     answers = await ask_all(url, [("GET", f"/api/v1/orders/{order_id}") for order_id in orders], 4)
     rows = []
@@ -64,7 +66,7 @@ async def told_otherwise(url: str, database_url: str, buyers: Sequence[Buyer]) -
 def _of_buyer(buyer: Buyer, orders: dict[str, Row]) -> Iterable[Row]:
     about = {"user": buyer.user, "key": buyer.key, "path": buyer.path, "told": buyer.told, "end": buyer.end}
     if buyer.end not in ("taken", *NO):
-        yield {"broken": "no end answer, or one that nobody should get", **about}
+        yield {"broken": "no final answer, or one that must not occur", **about}
     if len({order_id for _, order_id in buyer.told}) > 1:
         yield {"broken": "one key, two orders", **about}
     if buyer.told and buyer.end in NO:

@@ -30,7 +30,7 @@ from tests.local.running_shop import eventually
 
 VICTIMS = ("host", "postgres", "a backend", "redis", "redis emptied", "supervisor", "everything")
 BUYERS, UNITS, SHELF_UNITS = 600, 200, 120
-PROBED = 3  # a product of which nobody else buys
+PROBED = 3  # a product that no other buyer orders
 SETTLE_S = 90.0
 MOODS = (("approve", 0.0), ("approve", 0.0), ("decline", 0.2), ("timeout", 0.3), ("fail", 0.3))
 
@@ -65,35 +65,37 @@ async def play(shop: Shop, number: int, victim: str, random: Random, buyers: int
     """One round on a running shop; the shop runs again at its end."""
     began = time.monotonic()
     mood, share = random.choice(MOODS)
-    told = Round(number, victim, mood)
+    reported = Round(number, victim, mood)
     people = invent(buyers, number * 1_000_000, random)
     async with Crowd(shop.url, random) as crowd:
         await _open(crowd, units, mood, share)
         buying = asyncio.create_task(crowd.buy(people))
         await crowd.until_served(random.randrange(int(buyers * 0.7)))
-        told.killed_at = crowd.served
-        told.recovered_s = await _killed(shop, crowd, victim, random, number)
+        reported.killed_at = crowd.served
+        reported.recovered_s = await _killed(shop, crowd, victim, random, number)
         await buying
         await crowd.insist("PUT", "/api/v1/payments/simulator", {"mode": "approve", "share": 1.0})
         ended = time.monotonic()
         await _ended(shop)
-        told.findings += await _audited(shop)
-        told.settled_s = time.monotonic() - ended
-        if not told.findings:
+        reported.findings += await _audited(shop)
+        reported.settled_s = time.monotonic() - ended
+        if not reported.findings:
             late = await _latecomers(shop, crowd, number)
-            told.late = sum(buyer.end == "taken" for buyer in late)
+            reported.late = sum(buyer.end == "taken" for buyer in late)
             people += late
             await _ended(shop)
-            told.findings += await _audited(shop) + promises.broken(shop.running.database_url, people)
-            told.findings += await promises.told_otherwise(shop.url, shop.running.database_url, people)
-            told.findings += promises.dead_letters(shop.running.database_url)
-        told.findings += shop.errors()
+            reported.findings += await _audited(shop) + promises.broken(shop.running.database_url, people)
+            reported.findings += await promises.contradicted(shop.url, shop.running.database_url, people)
+            reported.findings += promises.dead_letters(shop.running.database_url)
+        reported.findings += shop.errors()
         if crowd.noted[TIMED_OUT]:
-            told.findings.append({"broken": f"{crowd.noted[TIMED_OUT]} times no answer for {ANSWER_WITHIN_S:.0f} s"})
-        told.noted = crowd.noted
-    told.ends = Counter(buyer.end for buyer in people)
-    told.took_s = time.monotonic() - began
-    return told
+            reported.findings.append(
+                {"broken": f"{crowd.noted[TIMED_OUT]} times no answer for {ANSWER_WITHIN_S:.0f} s"}
+            )
+        reported.noted = crowd.noted
+    reported.ends = Counter(buyer.end for buyer in people)
+    reported.took_s = time.monotonic() - began
+    return reported
 
 
 async def _open(crowd: Crowd, units: int, mood: str, share: float) -> None:
@@ -128,7 +130,7 @@ async def _audited(shop: Shop) -> list[dict[str, Any]]:
 
 
 async def _latecomers(shop: Shop, crowd: Crowd, number: int) -> list[Buyer]:
-    """Buy whatever is left, one unit each, and one more: nothing is undersold, and the last hears "sold out"."""
+    """Buy whatever is left, one unit each, and one more: nothing is undersold, and the last answer is "sold out"."""
     stock = (await crowd.insist("GET", f"/api/v1/sync/stock/{FLASH}"))["stock"]
     late = [Buyer(number * 1_000_000 + 500_000 + n, f"late-{number}-{n}", "sync", 1) for n in range(stock + 1)]
     for some in (late[:-1], late[-1:]):
@@ -161,15 +163,16 @@ def run(
     return played
 
 
-def line(told: Round, rounds: int) -> str:
+def line(reported: Round, rounds: int) -> str:
     """One round for people."""
-    ends = ", ".join(f"{n} {end}" for end, n in told.ends.most_common())
-    noted = ", ".join(f"{n}× {what}" for what, n in told.noted.most_common() if not what.startswith("409 "))
-    verdict = "clean" if not told.findings else f"NOT CLEAN: {len(told.findings)} rows"
+    ends = ", ".join(f"{n} {end}" for end, n in reported.ends.most_common())
+    noted = ", ".join(f"{n}× {what}" for what, n in reported.noted.most_common() if not what.startswith("409 "))
+    verdict = "clean" if not reported.findings else f"NOT CLEAN: {len(reported.findings)} rows"
     return (
-        f"{told.number:3}/{rounds} {told.victim:13} gateway {told.mood:7} killed at {told.killed_at:3} buyers,"
-        f" next order {told.recovered_s:5.2f} s · {ends} · {noted or 'no error seen'} · all settled"
-        f" {told.settled_s:4.1f} s later · {told.took_s:5.1f} s · {verdict}"
+        f"{reported.number:3}/{rounds} {reported.victim:13} gateway {reported.mood:7}"
+        f" killed at {reported.killed_at:3} buyers,"
+        f" next order {reported.recovered_s:5.2f} s · {ends} · {noted or 'no error seen'} · all settled"
+        f" {reported.settled_s:4.1f} s later · {reported.took_s:5.1f} s · {verdict}"
     )
 
 
@@ -179,12 +182,12 @@ def summary(played: Sequence[Round]) -> str:
         "| killed | rounds | back after: p50 | max | all settled after: p50 | max | not clean |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    for victim in dict.fromkeys(told.victim for told in played):
-        its = [told for told in played if told.victim == victim]
-        back, ended = [told.recovered_s for told in its], [told.settled_s for told in its]
+    for victim in dict.fromkeys(reported.victim for reported in played):
+        its = [reported for reported in played if reported.victim == victim]
+        back, ended = [reported.recovered_s for reported in its], [reported.settled_s for reported in its]
         rows.append(
             f"| {victim} | {len(its)} | {median(back):.2f} s | {max(back):.2f} s | {median(ended):.1f} s"
-            f" | {max(ended):.1f} s | {sum(bool(told.findings) for told in its)} |"
+            f" | {max(ended):.1f} s | {sum(bool(reported.findings) for reported in its)} |"
         )
     return "\n".join(rows)
 
@@ -197,12 +200,14 @@ def main() -> int:
     parser.add_argument("--buyers", type=int, default=BUYERS)
     parser.add_argument("--units", type=int, default=UNITS)
     parser.add_argument("--victims", default=",".join(VICTIMS), help="in turn; default: %(default)s")
-    asked = parser.parse_args()
-    seed = randbelow(2**32) if asked.seed is None else asked.seed
+    options = parser.parse_args()
+    seed = randbelow(2**32) if options.seed is None else options.seed
     data = Path(tempfile.mkdtemp(prefix="faults-")) / "shop"
     began = time.monotonic()
-    victims, sizes = asked.victims.split(","), {"buyers": asked.buyers, "units": asked.units}
-    played = run(asked.rounds, seed, data, asked.workers, victims, lambda said: print(said, flush=True), **sizes)
+    victims, sizes = options.victims.split(","), {"buyers": options.buyers, "units": options.units}
+    played = run(
+        options.rounds, seed, data, options.workers, victims, lambda output: print(output, flush=True), **sizes
+    )
     print(f"\n{len(played)} rounds in {time.monotonic() - began:.0f} s, seed {seed}\n\n{summary(played)}")
     for row in played[-1].findings:
         print(json.dumps(row, default=str))

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def assert_clean(played: list[Round], rounds: int) -> None:
-    assert [row for told in played for row in told.findings] == []
+    assert [row for reported in played for row in reported.findings] == []
     assert len(played) == rounds
 
 

@@ -62,7 +62,7 @@ class Shop:
 
 
 def strike(shop: Shop, victim: str, random: Random) -> Callable[[], bool]:
-    """Kill; what is returned tells whether something new runs in the place of what was killed."""
+    """Kill a process; return a function that checks whether a new one has replaced it."""
     if victim == "redis emptied":
         with redis.Redis.from_url(shop.running.redis_url) as client:
             client.flushall()

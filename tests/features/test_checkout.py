@@ -15,7 +15,7 @@ from tests.features.conftest import awaited
 from tests.flows.small_shop import SmallShop
 
 scenarios("checkout.feature")
-ADA, SOMEBODY_ELSE = 815, 816
+ADA, OTHER_BUYER = 815, 816
 PRODUCTS = {product.name: product.product_id for product in GOODS}
 WHOLE_STORY = ["CONFIRMED", "PAID", "FULFILLED"]
 
@@ -116,7 +116,7 @@ async def price_changes(shop: SmallShop, product: str, price: float) -> None:
 @given(parsers.parse('somebody else has bought {qty:d} × "{product}"'))
 @awaited
 async def others_buy(shop: SmallShop, qty: int, product: str) -> None:
-    assert (await shop.client.buy(PRODUCTS[product], SOMEBODY_ELSE, qty)).status == 200
+    assert (await shop.client.buy(PRODUCTS[product], OTHER_BUYER, qty)).status == 200
 
 
 @given(parsers.parse('one buyer may have {limit:d} × "{product}"'))

@@ -47,7 +47,7 @@ LEFT_OUT = {"schema_migrations", "ping_ticks", "order_calls"}  # of the machine 
 NAMES = """
     SELECT tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
 """
-UNSAID = {"at", "endsAt", "orderId", "payBy", "startsAt", "traceparent"}
+NOT_IN_STREAMS = {"at", "endsAt", "orderId", "payBy", "startsAt", "traceparent"}
 State = dict[str, Counter[Any]]
 
 
@@ -78,13 +78,13 @@ async def _gate(redis: Any) -> Counter[Any]:
 
 async def _copies(redis: Any) -> Counter[Any]:
     """What events alone have written: stock, and the prices of sales, each with its sequence."""
-    said: Counter[Any] = Counter()
+    output: Counter[Any] = Counter()
     for kind in ("inventory", "flash_price"):
         async for key in redis.scan_iter(f"{kind}:*"):
             sequence, _, document = (await redis.get(key)).partition(b" ")
             what = msgspec.json.decode(document)
-            said[key.decode(), int(sequence), what.get("available"), what.get("price")] += 1
-    return said
+            output[key.decode(), int(sequence), what.get("available"), what.get("price")] += 1
+    return output
 
 
 async def _streams(redis: Any, buyers: dict[str, str]) -> Counter[Any]:
@@ -94,9 +94,9 @@ async def _streams(redis: Any, buyers: dict[str, str]) -> Counter[Any]:
         *where, what = key.decode().split(":")
         ((entry, fields),) = await redis.xrevrange(key, count=1)
         news = msgspec.json.decode(fields[b"d"])
-        said = {name: value for name, value in news.items() if name not in UNSAID}
+        output = {name: value for name, value in news.items() if name not in NOT_IN_STREAMS}
         about = (*where, buyers.get(what, what), entry.decode(), fields[b"e"].decode())
-        newest[(*about, json.dumps(said, sort_keys=True))] += 1
+        newest[(*about, json.dumps(output, sort_keys=True))] += 1
     return newest
 
 

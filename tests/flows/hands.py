@@ -17,11 +17,11 @@ AGAIN_S = 0.05
 
 class Hands:
     """
-    Delivers as the broker does, but holds back what it is told to hold.
+    Delivers as the broker does, but holds back the chosen events.
 
     Attributes:
         tried: per trigger, each attempt's event.
-        arrived: per trigger, each event that was heard to the end, in the order in which that happened.
+        arrived: per trigger, each event that was handled, in that order.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Hands:
         self._held: dict[str, asyncio.Event] = {}
 
     def wrap(self, real: Deliver) -> Deliver:
-        """LocalKnative's ``deliver``."""
+        """LocalBroker's ``deliver``."""
 
         async def deliver(trigger: Trigger, event: CloudEvent) -> Outcome:
             while trigger.name in self._held:
@@ -69,7 +69,7 @@ class BadHands(Hands):
     """
     Delivers every event twice, each time after a delay of its own, and half of them the second time at the very end.
 
-    The broker is told "done" at once, so neither its order nor its retries protect anybody.
+    The broker gets "done" at once, so neither its order nor its retries protect a consumer.
 
     Attributes:
         refused: what a consumer would have sent to the dead letters.

@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 
-from pulsecart.broker.local import LocalKnative
-from pulsecart.processes.host import EVENTING
+from pulsecart.broker.local import LocalBroker
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.runtime.deps import Deps
 from pulsecart.shop.audit.db.questions import snapshot, unsettled
 from tests.client import Client, until
@@ -25,7 +25,7 @@ class SmallShop:
     client: Client
     hands: Hands
     clock: TurnedClock
-    knative: LocalKnative
+    knative: LocalBroker
 
     async def follow_the_script(self) -> None:
         """Every kind of purchase and of end, one after the other, so that each run decides the same."""
@@ -82,14 +82,14 @@ class SmallShop:
         await self.gateway("approve")
 
     async def expired(self) -> None:
-        """While the gateway is down, so that nobody knows whether it was charged."""
+        """While the gateway is down, so that it is not known whether the order was charged."""
         await self.gateway("fail")
         await self.client.buy(user=7)
         await self.pays(7, "INTENDED")
         with self.hands.holding("pay"):
             await until(self._pay_is_idle, WITHIN_S)
             self.clock.turn(31)
-            self.client.deps.poke("expire")
+            self.client.deps.wake("expire")
             await self.ends(7, "CANCELED")
             await self.gateway("approve")
             await self.pays(7, "VOIDED")
@@ -142,7 +142,7 @@ class SmallShop:
         await self._holds(f"{sql} IS NOT DISTINCT FROM %s", str(user), status)
 
     async def at_rest(self) -> None:
-        """Waits until everything that was said has been heard."""
+        """Waits until all events are handled."""
         await until(self._at_rest, WITHIN_S)
 
     async def _at_rest(self) -> bool:
@@ -168,7 +168,7 @@ class SmallShop:
 
 @asynccontextmanager
 async def opened(
-    deps: Deps, clock: TurnedClock, hands: Hands, eventing: Path = EVENTING, **instead: Any
+    deps: Deps, clock: TurnedClock, hands: Hands, eventing: Path = EVENTING_DIR, **instead: Any
 ) -> AsyncIterator[SmallShop]:
     """
     The shop on ``deps``, its broker running.
@@ -177,18 +177,18 @@ async def opened(
         instead: what the broker calls in the place of the operation of that name.
     """
     client = Client(deps)
-    knative = LocalKnative({**client.operations, **instead}, eventing, deps, deliver=hands.wrap)
+    knative = LocalBroker({**client.operations, **instead}, eventing, deps, deliver=hands.wrap)
     deps.committed = knative.wake
     for operation in client.operations.values():
         if operation.wake is not None:
             own = deps.share(operation.name, operation.connections)
-            deps.pokes.register(operation.name, _waking(operation.wake, own))
+            deps.wake_ups.register(operation.name, _waking(operation.wake, own))
     await knative.start()
     try:
         await until(lambda: _reads(client, len(knative.eventing.triggers)), WITHIN_S)
         yield SmallShop(client, hands, clock, knative)
     finally:
-        await deps.pokes.close()
+        await deps.wake_ups.close()
         await knative.stop()
 
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from pulsecart.admin import dead_letters
-from pulsecart.processes.host import EVENTING
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.processes.registry import load
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent, new_id, padded
@@ -27,13 +27,13 @@ from tests.turned_clock import TurnedClock
 RETRY = 5
 WITHIN_S = 20.0
 IMPATIENT = "    timeout: PT1S\n"
-HEARS_PAID = {"fulfil", "notify", "project-orders"}
+SUBSCRIBED_TO_PAID = {"fulfil", "notify", "project-orders"}
 Answers = Callable[[CloudEvent, Deps], Awaitable[Reply]]
 Open = Callable[..., AbstractAsyncContextManager[SmallShop]]
 
 
 class Fulfil:
-    """Stands in fulfil's place: behaves as it is told, and like the real one once it is mended."""
+    """Replaces fulfil: fails as configured, and behaves like the real one once it is repaired."""
 
     dns_name = "fulfil"
 
@@ -42,9 +42,9 @@ class Fulfil:
         self.tries = 0
         self.mended = False
 
-    async def hear(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
+    async def handle_event(self, event: CloudEvent, deps: Deps, path: str) -> Reply:
         self.tries += 1
-        return await (load("fulfil").hear if self.mended else self._broken)(event, deps)
+        return await (load("fulfil").handle_event if self.mended else self._broken)(event, deps)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def eventing(tmp_path: Path) -> Path:
     """The product's triggers; what fails is tried again at once, and less often."""
     made = tmp_path / "eventing"
     made.mkdir()
-    for source in EVENTING.glob("*.yaml"):
+    for source in EVENTING_DIR.glob("*.yaml"):
         text = source.read_text().replace("retry: 10", f"retry: {RETRY}").replace("PT0.2S", "PT0.01S")
         if source.name == "fulfil.yaml":
             text += IMPATIENT
@@ -140,24 +140,24 @@ async def test_the_ingress_refuses_what_breaks_its_contract_and_keeps_nothing_of
         assert [event for event in await open_shop.client.log() if event.source == broken.source] == []
 
 
-async def test_what_is_broken_in_the_log_is_a_dead_letter_at_once_for_each_who_hears_it(shop: Open) -> None:
+async def test_what_is_broken_in_the_log_is_a_dead_letter_at_once_for_each_who_receives_it(shop: Open) -> None:
     async with shop() as open_shop:
         event = paid({**good(), "orderId": 7})
         await write(open_shop, event)
-        found = await letters(open_shop, len(HEARS_PAID))
+        found = await letters(open_shop, len(SUBSCRIBED_TO_PAID))
         await open_shop.at_rest()
-        assert found.keys() == HEARS_PAID
-        for trigger, (event_id, code, said, dest, whole) in found.items():
+        assert found.keys() == SUBSCRIBED_TO_PAID
+        for trigger, (event_id, code, output, dest, whole) in found.items():
             assert (event_id, code, len(open_shop.hands.tried[trigger])) == (event.id, 400, 1)
-            assert json.loads(said)["type"].endswith("contract-broken")
+            assert json.loads(output)["type"].endswith("contract-broken")
             assert dest.endswith(f"/{trigger}")
             assert whole["knativeerrorcode"] == "400"
             assert whole["knativeerrordest"] == dest
             assert whole["data"] == json.loads(event.data or b"")
 
 
-async def test_a_poison_event_holds_back_nobody_of_its_key(shop: Open) -> None:
-    """An order nobody can know: what comes after it on its key is heard all the same."""
+async def test_a_poison_event_holds_back_no_one_of_its_key(shop: Open) -> None:
+    """An unknown order: the events after it on its key are handled."""
     async with shop() as open_shop:
         key = new_id()
         await write(open_shop, paid({**good(), "orderId": "no order"}, key))
@@ -169,7 +169,7 @@ async def test_a_poison_event_holds_back_nobody_of_its_key(shop: Open) -> None:
         assert len(open_shop.hands.tried["fulfil"]) == 2
 
 
-async def test_a_type_that_no_trigger_wants_is_nobodys_and_one_let_through_by_mistake_is_a_dead_letter(
+async def test_a_type_that_no_trigger_wants_is_no_ones_and_one_let_through_by_mistake_is_a_dead_letter(
     shop: Open, eventing: Path
 ) -> None:
     fulfil = (eventing / "fulfil.yaml").read_text()
@@ -180,9 +180,9 @@ async def test_a_type_that_no_trigger_wants_is_nobodys_and_one_let_through_by_mi
         await write(open_shop, unknown)
         found = await letters(open_shop, 1)
         await open_shop.at_rest()
-        event_id, code, said, *_ = found["too-wide"]
+        event_id, code, output, *_ = found["too-wide"]
         assert (event_id, code) == (unknown.id, 400)
-        assert "mend the trigger's filter" in said
+        assert "Correct the Trigger's filter" in output
         assert {trigger: len(tried) for trigger, tried in open_shop.hands.tried.items()} == {"too-wide": 1}
 
 
@@ -204,23 +204,23 @@ async def replies_a_broken_event(event: CloudEvent, deps: Deps) -> Reply:
 
 
 @pytest.mark.parametrize(
-    ("broken", "code", "said", "tries"),
+    ("broken", "code", "output", "tries"),
     [
         (hangs, 500, "no answer within 1 s", RETRY + 1),
         (breaks, 500, "it broke", RETRY + 1),
         (babbles, 502, "OK", RETRY + 1),
-        (replies_a_broken_event, 400, "", 1),  # the broker refuses it for good, as it would from anybody
+        (replies_a_broken_event, 400, "", 1),  # the broker rejects it for good, as from any sender
     ],
 )
 async def test_an_event_of_a_function_that_goes_on_failing_is_given_up_and_replayed_to_it_alone(
-    shop: Open, capsys: pytest.CaptureFixture[str], broken: Answers, code: int, said: str, tries: int
+    shop: Open, capsys: pytest.CaptureFixture[str], broken: Answers, code: int, output: str, tries: int
 ) -> None:
     fulfil = Fulfil(broken)
     async with shop(fulfil=fulfil) as open_shop:
         await open_shop.client.buy(user=1)
         event_id, found_code, answer, *_ = (await letters(open_shop, 1))["fulfil"]
         assert (found_code, fulfil.tries) == (code, tries)
-        assert said in answer
+        assert output in answer
         await open_shop.ends(1, "PAID")
         await open_shop.at_rest()
         others = {name: len(tried) for name, tried in open_shop.hands.tried.items() if name != "fulfil"}
@@ -232,7 +232,7 @@ async def test_an_event_of_a_function_that_goes_on_failing_is_given_up_and_repla
         await open_shop.ends(1, "FULFILLED")
         await open_shop.at_rest()
         again = [event.id for name, tried in open_shop.hands.tried.items() if name != "fulfil" for event in tried]
-        assert again.count(event_id) == len(HEARS_PAID) - 1
+        assert again.count(event_id) == len(SUBSCRIBED_TO_PAID) - 1
         assert sum(map(len, open_shop.hands.tried.values())) == sum(others.values()) + tries + 1 + 2
         assert await desk(open_shop, capsys, "list") == "No dead letters are waiting.\n"
 

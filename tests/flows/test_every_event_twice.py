@@ -69,7 +69,7 @@ async def test_every_event_twice_late_and_out_of_order_comes_to_the_same_end(
 
 
 def _were_bad(hands: BadHands, state: State) -> None:
-    """Every consumer there is heard everything twice, and some of it in the wrong order."""
+    """Every consumer gets every event twice, and some in the wrong order."""
     assert {name for (name,) in state["trigger_cursors"]} == hands.arrived.keys()
     for trigger, events in hands.arrived.items():
         times = {event.id: 0 for event in events}

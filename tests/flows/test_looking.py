@@ -15,14 +15,14 @@ WITHIN_S = 20.0
 
 async def cache_lookups(http: httpx.AsyncClient) -> dict[str, float]:
     """``hit``, ``miss``, ``stale`` so far, and the ``ratio``."""
-    told = {}
+    reported = {}
     for line in (await http.get("/metrics")).text.splitlines():
         if line.startswith("product_cache_lookups_total{"):
             name, value = line.split()
-            told[name.split('"')[1]] = float(value)
+            reported[name.split('"')[1]] = float(value)
         elif line.startswith("product_cache_hit_ratio "):
-            told["ratio"] = float(line.split()[1])
-    return told
+            reported["ratio"] = float(line.split()[1])
+    return reported
 
 
 async def test_in_a_sale_more_than_four_of_five_look_at_a_copy(shop: RunningShop) -> None:

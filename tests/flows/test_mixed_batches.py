@@ -14,14 +14,16 @@ from msgspec.structs import replace
 from functions.fulfil.main import Shipping
 from functions.project_orders.main import Projection
 from functions.refresh_products.main import Index
-from pulsecart.edge.streams.news import SALES, News, buyer_topic, stock_topic
+from pulsecart.edge.streams.news import News
 from pulsecart.edge.streams.publish import Publisher
 from pulsecart.edge.streams.snapshot import Snapshots
+from pulsecart.edge.streams.topics import BUYER, SALES, STOCK
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.runtime.problem import Malformed, Unstorable
 from pulsecart.serving import cloudevents, operation
 from pulsecart.serving.http import Request
+from pulsecart.serving.subscriptions import Received
 from pulsecart.shop.catalogue.db import search
 from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderPaid
 from pulsecart.shop.orders.db.by_customer import Row
@@ -47,7 +49,7 @@ def event(type: str, data: dict[str, Any], **attributes: Any) -> CloudEvent:
 
 
 def bad_events(dice: Random) -> Iterator[CloudEvent]:
-    """Of every kind that an operation of an order hears, each wrong in another way."""
+    """Invalid events of every type that operations of orders subscribe to, each with another error."""
     while True:
         order = {"orderId": new_id(), **MONEY}
         kind, data = dice.choice(
@@ -147,7 +149,11 @@ async def test_the_ingress_refuses_each_of_them_and_takes_what_comes_beside_them
 async def test_what_shares_a_write_fails_alone_in_every_operation_that_writes_together(deps: Deps) -> None:
     """Even where the rule at the entrance knows nothing of it."""
     now = datetime.now(UTC)
-    projection, index, publisher = deps.one(Projection).rows, deps.one(Index).rows, deps.one(Publisher)
+    projection, index, publisher = (
+        deps.singleton(Projection).rows,
+        deps.singleton(Index).rows,
+        deps.singleton(Publisher),
+    )
     rows = [Row(f"buyer-{n}", new_id(), "PAID", now, 1) for n in range(20)]
     rows[3] = Row("a\0b", new_id(), "PAID", now, 1)
     rows[11] = Row("huge", new_id(), "PAID", now, 2**63)
@@ -155,29 +161,29 @@ async def test_what_shares_a_write_fails_alone_in_every_operation_that_writes_to
     words = [search.Row(f"product-{n}", 1, False, "sku", "name", "", "") for n in range(20)]
     words[5] = search.Row("product-5", 2**70, False, "sku", "name", "", "")
     words[6] = search.Row(LONG, 1, False, "sku", "name", "", "")
-    news = [News(stock_topic(f"p{n}").key, (n, 0), "stock", b"{}") for n in range(20)]  # the first has no sequence
-    told = await asyncio.gather(
-        *map(projection.submit, rows), *map(index.submit, words), *map(publisher.tell, news), return_exceptions=True
+    news = [News(STOCK.topic(f"p{n}").key, (n, 0), "stock", b"{}") for n in range(20)]  # the first has no sequence
+    reported = await asyncio.gather(
+        *map(projection.submit, rows), *map(index.submit, words), *map(publisher.publish, news), return_exceptions=True
     )
-    wrong = {n: type(outcome) for n, outcome in enumerate(told) if isinstance(outcome, Exception)}
+    wrong = {n: type(outcome) for n, outcome in enumerate(reported) if isinstance(outcome, Exception)}
     assert wrong == dict.fromkeys([3, 11, 17, 25, 26], Unstorable) | {40: Malformed}
 
 
 async def test_an_event_whose_claim_cannot_be_stored_is_refused_for_good_and_those_beside_it_are_done(
     deps: Deps,
 ) -> None:
-    shipping = deps.one(Shipping).paid
+    shipping = deps.singleton(Shipping).paid
     envelopes = [event(OrderPaid.TYPE, {}) for _ in range(8)]
     envelopes[4] = replace(envelopes[4], id=LONG)
     data = OrderPaid(orderId=new_id(), paymentId="p", **MONEY)
     outcomes = await asyncio.gather(
-        *(shipping.submit(operation.Received(envelope, data)) for envelope in envelopes), return_exceptions=True
+        *(shipping.submit(Received(envelope, data)) for envelope in envelopes), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [Unstorable] + [type(None)] * 3
 
 
 async def test_a_snapshot_of_an_odd_stream_fails_alone_and_the_sales_beside_it_are_read(deps: Deps) -> None:
-    snapshots = deps.one(Snapshots)
-    topics = [stock_topic("1"), stock_topic("a\0b"), SALES, stock_topic("2"), buyer_topic("a\0b")]
-    told = await asyncio.gather(*map(snapshots.of, topics), return_exceptions=True)
-    assert [type(outcome) for outcome in told] == [News, Unstorable, News, News, Unstorable]
+    snapshots = deps.singleton(Snapshots)
+    topics = [STOCK.topic("1"), STOCK.topic("a\0b"), SALES.topic(), STOCK.topic("2"), BUYER.topic("a\0b")]
+    reported = await asyncio.gather(*map(snapshots.of, topics), return_exceptions=True)
+    assert [type(outcome) for outcome in reported] == [News, Unstorable, News, News, Unstorable]

@@ -1,4 +1,4 @@
-"""While the payment gateway says nothing, orders wait for it, and for nothing else does anybody."""
+"""While the payment gateway does not answer, its orders wait, and no other request does."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ BUYERS = range(1, 301)  # more orders than pay has events under way, or the proc
 LATER = 1000
 
 
-class Mute:
+class Silent:
     """In the gateway's place: answers when it may."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,10 +38,10 @@ async def order_of(client: Client, user: int) -> str:
     return str(order_id)
 
 
-async def test_while_the_gateway_is_mute_everything_but_payment_goes_on(
+async def test_while_the_gateway_is_silent_everything_but_payment_goes_on(
     deps: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gateway = Mute(monkeypatch)
+    gateway = Silent(monkeypatch)
     async with opened(deps, TurnedClock(datetime.now(UTC)), Hands()) as shop:
         client = shop.client
         await client.restock(1, 2 * len(BUYERS))

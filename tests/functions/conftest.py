@@ -21,7 +21,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Strict(Client):
-    """Believes nobody who is not signed in."""
+    """A client whose shop requires tokens."""
 
     def as_buyer(self, user: str) -> dict[str, str]:
         """Headers of a signed-in buyer."""

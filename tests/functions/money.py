@@ -8,7 +8,7 @@ from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, Re
 from pulsecart.shop.payments.simulated_gateway import Mode
 from tests.client import Client
 
-HEARD_BY = {
+SUBSCRIBER_OF = {
     OrderConfirmed.TYPE: "pay",
     OrderPaid.TYPE: "fulfil",
     OrderCanceled.TYPE: "refund",
@@ -43,7 +43,7 @@ async def state(client: Client, order_id: str) -> tuple[Any, ...]:
     return tuple(row)
 
 
-async def told(client: Client, order_id: str) -> list[str]:
+async def events_of(client: Client, order_id: str) -> list[str]:
     """The order's events by their short names, in order."""
     return [event.type.split(".")[3] for event in await client.log() if event.partitionkey == order_id]
 
@@ -51,9 +51,9 @@ async def told(client: Client, order_id: str) -> list[str]:
 async def deliver_all(client: Client, dice: Random | None = None) -> None:
     """Until nothing new happens: every event at least twice, in the log's order or as the dice fall."""
     delivered: dict[str, int] = {}
-    while waiting := [e for e in await client.log(*HEARD_BY) if delivered.get(e.id, 0) < 2]:
+    while waiting := [e for e in await client.log(*SUBSCRIBER_OF) if delivered.get(e.id, 0) < 2]:
         event = dice.choice(waiting) if dice else waiting[0]
-        status = await client.hear(HEARD_BY[event.type], event)
+        status = await client.handle_event(SUBSCRIBER_OF[event.type], event)
         assert status in (204, 503)
         if status == 204:
             delivered[event.id] = delivered.get(event.id, 0) + 1

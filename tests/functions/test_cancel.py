@@ -48,7 +48,7 @@ async def test_a_fulfilled_order_stays_and_the_answer_says_why(client: Client) -
     order_id = (await client.buy()).body["orderId"]
     for name, operation in (("confirmed", "pay"), ("paid", "fulfil")):
         for event in await client.log(f"ecommerce.order.order.{name}.v1"):
-            assert await client.hear(operation, event) == 204
+            assert await client.handle_event(operation, event) == 204
     refused = await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")
     assert (refused.status, refused.body["type"].rsplit("/")[-1]) == (409, "illegal-step")
     assert (refused.body["orderId"], refused.body["orderStatus"]) == (order_id, "FULFILLED")

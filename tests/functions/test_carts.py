@@ -1,4 +1,4 @@
-"""carts: filled by anybody, merged on sign-in, and ordered whole at the prices that were seen, or not at all."""
+"""carts: filled without sign-in, merged on sign-in, and ordered completely at the seen prices, or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -86,7 +86,7 @@ async def test_an_anonymous_cart_is_its_holder_s_by_a_cookie_that_no_script_read
     assert "userId" not in mine.body
 
 
-async def test_no_two_carts_have_ids_that_tell_of_each_other(client: Client) -> None:
+async def test_no_two_carts_have_ids_that_reveal_each_other(client: Client) -> None:
     """Random from end to end: an id that sorts by time lets others be guessed."""
     ids = [(await client.ask("POST", "/api/v1/carts")).body["cartId"] for _ in range(8)]
     assert {id[14] for id in ids} == {"4"}
@@ -158,7 +158,7 @@ async def test_a_cart_has_twenty_lines_and_one_currency(client: Client) -> None:
     assert (await put(client, cart, 119, 2)).status == 200
 
 
-async def test_who_is_signed_in_has_one_cart_that_nobody_else_sees(client: Client, strict: Strict) -> None:
+async def test_who_is_signed_in_has_one_cart_that_no_one_else_sees(client: Client, strict: Strict) -> None:
     me, other = strict.as_buyer("7"), strict.as_buyer("8")
     cart = await new_cart(strict, (2, 1), **me)
     assert (await strict.ask("POST", "/api/v1/carts", **me)).status == 200
@@ -223,14 +223,14 @@ async def test_a_price_seen_before_signing_in_is_the_one_that_was_seen_last(clie
     assert (merged.body["items"][0]["seenPrice"], merged.body["items"][0]["problems"]) == (61.0, [])
 
 
-async def test_a_buyer_s_cart_is_merged_into_nobody_else_s_in_the_demo_too(client: Client) -> None:
+async def test_a_buyer_s_cart_is_merged_into_no_one_else_s_in_the_demo_too(client: Client) -> None:
     mine = (await client.ask("POST", "/api/v1/carts", {"userId": 7})).headers["location"]
     await put(client, mine, 2, 1)
     assert (await client.ask("POST", f"{mine}/merge", {"userId": 8})).status == 403
     assert list(await lines(client, mine)) == [2]
 
 
-async def test_merging_needs_somebody_to_merge_it_for(strict: Strict) -> None:
+async def test_merging_needs_someone_to_merge_it_for(strict: Strict) -> None:
     brought = await new_cart(strict, (2, 1))
     assert (await strict.ask("POST", f"{brought}/merge")).status == 401
 
@@ -255,7 +255,7 @@ async def test_a_cart_becomes_one_order_of_all_lines_and_is_closed(client: Clien
     assert passport["reply"]["status"] == 200
 
 
-async def test_a_repetition_gets_the_stored_reply_and_another_key_hears_that_it_is_closed(
+async def test_a_repetition_gets_the_stored_reply_and_another_key_is_refused_as_closed(
     client: Client, strict: Strict
 ) -> None:
     cart = await new_cart(client, (2, 1))
@@ -308,13 +308,13 @@ async def test_a_price_that_changes_after_the_look_is_not_charged(
     """Between the check and the order's transaction: without the comparison under lock it would be the new price."""
     from pulsecart.shop.orders.till import Till
 
-    cart, ring_up = await new_cart(client, (2, 1), (3, 1)), Till.ring_up
+    cart, place = await new_cart(client, (2, 1), (3, 1)), Till.place
 
     async def slow(till: Till, *given: Any) -> Any:
         await reprice(client, 3, 9999)
-        return await ring_up(till, *given)
+        return await place(till, *given)
 
-    monkeypatch.setattr(Till, "ring_up", slow)
+    monkeypatch.setattr(Till, "place", slow)
     refused = await check_out(client, cart)
     assert (kind(refused), [line["productId"] for line in refused.body["lines"]]) == ("price-changed", [3])
     assert await client.row("SELECT count(*) FROM orders") == (0,)
@@ -328,13 +328,13 @@ async def test_a_cart_that_changes_after_the_look_is_not_ordered_as_it_was(
 ) -> None:
     from pulsecart.shop.orders.till import Till
 
-    cart, ring_up = await new_cart(client, (2, 1)), Till.ring_up
+    cart, place = await new_cart(client, (2, 1)), Till.place
 
     async def slow(till: Till, *given: Any) -> Any:
         await put(client, cart, 2, 5)
-        return await ring_up(till, *given)
+        return await place(till, *given)
 
-    monkeypatch.setattr(Till, "ring_up", slow)
+    monkeypatch.setattr(Till, "place", slow)
     assert kind(await check_out(client, cart)) == "cart-changed"
     monkeypatch.undo()
     ordered = await insist(client, cart)
@@ -427,7 +427,7 @@ async def test_a_buyer_s_cart_lasts_a_month_and_then_there_is_a_new_one(later: C
 
 
 async def test_behind_https_the_cart_s_cookie_is_for_this_host_alone(deps: Deps) -> None:
-    shop = Client(replace(deps, settings=replace(deps.settings, public_url="https://shop.example"), made={}))
+    shop = Client(replace(deps, settings=replace(deps.settings, public_url="https://shop.example"), singletons={}))
     opened = await shop.ask("POST", "/api/v1/carts")
     pair = opened.headers["set-cookie"].split(";")[0]
     assert pair == f"__Host-pulsecart_cart={opened.body['cartId']}"

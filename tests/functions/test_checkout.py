@@ -45,7 +45,7 @@ async def test_the_same_key_with_another_payload_is_refused(client: Client) -> N
     assert (reused.status, reused.body["type"].rsplit("/")[-1]) == (422, "idempotency-key-reused")
 
 
-async def test_a_double_click_is_one_order_and_the_second_click_is_told_to_ask_again(client: Client) -> None:
+async def test_a_double_click_is_one_order_and_the_second_click_is_asked_to_retry(client: Client) -> None:
     answers = await asyncio.gather(*(client.buy(key="k1") for _ in range(10)))
     assert {answer.status for answer in answers} <= {200, 409}
     assert {a.body["type"].rsplit("/")[-1] for a in answers if a.status == 409} <= {"request-in-flight"}
@@ -73,13 +73,13 @@ async def test_a_sold_out_answer_is_not_stored_so_that_the_key_may_win_later(cli
     await until(won, within_s=0.5)
 
 
-async def test_nobody_gets_more_than_the_limit_on_any_path(client: Client) -> None:
+async def test_no_one_gets_more_than_the_limit_on_any_path(client: Client) -> None:
     answers = await asyncio.gather(*(client.buy(user=7) for _ in range(5)))
     assert Counter(answer.status for answer in answers) == {200: 2, 409: 3}
     assert {a.body["type"].rsplit("/")[-1] for a in answers if a.status == 409} == {"limit-reached"}
 
 
-async def test_async_purchase_is_accepted_and_its_tracking_id_tells_the_state(client: Client) -> None:
+async def test_async_purchase_is_accepted_and_its_tracking_id_reports_the_state(client: Client) -> None:
     accepted = await client.buy(path="async", key="k1")
     assert accepted.status == 202
     tracked = await client.ask("GET", accepted.body["statusUrl"])
@@ -119,7 +119,7 @@ async def test_concurrent_orders_of_one_key_are_one_order(client: Client) -> Non
 
 
 async def test_what_is_wrong_with_a_body_is_said_with_its_place(client: Client) -> None:
-    for body, said in [
+    for body, output in [
         (b"{", "JSON"),
         ({"productId": 1}, "userId"),
         ({"productId": 1, "userId": 2, "quantity": 0}, "$.quantity"),
@@ -128,7 +128,7 @@ async def test_what_is_wrong_with_a_body_is_said_with_its_place(client: Client) 
     ]:
         refused = await client.ask("POST", "/api/v1/sync/purchase", body)
         assert refused.status == 400
-        assert said in refused.body["detail"]
+        assert output in refused.body["detail"]
 
 
 async def test_an_unknown_product_is_404_on_every_path(client: Client) -> None:
@@ -140,10 +140,10 @@ async def test_the_correlation_id_comes_back_and_goes_with_the_events(client: Cl
     body = {"productId": 1, "userId": 7}
     sold = await client.ask("POST", "/api/v1/sync/purchase", body, correlation_id="corr-1")
     assert sold.headers["correlation-id"] == "corr-1"
-    told = [event for event in await client.log() if event.subject == sold.body["orderId"]]
-    assert [event.type.split(".")[-2] for event in told] == ["created", "confirmed"]
-    assert {event.extensions["correlationid"] for event in told} == {"corr-1"}
-    assert [event.sequence for event in told] == [1, 2]
+    reported = [event for event in await client.log() if event.subject == sold.body["orderId"]]
+    assert [event.type.split(".")[-2] for event in reported] == ["created", "confirmed"]
+    assert {event.extensions["correlationid"] for event in reported} == {"corr-1"}
+    assert [event.sequence for event in reported] == [1, 2]
 
 
 async def test_a_sale_that_has_not_started_sells_nothing(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Sessions, tickets, sales and the page, through the operation's own door."""
+"""Sessions, tickets, sales and the page, through the operation itself."""
 
 import json
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ class Stopped(Clock):
 async def deps(settings: Settings) -> AsyncIterator[Deps]:
     opened = open_deps(replace(settings, accept_unsigned_buyers=True), Stopped())
     yield opened
-    for end in opened.ending:
+    for end in opened.before_shutdown:
         await end()
     await close_deps(opened)
 
@@ -85,7 +85,7 @@ async def test_over_plain_http_a_browser_is_asked_for_no_prefix(deps: Deps) -> N
     assert (await ask(deps, "POST", "/api/v1/stream-tickets", cookie="__Host-" + pair)).status == 401
 
 
-async def test_outside_the_demo_nobody_is_believed(settings: Settings) -> None:
+async def test_outside_the_demo_no_one_is_believed(settings: Settings) -> None:
     opened = open_deps(settings)
     assert (await ask(opened, "POST", "/api/v1/session", {"userId": 12345})).status == 401
     assert (await ask(opened, "POST", "/api/v1/session", authorization="Bearer nonsense")).status == 401
@@ -104,7 +104,7 @@ async def test_another_sites_page_gets_no_session(deps: Deps) -> None:
     assert reply.status == 204
 
 
-async def test_without_a_secret_there_are_no_sessions_and_the_operator_is_told_why(settings: Settings) -> None:
+async def test_without_a_secret_there_are_no_sessions_and_the_operator_is_informed_why(settings: Settings) -> None:
     opened = open_deps(replace(settings, accept_unsigned_buyers=True, session_secret="short"))
     reply = await ask(opened, "POST", "/api/v1/session", {"userId": 1})
     assert reply.status == 503

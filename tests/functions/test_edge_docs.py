@@ -48,7 +48,7 @@ async def test_the_type_of_every_problem_leads_to_what_it_means(deps: Deps) -> N
         assert f'<dt id="{place}"><code>{type}</code>' in page
 
 
-async def test_a_problem_that_nobody_answers_has_no_page(deps: Deps) -> None:
+async def test_a_problem_that_no_one_answers_has_no_page(deps: Deps) -> None:
     reply = await ask(deps, "GET", "/problems/nothing")
     assert reply.status == 404
     assert json.loads(reply.body)["type"].endswith("/no-such-problem")

@@ -39,7 +39,7 @@ async def end_waiting(client: Client) -> None:
     """What was taken down is decided, and whatever was confirmed is paid."""
     for name, operation in (("created", "reserve"), ("confirmed", "pay")):
         for event in await client.log(f"ecommerce.order.order.{name}.v1"):
-            assert await client.hear(operation, event) == 204
+            assert await client.handle_event(operation, event) == 204
 
 
 @pytest.mark.parametrize("ask", [purchase, accept, order, product])
@@ -50,11 +50,11 @@ async def test_a_key_answers_the_same_for_a_day_and_is_new_after_it(
     assert first.status in (200, 201, 202)
     await end_waiting(client)
     clock.at = START + first_replies.KEPT - timedelta(microseconds=1)
-    assert await client.hear("expire", PING) == 204
+    assert await client.handle_event("expire", PING) == 204
     again = await ask(client)
     assert (again.status, again.body) == (first.status, first.body)
     clock.at = START + first_replies.KEPT
-    assert await client.hear("expire", PING) == 204
+    assert await client.handle_event("expire", PING) == 204
     new = await ask(client)
     if ask is product:
         assert new.body["type"].endswith("sku-taken")
@@ -70,7 +70,7 @@ async def test_a_cart_whose_key_has_ended_is_ordered_no_second_time(client: Clie
     first, second = [await _check_out(client, cart) for _ in range(2)]
     assert (first.status, second.body) == (200, first.body)
     clock.turn(DAY_S)
-    assert await client.hear("expire", PING) == 204
+    assert await client.handle_event("expire", PING) == 204
     third = await _check_out(client, cart)
     assert (third.status, third.body["type"].rsplit("/")[-1]) == (409, "cart-closed")
 
@@ -92,14 +92,14 @@ async def test_the_key_of_an_order_that_still_waits_is_kept_until_it_is_decided(
 ) -> None:
     first = await accept(client)
     clock.turn(3 * DAY_S)
-    assert await client.hear("expire", PING) == 204
+    assert await client.handle_event("expire", PING) == 204
     assert (await accept(client)).body == first.body
     await end_waiting(client)
-    assert await client.hear("expire", PING) == 204
+    assert await client.handle_event("expire", PING) == 204
     assert await client.rows(AGES) == []
 
 
-async def test_two_sweeps_at_once_share_the_rows_in_batches_and_wait_for_nobody(
+async def test_two_sweeps_at_once_share_the_rows_in_batches_and_wait_for_no_one(
     client: Client, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(first_replies, "AT_ONCE", 7)

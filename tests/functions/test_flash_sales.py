@@ -1,4 +1,4 @@
-"""flash_sales: scheduled with price, units and limit; changed by whoever may, at once or not at all."""
+"""flash_sales: sales are scheduled with price, units and limit; an admin's change applies completely or not at all."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ import pytest
 
 from pulsecart.runtime.event import rfc3339
 from pulsecart.shop.audit.db.questions import read, snapshot
-from pulsecart.shop.inventory.gate.gate import Gate, Wish
+from pulsecart.shop.inventory.gate.gate import ClaimRequest, Gate
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.pricing.db import sales
 from tests.client import Answered, Client
@@ -31,7 +31,7 @@ async def schedule(client: Client, product: int = 2, key: str = "", **members: A
 
 
 async def change(client: Client, sale: str = "flash-1", if_match: str = "", **members: Any) -> Answered:
-    """As whoever has just read it, unless the test says what was read."""
+    """Send the current ETag, unless the test gives another one."""
     read = await client.ask("GET", f"{SALES}/{sale}")
     return await client.ask("PUT", f"{SALES}/{sale}", members, if_match=if_match or read.headers.get("etag", "*"))
 
@@ -142,10 +142,10 @@ async def test_another_price_holds_for_who_buys_from_now_on(client: Client) -> N
     after = (await client.buy(user=2)).body
     assert (before["totalAmount"], after["totalAmount"]) == (49.9, 39.9)
     assert (await client.ask("GET", f"/api/v1/orders/{before['orderId']}")).body["totalAmount"] == 49.9
-    (told,) = await client.log(CHANGED)
-    assert b'"price":39.9' in (told.data or b"")
+    (reported,) = await client.log(CHANGED)
+    assert b'"price":39.9' in (reported.data or b"")
     started = (await client.log("ecommerce.pricing.flash_sale.started.v1"))[0]
-    assert (told.subject, told.sequence) == ("flash-1", started.sequence + 1)
+    assert (reported.subject, reported.sequence) == ("flash-1", started.sequence + 1)
 
 
 async def test_a_change_that_changes_nothing_says_nothing(client: Client) -> None:
@@ -155,7 +155,7 @@ async def test_a_change_that_changes_nothing_says_nothing(client: Client) -> Non
 
 
 @pytest.mark.parametrize("path", ["sync", "async"])
-async def test_nobody_is_charged_another_price_than_the_one_they_accepted(client: Client, path: str) -> None:
+async def test_no_one_is_charged_another_price_than_the_one_they_accepted(client: Client, path: str) -> None:
     async def buy(user: int, price: float | None) -> Answered:
         body = {"productId": 1, "quantity": 1, "userId": user, "expectedPrice": price}
         return await client.ask("POST", f"/api/v1/{path}/purchase", body, idempotency_key=f"k{user}")
@@ -203,7 +203,7 @@ async def test_prices_that_were_not_accepted_cost_neither_units_nor_a_new_gate(c
     assert await client.row("SELECT available FROM stock WHERE product_id = '1'") == (999,)
 
 
-async def test_while_the_price_changes_everybody_pays_what_they_accepted(client: Client) -> None:
+async def test_while_the_price_changes_everyone_pays_what_they_accepted(client: Client) -> None:
     async def buy(user: int, price: float) -> None:
         body = {"productId": 1, "userId": user, "expectedPrice": price}
         answered = await client.ask("POST", "/api/v1/sync/purchase", body)
@@ -250,7 +250,7 @@ async def test_a_sale_that_was_only_scheduled_can_be_withdrawn(client: Client) -
 @pytest.mark.parametrize(
     "ends", ["9999-12-31T23:59:59-12:00", "2999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+14:00"]
 )
-async def test_an_end_that_nobody_could_read_is_refused_and_the_sale_goes_on(client: Client, ends: str) -> None:
+async def test_an_end_that_no_one_could_read_is_refused_and_the_sale_goes_on(client: Client, ends: str) -> None:
     assert kind(await change(client, endsAt=ends)) == "moment-malformed"
     assert (await client.ask("GET", f"{SALES}/flash-1")).status == 200
     assert (await client.buy()).body["totalAmount"] == 49.9
@@ -263,7 +263,7 @@ async def test_an_end_in_the_last_year_that_can_be_kept_is_read_everywhere(clien
     assert (await client.buy()).status == 200
 
 
-async def test_a_change_needs_the_version_that_was_read_and_one_of_two_is_told_to_read_again(client: Client) -> None:
+async def test_a_change_needs_the_version_that_was_read_and_one_of_two_is_asked_to_read_again(client: Client) -> None:
     for sale in ("flash-1", (await schedule(client, startsAt=at(client, minutes=5))).body["saleId"]):
         path = f"{SALES}/{sale}"
         assert kind(await client.ask("PUT", path, {"price": 9})) == "if-match-missing"
@@ -275,7 +275,7 @@ async def test_a_change_needs_the_version_that_was_read_and_one_of_two_is_told_t
         assert (again.status, again.body["version"]) == (200, first.body["version"] + 1)
 
 
-async def test_a_sale_s_etag_is_of_its_version_wherever_it_is_told(client: Client) -> None:
+async def test_a_sale_s_etag_is_of_its_version_wherever_it_is_reported(client: Client) -> None:
     made = await schedule(client, startsAt=at(client, minutes=5))
     read = await client.ask("GET", made.headers["location"])
     assert made.headers["etag"] == read.headers["etag"] == f'"{read.body["version"]}"'
@@ -365,7 +365,7 @@ async def test_a_rebuilt_gate_knows_what_was_bought_in_the_sale(client: Client) 
     await schedule(client, buyerLimit=2)
     assert (await client.buy(product=2, qty=2)).status == 200
     await client.deps.redis.flushall()
-    wish = Wish("another", "7", "", (("2", 1),))
+    wish = ClaimRequest("another", "7", "", (("2", 1),))
     assert (await client.buy(product=2, user=8)).status == 200
     assert [answer.verdict for answer in await Books(client).gate.claim([wish])] == ["LIMIT"]
 
@@ -399,7 +399,7 @@ async def test_a_sale_shows_its_limit(client: Client) -> None:
     assert (await client.ask("GET", made.headers["location"])).body["buyerLimit"] == 3
 
 
-async def test_while_a_sale_ends_nobody_has_more_than_the_limit_that_held(client: Client) -> None:
+async def test_while_a_sale_ends_no_one_has_more_than_the_limit_that_held(client: Client) -> None:
     sale = (await schedule(client, units=200, buyerLimit=2)).body["saleId"]
     buying = [client.buy(product=2, user=n % 10) for n in range(100)]
     ending = change(client, sale, endsAt=at(client))

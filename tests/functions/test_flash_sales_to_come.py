@@ -25,11 +25,11 @@ async def schedule(client: Client, **members: Any) -> str:
     return str(answered.body["saleId"])
 
 
-async def hear(client: Client) -> None:
+async def handle_events(client: Client) -> None:
     """All that was said of sales so far."""
     for event in await client.log(*PRICING):
-        assert await client.hear("refresh_products", event) == 204
-        assert await client.hear("notify", event) == 204
+        assert await client.handle_event("refresh_products", event) == 204
+        assert await client.handle_event("notify", event) == 204
 
 
 async def shown(client: Client) -> dict[str, Any]:
@@ -37,9 +37,9 @@ async def shown(client: Client) -> dict[str, Any]:
     one = (await client.ask("GET", "/api/v1/products/2")).body
     listed = (await client.ask("GET", "/api/v1/products?limit=100")).body["products"]
     (same,) = (product for product in listed if product["productId"] == 2)
-    told = {name: one[name]["price"] for name in ("sale", "nextSale") if name in one}
-    assert told == {name: same[name]["price"] for name in ("sale", "nextSale") if name in same}
-    return told
+    reported = {name: one[name]["price"] for name in ("sale", "nextSale") if name in one}
+    assert reported == {name: same[name]["price"] for name in ("sale", "nextSale") if name in same}
+    return reported
 
 
 @pytest.mark.parametrize("copied", ["before it was scheduled", "after"])
@@ -49,7 +49,7 @@ async def test_a_copy_shows_the_sale_to_come_and_its_beginning_and_end_without_a
     if copied == "before it was scheduled":
         assert await shown(client) == {}
     await schedule(client)
-    await hear(client)
+    await handle_events(client)
     before = await client.ask("GET", "/api/v1/products/2")
     times = [datetime.fromisoformat(before.body["nextSale"][name]) for name in ("startsAt", "endsAt")]
     assert times == [BEGINS, ENDS]
@@ -78,12 +78,12 @@ async def test_a_product_read_without_redis_shows_the_same(
 
 async def test_a_change_of_a_sale_to_come_and_its_end_reach_the_copies(client: Client) -> None:
     sale = await schedule(client)
-    await hear(client)
+    await handle_events(client)
     await client.ask("PUT", f"/api/v1/flash-sales/{sale}", {"price": 15}, if_match="*")
-    await hear(client)
+    await handle_events(client)
     assert await shown(client) == {"nextSale": 15}
     await client.ask("PUT", f"/api/v1/flash-sales/{sale}", {"endsAt": rfc3339(START)}, if_match="*")
-    await hear(client)
+    await handle_events(client)
     assert await shown(client) == {}
 
 
@@ -97,12 +97,12 @@ async def test_a_cart_s_line_says_when_its_sale_begins_and_is_ordered_from_then_
     cart = (await client.ask("POST", "/api/v1/carts")).headers["location"]
     assert (await client.ask("PUT", f"{cart}/items/2", {"qty": 1})).body["items"][0]["problems"] == []
     await schedule(client, price=59)
-    told = await line()
-    assert (told["problems"], told["saleStartsAt"]) == (["SALE_NOT_OPEN"], rfc3339(BEGINS))
+    reported = await line()
+    assert (reported["problems"], reported["saleStartsAt"]) == (["SALE_NOT_OPEN"], rfc3339(BEGINS))
     refused = await client.ask("POST", f"{cart}/checkout", {"userId": 7}, idempotency_key="early")
     assert (refused.status, refused.body["type"].rpartition("/")[2]) == (409, "sale-not-open")
     assert refused.body["lines"] == [{"productId": 2, "reason": "SALE_NOT_OPEN", "saleStartsAt": rfc3339(BEGINS)}]
     clock.turn(600)
-    told = await line()
-    assert (told["problems"], "saleStartsAt" in told) == ([], False)
+    reported = await line()
+    assert (reported["problems"], "saleStartsAt" in reported) == ([], False)
     assert (await client.ask("POST", f"{cart}/checkout", {"userId": 7}, idempotency_key="k")).status == 200

@@ -7,17 +7,17 @@ from msgspec.structs import replace
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.shop.messages import OrderFulfilled, OrderPaid
 from tests.client import Client
-from tests.functions.money import cancel, confirmed, state, told
+from tests.functions.money import cancel, confirmed, events_of, state
 
 
 async def paid(client: Client, user: int = 7) -> CloudEvent:
-    assert await client.hear("pay", await confirmed(client, user)) == 204
+    assert await client.handle_event("pay", await confirmed(client, user)) == 204
     return (await client.log(OrderPaid.TYPE))[-1]
 
 
 async def test_a_paid_order_is_fulfilled_and_says_so(client: Client) -> None:
     event = await paid(client)
-    assert await client.hear("fulfil", event) == 204
+    assert await client.handle_event("fulfil", event) == 204
     assert (await state(client, event.partitionkey))[0] == "FULFILLED"
     (fulfilled,) = await client.log(OrderFulfilled.TYPE)
     assert fulfilled.sequence == 4
@@ -26,21 +26,21 @@ async def test_a_paid_order_is_fulfilled_and_says_so(client: Client) -> None:
 
 async def test_the_same_event_twice_and_at_once_fulfils_once(client: Client) -> None:
     event = await paid(client)
-    await asyncio.gather(*(client.hear("fulfil", event) for _ in range(5)))
-    assert await client.hear("fulfil", event) == 204
-    assert await told(client, event.partitionkey) == ["created", "confirmed", "paid", "fulfilled"]
+    await asyncio.gather(*(client.handle_event("fulfil", event) for _ in range(5)))
+    assert await client.handle_event("fulfil", event) == 204
+    assert await events_of(client, event.partitionkey) == ["created", "confirmed", "paid", "fulfilled"]
 
 
 async def test_an_order_canceled_meanwhile_is_not_shipped(client: Client) -> None:
     event = await paid(client)
     assert await cancel(client, event.partitionkey) == 200
-    assert await client.hear("fulfil", event) == 204
+    assert await client.handle_event("fulfil", event) == 204
     assert (await state(client, event.partitionkey))[0] == "CANCELED"
 
 
 async def test_a_shipped_order_cannot_be_canceled(client: Client) -> None:
     event = await paid(client)
-    await client.hear("fulfil", event)
+    await client.handle_event("fulfil", event)
     assert await cancel(client, event.partitionkey) == 409
 
 
@@ -49,7 +49,7 @@ async def test_events_of_one_id_from_different_sources_are_different_events(clie
         replace(event, id="1", source=f"/{at}")
         for at, event in enumerate([await paid(client, user) for user in range(3)])
     ]
-    statuses = await asyncio.gather(*(client.hear("fulfil", event) for event in [*events, *events]))
+    statuses = await asyncio.gather(*(client.handle_event("fulfil", event) for event in [*events, *events]))
     assert statuses == [204] * 6
     assert [(await state(client, event.partitionkey))[0] for event in events] == ["FULFILLED"] * 3
     assert await client.rows("SELECT source FROM consumed WHERE event_id = '1' ORDER BY 1") == [
@@ -64,7 +64,7 @@ async def test_events_of_one_id_from_different_sources_are_different_events(clie
 async def test_of_two_events_about_one_order_the_one_that_shipped_it_is_its_cause(client: Client) -> None:
     event = await paid(client)
     events = [event, *(replace(event, id=f"{at}", source=f"/other/{at}") for at in range(3))]
-    await asyncio.gather(*(client.hear("fulfil", one) for one in events))
+    await asyncio.gather(*(client.handle_event("fulfil", one) for one in events))
     (fulfilled,) = await client.log(OrderFulfilled.TYPE)
     noted = "SELECT caused_by_source, caused_by FROM order_status_history WHERE status = 'FULFILLED'"
     cause = await client.row(noted)

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from functions.keep_dead_letter.main import keep_dead_letter
 from pulsecart.admin import dead_letters
 from pulsecart.broker.dead_letters import letters
-from pulsecart.broker.delivery import Destination, dead_letter
+from pulsecart.broker.dead_letters.letters import dead_letter
+from pulsecart.broker.delivery import Destination
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import Settings
@@ -28,7 +29,7 @@ def letter_of(sent: CloudEvent, code: int = 503, data: bytes = b"not now") -> Cl
 
 async def test_it_is_kept_with_trigger_code_and_what_was_answered(bare: Deps, log: Log) -> None:  # noqa: F811
     sent = event("order-1")
-    assert (await keeper.hear(letter_of(sent), bare)).status == 204
+    assert (await keeper.handle_event(letter_of(sent), bare)).status == 204
     found = await log.rows("SELECT trigger, event_id, type, error_code, error_data, event FROM dead_letters")
     assert found[0][:5] == ("reserve-order", sent.id, sent.type, 503, "not now")
     assert found[0][5]["data"] == {"n": 1}
@@ -47,22 +48,22 @@ async def test_without_a_cause_it_is_kept_under_the_trigger_of_its_path(bare: De
 async def test_delivered_twice_it_is_kept_once(bare: Deps, log: Log) -> None:  # noqa: F811
     letter = letter_of(event())
     for _ in range(2):
-        assert (await keeper.hear(letter, bare)).status == 204
+        assert (await keeper.handle_event(letter, bare)).status == 204
     assert (await log.rows("SELECT count(*) FROM dead_letters"))[0][0] == 1
 
 
 async def test_one_that_was_replayed_and_fails_again_waits_again(bare: Deps, log: Log) -> None:  # noqa: F811
     sent = event()
-    await keeper.hear(letter_of(sent), bare)
+    await keeper.handle_event(letter_of(sent), bare)
     await log.rows("UPDATE dead_letters SET replayed_at = now() RETURNING 1")
-    await keeper.hear(letter_of(sent, 500), bare)
+    await keeper.handle_event(letter_of(sent, 500), bare)
     assert await log.rows("SELECT replayed_at, error_code FROM dead_letters") == [(None, 500)]
 
 
 @pytest.mark.parametrize("data", [b"\x00\xff binary", b"x" * 5000, b""])
 async def test_whatever_the_subscriber_answered_it_can_be_kept(bare: Deps, log: Log, data: bytes) -> None:  # noqa: F811
     sent = replace(event(), data=b"\x00\xff", datacontenttype="application/octet-stream")
-    assert (await keeper.hear(letter_of(sent, data=data), bare)).status == 204
+    assert (await keeper.handle_event(letter_of(sent, data=data), bare)).status == 204
     assert (await log.rows("SELECT length(error_data) < 1000 FROM dead_letters"))[0][0] in (True, None)
 
 
@@ -90,7 +91,7 @@ async def test_replayed_it_reaches_the_trigger_that_failed_and_no_other(
     assert dead_letters.main([*command, "replay", "--all"]) == 0
     await failing.until_done(2)
     assert failing.sequences("k") == [1, 2]
-    assert len(other.heard) == 2
+    assert len(other.received) == 2
     assert dead_letters.main([*command, "list"]) == 0
     assert "No dead letters are waiting." in capsys.readouterr().out
 
@@ -100,11 +101,11 @@ async def test_what_cannot_be_replayed_is_named_and_stays(
     log: Log,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    await keeper.hear(letter_of(event()), bare)
+    await keeper.handle_event(letter_of(event()), bare)
     assert dead_letters.main(["--database-url", log.database_url, "replay", "1", "77"]) == 1
-    said = capsys.readouterr()
-    assert "1 stays" in said.err
-    assert "77 stays" in said.err
+    output = capsys.readouterr()
+    assert "1 stays" in output.err
+    assert "77 stays" in output.err
     assert (await log.rows("SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL"))[0][0] == 1
 
 
@@ -135,7 +136,7 @@ async def test_whatever_the_event_is_it_is_kept_listed_shown_and_discarded(
     sent: CloudEvent,
 ) -> None:
     for _ in range(2):
-        assert (await keeper.hear(letter_of(sent), bare, "/pay")).status == 204
+        assert (await keeper.handle_event(letter_of(sent), bare, "/pay")).status == 204
     assert (await log.rows("SELECT count(*) FROM dead_letters"))[0][0] == 1
     command = ["--database-url", log.database_url]
     assert dead_letters.main([*command, "list"]) == 0
@@ -165,7 +166,7 @@ def test_what_is_kept_of_an_event_is_the_event(sent: CloudEvent) -> None:
 
 async def test_events_that_differ_only_behind_a_thousand_characters_are_two(bare: Deps, log: Log) -> None:  # noqa: F811
     for end in "ab":
-        assert (await keeper.hear(letter_of(replace(event(), id="x" * 5000 + end)), bare)).status == 204
+        assert (await keeper.handle_event(letter_of(replace(event(), id="x" * 5000 + end)), bare)).status == 204
     assert (await log.rows("SELECT count(*) FROM dead_letters"))[0][0] == 2
 
 
@@ -187,7 +188,7 @@ async def test_whatever_the_cause_is_it_is_kept(
     code: int | None,
 ) -> None:
     letter = replace(event(), extensions=extensions)
-    assert (await keeper.hear(letter, bare, "/pay")).status == 204
+    assert (await keeper.handle_event(letter, bare, "/pay")).status == 204
     found = await log.rows("SELECT trigger, error_code, length(error_data) <= 65536 FROM dead_letters")
     assert found == [(trigger_name, code, True)]
 
@@ -229,7 +230,7 @@ async def test_on_a_cluster_the_log_says_which_trigger_gave_up_and_why(
 ) -> None:
     opened = open_deps(dataclass_replace(settings, broker_url="http://broker.invalid"))
     sent = event()
-    assert (await keeper.hear(letter_of(sent, data=b"no\nink\x1b"), opened)).status == 204
+    assert (await keeper.handle_event(letter_of(sent, data=b"no\nink\x1b"), opened)).status == 204
     await close_deps(opened)
     (record,) = [record for record in caplog.records if "dead letter" in record.getMessage()]
     assert record.levelname == "WARNING"

@@ -10,10 +10,10 @@ from rich.cells import cell_len
 
 from functions.keep_dead_letter.main import keep_dead_letter
 from pulsecart.admin import dead_letters
+from pulsecart.broker.dead_letters.table import open_ones
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving.http import Reply
-from pulsecart.shop.orders.db.queue import queue
 from tests.broker.conftest import Start, bare, log, start  # noqa: F401  # fixtures
 from tests.broker.stage import OK, Listener, Log, event, trigger
 from tests.functions.test_keep_dead_letter import letter_of
@@ -30,8 +30,8 @@ class Desk:
 
     def ask(self, *words: str, status: int = 0) -> str:
         assert dead_letters.main([*self._where, *words]) == status
-        said = self._capsys.readouterr()
-        return said.err if status else said.out
+        output = self._capsys.readouterr()
+        return output.err if status else output.out
 
     def listed(self, *words: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.ask("list", "--json", *words))
@@ -49,7 +49,7 @@ async def test_they_are_chosen_by_trigger_and_by_cause(bare: Deps, desk: Desk) -
         ("/pay", 500, b"it broke"),
         ("/notify", 500, b"100% ink_"),
     ):
-        await keeper.hear(letter_of(event(), code, data), bare, path)
+        await keeper.handle_event(letter_of(event(), code, data), bare, path)
     for words, expected in (
         (["--trigger", "pay"], [1, 2]),
         (["--cause", "gateway"], [1]),
@@ -69,20 +69,20 @@ async def test_what_is_discarded_stays_with_who_did_it_and_why_and_no_longer_cou
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for _ in range(3):
-        await keeper.hear(letter_of(event()), bare)
+        await keeper.handle_event(letter_of(event()), bare)
     monkeypatch.setenv("LOGNAME", "ada")
     desk.ask("discard", "1", "--why", "the gateway\x1b was away")
     desk.ask("discard", "2", "--why", "paid by hand", "--by", "grace")
     assert [item["id"] for item in desk.listed()] == [3]
-    told = desk.listed("--state", "discarded")
-    assert [(item["discardedBy"], item["discardedWhy"], item["state"]) for item in told] == [
+    reported = desk.listed("--state", "discarded")
+    assert [(item["discardedBy"], item["discardedWhy"], item["state"]) for item in reported] == [
         ("ada", "the gateway\x1b was away", "discarded"),
         ("grace", "paid by hand", "discarded"),
     ]
     shown = desk.ask("list", "--state", "discarded")
     assert "by ada: the gateway\\x1b was away" in shown
     async with bare.db.transaction() as tx:
-        assert (await queue(tx)).dead_letters == 1
+        assert await open_ones(tx) == 1
     assert "1 stays as it is" in desk.ask("discard", "1", "--why", "again", status=1)
     with pytest.raises(SystemExit, match="2"):
         dead_letters.main(["--database-url", log.database_url, "discard", "3"])
@@ -91,9 +91,9 @@ async def test_what_is_discarded_stays_with_who_did_it_and_why_and_no_longer_cou
 
 async def test_one_that_was_discarded_and_fails_again_waits_again(bare: Deps, desk: Desk) -> None:  # noqa: F811
     sent = event()
-    await keeper.hear(letter_of(sent), bare)
+    await keeper.handle_event(letter_of(sent), bare)
     desk.ask("discard", "1", "--why", "not needed")
-    await keeper.hear(letter_of(sent, 500), bare)
+    await keeper.handle_event(letter_of(sent, 500), bare)
     (waits,) = desk.listed()
     assert (waits["code"], waits["state"], waits["discardedWhy"]) == (500, "open", "not needed")
 
@@ -104,8 +104,8 @@ async def test_many_are_discarded_at_once_where_that_was_confirmed_or_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for path in ("/pay", "/pay", "/notify", "/reserve"):
-        await keeper.hear(letter_of(event()), bare, path)
-    assert "2 match, and nothing was done; --all" in desk.ask("discard", "--trigger", "pay", "--why", "x", status=2)
+        await keeper.handle_event(letter_of(event()), bare, path)
+    assert "2 match; nothing was done. Use --all" in desk.ask("discard", "--trigger", "pay", "--why", "x", status=2)
     assert "give the ids" in desk.ask("discard", "--why", "x", status=2)
     assert "not both" in desk.ask("discard", "1", "--all", "--why", "x", status=2)
     for answer, left in (("n", 4), ("y", 2)):
@@ -122,7 +122,7 @@ async def test_many_are_discarded_at_once_where_that_was_confirmed_or_said(
 
 async def test_of_very_many_the_oldest_are_listed_and_the_rest_counted(bare: Deps, desk: Desk) -> None:  # noqa: F811
     for _ in range(5):
-        await keeper.hear(letter_of(event(), data="绿茶 sold out ".encode() * 40), bare)
+        await keeper.handle_event(letter_of(event(), data="绿茶 sold out ".encode() * 40), bare)
     listed = desk.ask("list", "--limit", "2")
     assert "5 open dead letters, the oldest 2" in listed
     assert max(map(cell_len, listed.splitlines())) <= 80

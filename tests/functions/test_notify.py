@@ -10,7 +10,8 @@ from typing import Any
 import pytest_asyncio
 import yaml
 
-from functions.notify.main import ENDED_S, OPEN_S, notify
+from functions.notify.main import notify
+from pulsecart.edge.streams.changes import ENDED_S, OPEN_S
 from pulsecart.edge.streams.publish import STREAM_MAX
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import Cause, CloudEvent, Message, enveloped
@@ -41,23 +42,23 @@ async def deps(settings: Settings) -> AsyncIterator[Deps]:
 
 def confirmed(sequence: int) -> CloudEvent:
     money: dict[str, Any] = {"totalAmount": 49.9, "currency": "USD"}
-    return said(
+    return event_of(
         OrderConfirmed(orderId=ORDER, userId="7", payBy="2026-01-01T12:00:30.000000Z", **money), ORDER, sequence
     )
 
 
 def adjusted(available: int, sequence: int, product_id: str = "1") -> CloudEvent:
     message = StockAdjusted(productId=product_id, delta=-1, available=available, reason="RESERVED")
-    return said(message, product_id, sequence)
+    return event_of(message, product_id, sequence)
 
 
-def said(message: Message, key: str, sequence: int) -> CloudEvent:
+def event_of(message: Message, key: str, sequence: int) -> CloudEvent:
     cause = Cause("c", "e", TRACE)
     return enveloped(message, source="/t", key=key, sequence=sequence, time=NOON, cause=cause, extensions={})
 
 
-async def hear(deps: Deps, *events: CloudEvent) -> None:
-    replies = await asyncio.gather(*(notify.operation.hear(event, deps) for event in events))
+async def handle(deps: Deps, *events: CloudEvent) -> None:
+    replies = await asyncio.gather(*(notify.operation.handle_event(event, deps) for event in events))
     assert [reply.status for reply in replies] == [204] * len(events)
 
 
@@ -66,8 +67,8 @@ async def stream(deps: Deps, key: str) -> list[tuple[str, dict[str, Any]]]:
     return [(id.decode(), json.loads(fields[b"d"])) for id, fields in entries]
 
 
-async def test_an_orders_step_is_told_under_its_sequence(deps: Deps) -> None:
-    await hear(deps, confirmed(2))
+async def test_an_orders_step_is_reported_under_its_sequence(deps: Deps) -> None:
+    await handle(deps, confirmed(2))
     assert await stream(deps, f"news:order:{ORDER}") == [
         (
             "2-0",
@@ -83,47 +84,47 @@ async def test_an_orders_step_is_told_under_its_sequence(deps: Deps) -> None:
     ]
 
 
-async def test_the_same_event_twice_is_told_once(deps: Deps) -> None:
-    await hear(deps, confirmed(2), confirmed(2))
-    await hear(deps, confirmed(2))
+async def test_the_same_event_twice_is_reported_once(deps: Deps) -> None:
+    await handle(deps, confirmed(2), confirmed(2))
+    await handle(deps, confirmed(2))
     assert len(await stream(deps, f"news:order:{ORDER}")) == 1
     assert await deps.redis.xlen("news") == 1
 
 
 async def test_a_late_event_is_a_success_that_changes_nothing(deps: Deps) -> None:
-    await hear(deps, adjusted(5, 3))
-    await hear(deps, adjusted(6, 2))
+    await handle(deps, adjusted(5, 3))
+    await handle(deps, adjusted(6, 2))
     assert [data["available"] for _, data in await stream(deps, "news:stock:1")] == [5]
     assert await deps.redis.xlen("news") == 1
 
 
 async def test_all_events_of_one_burst_share_a_few_round_trips(deps: Deps) -> None:
-    await hear(deps, adjusted(1000, 1))
+    await handle(deps, adjusted(1000, 1))
     await deps.redis.config_resetstat()
-    await hear(deps, *(adjusted(1000, 1, product_id=f"p{number}") for number in range(200)))
+    await handle(deps, *(adjusted(1000, 1, product_id=f"p{number}") for number in range(200)))
     stats: Any = await deps.redis.info("commandstats")
     assert stats["cmdstat_evalsha"]["calls"] <= 2
 
 
 async def test_the_firehose_counts_every_first_write(deps: Deps) -> None:
-    await hear(deps, adjusted(9, 1))
-    await hear(deps, adjusted(9, 1), adjusted(8, 2), confirmed(1))
+    await handle(deps, adjusted(9, 1))
+    await handle(deps, adjusted(9, 1), adjusted(8, 2), confirmed(1))
     entries: Any = await deps.redis.xrange("news")
     assert [int(fields[b"n"]) for _, fields in entries] == [1, 2, 3]
     assert {fields[b"b"] for _, fields in entries} == {b"", b"7"}
 
 
 async def test_an_orders_stream_is_forgotten_after_a_day_and_an_ended_ones_soon(deps: Deps) -> None:
-    await hear(deps, confirmed(2))
+    await handle(deps, confirmed(2))
     key = f"news:order:{ORDER}"
     assert OPEN_S - 60 < await deps.redis.ttl(key) <= OPEN_S
-    await hear(deps, said(OrderFulfilled(orderId=ORDER, userId="7"), ORDER, 3))
+    await handle(deps, event_of(OrderFulfilled(orderId=ORDER, userId="7"), ORDER, 3))
     assert ENDED_S - 60 < await deps.redis.ttl(key) <= ENDED_S
 
 
 async def test_a_products_stream_is_bounded(deps: Deps) -> None:
     for first in range(1, 4 * STREAM_MAX, 500):
-        await hear(deps, *(adjusted(1, sequence) for sequence in range(first, first + 500)))
+        await handle(deps, *(adjusted(1, sequence) for sequence in range(first, first + 500)))
     assert await deps.redis.xlen("news:stock:1") < 2 * STREAM_MAX
     assert await deps.redis.ttl("news:stock:1") == -1
 
@@ -131,10 +132,10 @@ async def test_a_products_stream_is_bounded(deps: Deps) -> None:
 async def test_money_has_its_place_among_its_orders_steps(deps: Deps) -> None:
     failed = PaymentFailed(orderId=ORDER, paymentId=ORDER, reason="DECLINED")
     canceled = OrderCanceled(orderId=ORDER, userId="7", reason="PAYMENT_DECLINED", previousStatus="CONFIRMED")
-    await hear(deps, said(failed, ORDER, 3))
-    await hear(deps, said(canceled, ORDER, 4))
-    told = await stream(deps, f"news:order:{ORDER}")
-    assert [(id, data.get("payment"), data.get("status")) for id, data in told] == [
+    await handle(deps, event_of(failed, ORDER, 3))
+    await handle(deps, event_of(canceled, ORDER, 4))
+    reported = await stream(deps, f"news:order:{ORDER}")
+    assert [(id, data.get("payment"), data.get("status")) for id, data in reported] == [
         ("3-0", "FAILED", None),
         ("4-0", None, "CANCELED"),
     ]
@@ -143,7 +144,7 @@ async def test_money_has_its_place_among_its_orders_steps(deps: Deps) -> None:
 async def test_sales_share_one_stream(deps: Deps) -> None:
     times = {"startsAt": "2026-11-27T08:00:00Z", "endsAt": "2026-11-27T08:05:00Z"}
     planned = FlashSaleScheduled(saleId="s2", productId="2", price=5, currency="USD", **times)
-    await hear(deps, said(planned, "s2", 3), said(FlashSaleEnded(saleId="s1", productId="1"), "s1", 4))
+    await handle(deps, event_of(planned, "s2", 3), event_of(FlashSaleEnded(saleId="s1", productId="1"), "s1", 4))
     assert [(id, data["saleId"], data["status"]) for id, data in await stream(deps, "news:flash-sales")] == [
         ("3-0", "s2", "SCHEDULED"),
         ("4-0", "s1", "ENDED"),
@@ -151,12 +152,12 @@ async def test_sales_share_one_stream(deps: Deps) -> None:
 
 
 async def test_an_event_without_a_sequence_breaks_its_contract(deps: Deps) -> None:
-    assert (await notify.operation.hear(adjusted(1, 0), deps)).status == 400
+    assert (await notify.operation.handle_event(adjusted(1, 0), deps)).status == 400
 
 
 async def test_one_bad_event_does_not_fail_those_it_arrived_with(deps: Deps) -> None:
     events = [adjusted(1, 0), adjusted(5, 1, product_id="2")]
-    replies = await asyncio.gather(*(notify.operation.hear(event, deps) for event in events))
+    replies = await asyncio.gather(*(notify.operation.handle_event(event, deps) for event in events))
     assert [reply.status for reply in replies] == [400, 204]
 
 
@@ -164,11 +165,11 @@ async def test_without_redis_the_broker_is_asked_to_come_again(settings: Setting
     from dataclasses import replace
 
     away = open_deps(replace(settings, redis_url="redis://127.0.0.1:1"))
-    assert (await notify.operation.hear(confirmed(1), away)).status == 503
+    assert (await notify.operation.handle_event(confirmed(1), away)).status == 503
     await close_deps(away)
 
 
-def test_its_trigger_brings_every_event_that_a_stream_tells_of() -> None:
+def test_its_trigger_brings_every_event_that_a_stream_shows() -> None:
     manifest = yaml.safe_load((Path(__file__).parents[2] / "eventing" / "notify.yaml").read_text())
     brought = {part["exact"]["type"] for part in manifest["spec"]["filters"][0]["any"]}
     assert brought == set(notify.operation.events) == {message.TYPE for message in MESSAGES} - {ProductUpdated.TYPE}

@@ -1,4 +1,4 @@
-"""open_sales: a sale is made ready before its first second, told of at it, and ended at its last."""
+"""open_sales: prepares a sale before its start, publishes it at its start, and ends it at its end."""
 
 import asyncio
 from dataclasses import replace
@@ -23,8 +23,8 @@ PING = CloudEvent(id="p1", source="/apis/v1/pingsources/open-sales-sweep", type=
 STARTED, ENDED = (f"ecommerce.pricing.flash_sale.{name}.v1" for name in ("started", "ended"))
 
 
-async def stay(client: Client) -> None:
-    """What a poke starts."""
+async def stay_awake(client: Client) -> None:
+    """Return the work that a wake-up starts."""
     wake = client.operations["open_sales"].wake
     assert wake
     await wake(client.deps)
@@ -42,22 +42,22 @@ async def schedule(client: Client, product: int, starts_s: float, ends_s: float,
     return str(answered.body["saleId"])
 
 
-async def told(client: Client, kind: str, sale: str) -> list[datetime | None]:
+async def published(client: Client, kind: str, sale: str) -> list[datetime | None]:
     """When the sale's events of this kind say that it happened."""
     return [event.time for event in await client.log(kind) if event.subject == sale]
 
 
 async def test_a_sale_starts_and_ends_at_its_very_second(client: Client) -> None:
     sale = await schedule(client, 2, 100.5, 130.25)
-    await stay(client)
-    assert await told(client, STARTED, sale) == [START + timedelta(seconds=100.5)]
-    assert await told(client, ENDED, sale) == [START + timedelta(seconds=130.25)]
+    await stay_awake(client)
+    assert await published(client, STARTED, sale) == [START + timedelta(seconds=100.5)]
+    assert await published(client, ENDED, sale) == [START + timedelta(seconds=130.25)]
     assert await client.row("SELECT status FROM flash_sales WHERE sale_id = %s", sale) == ("ENDED",)
 
 
-async def test_what_is_told_is_numbered_in_the_order_it_happened(client: Client) -> None:
+async def test_what_is_reported_is_numbered_in_the_order_it_happened(client: Client) -> None:
     one, two = await schedule(client, 2, 10, 200), await schedule(client, 3, 20, 100)
-    await stay(client)
+    await stay_awake(client)
     events = [e for e in await client.log(STARTED, ENDED) if e.subject in (one, two)]
     assert [(e.type, e.subject) for e in events] == [(STARTED, one), (STARTED, two), (ENDED, two), (ENDED, one)]
     assert [event.sequence for event in events] == [4, 5, 6, 7]
@@ -74,7 +74,7 @@ async def test_before_the_first_second_gate_and_copies_are_warm(client: Client, 
 
     async def wait(event: asyncio.Event, seconds: float) -> None:
         if clock.now() < START + timedelta(seconds=100) <= clock.now() + timedelta(seconds=seconds):
-            assert await told(client, STARTED, sale) == []
+            assert await published(client, STARTED, sale) == []
             assert await Gate(client.deps.redis, 1).look("2")
             (copy,) = await Copies(client.deps.redis).look(["2"])
             assert copy
@@ -83,10 +83,10 @@ async def test_before_the_first_second_gate_and_copies_are_warm(client: Client, 
         await waited(event, seconds)
 
     warmed: list[datetime] = []
-    client.deps.pokes._wait = wait
-    await stay(client)
+    client.deps.wake_ups._wait = wait
+    await stay_awake(client)
     assert warmed == [START + timedelta(seconds=70)]
-    assert len(await told(client, STARTED, sale)) == 1
+    assert len(await published(client, STARTED, sale)) == 1
 
 
 async def test_a_sale_starts_at_its_second_though_redis_is_away(
@@ -95,43 +95,43 @@ async def test_a_sale_starts_at_its_second_though_redis_is_away(
     sale = await schedule(client, 2, 100, 10_000)
     opened = turned_deps(replace(settings, redis_url="redis://127.0.0.1:1/0"), clock)
     try:
-        await stay(Client(opened))
+        await stay_awake(Client(opened))
     finally:
         await close_deps(opened)
-    assert await told(client, STARTED, sale) == [START + timedelta(seconds=100)]
+    assert await published(client, STARTED, sale) == [START + timedelta(seconds=100)]
 
 
-async def test_whoever_wakes_it_warms_what_buyers_ask_for_first(client: Client) -> None:
-    await stay(client)
+async def test_anyone_who_wakes_it_warms_what_buyers_ask_for_first(client: Client) -> None:
+    await stay_awake(client)
     copies = await Copies(client.deps.redis).look([product.product_id for product in GOODS])
     assert all(copies)
 
 
 async def test_what_begins_after_the_next_sweep_is_left_to_it(client: Client, clock: TurnedClock) -> None:
     sale = await schedule(client, 2, 1000, 2000)
-    await stay(client)
-    assert (clock.now(), await told(client, STARTED, sale)) == (START, [])
+    await stay_awake(client)
+    assert (clock.now(), await published(client, STARTED, sale)) == (START, [])
     clock.turn(1000 - 300 - 10)  # a sweep comes every five minutes
-    assert await client.hear("open_sales", PING) == 204
-    assert await told(client, STARTED, sale) == [START + timedelta(seconds=1000)]
+    assert await client.handle_event("open_sales", PING) == 204
+    assert await published(client, STARTED, sale) == [START + timedelta(seconds=1000)]
 
 
-async def test_two_that_stay_tell_of_each_sale_once(client: Client, clock: TurnedClock, settings: Settings) -> None:
+async def test_two_that_stay_publish_each_sale_once(client: Client, clock: TurnedClock, settings: Settings) -> None:
     sales = [await schedule(client, product, 50, 60) for product in (2, 3, 4)]
     other = turned_deps(settings, clock)
     try:
-        await asyncio.gather(stay(client), stay(Client(other)))
+        await asyncio.gather(stay_awake(client), stay_awake(Client(other)))
     finally:
         await close_deps(other)
     for sale in sales:
-        assert (len(await told(client, STARTED, sale)), len(await told(client, ENDED, sale))) == (1, 1)
+        assert (len(await published(client, STARTED, sale)), len(await published(client, ENDED, sale))) == (1, 1)
 
 
-async def test_a_sale_that_nobody_opened_in_its_time_only_ends(client: Client, clock: TurnedClock) -> None:
+async def test_a_sale_that_no_one_opened_in_its_time_only_ends(client: Client, clock: TurnedClock) -> None:
     sale = await schedule(client, 2, 10, 20)
     clock.turn(3600)
-    assert await client.hear("open_sales", PING) == 204
-    assert (await told(client, STARTED, sale), len(await told(client, ENDED, sale))) == ([], 1)
+    assert await client.handle_event("open_sales", PING) == 204
+    assert (await published(client, STARTED, sale), len(await published(client, ENDED, sale))) == ([], 1)
 
 
 async def test_a_sale_that_cannot_begin_holds_back_no_other_and_is_logged(
@@ -141,12 +141,12 @@ async def test_a_sale_that_cannot_begin_holds_back_no_other_and_is_logged(
     async with client.deps.db.transaction() as tx:
         await tx.execute("ALTER TABLE flash_sales DROP CONSTRAINT flash_sales_years")
     await client.rows("UPDATE flash_sales SET ends_at = '10000-01-01Z' WHERE sale_id = %s RETURNING 1", broken)
-    await stay(client)
-    assert await told(client, STARTED, healthy) == [START + timedelta(seconds=20)]
-    assert await told(client, ENDED, healthy) == [START + timedelta(seconds=40)]
-    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert [message for message in said if "neither begin nor end" in message] == [
-        f"sale {broken} could neither begin nor end"
+    await stay_awake(client)
+    assert await published(client, STARTED, healthy) == [START + timedelta(seconds=20)]
+    assert await published(client, ENDED, healthy) == [START + timedelta(seconds=40)]
+    output = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [message for message in output if "not be started or ended" in message] == [
+        f"sale {broken} could not be started or ended"
     ]
 
 
@@ -159,10 +159,10 @@ async def test_at_a_sale_s_end_its_limit_ends(
     url = settings.redis_url if redis == "there" else "redis://127.0.0.1:1/0"
     opened = turned_deps(replace(settings, redis_url=url), clock)
     try:
-        await stay(Client(opened))
+        await stay_awake(Client(opened))
     finally:
         await close_deps(opened)
-    assert await told(client, ENDED, sale) == [START + timedelta(seconds=50)]
+    assert await published(client, ENDED, sale) == [START + timedelta(seconds=50)]
     assert await client.row("SELECT buyer_limit FROM stock WHERE product_id = '2'") == (0,)
     settlement = Settlement(client.deps)
 
@@ -176,10 +176,10 @@ async def test_at_a_sale_s_end_its_limit_ends(
 
 async def test_an_end_moved_forward_is_kept_by_who_stays(client: Client, clock: TurnedClock) -> None:
     sale = await schedule(client, 2, 0, 3000)
-    await stay(client)
+    await stay_awake(client)
     answered = await client.ask(
         "PUT", f"/api/v1/flash-sales/{sale}", {"endsAt": rfc3339(START + timedelta(seconds=77))}, if_match="*"
     )
     assert answered.status == 200
-    await stay(client)
-    assert await told(client, ENDED, sale) == [START + timedelta(seconds=77)]
+    await stay_awake(client)
+    assert await published(client, ENDED, sale) == [START + timedelta(seconds=77)]

@@ -29,12 +29,12 @@ async def test_a_purchase_s_reply_and_its_order_name_the_same_moment_and_amount(
     assert (shown["createdAt"], shown["totalAmount"]) == (sold["createdAt"], sold["totalAmount"])
 
 
-async def test_a_tracking_id_tells_how_it_went_and_why(client: Client) -> None:
+async def test_a_tracking_id_reports_how_it_went_and_why(client: Client) -> None:
     await client.restock(1, 0)
     url = (await client.buy(path="async")).body["statusUrl"]
     assert (await client.ask("GET", url)).body["status"] == "PENDING"
     for event in await client.log("ecommerce.order.order.created.v1"):
-        await client.hear("reserve", event)
+        await client.handle_event("reserve", event)
     assert {"status": "CANCELED", "reason": "SOLD_OUT"}.items() <= (await client.ask("GET", url)).body.items()
 
 
@@ -72,7 +72,7 @@ async def test_a_customer_s_orders_come_newest_first_from_the_projection(client:
     await client.buy(user=8, product=2)
     for event in await client.log():
         if event.type in client.operations["project_orders"].events:
-            await client.hear("project_orders", event)
+            await client.handle_event("project_orders", event)
     shown = (await client.ask("GET", "/api/v1/customers/7/orders")).body
     assert [order["orderId"] for order in shown["orders"]] == ids[::-1]
     assert {order["status"] for order in shown["orders"]} == {"CONFIRMED"}
@@ -97,7 +97,7 @@ async def test_the_queue_s_figures_are_those_of_the_tables(client: Client) -> No
     assert full["oldestSeconds"] > 0
     assert full["acceptedPerSecond"] == 0.5
     for event in await client.log("ecommerce.order.order.created.v1"):
-        await client.hear("reserve", event)
+        await client.handle_event("reserve", event)
     done = await status_with(client, pending=0)
     assert done["decidedPerSecond"] == 0.5
 

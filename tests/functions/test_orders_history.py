@@ -18,7 +18,7 @@ async def steps(client: Client, order_id: str) -> list[Any]:
     return await client.rows(STEPS, order_id)
 
 
-async def told(client: Client, order_id: str) -> dict[str, str]:
+async def steps_of(client: Client, order_id: str) -> dict[str, str]:
     """The order's events: short name → id."""
     return {e.type.split(".")[3]: e.id for e in await client.log() if e.partitionkey == order_id}
 
@@ -31,9 +31,9 @@ async def test_a_purchase_s_history_begins_with_its_confirmation_and_names_buyer
 async def test_an_order_that_waited_was_confirmed_by_reserve_because_of_its_creation(client: Client) -> None:
     order_id = (await client.buy(user=7, path="async")).body["orderId"]
     (created,) = await client.log("ecommerce.order.order.created.v1")
-    assert await client.hear("reserve", created) == 204
+    assert await client.handle_event("reserve", created) == 204
     await deliver_all(client)
-    ids = await told(client, order_id)
+    ids = await steps_of(client, order_id)
     assert await steps(client, order_id) == [
         (1, "PENDING", "buyer:7", None, None),
         (2, "CONFIRMED", "operation:reserve", ids["created"], None),
@@ -46,7 +46,7 @@ async def test_one_that_found_nothing_left_was_canceled_by_reserve(client: Clien
     await client.restock(1, 0)
     order_id = (await client.buy(user=7, path="async")).body["orderId"]
     (created,) = await client.log("ecommerce.order.order.created.v1")
-    assert await client.hear("reserve", created) == 204
+    assert await client.handle_event("reserve", created) == 204
     assert (await steps(client, order_id))[1:] == [(2, "CANCELED", "operation:reserve", created.id, None)]
 
 
@@ -54,7 +54,7 @@ async def test_an_event_about_its_money_has_its_place_and_changes_no_status(clie
     await gateway(client, "decline")
     order_id = (await client.buy(user=7)).body["orderId"]
     await deliver_all(client)
-    ids = await told(client, order_id)
+    ids = await steps_of(client, order_id)
     assert (await steps(client, order_id))[1:] == [
         (3, "CONFIRMED", "operation:pay", ids["confirmed"], None),
         (4, "CANCELED", "operation:pay", ids["confirmed"], None),
@@ -64,10 +64,10 @@ async def test_an_event_about_its_money_has_its_place_and_changes_no_status(clie
 async def test_a_late_cancel_is_the_buyer_s_and_the_refund_is_refund_s(client: Client) -> None:
     order_id = (await client.buy(user=7)).body["orderId"]
     (confirmed,) = await client.log("ecommerce.order.order.confirmed.v1")
-    await client.hear("pay", confirmed)
+    await client.handle_event("pay", confirmed)
     assert (await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")).status == 200
     await deliver_all(client)
-    ids = await told(client, order_id)
+    ids = await steps_of(client, order_id)
     assert (await steps(client, order_id))[2:] == [
         (4, "CANCELED", "buyer:7", None, None),
         (5, "CANCELED", "operation:refund", ids["canceled"], None),

@@ -7,11 +7,11 @@ from tests.functions.conftest import Strict
 
 
 async def bought(client: Client, user: int, count: int) -> list[str]:
-    """Ids of new orders that the projection has heard of, the newest first."""
+    """Ids of new orders that are in the projection, newest first."""
     ids = [(await client.buy(user=user, product=2)).body["orderId"] for _ in range(count)]
     for event in await client.log():
         if event.type in client.operations["project_orders"].events:
-            await client.hear("project_orders", event)
+            await client.handle_event("project_orders", event)
     return ids[::-1]
 
 

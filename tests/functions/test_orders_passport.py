@@ -1,15 +1,14 @@
 """orders: an order's passport says what the tables say of its request, steps, events and deliveries."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from pulsecart.broker import store
-from pulsecart.local.prepare import EVENTING, place_triggers
-from pulsecart.runtime.db import dead_letters
+from pulsecart.broker.dead_letters import table
+from pulsecart.local.prepare import place_triggers
 from pulsecart.runtime.db.log import Cursor
 from pulsecart.serving import cloudevents
 from tests.client import Client
@@ -20,7 +19,7 @@ from tests.functions.money import cancel, deliver_all
 @pytest.fixture
 async def placed(client: Client) -> None:
     """Every trigger has its place, at the log's end."""
-    await place_triggers(client.deps.settings.database_url, Path(EVENTING))
+    await place_triggers(client.deps.settings.database_url)
 
 
 async def passport(client: Client, order_id: str) -> Any:
@@ -63,7 +62,7 @@ async def test_it_shows_request_steps_events_and_stream_of_a_purchase(client: Cl
     await deliver_all(client)
     for event in await client.log():
         if event.type in client.operations["notify"].events:
-            assert await client.hear("notify", event) == 204
+            assert await client.handle_event("notify", event) == 204
     shown = await passport(client, order_id)
     assert shown["order"]["status"] == "FULFILLED"
     request = shown["request"]
@@ -100,7 +99,7 @@ async def test_a_delivery_that_was_finished_says_when_and_the_others_are_to_come
         ("confirmed", "project-orders"): "to-come",
         ("confirmed", "pay"): "to-come",
     }
-    assert await client.hear("pay", confirmed) == 204
+    assert await client.handle_event("pay", confirmed) == 204
     await pass_all(client, ["notify"])
     shown = await passport(client, order_id)
     after = results(shown)
@@ -113,7 +112,7 @@ async def test_a_delivery_that_was_finished_says_when_and_the_others_are_to_come
 
 
 @pytest.mark.usefixtures("placed")
-async def test_what_is_tried_again_and_what_was_given_up_are_told_with_their_cause(client: Client) -> None:
+async def test_what_is_tried_again_and_what_was_given_up_are_reported_with_their_cause(client: Client) -> None:
     order_id = (await client.buy()).body["orderId"]
     await pass_all(client, ["pay", "notify", "project-orders"])
     await client.rows(
@@ -127,18 +126,18 @@ async def test_what_is_tried_again_and_what_was_given_up_are_told_with_their_cau
         " WHERE type LIKE '%%order.created.v1' RETURNING 1"
     )
     shown = await passport(client, order_id)
-    told = results(shown)
-    assert (told["confirmed", "pay"], told["created", "notify"]) == ("waiting", "given-up")
-    told_of = deliveries(shown)
-    assert (told_of[2, "pay"]["attempts"], told_of[2, "pay"]["errorCode"]) == (3, 503)
-    assert told_of[1, "notify"]["errorCode"] == 500
+    reported = results(shown)
+    assert (reported["confirmed", "pay"], reported["created", "notify"]) == ("waiting", "given-up")
+    deliveries_shown = deliveries(shown)
+    assert (deliveries_shown[2, "pay"]["attempts"], deliveries_shown[2, "pay"]["errorCode"]) == (3, 503)
+    assert deliveries_shown[1, "notify"]["errorCode"] == 500
     await client.rows("DELETE FROM trigger_backlog RETURNING 1")
     await client.rows("UPDATE dead_letters SET replayed_at = received_at + interval '1 hour' RETURNING 1")
     replayed = deliveries(await passport(client, order_id))[1, "notify"]
     assert (replayed["result"], replayed["givenUpAt"] < replayed["replayedAt"]) == ("delivered", True)
 
 
-async def test_what_a_failing_operation_said_is_told_to_an_admin_alone(client: Client, strict: Strict) -> None:
+async def test_what_a_failing_operation_said_is_shown_to_an_admin_alone(client: Client, strict: Strict) -> None:
     order_id = (await client.buy(user=7)).body["orderId"]
     await client.rows(
         "INSERT INTO dead_letters (trigger, event_id, source, type, event, error_code, error_data)"
@@ -160,7 +159,7 @@ async def test_a_step_that_reserve_took_says_when_its_event_was_done(client: Cli
     order_id = (await client.buy(path="async")).body["orderId"]
     (created,) = await client.log("ecommerce.order.order.created.v1")
     assert deliveries(await passport(client, order_id))[1, "reserve"]["result"] == "to-come"
-    assert await client.hear("reserve", created) == 204
+    assert await client.handle_event("reserve", created) == 204
     shown = await passport(client, order_id)
     reserved = deliveries(shown)[1, "reserve"]
     assert (reserved["result"], reserved["at"]) == ("finished", shown["steps"][1]["at"])
@@ -240,8 +239,8 @@ async def test_what_was_discarded_says_so(client: Client) -> None:
         "INSERT INTO dead_letters (trigger, event_id, source, type, discarded_at)"
         " SELECT 'notify', id, source, type, now() FROM outbox WHERE type LIKE '%%order.created.v1' RETURNING 1"
     )
-    told = deliveries(await passport(client, order_id))[1, "notify"]
-    assert (told["result"], "discardedAt" in told) == ("given-up", True)
+    reported = deliveries(await passport(client, order_id))[1, "notify"]
+    assert (reported["result"], "discardedAt" in reported) == ("given-up", True)
 
 
 @pytest.mark.usefixtures("placed")
@@ -253,18 +252,18 @@ async def test_what_became_of_an_event_is_not_shown_at_another_of_the_same_id(cl
         tx.events.append(foreign)
     async with client.deps.db.transaction() as tx:  # an order's events are found by the transactions of its steps
         await tx.execute("UPDATE outbox SET xid = (SELECT xid FROM outbox WHERE source <> %s LIMIT 1)", ("/elsewhere",))
-    assert await client.hear("pay", confirmed) == 204
+    assert await client.handle_event("pay", confirmed) == 204
     async with client.deps.db.transaction() as tx:
-        await dead_letters.keep(tx, foreign, cloudevents.structured(foreign).decode(), "/notify")
+        await table.keep(tx, foreign, cloudevents.structured(foreign).decode(), "/notify")
     await pass_all(client, ["notify", "pay"])
     shown = {
         event["source"]: event for event in (await passport(client, order_id))["events"] if event["id"] == confirmed.id
     }
-    told = {
+    reported = {
         source: {one["trigger"]: one["result"] for one in event["deliveries"] if one["trigger"] in ("pay", "notify")}
         for source, event in shown.items()
     }
-    assert told == {
+    assert reported == {
         confirmed.source: {"pay": "finished", "notify": "delivered"},
         "/elsewhere": {"pay": "delivered", "notify": "given-up"},
     }

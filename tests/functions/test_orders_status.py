@@ -17,7 +17,7 @@ async def tell(client: Client, *names: str) -> None:
     """Hands notify the order events of these names, as often as they are in the log."""
     for name in names:
         for event in await client.log(f"{ORDER}{name}.v1"):
-            assert await client.hear("notify", event) == 204
+            assert await client.handle_event("notify", event) == 204
 
 
 async def cached(client: Client) -> list[str]:
@@ -59,7 +59,7 @@ async def test_its_end_removes_it(client: Client, ending: str) -> None:
         await tell(client, "paid")
         assert await status(client, order_id) == ("PAID", 3, "hit")
         for event in await client.log(f"{ORDER}paid.v1"):
-            await client.hear("fulfil", event)
+            await client.handle_event("fulfil", event)
     await tell(client, ending)
     assert await cached(client) == []
     assert (await status(client, order_id))[::2] == (ending.upper(), "fwd=miss")
@@ -78,7 +78,7 @@ async def test_what_comes_after_its_stream_was_forgotten_is_not_remembered(clien
     await client.buy()
     (event,) = await client.log(f"{ORDER}confirmed.v1")
     assert event.time is not None
-    assert await client.hear("notify", replace_time(event, -timedelta(minutes=5))) == 204
+    assert await client.handle_event("notify", replace_time(event, -timedelta(minutes=5))) == 204
     assert await cached(client) == []
     assert await client.deps.redis.exists(f"news:order:{event.subject}") == 1
 

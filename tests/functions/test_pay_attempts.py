@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import functions.pay.main as pay
-from pulsecart.local.prepare import EVENTING, place_triggers
+from pulsecart.local.prepare import place_triggers
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.shop.payments.simulated_gateway import SimulatedGateway
@@ -45,7 +45,7 @@ def warnings(caplog: pytest.LogCaptureFixture, order_id: str) -> list[str]:
 
 async def test_a_charge_is_on_the_passport_with_its_time_and_result(client: Client) -> None:
     event = await confirmed(client)
-    assert await client.hear("pay", event) == 204
+    assert await client.handle_event("pay", event) == 204
     assert await attempts(client, event.partitionkey) == [("charge", "CHARGED", None)]
     (one,) = (await passport(client, event.partitionkey))["attempts"]
     assert (one["operation"], one["causedBy"]) == ("pay", event.id)
@@ -55,15 +55,15 @@ async def test_a_charge_is_on_the_passport_with_its_time_and_result(client: Clie
 async def test_a_gateway_that_fails_is_seen_on_the_passport_in_the_metrics_and_once_in_the_log(
     client: Client, caplog: pytest.LogCaptureFixture, mode: Any, result: str
 ) -> None:
-    await place_triggers(client.deps.settings.database_url, EVENTING)
+    await place_triggers(client.deps.settings.database_url)
     before = counted("outside_calls_total", "charge", result), counted("payments_total", result)
     event = await confirmed(client)
     order_id = event.partitionkey
     await gateway(client, mode)
     for _ in range(3):
-        assert await client.hear("pay", event) == 503
+        assert await client.handle_event("pay", event) == 503
     await canceled(client, order_id)
-    assert await client.hear("pay", event) == 204
+    assert await client.handle_event("pay", event) == 204
     await pass_all(client, ["pay"])
 
     tried = await attempts(client, order_id)
@@ -84,36 +84,36 @@ async def test_orders_that_fail_together_are_warned_of_once_each(
     events = [await confirmed(client, user) for user in range(5)]
     await gateway(client, "fail")
     for _ in range(2):
-        assert set(await asyncio.gather(*[client.hear("pay", event) for event in events * 2])) == {503}
+        assert set(await asyncio.gather(*[client.handle_event("pay", event) for event in events * 2])) == {503}
     assert [len(warnings(caplog, event.partitionkey)) for event in events] == [1] * 5
 
 
-async def test_a_refund_that_fails_and_then_succeeds_tells_both(
+async def test_a_refund_that_fails_and_then_succeeds_reports_both(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     event = await confirmed(client)
     order_id = event.partitionkey
-    assert await client.hear("pay", event) == 204
+    assert await client.handle_event("pay", event) == 204
     asked_back = await canceled(client, order_id)
     await gateway(client, "fail")
     for _ in range(2):
-        assert await client.hear("refund", asked_back) == 503
+        assert await client.handle_event("refund", asked_back) == 503
     await gateway(client, "approve")
-    assert await client.hear("refund", asked_back) == 204
+    assert await client.handle_event("refund", asked_back) == 204
     tried = [(call, result) for call, result, _ in await attempts(client, order_id)]
     assert tried == [("charge", "CHARGED"), *[("refund", "UNAVAILABLE")] * 2, ("refund", "REFUNDED")]
     assert len(warnings(caplog, order_id)) == 1
     assert counted("outside_calls_total", "refund", "REFUNDED") >= 1
 
 
-async def test_what_nobody_knows_to_be_charged_is_voided_and_that_is_told(
+async def test_what_no_one_knows_to_be_charged_is_voided_and_that_is_reported(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     event = await confirmed(client)
     await gateway(client, "timeout")
-    assert await client.hear("pay", event) == 503
+    assert await client.handle_event("pay", event) == 503
     asked_back = await canceled(client, event.partitionkey)
-    assert await client.hear("refund", asked_back) == 503
+    assert await client.handle_event("refund", asked_back) == 503
     await gateway(client, "approve")
     await deliver_all(client)
     tried = [(call, result) for call, result, _ in await attempts(client, event.partitionkey)]
@@ -133,7 +133,7 @@ async def test_a_buyer_who_pays_by_hand_sees_what_failed(client: Client) -> None
     assert {one["causedBy"] for one in (await passport(client, order_id))["attempts"]} == {None}
 
 
-async def test_a_gateway_that_says_nothing_is_a_timeout_whoever_still_waits(
+async def test_a_gateway_that_says_nothing_is_a_timeout_for_all_who_wait(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = asyncio.Event()
@@ -146,7 +146,7 @@ async def test_a_gateway_that_says_nothing_is_a_timeout_whoever_still_waits(
     async def cut_off(operation: str, event: CloudEvent) -> None:
         """As a trigger's own timeout does."""
         asked.clear()
-        delivery = asyncio.create_task(client.hear(operation, event))
+        delivery = asyncio.create_task(client.handle_event(operation, event))
         await asked.wait()
         delivery.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -176,11 +176,11 @@ async def test_a_process_that_dies_meanwhile_leaves_a_try_without_a_result(
 
     event = await confirmed(client)
     monkeypatch.setattr("pulsecart.shop.payments.payment.record", dies)
-    assert await client.hear("pay", event) == 500
+    assert await client.handle_event("pay", event) == 500
     assert await attempts(client, event.partitionkey) == [("charge", "UNKNOWN", None)]
 
 
-async def test_what_nobody_expected_is_told_in_full_to_an_admin_alone(
+async def test_what_no_one_expected_is_reported_in_full_to_an_admin_alone(
     client: Client, strict: Strict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def breaks(self: SimulatedGateway, *_: Any) -> Any:
@@ -189,7 +189,7 @@ async def test_what_nobody_expected_is_told_in_full_to_an_admin_alone(
     event = await confirmed(client)
     with monkeypatch.context() as patched:
         patched.setattr(SimulatedGateway, "charge_all", breaks)
-        assert await client.hear("pay", event) == 500
+        assert await client.handle_event("pay", event) == 500
     assert await attempts(client, event.partitionkey) == [("charge", "ERROR", "unexpected error")]
     path = f"/api/v1/orders/{event.partitionkey}/passport"
     (one,) = (await strict.ask("GET", path, **strict.signed("1", "admin"))).body["attempts"]
@@ -207,9 +207,9 @@ async def test_no_transaction_is_open_while_the_gateway_is_asked_for_money_back(
         return await asked(self, key)
 
     event = await confirmed(client)
-    assert await client.hear("pay", event) == 204
+    assert await client.handle_event("pay", event) == 204
     monkeypatch.setattr(SimulatedGateway, "refund", watched)
-    assert await client.hear("refund", await canceled(client, event.partitionkey)) == 204
+    assert await client.handle_event("refund", await canceled(client, event.partitionkey)) == 204
     assert seen == [(0,)]
 
 
@@ -222,5 +222,5 @@ async def test_while_the_database_is_away_the_failure_is_in_the_log_all_the_same
     event = await confirmed(client)
     await gateway(client, "fail")
     monkeypatch.setattr("pulsecart.shop.payments.db.calls.failed_before", away)
-    assert await client.hear("pay", event) == 503
+    assert await client.handle_event("pay", event) == 503
     assert len(warnings(caplog, event.partitionkey)) == 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pulsecart.runtime.deps import close_deps, open_deps
 from tests.client import Client
 from tests.functions.conftest import Strict
-from tests.functions.money import cancel, confirmed, deliver_all, gateway, left, state, told
+from tests.functions.money import cancel, confirmed, deliver_all, events_of, gateway, left, state
 
 HISTORY = "SELECT status, actor FROM order_status_history WHERE order_id = %s ORDER BY sequence"
 
@@ -24,30 +24,30 @@ async def test_a_confirmed_order_is_paid_by_its_buyer_s_word(client: Client) -> 
     await deliver_all(client)
     again = await client.ask("POST", path(order_id))
     assert (again.status, again.body["status"]) == (200, "FULFILLED")
-    assert await told(client, order_id) == ["created", "confirmed", "paid", "fulfilled"]
+    assert await events_of(client, order_id) == ["created", "confirmed", "paid", "fulfilled"]
 
 
 async def test_where_buyers_pay_by_hand_nothing_is_charged_before_they_do(client: Client) -> None:
     by_hand = open_deps(replace(client.deps.settings, pay_by_hand=True))
     patient = Client(by_hand)
     event = await confirmed(client)
-    assert await patient.hear("pay", event) == 204
+    assert await patient.handle_event("pay", event) == 204
     assert await state(client, event.partitionkey) == ("CONFIRMED", None, None)
     assert (await patient.ask("POST", path(event.partitionkey))).status == 200
     assert await state(client, event.partitionkey) == ("PAID", "CHARGED", "CHARGED")
-    assert await patient.hear("pay", event) == 204
-    assert (await told(client, event.partitionkey)).count("paid") == 1
+    assert await patient.handle_event("pay", event) == 204
+    assert (await events_of(client, event.partitionkey)).count("paid") == 1
     await close_deps(by_hand)
 
 
 async def test_by_hand_and_by_event_at_once_it_is_charged_once(client: Client) -> None:
     event = await confirmed(client)
     by_hand = [client.ask("POST", path(event.partitionkey)) for _ in range(5)]
-    by_event = [client.hear("pay", event) for _ in range(5)]
+    by_event = [client.handle_event("pay", event) for _ in range(5)]
     answers, _ = await asyncio.gather(asyncio.gather(*by_hand), asyncio.gather(*by_event))
     assert {answer.status for answer in answers} == {200}
     assert await client.row("SELECT count(*), sum(amount_minor) FROM simulated_gateway.charges") == (1, 4990)
-    assert (await told(client, event.partitionkey)).count("paid") == 1
+    assert (await events_of(client, event.partitionkey)).count("paid") == 1
 
 
 async def test_one_that_is_not_to_be_paid_is_refused_with_where_it_is_and_what_can_come(client: Client) -> None:

@@ -65,7 +65,7 @@ async def test_what_is_no_currency_in_use_is_refused_in_a_body_and_in_a_query(cl
         assert (await make(client, 5, currency)).status == 400, currency
 
 
-async def test_the_database_refuses_an_invented_currency_whoever_writes_it(client: Client) -> None:
+async def test_the_database_refuses_an_invented_currency_from_every_writer(client: Client) -> None:
     for currency in ("ZZZ", "XAU", "XXX"):
         with pytest.raises(CheckViolation):
             await client.rows(f"UPDATE products SET currency = '{currency}' WHERE product_id = '1' RETURNING 1")
@@ -82,7 +82,7 @@ async def test_the_database_refuses_an_invented_currency_whoever_writes_it(clien
         (37.0001, 36.9999, "CLF"),
     ],
 )
-async def test_a_price_is_listed_expected_charged_and_told_alike(
+async def test_a_price_is_listed_expected_charged_and_reported_alike(
     client: Client, price: float, sale_price: float, currency: str
 ) -> None:
     product = (await make(client, price, currency)).body["productId"]

@@ -15,7 +15,7 @@ EXTREMES = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "10000-01-
 
 
 def place(sort: str, key: str, product_id: str = "1") -> str:
-    """A cursor that nobody was given."""
+    """A cursor that the shop never returned."""
     return urlsafe_b64encode(json.dumps((sort, key, product_id)).encode()).decode().rstrip("=")
 
 
@@ -25,9 +25,9 @@ async def names(client: Client, query: str = "") -> list[str]:
     return [product["name"] for product in answered.body["products"]]
 
 
-async def hear_updates(client: Client) -> None:
+async def handle_updates(client: Client) -> None:
     for event in await client.log("ecommerce.product.product.updated.v1"):
-        assert await client.hear("refresh_products", event) == 204
+        assert await client.handle_event("refresh_products", event) == 204
 
 
 @pytest.mark.parametrize("sort", ["name", "-name", "price", "-price", "created", "-created"])
@@ -83,25 +83,25 @@ async def test_a_list_shows_units_and_the_open_sale(client: Client) -> None:
 
 
 async def test_categories_are_those_of_what_can_be_bought(client: Client) -> None:
-    async def told() -> dict[str, int]:
+    async def counted() -> dict[str, int]:
         found = (await client.ask("GET", "/api/v1/categories")).body["categories"]
         assert [one["name"] for one in found] == sorted(one["name"] for one in found)
         return {one["name"]: one["products"] for one in found}
 
-    before = await told()
+    before = await counted()
     assert sum(before.values()) == len(GOODS)
     made = [
         await client.ask("POST", "/api/v1/products", {"sku": f"X-{n}", "name": "X", "price": 1, "category": category})
         for n, category in enumerate(("Zebras", "Zebras", ""))
     ]
-    assert await told() == before | {"Zebras": 2}
+    assert await counted() == before | {"Zebras": 2}
     for one in made:
         await client.ask("DELETE", one.headers["location"], if_match=one.headers["etag"])
-    assert await told() == before
+    assert await counted() == before
 
 
 async def test_words_are_found_in_names_before_descriptions_and_whatever_their_form(client: Client) -> None:
-    await hear_updates(client)
+    await handle_updates(client)
     assert await names(client, "q=headphone") == ["Pulse One headphones"]
     assert await names(client, "q=PC-LAMP") == ["Desk lamp"]
     assert set(await names(client, "q=wireless")) == {
@@ -117,12 +117,12 @@ async def test_words_are_found_in_names_before_descriptions_and_whatever_their_f
         assert (await client.ask("GET", f"/api/v1/products?q={nothing}")).status in (200, 400)
 
 
-async def test_a_new_shop_s_goods_are_found_before_any_event_is_heard(client: Client) -> None:
+async def test_a_new_shop_s_goods_are_found_before_any_event_is_received(client: Client) -> None:
     assert await names(client, "q=umbrella") == ["Storm umbrella"]
 
 
 async def test_pages_of_a_search_hold_each_find_once(client: Client) -> None:
-    await hear_updates(client)
+    await handle_updates(client)
     found, cursor = [], ""
     while True:
         answered = (await client.ask("GET", f"/api/v1/products?q=it+or+wireless+or+kitchen&limit=2{cursor}")).body
@@ -136,11 +136,11 @@ async def test_pages_of_a_search_hold_each_find_once(client: Client) -> None:
 async def test_a_search_finds_the_newest_version_alone(client: Client) -> None:
     first = await made(client)
     await change(client, first, name="Roasted barley")
-    await hear_updates(client)
+    await handle_updates(client)
     assert await names(client, "q=green") == []
     assert await names(client, "q=barley") == ["Roasted barley"]
     await client.ask("DELETE", first.headers["location"], if_match="*")
-    await hear_updates(client)
+    await handle_updates(client)
     assert await names(client, "q=barley") == []
 
 

@@ -15,7 +15,7 @@ from pulsecart.shop.catalogue.db.listing import Listed
 from pulsecart.shop.catalogue.db.words import Term, alternatives_of
 from tests.client import Client
 from tests.functions.test_products import made
-from tests.functions.test_products_pages import hear_updates, names
+from tests.functions.test_products_pages import handle_updates, names
 from tools.openapi.document import document
 
 # What has made trouble elsewhere: four bytes a character, joiners, marks, letters whose case is special, signs of SQL.
@@ -93,7 +93,7 @@ async def test_every_name_is_found_by_its_words_whatever_script_and_case_they_ha
         assert ours == {name for name in (*BAND, *TEAS, *SIGNS) if sign in name}, sign
 
 
-async def test_a_search_leaves_out_what_it_is_told_to(client: Client) -> None:
+async def test_a_search_leaves_out_what_it_is_asked_to(client: Client) -> None:
     teas = {"a": "绿茶 bags", "b": "绿茶 loose", "c": "Lamp light", "d": "Lamp oil"}
     await insert(client, **{key: {"name": name} for key, name in teas.items()})
     assert await found(client, "绿茶 -bag") == ["绿茶 loose"]
@@ -150,7 +150,7 @@ async def test_pages_reach_the_end_of_every_catalogue_and_whatever_is_in_it_is_f
 
 
 def _words(name: str) -> list[str]:
-    """What somebody would type of it: its parts between spaces, without the quotes that mean something else."""
+    """Return the text as a user types it: its parts between spaces, without quotes, which have another meaning."""
     return [
         word for word in re.split(r'[\s"]+', name)[:3] if word and any(unicodedata.category(c)[0] in "LN" for c in word)
     ]
@@ -168,7 +168,7 @@ async def test_joiners_and_wide_spaces_are_text_and_control_characters_are_not(c
         await made(client, sku=f"T-{ord(text[0])}", name=text, category=text, description=text)
         assert await names(client, f"category={quote(text)}") == [text]
         assert (await client.ask("GET", f"/api/v1/products?q={quote(text)}")).status == 200
-    await hear_updates(client)
+    await handle_updates(client)
     for text in ("a\0b", "a\x07b", "a\x7fb", "a\x85b", "a\x9bb", "\x1b[2J"):
         for where in ("name", "category", "description"):
             refused = await client.ask("POST", "/api/v1/products", {"sku": "X", "name": "x", "price": 1, where: text})

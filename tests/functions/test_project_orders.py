@@ -23,19 +23,19 @@ async def history(client: Client) -> list[CloudEvent]:
     await client.restock(4, 0)
     await client.buy(user=8, product=4, path="async")
     for event in await client.log("ecommerce.order.order.created.v1"):
-        await client.hear("reserve", event)
+        await client.handle_event("reserve", event)
     await client.ask("POST", f"/api/v1/orders/{canceled}/cancel")
     for name, operation, left_out in (("confirmed", "pay", lost), ("paid", "fulfil", "")):
         for event in await client.log(f"ecommerce.order.order.{name}.v1"):
             if event.subject != left_out:
-                assert await client.hear(operation, event) == 204
+                assert await client.handle_event(operation, event) == 204
     assert paid
     return [event for event in await client.log() if event.type in client.operations["project_orders"].events]
 
 
 async def project(client: Client, events: list[CloudEvent]) -> Any:
-    heard = await asyncio.gather(*(client.hear("project_orders", event) for event in events))
-    assert set(heard) <= {204}
+    received = await asyncio.gather(*(client.handle_event("project_orders", event) for event in events))
+    assert set(received) <= {204}
     return await client.rows(TABLE)
 
 
@@ -43,7 +43,7 @@ async def rebuilt(client: Client, events: list[CloudEvent]) -> Any:
     """What the table is when it is thrown away and the log is played again, one by one."""
     await client.rows("DELETE FROM orders_by_customer RETURNING 1")
     for event in events:
-        assert await client.hear("project_orders", event) == 204
+        assert await client.handle_event("project_orders", event) == 204
     return await client.rows(TABLE)
 
 
@@ -82,13 +82,15 @@ async def test_a_late_first_event_adds_what_only_it_says_and_turns_nothing_back(
 async def test_one_bad_event_spoils_none_that_comes_with_it(client: Client) -> None:
     events = await history(client)
     bad = replace(events[0], id="bad", data=(events[0].data or b"").replace(b'"orderId":"', b'"orderId":"x'))
-    heard = await asyncio.gather(*(client.hear("project_orders", event) for event in [*events[:4], bad, *events[4:]]))
-    assert heard[4] == 400
-    assert [*heard[:4], *heard[5:]] == [204] * len(events)
+    received = await asyncio.gather(
+        *(client.handle_event("project_orders", event) for event in [*events[:4], bad, *events[4:]])
+    )
+    assert received[4] == 400
+    assert [*received[:4], *received[5:]] == [204] * len(events)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"{}", b'{"orderId": 1}'])
 async def test_data_that_breaks_the_contract_is_a_dead_letter_at_once(client: Client, data: bytes) -> None:
     event = (await history(client))[0]
-    assert await client.hear("project_orders", replace(event, data=data)) == 400
-    assert await client.hear("project_orders", replace(event, type="ecommerce.order.order.lost.v1")) == 400
+    assert await client.handle_event("project_orders", replace(event, data=data)) == 400
+    assert await client.handle_event("project_orders", replace(event, type="ecommerce.order.order.lost.v1")) == 400

@@ -43,7 +43,7 @@ async def show(client: Client, product: int = 2) -> Answered:
 
 
 async def rename(client: Client, name: str, product: int = 2) -> CloudEvent:
-    """A new version, and its event, which nobody has heard yet."""
+    """Write a new version, and return its event, which is not delivered yet."""
     answered = await client.ask("PUT", f"/api/v1/products/{product}", KETTLE | {"name": name}, if_match="*")
     assert answered.status == 200, answered
     return [event for event in await client.log(UPDATED) if event.subject == str(product)][-1]
@@ -61,7 +61,7 @@ async def test_a_copy_is_what_is_read_until_the_event_says_otherwise(client: Cli
     await show(client)
     event = await rename(client, "Better kettle")
     assert (await show(client)).body["name"] == "Gooseneck kettle"
-    assert await client.hear("refresh_products", event) == 204
+    assert await client.handle_event("refresh_products", event) == 204
     assert (await show(client)).body["name"] == "Better kettle"
 
 
@@ -74,7 +74,7 @@ async def test_however_many_ask_at_once_postgresql_is_read_once(
     assert {answer.status for answer in answers} == {200}
     assert await reads() - before == 1
     for event in (await rename(client, "Kettle two"), await rename(client, "Kettle three")):
-        assert await client.hear("refresh_products", event) == 204
+        assert await client.handle_event("refresh_products", event) == 204
     answers = await asyncio.gather(*(show(asking) for asking in (other, client) for _ in range(100)))
     assert {answer.body["name"] for answer in answers} == {"Kettle three"}
     assert await reads() - before == 2
@@ -94,10 +94,10 @@ async def test_who_gets_the_turn_after_another_read_does_not_read_again(client: 
 
 
 async def _is_filling(client: Client, product_id: str) -> bool:
-    return product_id in client.deps.one(ProductCache)._filling
+    return product_id in client.deps.singleton(ProductCache)._filling
 
 
-async def test_a_reader_that_died_with_the_lock_holds_nobody_up_for_long(client: Client, copies: Copies) -> None:
+async def test_a_reader_that_died_with_the_lock_holds_no_one_up_for_long(client: Client, copies: Copies) -> None:
     assert await copies.lock("2", "of one that is gone")
     assert (await show(client)).status == 200
 
@@ -109,7 +109,7 @@ async def test_a_read_that_began_before_an_update_is_not_taken_for_what_came_aft
         old = (await products.by_ids(tx, ["2"]))["2"]
         read_at = tx.now
     event = await rename(client, "Newer")
-    assert await client.hear("refresh_products", event) == 204
+    assert await client.handle_event("refresh_products", event) == 204
     await copies.put("2", old.version, read_at, document_of(old))
     assert (await show(client)).body["name"] == "Newer"
     await copies.put("2", old.version, read_at, document_of(old))
@@ -121,7 +121,7 @@ async def test_a_read_that_began_before_an_update_is_not_taken_for_what_came_aft
 async def test_who_asks_after_an_event_is_not_given_a_read_that_began_before_it(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, was_read, may_end = client.deps.one(ProductCache), asyncio.Event(), asyncio.Event()
+    cache, was_read, may_end = client.deps.singleton(ProductCache), asyncio.Event(), asyncio.Event()
     put = cache._copies.put
 
     async def slow(*given: Any) -> bool:
@@ -132,7 +132,7 @@ async def test_who_asks_after_an_event_is_not_given_a_read_that_began_before_it(
     monkeypatch.setattr(cache._copies, "put", slow)
     early = asyncio.create_task(show(client))
     await was_read.wait()
-    assert await client.hear("refresh_products", await rename(client, "Newer")) == 204
+    assert await client.handle_event("refresh_products", await rename(client, "Newer")) == 204
     late = asyncio.create_task(show(client))
     await until(lambda: _has_looked(cache, 2))
     may_end.set()
@@ -150,7 +150,7 @@ async def test_a_deleted_product_is_gone_when_its_event_has_come(client: Client)
     assert (await client.ask("DELETE", "/api/v1/products/2", if_match="*")).status == 204
     assert (await show(client)).status == 200
     event = [event for event in await client.log(UPDATED) if event.subject == "2"][-1]
-    assert await client.hear("refresh_products", event) == 204
+    assert await client.handle_event("refresh_products", event) == 204
     assert (await show(client)).status == 410
     before = await reads()
     assert (await show(client)).status == 410
@@ -160,11 +160,11 @@ async def test_a_deleted_product_is_gone_when_its_event_has_come(client: Client)
 async def test_an_old_event_that_comes_again_makes_no_copy_stale(client: Client) -> None:
     first, second = await rename(client, "One"), await rename(client, "Two")
     for event in (second, first):
-        assert await client.hear("refresh_products", event) == 204
+        assert await client.handle_event("refresh_products", event) == 204
     await show(client)
     before = await reads()
     for event in (first, second, first):
-        assert await client.hear("refresh_products", event) == 204
+        assert await client.handle_event("refresh_products", event) == 204
     assert (await show(client)).body["name"] == "Two"
     assert await reads() == before
 
@@ -181,7 +181,7 @@ async def test_while_postgresql_is_away_an_old_copy_is_shown_as_such(client: Cli
     await show(client)
     fresh = await show(cut_off)
     assert (fresh.status, "warning" in fresh.headers) == (200, False)
-    assert await client.hear("refresh_products", await rename(client, "Newer")) == 204
+    assert await client.handle_event("refresh_products", await rename(client, "Newer")) == 204
     for _ in range(2):
         old = await show(cut_off)
         assert (old.status, old.body["name"]) == (200, "Gooseneck kettle")
@@ -202,7 +202,7 @@ async def test_while_redis_is_away_products_come_from_postgresql(deps: Deps) -> 
 
 
 async def test_what_is_warm_is_not_read_again(client: Client) -> None:
-    await client.deps.one(ProductCache).warm(["1", "2", "3", "no such product"])
+    await client.deps.singleton(ProductCache).warm(["1", "2", "3", "no such product"])
     before = await reads()
     assert [(await show(client, product)).status for product in (1, 2, 3)] == [200] * 3
     assert await reads() == before
@@ -229,15 +229,15 @@ async def test_a_product_that_is_made_later_is_there_when_its_event_has_come(cli
     data = json.loads(event.data or b"") | {"productId": "999"}
     extensions = {**event.extensions, "sequence": f"{1:020}", "partitionkey": "999"}
     first = structs.replace(event, subject="999", data=json.dumps(data).encode(), extensions=extensions)
-    assert await client.hear("refresh_products", first) == 204
+    assert await client.handle_event("refresh_products", first) == 204
     assert (await show(client, 999)).body["name"] == "New"
     assert await copies.put_unknown("999", client.deps.clock.now()) is False
 
 
-async def test_who_asks_after_the_first_event_is_not_told_that_there_is_no_such_product(
+async def test_who_asks_after_the_first_event_is_not_answered_no_such_product(
     client: Client, copies: Copies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, was_read, may_end = client.deps.one(ProductCache), asyncio.Event(), asyncio.Event()
+    cache, was_read, may_end = client.deps.singleton(ProductCache), asyncio.Event(), asyncio.Event()
     put = cache._copies.put_unknown
 
     async def slow(*given: Any) -> bool:
@@ -288,13 +288,13 @@ async def test_old_state_and_events_in_any_order_and_twice_are_the_rebuilt_state
     chance = random.Random(seed)
     shuffled = [*events, *chance.sample(events, len(events) // 2)]
     chance.shuffle(shuffled)
-    heard = await asyncio.gather(*(client.hear("refresh_products", event) for event in shuffled))
-    assert set(heard) == {204}
+    received = await asyncio.gather(*(client.handle_event("refresh_products", event) for event in shuffled))
+    assert set(received) == {204}
     grown = await client.rows(INDEX)
     assert len(grown) == await _count(client)
     await client.rows("UPDATE product_search SET name = 'wrong', sequence = 99 RETURNING 1")
     await client.deps.redis.set("product:2", "9 9 0 {}")
-    assert await rebuild.catalogue(client.deps, lambda said: None) >= len(events)
+    assert await rebuild.catalogue(client.deps, lambda output: None) >= len(events)
     assert await client.rows(INDEX) == grown
     assert (await show(client)).body["name"] == "Kettle 2"
 
@@ -306,7 +306,7 @@ async def _count(client: Client) -> Any:
 @pytest.mark.parametrize("data", [b"", b"{", b"{}", b'{"productId": 1}'])
 async def test_data_that_breaks_the_contract_is_a_dead_letter_at_once(client: Client, data: bytes) -> None:
     event = (await client.log(UPDATED))[0]
-    assert await client.hear("refresh_products", structs.replace(event, data=data)) == 400
+    assert await client.handle_event("refresh_products", structs.replace(event, data=data)) == 400
 
 
 async def test_a_copy_is_read_again_when_it_has_its_age(client: Client) -> None:

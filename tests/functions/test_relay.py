@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from functions.relay.main import CURSOR, post_timeout_s, relay, triggers
+from functions.relay.main import CURSOR, post_timeout_s, relay
+from pulsecart.broker.dead_letters import table
 from pulsecart.broker.dead_letters.desk import replay, waiting
-from pulsecart.broker.delivery import Destination, dead_letter
+from pulsecart.broker.dead_letters.letters import dead_letter
+from pulsecart.broker.delivery import Destination
+from pulsecart.broker.manifests.eventing import load_all
 from pulsecart.broker.store import session
-from pulsecart.runtime.db import dead_letters
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.problem import Unauthorized
 from pulsecart.runtime.settings import Settings
-from pulsecart.runtime.wakeups import POKE
+from pulsecart.runtime.wakeups import WAKE_PATH
 from pulsecart.serving import cloudevents, signatures
 from pulsecart.serving.http import Request
 from tests.broker.stage import Log, event
@@ -44,29 +46,29 @@ def log(database_url: str) -> Log:
     return Log(database_url)
 
 
-async def poke(deps: Deps) -> int:
-    return (await relay.operation.answer(Request("POST", POKE, {}), deps)).status
+async def wake(deps: Deps) -> int:
+    return (await relay.operation.answer(Request("POST", WAKE_PATH, {}), deps)).status
 
 
 async def test_it_sends_the_whole_log_once_and_each_key_in_order(
     on_knative: Deps, broker: Subscriber, log: Log
 ) -> None:
     await log.write(*[event(f"key {n % 7}", n) for n in range(700)])
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     assert len(broker.got) == 700
     for key in range(7):
         assert [got.event.sequence for got in broker.got if got.event.partitionkey == f"key {key}"] == list(
             range(key, 700, 7)
         )
     await log.write(event("more", 701))
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     assert len(broker.got) == 701
 
 
 async def test_an_outage_of_the_broker_delays_and_loses_nothing(on_knative: Deps, broker: Subscriber, log: Log) -> None:
     broker.answers = [503] * 5
     await log.write(*[event("k", n) for n in range(10)])
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     assert list(dict.fromkeys(got.event.sequence for got in broker.got)) == list(range(10))
     assert (await log.rows("SELECT count(*) FROM trigger_backlog"))[0][0] == 0
 
@@ -77,7 +79,7 @@ async def test_what_the_broker_calls_malformed_is_kept_as_a_dead_letter(
     broker.answers = [400]
     bad = event("k", 1)
     await log.write(bad, event("k", 2))
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     assert [got.event.sequence for got in broker.got] == [1, 2]
     assert await log.rows("SELECT trigger, event_id, error_code FROM dead_letters") == [("relay", bad.id, 400)]
 
@@ -88,20 +90,20 @@ async def test_a_broker_that_does_not_accept_its_identity_is_an_outage_and_no_ev
 ) -> None:
     broker.answers = [code] * 3
     await log.write(event("k", 1), event("k", 2))
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     assert [got.event.sequence for got in broker.got] == [1, 1, 1, 1, 2]
     assert await log.rows("SELECT 1 FROM dead_letters") == []
 
 
-async def test_a_second_relay_answers_at_once_and_the_first_sends_what_it_was_poked_for(
+async def test_a_second_relay_answers_at_once_and_the_first_sends_what_it_was_woken_for(
     on_knative: Deps, broker: Subscriber, log: Log
 ) -> None:
     broker.hold = asyncio.Event()
     await log.write(event("k", 1))
-    working = asyncio.create_task(poke(on_knative))
+    working = asyncio.create_task(wake(on_knative))
     await broker.until(lambda got: len(got) == 1)
     await log.write(event("other", 2))
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     assert not working.done()
     broker.hold.set()
     assert await working == 204
@@ -114,7 +116,7 @@ async def test_while_another_process_relays_nothing_is_sent(
     await log.write(event("k", 1))
     async with session(database_url) as other:
         assert await other.lock([CURSOR]) == [CURSOR]
-        working = asyncio.create_task(poke(on_knative))
+        working = asyncio.create_task(wake(on_knative))
         done, _ = await asyncio.wait([working], timeout=0.3)
         assert not done
         assert not broker.got
@@ -125,7 +127,7 @@ async def test_while_another_process_relays_nothing_is_sent(
 async def test_without_a_broker_it_has_nothing_to_do(settings: Settings, log: Log) -> None:
     deps = open_deps(settings)
     await log.write(event())
-    assert await poke(deps) == 204
+    assert await wake(deps) == 204
     assert not await log.rows("SELECT 1 FROM trigger_cursors")
     await close_deps(deps)
 
@@ -135,15 +137,15 @@ async def test_a_dead_letter_is_replayed_to_the_subscriber_that_failed_and_to_no
 ) -> None:
     failed = event("k", 1)
     await log.write(failed)
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     async with on_knative.db.transaction() as tx:
         letter = dead_letter(failed, Destination(None, broker.url("pay")), 503, b"gateway away")
-        await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode())
+        await table.keep(tx, letter, cloudevents.structured(letter).decode())
     (waits,) = waiting(database_url)
     for answer, left in ((500, [("pay", 500, "still away")]), (204, [])):
         broker.answers = [(answer, {}, b"still away" if answer == 500 else b"")]
         assert replay(database_url, [waits.id]) == {waits.id}
-        assert await poke(on_knative) == 204
+        assert await wake(on_knative) == 204
         assert [(one.trigger, one.error_code, one.error_data) for one in waiting(database_url)] == left
     assert [got.path for got in broker.got] == ["/default/default", "/pay", "/pay"]
     assert broker.of("pay")[-1].event == failed
@@ -155,13 +157,13 @@ async def test_what_failed_without_a_cause_is_replayed_too_and_what_no_trigger_w
 ) -> None:
     failed = event("k", 1)
     await log.write(failed)
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     async with on_knative.db.transaction() as tx:
         for trigger in ("pay", "gone"):
-            await dead_letters.keep(tx, failed, cloudevents.structured(failed).decode(), trigger)
+            await table.keep(tx, failed, cloudevents.structured(failed).decode(), trigger)
     ids = {letter.id for letter in waiting(database_url)}
     assert replay(database_url, sorted(ids)) == ids
-    assert await poke(on_knative) == 204
+    assert await wake(on_knative) == 204
     assert broker.of("pay")[-1].event == failed
     (left,) = waiting(database_url)
     assert (left.trigger, left.error_data) == ("gone", "The Trigger does not exist any more, so nothing was delivered.")
@@ -176,15 +178,15 @@ async def test_what_leaves_is_signed_and_a_replay_signs_what_was_signed_and_noth
     signing = open_deps(replace(settings, broker_url=ingress, function_url=others, event_keys=key))
     sent = event("k", 1)
     await log.write(sent)
-    assert await poke(signing) == 204
+    assert await wake(signing) == 204
     genuine = signatures.Keys([older.encode()]).signed(event("k", 2))
     forged = structs.replace(sent, id="forged", data=b'{"forged":true}', extensions={"sequence": "9" * 18})
     async with signing.db.transaction() as tx:
         for letter, signed in ((genuine, True), (forged, False)):
-            await dead_letters.keep(tx, letter, cloudevents.structured(letter).decode(), "pay", signed=signed)
+            await table.keep(tx, letter, cloudevents.structured(letter).decode(), "pay", signed=signed)
     letters = [one.id for one in waiting(database_url)]
     assert replay(database_url, letters) == set(letters)
-    assert await poke(signing) == 204
+    assert await wake(signing) == 204
     keys = signatures.Keys([key.encode()])
     at_the_operation = [got.event for got in broker.got if got.path == "/pay"]
     assert [got.id for got in at_the_operation] == [genuine.id, "forged"]
@@ -203,12 +205,12 @@ async def test_the_broker_is_shown_the_token_that_the_file_holds_and_operations_
     for n, shown in enumerate(("the first", "the next")):
         token.write_text(f"{shown}\n")
         await log.write(event("k", n + 1))
-        assert await poke(deps) == 204
+        assert await wake(deps) == 204
     failed = broker.got[0].event
     async with deps.db.transaction() as tx:
-        await dead_letters.keep(tx, failed, cloudevents.structured(failed).decode(), "pay")
+        await table.keep(tx, failed, cloudevents.structured(failed).decode(), "pay")
     replay(database_url, [letter.id for letter in waiting(database_url)])
-    assert await poke(deps) == 204
+    assert await wake(deps) == 204
     shown_to = [(got.path, got.headers.get("authorization")) for got in broker.got]
     assert shown_to == [
         ("/default/default", "Bearer the first"),
@@ -219,4 +221,4 @@ async def test_the_broker_is_shown_the_token_that_the_file_holds_and_operations_
 
 
 def test_its_post_waits_longer_than_the_broker_retries() -> None:
-    assert post_timeout_s(triggers()) > 204 + 11 * 30
+    assert post_timeout_s(load_all().triggers) > 204 + 11 * 30

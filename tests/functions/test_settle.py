@@ -11,7 +11,7 @@ from functions.settle.settlement import Settlement
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent, new_id
 from pulsecart.runtime.settings import Settings
-from pulsecart.shop.inventory.gate.gate import Gate, Wish
+from pulsecart.shop.inventory.gate.gate import ClaimRequest, Gate
 from tests.client import Client, until
 
 ADJUSTED = "ecommerce.inventory.stock.adjusted.v1"
@@ -45,7 +45,7 @@ async def no_lease(gate: Gate, product: str = "1") -> bool:
 
 async def claim(gate: Gate, *lines: tuple[str, int], user: str = "9", key: str = "") -> str:
     claim_id = new_id()
-    (answer,) = await gate.claim([Wish(claim_id, user, key, lines or (("1", 1),))])
+    (answer,) = await gate.claim([ClaimRequest(claim_id, user, key, lines or (("1", 1),))])
     assert answer.verdict == "WON"
     return claim_id
 
@@ -59,28 +59,28 @@ async def released(client: Client, user: int, qty: int = 1) -> CloudEvent:
 async def test_a_released_unit_is_back_at_the_gate_however_often_it_is_said(client: Client, gate: Gate) -> None:
     event = await released(client, user=1, qty=2)
     assert await left(gate) == 998
-    assert [await client.hear("settle", event) for _ in range(3)] == [204] * 3
+    assert [await client.handle_event("settle", event) for _ in range(3)] == [204] * 3
     assert await left(gate) == 1000
 
 
 async def test_releases_said_late_and_out_of_order_end_the_same(client: Client, gate: Gate) -> None:
     events = [await released(client, user=user) for user in range(4)]
     for event in [*events[::-1], *events]:
-        assert await client.hear("settle", event) == 204
+        assert await client.handle_event("settle", event) == 204
     assert await left(gate) == 1000
 
 
 async def test_a_buyer_whose_units_came_back_may_buy_again(client: Client, gate: Gate) -> None:
     event = await released(client, user=7, qty=2)
     assert (await client.buy(user=7)).body["type"].endswith("limit-reached")
-    await client.hear("settle", event)
+    await client.handle_event("settle", event)
     assert (await client.buy(user=7, qty=2)).status == 200
 
 
 async def test_adjustments_without_reservations_change_nothing_at_the_gate(client: Client, gate: Gate) -> None:
     await opened(client, gate)
     for event in await client.log(ADJUSTED):
-        assert await client.hear("settle", event) == 204
+        assert await client.handle_event("settle", event) == 204
     assert await left(gate) == 999
 
 
@@ -130,17 +130,17 @@ async def test_two_that_settle_at_once_are_harmless(client: Client, gate: Gate) 
     assert await left(gate) == 999
 
 
-async def test_a_poke_ends_the_leases_at_their_time_and_then_goes_home(client: Client, gate: Gate) -> None:
+async def test_a_wake_up_ends_the_leases_at_their_time_and_then_goes_home(client: Client, gate: Gate) -> None:
     await opened(client, gate)
     await claim(gate)
     wake = client.operations["settle"].wake
     assert wake
     await wake(client.deps)
     assert await left(gate) == 999
-    assert not client.deps.pokes.awake("settle")
+    assert not client.deps.wake_ups.awake("settle")
 
 
-async def test_a_gate_with_a_unit_too_few_or_too_many_is_made_anew(client: Client, gate: Gate) -> None:
+async def test_a_gate_with_a_unit_too_few_or_too_many_is_rebuilt(client: Client, gate: Gate) -> None:
     await opened(client, gate)
     for wrong in (5, -5):
         await client.deps.redis.hincrby("{gate}:p:1", "left", wrong)
@@ -159,13 +159,13 @@ async def test_a_gate_that_differs_because_a_release_is_on_its_way_is_left_alone
     settlement = Settlement(client.deps)
     epoch = await client.row("SELECT epoch FROM stock WHERE product_id = '1'")
     await settlement.act()
-    await client.hear("settle", event)
+    await client.handle_event("settle", event)
     await settlement.act()
     assert await left(gate) == 999
     assert await client.row("SELECT epoch FROM stock WHERE product_id = '1'") == epoch
 
 
-async def test_a_gate_of_an_older_epoch_is_made_anew_at_the_first_look(client: Client, gate: Gate) -> None:
+async def test_a_gate_of_an_older_epoch_is_rebuilt_at_the_first_look(client: Client, gate: Gate) -> None:
     await opened(client, gate)
     await client.rows("UPDATE stock SET epoch = epoch + 1 WHERE product_id = '1' RETURNING 1")
     await Settlement(client.deps).act()
@@ -195,8 +195,8 @@ async def test_a_product_that_only_the_gate_knows_is_left_alone(client: Client, 
 async def test_data_that_breaks_the_contract_is_a_dead_letter_at_once(client: Client, gate: Gate) -> None:
     event = await released(client, user=1)
     for data in (b"", b"{", b"{}", b'{"productId": 1}'):
-        assert await client.hear("settle", structs.replace(event, data=data)) == 400
-    assert await client.hear("settle", structs.replace(event, type="ecommerce.inventory.stock.moved.v1")) == 400
+        assert await client.handle_event("settle", structs.replace(event, data=data)) == 400
+    assert await client.handle_event("settle", structs.replace(event, type="ecommerce.inventory.stock.moved.v1")) == 400
 
 
 async def test_a_product_that_cannot_be_settled_holds_back_no_other(client: Client, gate: Gate) -> None:
@@ -204,7 +204,7 @@ async def test_a_product_that_cannot_be_settled_holds_back_no_other(client: Clie
         assert (await client.buy(product=product, user=1)).status == 200
         await until(partial(no_lease, gate, product))
         await claim(gate, (product, 1))
-    settlement = client.deps.one(Settlement)
+    settlement = client.deps.singleton(Settlement)
     odd = await gate.leases("1")
     await client.deps.redis.zadd("{gate}:z:1", {"no claim of ours": 1})
     await until(lambda: _ended(gate, "2"))

@@ -27,19 +27,19 @@ async def test_stock_is_what_can_still_be_sold(client: Client) -> None:
     assert (await client.ask("GET", "/api/v1/sync/stock/1")).body == {"productId": 1, "stock": 998}
 
 
-async def test_the_snapshot_is_what_the_events_told_last(client: Client) -> None:
+async def test_the_snapshot_is_what_the_events_last_reported(client: Client) -> None:
     async def snapshot(product: int = 1) -> Any:
         return (await client.ask("GET", f"/api/v1/inventory/{product}")).body
 
     assert await snapshot() == {"productId": 1, "available": 1000, "sequence": 1}
     await client.buy(qty=2)
     for event in await client.log("ecommerce.inventory.stock.adjusted.v1"):
-        assert await client.hear("refresh_products", event) == 204
+        assert await client.handle_event("refresh_products", event) == 204
     assert await snapshot() == {"productId": 1, "available": 998, "sequence": 2}
     await client.buy(user=8)
     assert (await snapshot())["available"] == 998, "until the event comes"
     for event in await client.log("ecommerce.inventory.stock.adjusted.v1"):
-        assert await client.hear("refresh_products", event) == 204
+        assert await client.handle_event("refresh_products", event) == 204
     assert await snapshot() == {"productId": 1, "available": 997, "sequence": 3}
     assert (await snapshot(999))["status"] == 404
 

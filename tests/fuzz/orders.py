@@ -1,4 +1,4 @@
-"""Bodies for whoever takes orders: bytes of any kind, JSON of any shape, and orders that are almost right."""
+"""Request bodies of orders: bytes of any kind, JSON of any shape, and orders that are almost right."""
 
 import json
 from collections.abc import Iterable

@@ -103,7 +103,7 @@ class RunningShop:
         """kill -9 one of ``pids``, and wait until another runs in its place."""
         killed = self.pids[name]
         os.kill(killed, signal.SIGKILL)
-        eventually(lambda: self.pids.get(name, killed) != killed, f"{name} is started again")
+        eventually(lambda: self.pids.get(name, killed) != killed, f"{name} was restarted")
 
     def stop(self, how: signal.Signals = signal.SIGINT, within_s: float = 30.0) -> int:
         """Its exit status; negative where a signal ended it, or where it had to be killed."""

@@ -44,13 +44,13 @@ def clock() -> Clock:
 
 
 def test_the_first_death_is_mended_at_once_and_said(clock: Clock) -> None:
-    child, said, changes = Mayfly(), list[str](), list[int]()
+    child, output, changes = Mayfly(), list[str](), list[int]()
     dead = child.process.pid
-    watch = Watch([child], said.append, lambda: changes.append(child.process.pid), now=clock)
+    watch = Watch([child], output.append, lambda: changes.append(child.process.pid), now=clock)
     watch.tend()
-    assert said == [
+    assert output == [
         f"mayfly (pid {dead}) ended with status 3",
-        f"mayfly is started again (pid {child.process.pid})",
+        f"mayfly was restarted (pid {child.process.pid})",
     ]
     assert changes == [child.process.pid]
 

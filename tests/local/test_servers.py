@@ -39,15 +39,15 @@ def test_letters_are_unicode_s_on_every_machine(stack: Stack) -> None:
     assert _query(stack, "SELECT lower('ÉÅΣЖ')") == "éåσж"
 
 
-def test_a_half_made_database_is_made_anew(tmp_path: Path) -> None:
+def test_a_half_made_database_is_created_again(tmp_path: Path) -> None:
     half = tmp_path / "data" / "postgres.partial"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
-    said: list[str] = []
-    with Stack(tmp_path / "data", say=said.append) as servers:
+    output: list[str] = []
+    with Stack(tmp_path / "data", say=output.append) as servers:
         assert _query(servers, "SELECT 1") == 1
     assert not half.exists()
-    assert any("interrupted" in sentence for sentence in said)
+    assert any("interrupted" in sentence for sentence in output)
 
 
 def test_servers_left_over_from_a_crash_are_stopped_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -65,11 +65,11 @@ def test_servers_left_over_from_a_crash_are_stopped_and_nothing_is_lost(tmp_path
         server.wait_ready()
     pids = [server.process.pid for server in leftovers if server.process]
 
-    said: list[str] = []
-    with Stack(data, say=said.append) as servers:
+    output: list[str] = []
+    with Stack(data, say=output.append) as servers:
         assert _query(servers, "SELECT answer FROM kept") == 42
         assert [command_of(pid) for pid in pids] == ["", ""]
-    assert said == [
+    assert output == [
         f"stopped a Valkey left over from a crash (pid {pids[1]})",
         f"stopped a PostgreSQL left over from a crash (pid {pids[0]})",
     ]
@@ -100,7 +100,7 @@ def test_a_data_directory_in_use_names_its_shop(tmp_path: Path) -> None:
 def test_a_directory_of_another_postgresql_says_so(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("12\n")
-    with pytest.raises(CannotStart, match=f"made by PostgreSQL 12 and this is PostgreSQL {major()}"):
+    with pytest.raises(CannotStart, match=f"created by PostgreSQL 12, and this is PostgreSQL {major()}"):
         Stack(tmp_path).start()
 
 
@@ -128,7 +128,7 @@ def test_a_full_disk_says_so_before_and_after_a_server_meets_it(
         Stack(tmp_path).start()
 
 
-def test_root_that_may_make_no_user_namespace_is_told_what_else_works(
+def test_root_that_may_make_no_user_namespace_is_informed_what_else_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -138,10 +138,10 @@ def test_root_that_may_make_no_user_namespace_is_told_what_else_works(
         without_memory()
 
 
-def test_sockets_never_go_where_somebody_else_may_write(tmp_path: Path) -> None:
+def test_sockets_never_go_where_someone_else_may_write(tmp_path: Path) -> None:
     (tmp_path / "sockets").mkdir()
     (tmp_path / "sockets").chmod(0o777)
-    with pytest.raises(CannotStart, match="not a directory of yours alone"):
+    with pytest.raises(CannotStart, match="must be a directory that only you can use"):
         Stack(tmp_path).start()
 
 
@@ -180,7 +180,7 @@ def test_it_makes_no_account_and_changes_no_mode(tmp_path: Path) -> None:
     assert before == ([path.read_bytes() for path in accounts], [_rights(path) for path in parents])
 
 
-def test_a_server_that_is_told_to_stop_writes_everything_down(tmp_path: Path) -> None:
+def test_a_server_that_is_asked_to_stop_writes_everything_down(tmp_path: Path) -> None:
     with Stack(tmp_path) as servers:
         process = servers.postgres.process if servers.postgres else None
         _query(servers, "CREATE TABLE kept (x int)")

@@ -34,15 +34,15 @@ def test_a_first_start_has_no_warning_and_its_log_is_in_the_data_directory_too(s
         assert shop.get(path) == 200
     logs = [shop.data / f"worker-{worker}.log" for worker in (0, 1)]
     eventually(lambda: all(log.exists() for log in logs), "both workers have written")  # one is ready first
-    said = shop.said
-    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    output = shop.said
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert [line for line in lines if line["level"] not in ("INFO", "DEBUG")] == []
-    assert "warning" not in said.lower()
-    assert f"{shop.data}/worker-0.log" in said
+    assert "warning" not in output.lower()
+    assert f"{shop.data}/worker-0.log" in output
     for worker in (0, 1):
         kept = (shop.data / f"worker-{worker}.log").read_text().splitlines()
         assert kept
-        assert all(said.count(line) == 1 for line in kept)
+        assert all(output.count(line) == 1 for line in kept)
 
 
 def test_ctrl_c_stops_everything_and_says_no_more_than_that(shop: RunningShop) -> None:
@@ -113,7 +113,7 @@ def test_a_port_in_use_is_named_with_the_way_out(start_shop: StartShop) -> None:
     assert "Traceback" not in shop.said
 
 
-def test_a_second_shop_on_the_same_data_is_told_about_the_first(shop: RunningShop, start_shop: StartShop) -> None:
+def test_a_second_shop_on_the_same_data_is_informed_about_the_first(shop: RunningShop, start_shop: StartShop) -> None:
     second = start_shop(shop.data, ready=False)
     assert second.process.wait(20) == 1
     assert f"a shop is already running on {shop.data}: {shop.url} (pid {shop.process.pid})" in shop.said
@@ -155,11 +155,11 @@ def test_scripts_say_how_to_start_one_when_none_runs(tmp_path: Path) -> None:
 
 
 def test_the_command_explains_itself() -> None:
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-m", "pulsecart.local.up", "--help"], cwd=ROOT, capture_output=True, text=True
     )
-    assert said.returncode == 0
-    assert all(option in said.stdout for option in ("--port", "--data", "--workers", "127.0.0.1"))
+    assert output.returncode == 0
+    assert all(option in output.stdout for option in ("--port", "--data", "--workers", "127.0.0.1"))
 
 
 def test_one_lock_holds_the_other() -> None:

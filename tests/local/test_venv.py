@@ -153,7 +153,7 @@ def test_a_file_that_differs_from_its_hash_is_not_installed_and_the_environment_
     status, printed = checkout.venv("dev")
     assert status == 1
     assert "hash" in printed.lower()
-    assert "Start this again when that is solved." in printed
+    assert "Run this again when the cause is fixed." in printed
     assert checkout.venv("runtime") == (0, "")
     assert checkout.alpha() == "1"
 

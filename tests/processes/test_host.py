@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pulsecart.broker.local import LocalKnative
+from pulsecart.broker.local import LocalBroker
+from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.edge.forward import no_route
 from pulsecart.processes import registry
-from pulsecart.processes.host import EVENTING, Host
+from pulsecart.processes.host import Host
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.telemetry.stall import Stall, StallWatch
-from pulsecart.serving.access import ANYBODY
+from pulsecart.serving.access import PUBLIC
 from pulsecart.serving.asgi import Receive, Scope, Send, send_reply
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import Operation
@@ -29,7 +30,7 @@ BODY = {"productId": 1, "userId": 7}
 
 
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stands for the edge, which answers what nobody else does."""
+    """Replaces the edge, which answers all other paths."""
     await send_reply(send, no_route(scope["method"], scope["path"], []))
 
 
@@ -58,10 +59,10 @@ class Toys:
 
     def operations(self) -> list[Operation]:
         return [
-            Operation("slow", [get("/toys/slow", self.wait, allow=ANYBODY)], concurrency=3),
-            Operation("late", [get("/toys/late", self.wait, allow=ANYBODY)], deadline_s=0.05),
-            Operation("stiff", [get("/toys/stiff", self.hold_the_loop, allow=ANYBODY)]),
-            Operation("greedy", [get("/toys/greedy", self.use_a_connection, allow=ANYBODY)], connections=2),
+            Operation("slow", [get("/toys/slow", self.wait, allow=PUBLIC)], concurrency=3),
+            Operation("late", [get("/toys/late", self.wait, allow=PUBLIC)], deadline_s=0.05),
+            Operation("stiff", [get("/toys/stiff", self.hold_the_loop, allow=PUBLIC)]),
+            Operation("greedy", [get("/toys/greedy", self.use_a_connection, allow=PUBLIC)], connections=2),
         ]
 
 
@@ -71,9 +72,9 @@ def toys() -> Toys:
 
 
 @pytest.fixture
-async def knative(deps: Deps) -> AsyncIterator[LocalKnative]:
+async def knative(deps: Deps) -> AsyncIterator[LocalBroker]:
     """Dispatches."""
-    knative = LocalKnative(registry.load_all(), EVENTING, deps)
+    knative = LocalBroker(registry.load_all(), EVENTING_DIR, deps)
     deps.committed = knative.wake
     await knative.start()
     await knative.ready()
@@ -81,13 +82,13 @@ async def knative(deps: Deps) -> AsyncIterator[LocalKnative]:
     await knative.stop()
 
 
-def browser(deps: Deps, toys: Toys, knative: LocalKnative) -> httpx.AsyncClient:
+def browser(deps: Deps, toys: Toys, knative: LocalBroker) -> httpx.AsyncClient:
     host = Host(deps, [*registry.load_all().values(), *toys.operations()], knative, nowhere)
     return httpx.AsyncClient(transport=httpx.ASGITransport(host), base_url="http://shop")
 
 
 @pytest.fixture
-async def http(deps: Deps, toys: Toys, knative: LocalKnative) -> AsyncIterator[httpx.AsyncClient]:
+async def http(deps: Deps, toys: Toys, knative: LocalBroker) -> AsyncIterator[httpx.AsyncClient]:
     async with browser(deps, toys, knative) as client:
         yield client
 
@@ -100,7 +101,7 @@ def problem(answered: httpx.Response) -> str:
     return str(document["type"]).rsplit("/")[-1]
 
 
-async def test_a_path_that_nobody_answers_is_404(http: httpx.AsyncClient) -> None:
+async def test_a_path_that_no_one_answers_is_404(http: httpx.AsyncClient) -> None:
     for path in ("/api/v1/nothing", "/api/", "/api/v1/orders/", "/api/v1/orders/a%00b", "/api/v1/sync/stock/"):
         answered = await http.get(path)
         assert answered.status_code in (404, 405)
@@ -148,7 +149,7 @@ async def test_without_its_database_it_lives_and_says_that_it_is_not_ready(
 ) -> None:
     async with Proxy.of_postgresql(deps.settings.database_url, tmp_path) as proxy:
         opened = open_deps(replace(deps.settings, database_url=proxy.url))
-        knative = LocalKnative(registry.load_all(), EVENTING, opened)
+        knative = LocalBroker(registry.load_all(), EVENTING_DIR, opened)
         await knative.start()
         await knative.ready()
         async with browser(opened, toys, knative) as http:
@@ -171,7 +172,7 @@ async def test_without_its_database_it_lives_and_says_that_it_is_not_ready(
 
 
 async def test_without_its_gate_it_says_that_it_is_not_ready(
-    deps: Deps, toys: Toys, knative: LocalKnative, tmp_path: Path
+    deps: Deps, toys: Toys, knative: LocalBroker, tmp_path: Path
 ) -> None:
     async with Proxy.of_redis(deps.settings.redis_url, tmp_path) as proxy:
         opened = open_deps(replace(deps.settings, redis_url=proxy.url))
@@ -186,7 +187,7 @@ async def test_without_its_gate_it_says_that_it_is_not_ready(
 
 
 async def test_before_triggers_are_dispatched_it_is_not_ready(deps: Deps, toys: Toys) -> None:
-    asleep = LocalKnative(registry.load_all(), EVENTING, deps)
+    asleep = LocalBroker(registry.load_all(), EVENTING_DIR, deps)
     async with browser(deps, toys, asleep) as http:
         assert list((await http.get("/readyz")).json()["missing"]) == ["broker"]
 
@@ -201,7 +202,7 @@ async def test_a_full_operation_refuses_its_own_and_slows_no_other(http: httpx.A
     assert {answered.status_code for answered in await asyncio.gather(*inside)} == {200}
 
 
-async def test_an_operation_that_keeps_its_connections_takes_nobody_else_s(http: httpx.AsyncClient, toys: Toys) -> None:
+async def test_an_operation_that_keeps_its_connections_takes_no_one_else_s(http: httpx.AsyncClient, toys: Toys) -> None:
     held = [asyncio.create_task(http.get("/toys/greedy")) for _ in range(12)]
     await until(lambda: _is(toys.inside == 2))
     assert (await http.post("/api/v1/sync/purchase", json=BODY)).status_code == 200
@@ -220,7 +221,7 @@ async def test_a_request_past_its_deadline_gets_503(http: httpx.AsyncClient) -> 
 
 
 async def test_more_purchases_than_the_queue_takes_get_503_at_once_and_nothing_is_lost(
-    deps: Deps, toys: Toys, knative: LocalKnative
+    deps: Deps, toys: Toys, knative: LocalBroker
 ) -> None:
     small = open_deps(replace(deps.settings, queue_max=20))
     async with browser(small, toys, knative) as http:
@@ -236,14 +237,14 @@ async def test_more_purchases_than_the_queue_takes_get_503_at_once_and_nothing_i
 
 
 async def test_who_holds_the_loop_is_named(http: httpx.AsyncClient) -> None:
-    told: list[Stall] = []
-    watch = StallWatch(asyncio.get_running_loop(), told.append)
+    reported: list[Stall] = []
+    watch = StallWatch(asyncio.get_running_loop(), reported.append)
     watch.start()
     assert (await http.get("/toys/stiff")).status_code == 200
-    await until(lambda: _is(bool(told)))
+    await until(lambda: _is(bool(reported)))
     watch.stop()
-    assert (told[0].operation, told[0].ms > 100) == ("stiff", True)
-    assert "hold_the_loop" in told[0].where
+    assert (reported[0].operation, reported[0].ms > 100) == ("stiff", True)
+    assert "hold_the_loop" in reported[0].where
 
 
 async def test_an_event_posted_to_the_broker_is_accepted_once_it_is_in_the_log(

@@ -82,7 +82,7 @@ class Books:
         async def done() -> bool:
             due = await settlement.next_due()
             if due is not None and due <= self.deps.clock.now():
-                with suppress(Unavailable):  # rows locked by the test: it is woken again, as a poke's runner would
+                with suppress(Unavailable):  # rows locked by the test: it is called again, as after a wake-up
                     await settlement.act()
             return await self.quiet()
 
@@ -121,7 +121,7 @@ class Books:
 
     @asynccontextmanager
     async def holding(self, sql: str, *params: Any) -> AsyncIterator[None]:
-        """The rows that ``sql`` locks stay locked by somebody else meanwhile."""
+        """Keep the rows that ``sql`` locks locked by another transaction."""
         connection = await psycopg.AsyncConnection.connect(self.deps.settings.database_url)
         try:
             await connection.execute(sql.encode(), params)

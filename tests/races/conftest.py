@@ -24,13 +24,13 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 async def awake(deps: Deps) -> AsyncIterator[None]:
-    """``settle`` and ``expire`` stay when they are poked, as in a host."""
+    """``settle`` and ``expire`` stay awake after a wake-up, as in a host."""
     for operation in Client(deps).operations.values():
         if operation.wake is not None:
             own = deps.share(operation.name)
-            deps.pokes.register(operation.name, lambda wake=operation.wake, own=own: wake(own))  # type: ignore[misc]
+            deps.wake_ups.register(operation.name, lambda wake=operation.wake, own=own: wake(own))  # type: ignore[misc]
     yield
-    await deps.pokes.close()
+    await deps.wake_ups.close()
 
 
 @pytest.fixture

@@ -63,8 +63,8 @@ class Proxy:
 
     def cut(self, word: bytes, when: Cut, answered: bytes = b"") -> None:
         """
-        At the next ``word`` from a client hang up: before the server gets it, or after the server's answer, which
-        has ``answered`` in it and which nobody hears.
+        Close the connection at the next ``word`` of a client: before the server gets it, or after its answer, which
+        contains ``answered`` and does not reach the client.
         """
         self._word, self._cut, self._answered = word, when, answered
 
@@ -99,13 +99,13 @@ class Proxy:
             server.write(data)
 
     async def _answer(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter, mute: asyncio.Event) -> None:
-        unheard = b""
+        unread = b""
         while data := await _read(server):
             if not mute.is_set():
                 writer.write(data)
                 continue
-            unheard += data
-            if self._answered in unheard:
+            unread += data
+            if self._answered in unread:
                 return
 
 

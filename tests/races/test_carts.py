@@ -113,7 +113,7 @@ def shop(request: pytest.FixtureRequest) -> Settings:
 async def test_two_hundred_carts_with_purchases_and_cancels_between_them_never_deadlock(
     client: Client, other: Client, books: Books, database_url: str
 ) -> None:
-    """Carts name their products in any order: without the locks' one order, PostgreSQL ends somebody."""
+    """Carts have their products in any order: without sorted locks, PostgreSQL aborts a transaction."""
     for product in PRODUCTS:
         await client.restock(product, 150)
     await client.rows("UPDATE stock SET buyer_limit = 0 RETURNING 1")
@@ -130,7 +130,7 @@ async def test_two_hundred_carts_with_purchases_and_cancels_between_them_never_d
         found = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
         assert found.fetchone() == (0,)
     broken = {finding.check for finding in audit(database_url).findings}
-    assert broken <= {"endings"}, broken  # nobody delivers events here
+    assert broken <= {"endings"}, broken  # no events are delivered here
 
 
 async def _order_and_think_again(client: Client, path: str, user: int) -> None:

@@ -1,4 +1,4 @@
-"""Orders over the same products in opposite orders, cancels, expiries and resets at once: nobody waits in a circle."""
+"""Orders over the same products in opposite orders, cancels, expiries and resets at once cause no deadlock."""
 
 import asyncio
 import random
@@ -58,7 +58,7 @@ async def test_carts_given_back_while_others_are_taken_never_deadlock(
 
 async def _assert_no_deadlock(database_url: str, tills: tuple[Client, ...]) -> None:
     for till in tills:
-        await close_deps(till.deps)  # a connection tells its figures when it ends, at the latest
+        await close_deps(till.deps)  # a connection reports its figures when it ends, at the latest
     with psycopg.connect(database_url, autocommit=True) as connection:
         found = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
         assert found.fetchone() == (0,)
@@ -80,7 +80,7 @@ async def _order(client: Client, user: int, chance: random.Random) -> int:
 
 async def _insist(client: Client, event: CloudEvent) -> None:
     async def done() -> bool:
-        return await client.hear("reserve", event) == 204
+        return await client.handle_event("reserve", event) == 204
 
     await until(done, within_s=30)
 
@@ -105,5 +105,5 @@ async def _expire(tills: tuple[Client, ...]) -> None:
             async with till.deps.share("expire").db.transaction() as tx:
                 await tx.execute("UPDATE orders SET pay_by = %s WHERE status = 'CONFIRMED'", (tx.now,))
             async with till.deps.share("expire").db.transaction() as tx:
-                await due.cancel_overdue(tx)
+                await due.cancel(tx, await due.overdue(tx))
         await asyncio.sleep(0.01)

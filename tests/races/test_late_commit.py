@@ -8,7 +8,7 @@ from tests.races.books import Books
 STOCK_ROW = "SELECT 1 FROM stock WHERE product_id = '1' FOR UPDATE"
 
 
-async def test_a_claim_voided_before_its_late_transaction_reads_is_dropped_and_bought_anew(
+async def test_a_claim_voided_before_its_late_transaction_reads_is_dropped_and_bought_again(
     client: Client, books: Books
 ) -> None:
     """Without ``decide``'s look at the claims: the batch fails on the claim's row instead. Without that too: both."""

@@ -6,7 +6,7 @@ import pytest
 
 from pulsecart.runtime.db.database import Database
 from pulsecart.runtime.event import new_id
-from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish
+from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, Gate
 from pulsecart.shop.inventory.gate_rebuild import NEVER, rebuild
 from pulsecart.shop.orders.decide import Denied, Held, Intent
 from pulsecart.shop.orders.order import Line, Order
@@ -32,16 +32,16 @@ def order_of(client: Client, user: str) -> Order:
 
 
 async def claimed(till: Till, order: Order) -> Answer:
-    wish = Wish(str(order.claim_id), order.buyer_id, "", (("1", 1),))
+    wish = ClaimRequest(str(order.claim_id), order.buyer_id, "", (("1", 1),))
     return await till.claims.submit(wish)
 
 
-async def test_a_claim_of_a_lost_gate_cannot_commit_once_the_gate_was_made_anew(
+async def test_a_claim_of_a_lost_gate_cannot_commit_once_the_gate_was_rebuilt(
     client: Client, other: Client, books: Books
 ) -> None:
     """Without the epoch (in ``decide`` and the guard's WHERE): the old claim takes a unit the new gate has counted."""
     await client.restock(1, 2)
-    till = client.deps.one(Till)
+    till = client.deps.singleton(Till)
     order = order_of(client, "1")
     answer = await claimed(till, order)
     await client.deps.redis.flushall()
@@ -58,7 +58,7 @@ async def test_with_one_unit_left_one_of_two_buyers_wins_though_the_gate_was_los
 ) -> None:
     """Without the epoch and the look at what is left: the table's CHECK fails the whole batch."""
     await client.restock(1, 1)
-    till = client.deps.one(Till)
+    till = client.deps.singleton(Till)
     order = order_of(client, "1")
     answer = await claimed(till, order)
     await client.deps.redis.flushall()
@@ -70,7 +70,7 @@ async def test_with_one_unit_left_one_of_two_buyers_wins_though_the_gate_was_los
     await books.agree("1")
 
 
-async def test_a_claim_refused_before_the_new_gate_is_finished_makes_it_anew_once_more(
+async def test_a_claim_refused_before_the_new_gate_is_finished_rebuilds_it_once_more(
     client: Client, books: Books, awake: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a rebuild of its own: it joins the one that made the gate it is in, and its unit waits for the sweep."""
@@ -86,8 +86,8 @@ async def test_a_claim_refused_before_the_new_gate_is_finished_makes_it_anew_onc
     order = order_of(client, "1")
     buying = asyncio.create_task(client.buy(user=2))
     await until(lambda: books.gate.look("1"))
-    answer = await claimed(client.deps.one(Till), order)
-    refused = await client.deps.one(Till).commits.submit(Intent(order=order, waiting=True, epochs=answer.epochs))
+    answer = await claimed(client.deps.singleton(Till), order)
+    refused = await client.deps.singleton(Till).commits.submit(Intent(order=order, waiting=True, epochs=answer.epochs))
     assert refused == Denied("NOT_WAITING")
     await until(books.quiet)
     goes_on.set()
@@ -137,9 +137,9 @@ async def test_while_redis_is_away_buyers_get_503_and_nothing_is_lost(
 async def test_a_claim_whose_answer_was_lost_is_settled_and_its_unit_sold_to_another(
     cut_gate: tuple[Client, Proxy], client: Client, books: Books, awake: None
 ) -> None:
-    """Without the poke of a till that knows no answer: the unit waits for the sweep, five minutes."""
+    """Without the wake-up from a till without an answer, the unit waits for the sweep, five minutes."""
     cut, proxy = cut_gate
-    cut.deps.pokes = client.deps.pokes  # settle is awake in this process, and reaches Redis
+    cut.deps.wake_ups = client.deps.wake_ups  # settle is awake in this process, and reaches Redis
     await client.restock(1, 1)
     proxy.cut(b"EVALSHA", "after")
     assert (await cut.buy(user=1)).status == 503
@@ -158,7 +158,7 @@ async def test_a_claim_whose_answer_was_lost_is_settled_and_its_unit_sold_to_ano
 async def test_the_same_claim_asked_twice_is_won_once(client: Client, books: Books) -> None:
     """Without the script's look at the claim: two units are gone."""
     await books.opened(user=1)
-    wish = Wish(new_id(), "2", "key", (("1", 1),))
+    wish = ClaimRequest(new_id(), "2", "key", (("1", 1),))
     first, second = await books.gate.claim([wish]), await books.gate.claim([wish])
     assert first == second
     assert first[0].verdict == "WON"

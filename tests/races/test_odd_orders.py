@@ -45,9 +45,9 @@ async def test_an_order_whose_id_is_taken_is_refused_alone(deps: Deps) -> None:
         return intake.Request(order, None, lambda order: (202, "{}"))
 
     ids = [new_id() for _ in range(9)]
-    requests = deps.one(Intake).requests
+    requests = deps.singleton(Intake).requests
     await requests.submit(request(ids[4]))
-    told: Sequence[Outcome | BaseException] = await asyncio.gather(
+    reported: Sequence[Outcome | BaseException] = await asyncio.gather(
         *(requests.submit(request(order_id)) for order_id in ids), return_exceptions=True
     )
-    assert [type(outcome) for outcome in told] == [Held] * 4 + [Exhausted] + [Held] * 4
+    assert [type(outcome) for outcome in reported] == [Held] * 4 + [Exhausted] + [Held] * 4

@@ -41,7 +41,7 @@ async def confirmed(client: Client, user: int) -> CloudEvent:
 
 async def expire(client: Client) -> int:
     async with client.deps.share("expire").db.transaction() as tx:
-        return await due.cancel_overdue(tx)
+        return len(await due.cancel(tx, await due.overdue(tx)))
 
 
 async def cancel(client: Client, order_id: str) -> int:
@@ -49,13 +49,13 @@ async def cancel(client: Client, order_id: str) -> int:
 
 
 async def deliver_all(client: Client) -> None:
-    """Hands every event to who hears it, until nothing new is said."""
+    """Deliver every event to its subscribers, until there are no new events."""
     done: set[str] = set()
     while waiting := [event for event in await client.log() if event.id not in done]:
         for event in waiting:
             for name in ("pay", "fulfil", "refund", "settle"):
                 if event.type in client.operations[name].events:
-                    assert await client.hear(name, event) == 204
+                    assert await client.handle_event(name, event) == 204
             done.add(event.id)
 
 
@@ -67,12 +67,14 @@ async def test_of_an_expiry_and_a_charge_that_come_together_one_decides(
     for round in range(ROUNDS):
         event = await confirmed(client, round)
         clock.turn(31)
-        await asyncio.gather(client.hear("pay", event), expire(client), cancel(client, str(event.subject)))
-        told = [told.type.split(".")[-2] for told in await client.log() if told.subject == event.subject]
-        assert told.count("canceled") <= 1
-        assert told.count("paid") + told.count("canceled") >= 1
+        await asyncio.gather(client.handle_event("pay", event), expire(client), cancel(client, str(event.subject)))
+        reported = [
+            reported.type.split(".")[-2] for reported in await client.log() if reported.subject == event.subject
+        ]
+        assert reported.count("canceled") <= 1
+        assert reported.count("paid") + reported.count("canceled") >= 1
         (status,) = await client.row("SELECT status FROM orders WHERE order_id = %s", event.subject)
-        assert (status == "CANCELED") == ("canceled" in told)
+        assert (status == "CANCELED") == ("canceled" in reported)
     await deliver_all(client)
     money = await client.rows("SELECT o.status, p.status FROM orders o LEFT JOIN payments p USING (order_id)")
     assert set(money) <= {
@@ -111,11 +113,11 @@ async def test_an_order_that_pays_in_its_last_second_is_left_alone_by_the_expiry
     await books.balance()
 
 
-async def test_nobody_s_late_step_changes_an_order_that_has_ended(client: Client, clock: TurnedClock) -> None:
+async def test_no_one_s_late_step_changes_an_order_that_has_ended(client: Client, clock: TurnedClock) -> None:
     event = await confirmed(client, 1)
     assert await cancel(client, str(event.subject)) == 200
     clock.turn(31)
     assert await expire(client) == 0
-    assert await client.hear("pay", event) == 204
+    assert await client.handle_event("pay", event) == 204
     assert await client.row("SELECT status, cancel_reason FROM orders") == ("CANCELED", "BUYER")
     assert await client.row("SELECT count(*) FROM payments") == (0,)

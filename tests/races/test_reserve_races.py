@@ -3,7 +3,7 @@
 import asyncio
 
 from pulsecart.runtime.event import CloudEvent, new_id
-from pulsecart.shop.inventory.gate.gate import Wish
+from pulsecart.shop.inventory.gate.gate import ClaimRequest
 from pulsecart.shop.inventory.gate_rebuild import rebuild
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.orders.decide import Intent
@@ -30,7 +30,7 @@ async def insist(client: Client, event: CloudEvent) -> None:
     """Deliver as a broker does: again until it is done."""
 
     async def done() -> bool:
-        return await client.hear("reserve", event) == 204
+        return await client.handle_event("reserve", event) == 204
 
     await until(done)
 
@@ -41,8 +41,10 @@ async def test_an_event_delivered_to_two_workers_at_once_takes_the_stock_once(
     """Without the key at the gate and the order's lock: the stock is taken twice."""
     await books.opened(user=1)
     events = [await accepted(client, user) for user in range(2, 12)]
-    heard = await asyncio.gather(*(till.hear("reserve", event) for event in events for till in (client, other, client)))
-    assert set(heard) <= {204, 503}
+    received = await asyncio.gather(
+        *(till.handle_event("reserve", event) for event in events for till in (client, other, client))
+    )
+    assert set(received) <= {204, 503}
     for event in events:
         await insist(client, event)
         assert await status_of(client, event) == ("CONFIRMED", None)
@@ -56,10 +58,10 @@ async def test_an_event_whose_first_delivery_crashed_with_an_open_lease_waits_fo
     """Without ``settle``: the broker gives up while the dead claim holds the unit."""
     await books.opened(user=1)
     event = await accepted(client, 2)
-    wish = Wish(new_id(), "2", f"order:{event.subject}", (("1", 1),))
+    wish = ClaimRequest(new_id(), "2", f"order:{event.subject}", (("1", 1),))
     assert (await books.gate.claim([wish]))[0].verdict == "WON"  # and its process is gone
-    assert await client.hear("reserve", event) == 503
-    client.deps.poke("settle")
+    assert await client.handle_event("reserve", event) == 503
+    client.deps.wake("settle")
     await insist(client, event)
     assert await books.state_of(wish.claim_id) == "void"
     assert await status_of(client, event) == ("CONFIRMED", None)
@@ -73,16 +75,16 @@ async def test_an_order_canceled_by_its_buyer_while_reserve_was_at_the_gate_stay
     await books.opened(user=1)
     event = await accepted(client, 2)
     async with books.holding("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", event.subject):
-        hearing = asyncio.create_task(client.hear("reserve", event))
+        handling = asyncio.create_task(client.handle_event("reserve", event))
         await books.open_claim()
         await books.someone_waits("%FOR UPDATE OF o%")
         canceling = asyncio.create_task(client.ask("POST", f"/api/v1/orders/{event.subject}/cancel"))
         await until(lambda: _waiters(books, 2))
-    heard, canceled = await asyncio.gather(hearing, canceling)
-    assert (heard, canceled.status) == (204, 200)
+    received, canceled = await asyncio.gather(handling, canceling)
+    assert (received, canceled.status) == (204, 200)
     assert await status_of(client, event) == ("CANCELED", "BUYER")
     for released in await client.log("ecommerce.inventory.stock.adjusted.v1"):
-        await client.hear("settle", released)
+        await client.handle_event("settle", released)
     assert await client.row("SELECT available FROM stock WHERE product_id = '1'") == (999,)
     await books.settled()
     await books.agree("1")
@@ -99,20 +101,20 @@ async def test_an_order_canceled_before_reserve_comes_takes_nothing(client: Clie
     await books.opened(user=1)
     event = await accepted(client, 2)
     await client.ask("POST", f"/api/v1/orders/{event.subject}/cancel")
-    assert await client.hear("reserve", event) == 204
+    assert await client.handle_event("reserve", event) == 204
     assert await status_of(client, event) == ("CANCELED", "BUYER")
     assert await books.left() == 999
     await books.agree("1")
 
 
-async def test_a_claim_that_lost_against_a_cancel_makes_its_product_s_gate_anew(client: Client, books: Books) -> None:
+async def test_a_claim_that_lost_against_a_cancel_rebuilds_its_product_s_gate(client: Client, books: Books) -> None:
     """Without that rebuild: a unit stays claimed at the gate by an order that PostgreSQL refused."""
     await books.opened(user=1)
     event = await accepted(client, 2)
-    till = client.deps.one(Till)
+    till = client.deps.singleton(Till)
     order = await _order(client, event)
     await client.ask("POST", f"/api/v1/orders/{event.subject}/cancel")
-    assert str(await till.ring_up(Intent(order=order, waiting=True), "")).startswith("Denied(reason='NOT_WAITING'")
+    assert str(await till.place(Intent(order=order, waiting=True), "")).startswith("Denied(reason='NOT_WAITING'")
 
     async def whole() -> bool:
         return await books.left() == 999
@@ -144,7 +146,7 @@ async def test_sync_async_and_cart_orders_of_one_buyer_share_one_limit_under_con
     await books.agree("1", "2")
 
 
-async def test_an_order_of_which_one_product_s_gate_was_made_anew_meanwhile_is_not_stuck_behind_its_own_claim(
+async def test_an_order_of_which_one_product_s_gate_was_rebuilt_meanwhile_is_not_stuck_behind_its_own_claim(
     client: Client, books: Books
 ) -> None:
     """Without giving the other line back: 503 until the sweep, or a dead letter before it."""
@@ -154,12 +156,12 @@ async def test_an_order_of_which_one_product_s_gate_was_made_anew_meanwhile_is_n
     await client.ask("POST", "/api/v1/orders", cart, idempotency_key="cart")
     (event,) = await client.log(CREATED)
     async with books.holding("SELECT 1 FROM orders FOR UPDATE"):
-        hearing = asyncio.create_task(client.hear("reserve", event))
+        handling = asyncio.create_task(client.handle_event("reserve", event))
         await books.open_claim("3")
         await books.someone_waits("%FOR UPDATE OF o%")
         shelf = await books.gate.look("3")
         assert shelf
         assert await rebuild(client.deps.db, books.gate, "3", shelf.epoch)
-    assert await hearing == 204
+    assert await handling == 204
     assert await status_of(client, event) == ("CONFIRMED", None)
     await books.agree("2", "3")

@@ -20,14 +20,14 @@ async def sold_out_everywhere(*tills: Client) -> None:
 async def released(client: Client, order_id: str) -> CloudEvent:
     """Cancels an order; the event that gives its units back."""
     assert (await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")).status == 200
-    told = await client.log("ecommerce.inventory.stock.adjusted.v1")
-    return [event for event in told if event.extensions["stockreason"] == "released"][-1]
+    reported = await client.log("ecommerce.inventory.stock.adjusted.v1")
+    return [event for event in reported if event.extensions["stockreason"] == "released"][-1]
 
 
 async def test_a_winner_s_retry_after_sold_out_gets_the_stored_reply_from_every_worker(
     client: Client, other: Client
 ) -> None:
-    """Without the copy's buyers: memory tells the winner that all is sold."""
+    """Without the copy's buyers, the memory answers "sold out" to the winner."""
     await client.restock(1, 1)
     won = await client.buy(user=1, key="mine")
     await sold_out_everywhere(client, other)
@@ -36,7 +36,7 @@ async def test_a_winner_s_retry_after_sold_out_gets_the_stored_reply_from_every_
         assert (again.status, again.body) == (200, won.body)
 
 
-async def test_a_winner_s_retry_gets_the_stored_reply_from_a_gate_that_was_made_anew_too(
+async def test_a_winner_s_retry_gets_the_stored_reply_from_a_gate_that_was_rebuilt_too(
     client: Client, other: Client, books: Books
 ) -> None:
     """Without the look at the stored replies: the new gate, which knows buyers and no keys, says sold out."""
@@ -57,7 +57,7 @@ async def test_a_buyer_whose_order_was_canceled_gets_the_stored_reply_after_sold
     """Without the buyers who gave their units back, in the gate's release and its rebuild: memory says sold out."""
     await client.restock(1, 1)
     first = await client.buy(user=1, key="mine")
-    await client.hear("settle", await released(client, first.body["orderId"]))
+    await client.handle_event("settle", await released(client, first.body["orderId"]))
     assert (await client.buy(user=2)).status == 200
     for _ in range(2):
         await sold_out_everywhere(client, other)
@@ -78,7 +78,7 @@ async def test_a_unit_that_comes_back_is_sellable_at_every_till_within_200_ms_an
     for round in range(6):
         await sold_out_everywhere(*tills)
         event = await released(client, order_id)
-        assert [await client.hear("settle", event) for _ in range(2)] == [204, 204]
+        assert [await client.handle_event("settle", event) for _ in range(2)] == [204, 204]
         back = time.monotonic()
         assert await books.left() == 1
         user += 1
@@ -99,7 +99,7 @@ async def test_a_crowd_at_every_till_gets_a_unit_that_came_back_once(
     await sold_out_everywhere(client, other)
     event = await released(client, order_id)
     buying = [asyncio.create_task(_insist((client, other)[user % 2], user)) for user in range(100, 130)]
-    await asyncio.gather(client.hear("settle", event), other.hear("settle", event))
+    await asyncio.gather(client.handle_event("settle", event), other.handle_event("settle", event))
     won = [order for order in await asyncio.gather(*buying) if order]
     assert len(won) == 1
     await books.agree("1")
@@ -117,13 +117,13 @@ async def _insist(till: Client, user: int) -> str:
     raise AssertionError("the unit was sold to nobody")
 
 
-async def test_a_release_that_comes_while_the_gate_is_made_anew_counts_once(client: Client, books: Books) -> None:
+async def test_a_release_that_comes_while_the_gate_is_rebuilt_counts_once(client: Client, books: Books) -> None:
     """Without the release's look at the claim: the new gate, which has the unit already, gets it once more."""
     await client.restock(1, 1)
     order_id = (await client.buy(user=1)).body["orderId"]
     event = await released(client, order_id)
     await client.deps.redis.flushall()
-    assert (await client.buy(user=2, qty=2)).status == 409  # made anew, with the unit that came back
-    assert await client.hear("settle", event) == 204
+    assert (await client.buy(user=2, qty=2)).status == 409  # rebuilt, with the returned unit
+    assert await client.handle_event("settle", event) == 204
     assert await books.left() == 1
     await books.agree("1")

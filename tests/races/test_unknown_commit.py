@@ -1,11 +1,11 @@
-"""A COMMIT whose outcome its process cannot know: the buyer is told to ask again, and ``settle`` finds out."""
+"""After a COMMIT with an unknown outcome the answer asks the buyer to retry, and ``settle`` finds the outcome."""
 
 import asyncio
 from collections.abc import Sequence
 
 import pytest
 
-from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish
+from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, Gate
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.orders.decide import Denied, Intent
 from pulsecart.shop.orders.till import Till
@@ -20,7 +20,7 @@ REBUILD = b"SELECT product_id, available, buyer_limit"
 async def opened(cut: Cut, client: Client, books: Books) -> Client:
     """The worker behind the proxy, its connections made; ``settle`` is awake beside it, with a line of its own."""
     worker, _ = cut
-    worker.deps.pokes = client.deps.pokes
+    worker.deps.wake_ups = client.deps.wake_ups
     assert (await worker.buy(user=1)).status == 200
     await until(books.quiet)
     return worker
@@ -66,7 +66,7 @@ async def test_an_order_whose_commit_never_arrived_is_void_and_its_unit_sold_aga
     await books.agree("1")
 
 
-async def test_the_whole_batch_of_an_unknown_commit_is_told_to_ask_again_and_nobody_buys_twice(
+async def test_the_whole_batch_of_an_unknown_commit_is_asked_to_retry_and_no_one_buys_twice(
     cut_database: Cut, client: Client, books: Books, awake: None
 ) -> None:
     worker, (_, proxy) = await opened(cut_database, client, books), cut_database
@@ -84,10 +84,10 @@ async def _all(worker: Client, buyers: range) -> list[int]:
     return [a.status for a in await asyncio.gather(*(worker.buy(user=b, key=f"key-{b}") for b in buyers))]
 
 
-async def test_a_gate_that_could_not_be_made_anew_is_left_to_settle(
+async def test_a_gate_that_could_not_be_rebuilt_is_left_to_settle(
     cut_database: Cut, client: Client, books: Books, awake: None
 ) -> None:
-    """Canceled while it claimed, and PostgreSQL gone before the gate was corrected. Without the poke: the sweep's."""
+    """Canceled during its claim, and PostgreSQL is gone before the gate's correction. Without the wake-up: sweep."""
     worker, (_, proxy) = await opened(cut_database, client, books), cut_database
     order_id = (await client.buy(user=2, path="async")).body["orderId"]
     async with client.deps.db.transaction() as tx:
@@ -95,7 +95,7 @@ async def test_a_gate_that_could_not_be_made_anew_is_left_to_settle(
     assert order is not None
     assert (await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")).status == 200
     proxy.cut(REBUILD, "before")
-    assert await worker.deps.one(Till).ring_up(Intent(order=order, waiting=True), "") == Denied("NOT_WAITING")
+    assert await worker.deps.singleton(Till).place(Intent(order=order, waiting=True), "") == Denied("NOT_WAITING")
     await until(lambda: _cut(proxy))
     await until(books.quiet)
     await books.agree("1")
@@ -108,7 +108,7 @@ async def test_a_claim_that_reaches_the_gate_after_its_buyer_has_gone_is_settled
     await books.opened()
     asked, goes_on, claim = asyncio.Event(), asyncio.Event(), Gate.claim
 
-    async def slow(self: Gate, wishes: Sequence[Wish], won: Sequence[tuple[str, str]] = ()) -> list[Answer]:
+    async def slow(self: Gate, wishes: Sequence[ClaimRequest], won: Sequence[tuple[str, str]] = ()) -> list[Answer]:
         asked.set()
         await goes_on.wait()
         return await claim(self, wishes, won)
@@ -126,7 +126,7 @@ async def test_a_claim_that_reaches_the_gate_after_its_buyer_has_gone_is_settled
 
 
 async def _asleep(client: Client) -> bool:
-    return not client.deps.pokes.awake("settle")
+    return not client.deps.wake_ups.awake("settle")
 
 
 async def _cut(proxy: Proxy) -> bool:

@@ -41,4 +41,4 @@ def test_without_a_cluster_it_says_so_in_a_sentence(tmp_path: Path) -> None:
 def test_a_time_that_is_none_is_refused() -> None:
     done = command("--for", "soon")
     assert done.returncode == 2
-    assert "'soon' is no time: say 600, 90s, 10m or 2h" in done.stderr
+    assert "'soon' is not a time: write 600, 90s, 10m or 2h" in done.stderr

@@ -56,13 +56,13 @@ def test_a_pod_that_was_there_has_the_clusters_own_time() -> None:
     assert (found.created, found.ready, found.exact) == (NOON, True, False)
 
 
-def test_a_pod_that_was_told_to_stop_leaves_and_one_that_has_ended_is_gone() -> None:
+def test_a_pod_that_was_asked_to_stop_leaves_and_one_that_has_ended_is_gone() -> None:
     assert seen(pod(leaving="2026-11-21T12:05:00Z"), NOON + 9).leaving
     assert seen(pod(phase="Succeeded"), NOON + 9).gone
 
 
-def test_events_tell_of_a_pod_that_is_no_more() -> None:
-    told = [
+def test_events_show_a_pod_that_is_no_more() -> None:
+    reported = [
         event("Scheduled", "2026-11-21T12:00:00Z"),
         event("Started", "2026-11-21T12:00:01Z"),
         event("Started", "2026-11-21T12:00:02Z"),
@@ -71,7 +71,7 @@ def test_events_tell_of_a_pod_that_is_no_more() -> None:
         event("Scheduled", "2026-11-21T12:00:00Z", name="postgresql-0"),
     ]
     born = PodSeen(NOON, POD, "project-orders", NOON)
-    assert remembered([], told) == [
+    assert remembered([], reported) == [
         born,
         PodSeen(NOON + 2, POD, "project-orders", NOON, ready=True),
         PodSeen(NOON + 40, POD, "project-orders", NOON, ready=True, leaving=True, gone=True),

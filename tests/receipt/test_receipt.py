@@ -33,7 +33,7 @@ def line(found: Receipt, operation: str) -> Line:
     return next(one for one in found.lines if one.operation == operation)
 
 
-def test_a_pod_costs_from_its_creation_until_it_is_gone_and_its_leaving_is_told_apart() -> None:
+def test_a_pod_costs_from_its_creation_until_it_is_gone_and_its_leaving_is_distinguished() -> None:
     found = line(receipt(looked(100, 200, *life("a", "pay", 110.5, 112, 130, 160))), "pay")
     assert (found.pod_s, found.leaving_s, found.pods, found.cold_starts) == (49.5, 30.0, 1, 1)
     assert (found.start_p50_s, found.start_p95_s) == (1.5, 1.5)
@@ -58,7 +58,7 @@ def test_a_pod_beside_one_that_only_leaves_is_a_cold_start() -> None:
     assert (found.cold_starts, found.most_pods) == (2, 1)
 
 
-def test_pods_of_other_operations_answer_for_nobody() -> None:
+def test_pods_of_other_operations_answer_for_no_one() -> None:
     seen = [*life("a", "pay", 110.0, 111, None, None), *life("b", "reserve", 120.0, 121, None, None)]
     found = receipt(looked(100, 200, *seen))
     assert line(found, "reserve").cold_starts == 1
@@ -103,7 +103,7 @@ def test_a_container_that_began_again_loses_nothing() -> None:
     assert line(receipt(looked(100, 200, *seen)), "pay").requests == 12
 
 
-def test_nobody_counting_is_not_zero() -> None:
+def test_no_one_counting_is_not_zero() -> None:
     found = receipt(looked(100, 200, *life("a", "pay", 110.0, 111, None, None)), ["pay", "refund"])
     assert line(found, "pay").requests is None
     assert (line(found, "refund").requests, line(found, "refund").at_zero) == (0, 1.0)
@@ -115,7 +115,7 @@ def test_times_of_the_clusters_own_objects_are_called_inexact() -> None:
 
 
 def test_without_a_look_there_is_no_window() -> None:
-    with pytest.raises(ValueError, match="look"):
+    with pytest.raises(ValueError, match="reading of the pods"):
         receipt(life("a", "pay", 110.0, 111, None, None))
 
 

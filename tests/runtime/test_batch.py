@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from redis.exceptions import ConnectionError as RedisAway
-from redis.exceptions import ResponseError as RedisRefusal
 
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.problem import Exhausted, Unavailable
+from pulsecart.runtime.redis_error import RedisAway
+from pulsecart.runtime.redis_error import RedisRejected as RedisRefusal
 
 
 class Runs:
@@ -76,7 +76,7 @@ async def test_a_run_that_fails_fails_its_own_and_not_the_next(runs: Runs) -> No
     assert [type(answer) for answer in answers] == [OSError, OSError, int, int]
 
 
-async def test_a_caller_that_left_spoils_nobody_s_answer(runs: Runs) -> None:
+async def test_a_caller_that_left_spoils_no_one_s_answer(runs: Runs) -> None:
     batcher = Batcher(runs)
     left, stays = batcher.submit(1), batcher.submit(2)
     left.cancel()
@@ -95,7 +95,7 @@ async def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room(r
     assert await batcher.submit(4) == 8
 
 
-async def test_an_item_that_nobody_waits_for_any_more_is_left_out_where_that_is_asked(runs: Runs) -> None:
+async def test_an_item_that_no_one_waits_for_any_more_is_left_out_where_that_is_asked(runs: Runs) -> None:
     batcher, thorough = Batcher(runs, drop_abandoned=True), Batcher(runs)
     for each in (batcher, thorough):
         left, waited = each.submit(1), each.submit(2)
@@ -136,7 +136,7 @@ async def outcomes(batcher: Batcher[int, int], items: Sequence[int]) -> list[int
 
 
 @pytest.mark.parametrize("bad", [{0}, {251}, {100, 101}, set(range(0, 252, 21)), set(range(252)), set(range(1, 252))])
-async def test_whoever_spoils_a_run_fails_alone_and_every_other_is_done_once(bad: set[int]) -> None:
+async def test_anyone_who_spoils_a_run_fails_alone_and_every_other_is_done_once(bad: set[int]) -> None:
     table = Table(bad)
     found = await outcomes(Batcher(table), range(252))
     assert {n for n, outcome in enumerate(found) if outcome is table.error} == bad
@@ -156,7 +156,7 @@ async def test_one_of_many_is_found_in_few_runs() -> None:
     [Unavailable("outcome-unknown", "It may have committed."), ConnectionResetError(), TimeoutError(), RedisAway()],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_says_that_something_is_away_is_told_to_all_and_nothing_is_done_again(error: Exception) -> None:
+async def test_what_says_that_something_is_away_is_reported_to_all_and_nothing_is_done_again(error: Exception) -> None:
     table = Table({7}, error)
     assert set(await outcomes(Batcher(table), range(20))) == {error}
     assert len(table.runs) == 1
@@ -169,7 +169,7 @@ async def test_a_command_that_was_refused_and_one_that_was_too_much_may_be_one_c
     assert [n for n, outcome in enumerate(found) if outcome is error] == [7]
 
 
-async def test_when_the_database_goes_while_members_are_tried_apart_the_rest_is_told_at_once() -> None:
+async def test_when_the_database_goes_while_members_are_tried_apart_the_rest_is_reported_at_once() -> None:
     away = Unavailable("database-unavailable", "Try again shortly.")
 
     async def run(items: list[int]) -> Sequence[int]:
@@ -192,7 +192,7 @@ async def test_who_left_while_members_are_tried_apart_is_left_out_where_that_is_
     assert table.kept == [0, 2]
 
 
-async def test_answers_that_do_not_fit_the_questions_are_an_error_and_nobody_waits_for_ever() -> None:
+async def test_answers_that_do_not_fit_the_questions_are_an_error_and_no_one_waits_for_ever() -> None:
     async def forgets(items: list[int]) -> Sequence[int]:
         return items[1:]
 

@@ -71,7 +71,7 @@ async def test_what_fails_after_the_commit_does_not_undo_it(deps: Deps) -> None:
 
     db = Database(deps.pool, operation="t", now=deps.clock.now, share=deps.shares.of(1), committed=breaks)
     async with db.transaction() as tx:
-        tx.told = True
+        tx.has_events = True
         await tx.execute(CONSUMED, ("/s", "1"))
     async with db.transaction() as tx:
         assert await tx.row("SELECT 1 FROM consumed WHERE operation = 't'") == (1,)

@@ -1,4 +1,4 @@
-"""One timer for many equal deadlines: each ends its own turn, in time, and nobody else's."""
+"""One timer serves many equal deadlines: each ends only its own task, in time."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ async def for_ever() -> None:
 
 
 async def bounded(deadline: Deadline, work: "asyncio.Future[str] | asyncio.Task[str]") -> str:
-    with deadline.turn():
+    with deadline.limit():
         return await work
 
 
@@ -38,7 +38,7 @@ async def test_no_turn_ends_before_its_time_though_an_earlier_one_did() -> None:
     async def turn() -> None:
         began.append(time.monotonic())
         try:
-            with deadline.turn():
+            with deadline.limit():
                 await for_ever()
         except TimeoutError:
             ended.append(time.monotonic())
@@ -50,26 +50,26 @@ async def test_no_turn_ends_before_its_time_though_an_earlier_one_did() -> None:
     assert all(after - before >= SOON * 0.99 for before, after in zip(began, ended, strict=True))
 
 
-async def test_who_asks_for_less_gets_less_and_who_asks_for_more_gets_everybody_s() -> None:
+async def test_who_asks_for_less_gets_less_and_who_asks_for_more_gets_everyone_s() -> None:
     deadline = Deadline(LATER)
-    with pytest.raises(TimeoutError), deadline.turn(SOON):
+    with pytest.raises(TimeoutError), deadline.limit(SOON):
         await for_ever()
-    assert not deadline._turns
-    in_time = deadline.turn(LATER / 2)
+    assert not deadline._limits
+    in_time = deadline.limit(LATER / 2)
     with in_time:
         pass
     assert in_time.timer is not None
     assert in_time.timer.cancelled()
-    with pytest.raises(TimeoutError), Deadline(SOON).turn(LATER):
+    with pytest.raises(TimeoutError), Deadline(SOON).limit(LATER):
         await for_ever()
 
 
 async def test_those_that_are_over_are_forgotten() -> None:
     deadline = Deadline(LATER)
     for _ in range(1000):
-        with deadline.turn():
+        with deadline.limit():
             pass
-    assert len(deadline._turns) == 1
+    assert len(deadline._limits) == 1
 
 
 async def test_one_that_lasts_keeps_what_came_after_it_and_no_longer() -> None:
@@ -78,13 +78,13 @@ async def test_one_that_lasts_keeps_what_came_after_it_and_no_longer() -> None:
     lasting = asyncio.create_task(bounded(deadline, held))
     await asyncio.sleep(0)
     for _ in range(100):
-        with deadline.turn():
+        with deadline.limit():
             pass
     held.set_result("done")
     await lasting
-    with deadline.turn():
+    with deadline.limit():
         pass
-    assert len(deadline._turns) == 1
+    assert len(deadline._limits) == 1
 
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
@@ -102,7 +102,7 @@ async def test_both_at_once_are_the_cancellation() -> None:
     stopped = asyncio.Event()
 
     async def stubborn() -> None:
-        with deadline.turn():
+        with deadline.limit():
             try:
                 await for_ever()
             except asyncio.CancelledError:
@@ -117,13 +117,13 @@ async def test_both_at_once_are_the_cancellation() -> None:
 
 
 async def test_an_error_of_its_own_passes() -> None:
-    with pytest.raises(ValueError, match="mine"), Deadline(LATER).turn():
+    with pytest.raises(ValueError, match="mine"), Deadline(LATER).limit():
         raise ValueError("mine")
 
 
 async def test_a_task_goes_on_after_its_timeout() -> None:
     deadline = Deadline(SOON)
-    with pytest.raises(TimeoutError), deadline.turn():
+    with pytest.raises(TimeoutError), deadline.limit():
         await for_ever()
     task = asyncio.current_task()
     assert task is not None

@@ -1,4 +1,4 @@
-"""Pokes over HTTP: sent and not awaited, few at once, and after every commit at least one arrives."""
+"""Wake-ups over HTTP are not awaited, few at once, and at least one arrives after every commit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pulsecart.runtime.bare_post import knock
+from pulsecart.runtime.bare_post import post_without_body
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
-from pulsecart.runtime.peers import UNANSWERED_MAX, Poker
+from pulsecart.runtime.peers import UNANSWERED_MAX, PeerWaker
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.asgi import request_of, send_reply
 from pulsecart.serving.http import Reply
@@ -18,7 +18,7 @@ from tests.edge.conftest import eventually, served
 
 
 class Sleeper:
-    """An operation that holds its pokes until it is told to answer."""
+    """An operation that holds its wake-ups until the test lets it answer."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -43,31 +43,31 @@ async def sleeper(settings: Settings) -> AsyncIterator[tuple[Sleeper, Deps]]:
         await close_deps(deps)
 
 
-async def test_a_commit_that_emits_pokes_relay_and_does_not_wait(sleeper: tuple[Sleeper, Deps]) -> None:
+async def test_a_commit_that_emits_wakes_relay_and_does_not_wait(sleeper: tuple[Sleeper, Deps]) -> None:
     app, deps = sleeper
     deps.committed()
-    deps.poke("expire")
+    deps.wake("expire")
     await eventually(lambda: sorted(app.paths) == ["POST /expire/poke", "POST /relay/poke"])
 
 
-async def test_a_process_that_goes_pokes_its_own_operation_first(sleeper: tuple[Sleeper, Deps]) -> None:
+async def test_a_process_that_goes_wakes_its_own_operation_first(sleeper: tuple[Sleeper, Deps]) -> None:
     app, deps = sleeper
-    assert deps.neighbours is not None
-    await deps.neighbours.hand_over("project_orders")
+    assert deps.peers is not None
+    await deps.peers.hand_over("project_orders")
     assert app.paths == ["POST /project-orders/poke"]
 
 
-async def test_a_poke_that_failed_on_its_way_is_sent_again(sleeper: tuple[Sleeper, Deps]) -> None:
+async def test_a_wake_up_that_failed_on_its_way_is_sent_again(sleeper: tuple[Sleeper, Deps]) -> None:
     app, deps = sleeper
     app.statuses = [503, 502, 204]
-    deps.poke("settle")
+    deps.wake("settle")
     await eventually(lambda: app.paths == ["POST /settle/poke"] * 3)
 
 
 async def test_what_was_wanted_leaves_even_when_the_process_ends(sleeper: tuple[Sleeper, Deps]) -> None:
     app, deps = sleeper
     app.held.set()
-    deps.poke("settle")
+    deps.wake("settle")
     await close_deps(deps)
     assert app.paths == ["POST /settle/poke"]
 
@@ -102,30 +102,30 @@ def saying(answer: bytes) -> Talk:
     return talk
 
 
-async def test_a_knock_hears_the_status_of_an_answer_that_comes_in_pieces() -> None:
+async def test_a_post_reads_the_status_of_an_answer_that_comes_in_pieces() -> None:
     async with answered_by(saying(b"HTTP/1.1 204 No Content\r\n\r\n")) as url:
-        assert await knock(url, 5.0) == 204
+        assert await post_without_body(url, 5.0) == 204
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 20", b"SSH-2.0-OpenSSH_9.2\r\n"])
-async def test_a_knock_that_no_whole_answer_came_to_may_not_have_arrived(answer: bytes) -> None:
+async def test_a_post_that_no_whole_answer_came_to_may_not_have_arrived(answer: bytes) -> None:
     async with answered_by(saying(answer)) as url:
         with pytest.raises(ConnectionError):
-            await knock(url, 5.0)
+            await post_without_body(url, 5.0)
 
 
-async def test_a_knock_that_is_held_has_arrived() -> None:
+async def test_a_post_that_is_held_has_arrived() -> None:
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
     async with answered_by(hold) as url:
         with pytest.raises(TimeoutError):
-            await knock(url, 0.05)
+            await post_without_body(url, 0.05)
 
 
-async def test_a_knock_where_nobody_lives_is_refused(unused_tcp_port: int) -> None:
+async def test_a_post_to_a_closed_port_is_refused(unused_tcp_port: int) -> None:
     with pytest.raises(ConnectionRefusedError):
-        await knock(f"http://127.0.0.1:{unused_tcp_port}/poke", 5.0)
+        await post_without_body(f"http://127.0.0.1:{unused_tcp_port}/poke", 5.0)
 
 
 class Line:
@@ -145,13 +145,13 @@ class Line:
         return await answer
 
 
-async def test_many_commits_cost_few_pokes_and_the_last_one_is_seen() -> None:
+async def test_many_commits_cost_few_wakes_and_the_last_one_is_seen() -> None:
     line = Line()
-    poker = Poker(line.post, "relay")
+    waker = PeerWaker(line.post, "relay")
 
     def commit() -> None:
         line.commits += 1
-        poker.poke()
+        waker.wake()
 
     for _ in range(1000):
         commit()
@@ -166,7 +166,7 @@ async def test_many_commits_cost_few_pokes_and_the_last_one_is_seen() -> None:
     await eventually(lambda: line.seen == line.commits)
     for answer in line.answers[1:]:
         answer.set_result(204)
-    await poker.close()
+    await waker.close()
 
 
 def _sent(line: Line, before: int) -> Callable[[], bool]:

@@ -65,7 +65,7 @@ async def test_operations_take_turns_for_what_comes_back() -> None:
         task.cancel()
 
 
-async def test_one_that_stops_waiting_costs_nobody_a_connection() -> None:
+async def test_one_that_stops_waiting_costs_no_one_a_connection() -> None:
     rng, shares = random.Random(7), Shares(5)
     mine = [shares.of(rng.randint(1, 4)) for _ in range(6)]
 

@@ -1,4 +1,4 @@
-"""Who is poked acts at the second something is due, stays while more comes soon, and leaves when it is quiet."""
+"""A woken operation acts when work is due, stays awake while more is due soon, and then goes to sleep."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulsecart.runtime.wakeups import GATHER_S, QUIET_S, Pokes, wait_on
+from pulsecart.runtime.wakeups import GATHER_S, QUIET_S, WakeUps, wait_on
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,72 +63,74 @@ def clock() -> Turned:
 
 
 @pytest.fixture
-def pokes(clock: Turned) -> Pokes:
-    return Pokes(clock, clock.wait)
+def wake_ups(clock: Turned) -> WakeUps:
+    return WakeUps(clock, clock.wait)
 
 
-async def test_it_acts_at_the_exact_second_and_leaves_when_nothing_is_due_soon(clock: Turned, pokes: Pokes) -> None:
+async def test_it_acts_at_the_exact_second_and_leaves_when_nothing_is_due_soon(
+    clock: Turned, wake_ups: WakeUps
+) -> None:
     due = Due(clock, 12.5, 30, 30, 200)
-    await pokes.stay("expire", due.next, due.act)
+    await wake_ups.stay_awake("expire", due.next, due.act)
     assert due.done_at == [12.5, 30, 30]
     assert (clock.at - START).total_seconds() == 30
     assert len(due.moments) == 1
 
 
-async def test_nothing_due_means_leaving_at_once(clock: Turned, pokes: Pokes) -> None:
+async def test_nothing_due_means_leaving_at_once(clock: Turned, wake_ups: WakeUps) -> None:
     due = Due(clock)
-    await pokes.stay("expire", due.next, due.act)
+    await wake_ups.stay_awake("expire", due.next, due.act)
     assert (due.looks, clock.waits) == (1, [])
 
 
-async def test_what_is_overdue_is_done_without_a_wait(clock: Turned, pokes: Pokes) -> None:
+async def test_what_is_overdue_is_done_without_a_wait(clock: Turned, wake_ups: WakeUps) -> None:
     due = Due(clock, -5, -1)
-    await pokes.stay("expire", due.next, due.act)
+    await wake_ups.stay_awake("expire", due.next, due.act)
     assert due.done_at == [0, 0]
     assert clock.waits == []
 
 
-async def test_a_poke_makes_it_look_again_before_the_second_it_waits_for(clock: Turned, pokes: Pokes) -> None:
+async def test_a_wake_up_makes_it_look_again_before_the_second_it_waits_for(clock: Turned, wake_ups: WakeUps) -> None:
     due = Due(clock, 50)
 
     def sooner() -> None:
         due.add(5)
-        pokes.poke("expire")
+        wake_ups.wake("expire")
 
     clock.meanwhile.append(sooner)
-    await pokes.stay("expire", due.next, due.act)
+    await wake_ups.stay_awake("expire", due.next, due.act)
     assert due.done_at == [5, 50]
 
 
-async def test_a_poke_to_a_busy_one_returns_at_once_and_is_not_lost(clock: Turned, pokes: Pokes) -> None:
+async def test_a_wake_up_to_a_busy_one_returns_at_once_and_is_not_lost(clock: Turned, wake_ups: WakeUps) -> None:
     due = Due(clock, 10)
 
     async def late() -> datetime | None:
         found = await due.next()
         if due.looks == 2:  # it has just seen that nothing is left, and is about to leave
             due.add(20)
-            await pokes.stay("expire", late, due.act)
+            await wake_ups.stay_awake("expire", late, due.act)
         return found
 
-    await pokes.stay("expire", late, due.act)
+    await wake_ups.stay_awake("expire", late, due.act)
     assert due.done_at == [10, 20]
 
 
-async def test_many_pokes_close_together_cost_one_look(clock: Turned, pokes: Pokes) -> None:
+async def test_many_wake_ups_close_together_cost_one_look(clock: Turned, wake_ups: WakeUps) -> None:
     due = Due(clock, 10)
 
-    def poke_often() -> None:
+    def wake_often() -> None:
         for _ in range(100):
-            pokes.poke("expire")
+            wake_ups.wake("expire")
 
-    clock.meanwhile += [poke_often, poke_often]
-    await pokes.stay("expire", due.next, due.act)
-    assert due.looks == 4  # at first, for all the pokes, when due, and before leaving
+    clock.meanwhile += [wake_often, wake_often]
+    await wake_ups.stay_awake("expire", due.next, due.act)
+    assert due.looks == 4  # at first, for all the wake-ups, when due, and before sleeping
     assert clock.waits == [GATHER_S, pytest.approx(10 - GATHER_S)]
 
 
 async def test_what_stays_due_because_another_process_holds_it_is_tried_again_slower_and_slower(
-    clock: Turned, pokes: Pokes
+    clock: Turned, wake_ups: WakeUps
 ) -> None:
     due = Due(clock, 0)
     tries = 0
@@ -139,59 +141,61 @@ async def test_what_stays_due_because_another_process_holds_it_is_tried_again_sl
         if tries == 3:
             await due.act()
 
-    await pokes.stay("settle", due.next, held_by_another)
+    await wake_ups.stay_awake("settle", due.next, held_by_another)
     assert tries == 3
     assert sum(clock.waits) <= 4
 
 
-async def test_a_poke_starts_a_registered_operation_once_and_again_after_it_left(clock: Turned, pokes: Pokes) -> None:
+async def test_a_wake_up_starts_a_registered_operation_once_and_again_after_it_left(
+    clock: Turned, wake_ups: WakeUps
+) -> None:
     due, runs = Due(clock), 0
 
     async def wake() -> None:
         nonlocal runs
         runs += 1
-        await pokes.stay("expire", due.next, due.act)
+        await wake_ups.stay_awake("expire", due.next, due.act)
 
-    pokes.register("expire", wake)
+    wake_ups.register("expire", wake)
     due.add(3)
-    pokes.poke("expire")
-    pokes.poke("expire")
-    await until(lambda: due.done_at == [3] and not pokes.awake("expire"))
+    wake_ups.wake("expire")
+    wake_ups.wake("expire")
+    await until(lambda: due.done_at == [3] and not wake_ups.awake("expire"))
     assert runs == 1
     due.add(9)
-    pokes.poke("expire")
-    await until(lambda: due.done_at == [3, 9] and not pokes.awake("expire"))
+    wake_ups.wake("expire")
+    await until(lambda: due.done_at == [3, 9] and not wake_ups.awake("expire"))
     assert runs == 2
 
 
-async def test_a_failure_is_told_and_what_is_due_is_done_later(
-    clock: Turned, pokes: Pokes, caplog: pytest.LogCaptureFixture
+async def test_a_failure_is_reported_and_what_is_due_is_done_later(
+    clock: Turned, wake_ups: WakeUps, caplog: pytest.LogCaptureFixture
 ) -> None:
     due, failures = Due(clock, 1), [ConnectionError("PostgreSQL restarts"), ConnectionError("still")]
 
     async def wake() -> None:
         if failures:
             raise failures.pop()
-        await pokes.stay("expire", due.next, due.act)
+        await wake_ups.stay_awake("expire", due.next, due.act)
 
-    pokes.register("expire", wake)
-    pokes.poke("expire")
-    await until(lambda: not pokes.awake("expire"))
+    wake_ups.register("expire", wake)
+    wake_ups.wake("expire")
+    await until(lambda: not wake_ups.awake("expire"))
     assert len(due.done_at) == 1
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
 
 
-async def test_a_poke_nobody_registered_for_is_left_to_the_sweep(pokes: Pokes) -> None:
-    pokes.poke("webhook-retry")
-    assert not pokes.awake("webhook-retry")
+async def test_a_wake_up_no_one_registered_for_is_left_to_the_sweep(wake_ups: WakeUps) -> None:
+    wake_ups.wake("webhook-retry")
+    assert not wake_ups.awake("webhook-retry")
 
 
-async def test_closing_sends_everybody_home() -> None:
+async def test_closing_sends_everyone_home() -> None:
     class Now:
         def now(self) -> datetime:
             return START
 
-    pokes = Pokes(Now())
+    wake_ups = WakeUps(Now())
 
     async def in_a_while() -> datetime | None:
         return START + timedelta(seconds=50)
@@ -199,13 +203,13 @@ async def test_closing_sends_everybody_home() -> None:
     async def nothing() -> None: ...
 
     async def wake() -> None:
-        await pokes.stay("expire", in_a_while, nothing)
+        await wake_ups.stay_awake("expire", in_a_while, nothing)
 
-    pokes.register("expire", wake)
-    pokes.poke("expire")
+    wake_ups.register("expire", wake)
+    wake_ups.wake("expire")
     await asyncio.sleep(0)
-    await pokes.close()
-    assert not pokes.awake("expire")
+    await wake_ups.close()
+    assert not wake_ups.awake("expire")
 
 
 async def test_waiting_ends_with_the_event_or_the_time() -> None:
@@ -216,24 +220,24 @@ async def test_waiting_ends_with_the_event_or_the_time() -> None:
 
 
 @given(st.lists(st.floats(-10, 100), max_size=8), st.lists(st.floats(0, 100), max_size=8))
-def test_whatever_is_poked_is_done_when_it_is_due(first: list[float], later: list[float]) -> None:
+def test_whatever_is_woken_is_done_when_it_is_due(first: list[float], later: list[float]) -> None:
     clock = Turned()
-    pokes: Pokes = Pokes(clock, clock.wait)
+    wake_ups: WakeUps = WakeUps(clock, clock.wait)
     due = Due(clock, *first)
 
     def arrives(after_s: float) -> Callable[[], None]:
         def add() -> None:
             due.add(after_s)
-            pokes.poke("expire")
+            wake_ups.wake("expire")
 
         return add
 
     clock.meanwhile += [arrives(after_s) for after_s in later]
 
     async def play() -> None:
-        pokes.register("expire", lambda: pokes.stay("expire", due.next, due.act))
-        pokes.poke("expire")
-        await until(lambda: not pokes.awake("expire"))
+        wake_ups.register("expire", lambda: wake_ups.stay_awake("expire", due.next, due.act))
+        wake_ups.wake("expire")
+        await until(lambda: not wake_ups.awake("expire"))
 
     asyncio.run(play())
     now = clock.now()

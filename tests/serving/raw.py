@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pulsecart.serving.replies import reply_of
 from pulsecart.serving.server.bounds import Bounds
 from pulsecart.serving.server.guard import Guard
 from tests.edge.conftest import eventually
+from tests.listening import listen
 
 HOST = b"Host: shop.test\r\n"
 WAIT_S = 10.0
@@ -113,11 +113,11 @@ async def echoing(bounds: Bounds | None = None, handler: Callable[..., Any] | No
         except ConnectionError:
             running.left += 1
             return
-        said = {"path": request.path, "headers": request.headers, "body": request.body.decode("latin-1")[:64]}
-        running.seen.append(said)
-        await send_reply(send, Reply(body=json.dumps(said).encode()))
+        output = {"path": request.path, "headers": request.headers, "body": request.body.decode("latin-1")[:64]}
+        running.seen.append(output)
+        await send_reply(send, Reply(body=json.dumps(output).encode()))
 
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
+    with listen(backlog=256) as listening:
         serving = server(handler or echo, bounds=bounds or Bounds())
         running = Echo(listening.getsockname()[1], serving, [])
         task = asyncio.create_task(serving.serve(sockets=[listening]))

@@ -39,7 +39,7 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 
 @dataclass
 class Issuer:
-    """Publishes keys over loopback, and counts who asks; while ``held`` is clear it answers nobody."""
+    """Publishes keys over loopback and counts requests; while ``held`` is clear it does not answer."""
 
     keys: list[dict[str, Any]] = field(default_factory=list)
     answers: int = 200
@@ -134,7 +134,7 @@ async def test_tokens_signed_with_the_issuers_rsa_and_ec_keys_are_known(publishe
     assert published.asked == 1
 
 
-async def test_nobody_is_nobody(published: Issuer) -> None:
+async def test_an_anonymous_request_has_no_caller(published: Issuer) -> None:
     assert await buyer_of(Request("GET", "/", {}), deps(jwt_jwks_url=published.url)) is None
     assert await buyer_of(Request("GET", "/", {"cookie": "theme=dark; x"}), deps()) is None
     assert published.asked == 0
@@ -163,7 +163,7 @@ async def test_while_an_issuer_changes_keys_both_are_good_after_one_fetch(publis
     assert published.asked == 2
 
 
-async def test_nobody_with_a_known_key_waits_for_an_issuer_that_was_away(published: Issuer) -> None:
+async def test_no_one_with_a_known_key_waits_for_an_issuer_that_was_away(published: Issuer) -> None:
     shop = deps(jwt_jwks_url=published.url)
     later = NOW + timedelta(hours=2)
     await buyer_of(bearer(token(exp=later)), shop)
@@ -360,7 +360,7 @@ async def test_without_an_issuer_a_token_is_refused_and_says_what_to_configure()
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer  ", "Basic dTpw", "token"])
-async def test_an_authorization_that_is_no_bearer_token_is_told_how(header: str) -> None:
+async def test_an_authorization_that_is_no_bearer_token_is_informed_how(header: str) -> None:
     request = Request("GET", "/", {"authorization": header})
     assert "Bearer <token>" in await why(buyer_of(request, deps()))
 
@@ -415,7 +415,7 @@ async def test_an_entry_of_the_issuer_s_that_is_no_key_leaves_the_others_good(pu
 @pytest.mark.parametrize("secret", ["", "short"])
 async def test_with_a_secret_too_short_no_session_is_ours(secret: str) -> None:
     session = issue_session("u-5", deps().settings, NOW)
-    assert "no session of ours" in await why(buyer_of(cookie(session), deps(session_secret=secret)))
+    assert "not a session of this shop" in await why(buyer_of(cookie(session), deps(session_secret=secret)))
 
 
 def test_a_short_session_secret_signs_nothing() -> None:
@@ -423,7 +423,7 @@ def test_a_short_session_secret_signs_nothing() -> None:
         issue_session("u-5", deps(session_secret="short").settings, NOW)
 
 
-async def test_a_mutation_needs_a_token_and_is_for_nobody_else() -> None:
+async def test_a_mutation_needs_a_token_and_is_for_no_one_else() -> None:
     shop = deps()
     session = issue_session("u-5", shop.settings, NOW)
     assert await require_buyer(cookie(session), shop, "u-5") == "u-5"

@@ -36,7 +36,7 @@ async def newest(client: Client, type: str) -> CloudEvent:
     return (await client.log(type))[-1]
 
 
-async def order_told(client: Client, step: str) -> CloudEvent:
+async def handle_order(client: Client, step: str) -> CloudEvent:
     return await newest(client, f"{ORDER}.{step}.v1")
 
 
@@ -126,9 +126,9 @@ async def flash_sales(served: Served, client: Client) -> None:
 @check
 async def fulfil(served: Served, client: Client) -> None:
     await bought(client)
-    await client.hear("pay", await order_told(client, "confirmed"))
+    await client.handle_event("pay", await handle_order(client, "confirmed"))
     for _ in range(2):
-        assert await post(served, await order_told(client, "paid")) == (204, b"")
+        assert await post(served, await handle_order(client, "paid")) == (204, b"")
     assert await status(client) == "FULFILLED"
     assert len(await client.log(f"{ORDER}.fulfilled.v1")) == 1
 
@@ -147,7 +147,7 @@ async def notify(served: Served, client: Client) -> None:
     await bought(client)
     before = len(await client.deps.redis.keys("*"))
     for _ in range(2):
-        assert await post(served, await order_told(client, "created")) == (204, b"")
+        assert await post(served, await handle_order(client, "created")) == (204, b"")
     assert len(await client.deps.redis.keys("*")) > before
 
 
@@ -171,7 +171,7 @@ async def orders(served: Served, client: Client) -> None:
 async def pay(served: Served, client: Client) -> None:
     await bought(client)
     for _ in range(2):
-        assert await post(served, await order_told(client, "confirmed")) == (204, b"")
+        assert await post(served, await handle_order(client, "confirmed")) == (204, b"")
     assert await status(client) == "PAID"
     assert (await served.http.get("/api/v1/payments/simulator")).json()["mode"] == "approve"
 
@@ -180,7 +180,7 @@ async def pay(served: Served, client: Client) -> None:
 async def project_orders(served: Served, client: Client) -> None:
     order_id = await bought(client)
     for step in ("confirmed", "created"):
-        assert await post(served, await order_told(client, step)) == (204, b"")
+        assert await post(served, await handle_order(client, step)) == (204, b"")
     found = await client.rows("SELECT order_id::text, status, sequence FROM orders_by_customer")
     assert found == [(order_id, "CONFIRMED", 2)]
 
@@ -211,10 +211,10 @@ async def refresh_products(served: Served, client: Client) -> None:
 @check
 async def refund(served: Served, client: Client) -> None:
     order_id = await bought(client)
-    await client.hear("pay", await order_told(client, "confirmed"))
+    await client.handle_event("pay", await handle_order(client, "confirmed"))
     await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")
     for _ in range(2):
-        assert await post(served, await order_told(client, "canceled")) == (204, b"")
+        assert await post(served, await handle_order(client, "canceled")) == (204, b"")
     assert await client.rows("SELECT status FROM payments") == [("REFUNDED",)]
 
 
@@ -229,7 +229,7 @@ async def reserve(served: Served, client: Client) -> None:
     for user in (1, 2):
         await client.buy(user=user, path="async")
         for _ in range(2):
-            assert await post(served, await order_told(client, "created")) == (204, b"")
+            assert await post(served, await handle_order(client, "created")) == (204, b"")
         assert await status(client) == "CONFIRMED"
     assert await client.row("SELECT available FROM stock WHERE product_id = '1'") == (998,)
 
@@ -291,7 +291,7 @@ async def test_an_operation_answers_and_keeps_its_connections_from_request_to_re
 
 async def _refuses_what_is_malformed(served: Served, client: Client) -> None:
     operation = client.operations[served.operation]
-    if not operation.hears:
+    if not operation.subscriptions:
         assert (await served.http.post("/nowhere", json={})).status_code == 404
         return
     garbage = await served.http.post("/", content=b"garbage", headers={"content-type": "application/json"})
@@ -299,5 +299,5 @@ async def _refuses_what_is_malformed(served: Served, client: Client) -> None:
     if "*" in operation.events:
         return
     assert (await post(served, replace(PING, type="unknown.type.v1")))[0] == 400
-    for heard in set(operation.events) - {PING.type}:
-        assert (await post(served, replace(PING, type=heard, data=b"garbage")))[0] == 400
+    for received in set(operation.events) - {PING.type}:
+        assert (await post(served, replace(PING, type=received, data=b"garbage")))[0] == 400

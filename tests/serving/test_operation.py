@@ -1,4 +1,4 @@
-"""An operation's two doors: bounds, problems and status codes that are delivery decisions."""
+"""An operation's HTTP and event entrances: bounds, problems, and status codes that decide about delivery."""
 
 import asyncio
 import json
@@ -8,17 +8,18 @@ from dataclasses import replace
 
 import pytest
 from msgspec import structs
-from redis.exceptions import ConnectionError as RedisAway
 
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Malformed, NotFound, Refused, Unavailable
+from pulsecart.runtime.redis_error import RedisAway
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving import cloudevents
-from pulsecart.serving.access import ANYBODY
+from pulsecart.serving.access import PUBLIC
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.operation import Operation, Received, on, on_anything, operation
+from pulsecart.serving.operation import Operation, operation
 from pulsecart.serving.routes import get, post
+from pulsecart.serving.subscriptions import Received, on, on_anything
 from pulsecart.shop.messages import FlashSaleEnded
 
 Handler = Callable[[Request, Deps], Awaitable[Reply]]
@@ -42,7 +43,7 @@ def raising(error: Exception) -> Handler:
     return handler
 
 
-async def told(reply: Reply) -> tuple[int, str]:
+async def answer_of(reply: Reply) -> tuple[int, str]:
     return reply.status, json.loads(reply.body)["type"].rsplit("/")[-1]
 
 
@@ -57,15 +58,15 @@ async def told(reply: Reply) -> tuple[int, str]:
     ],
 )
 async def test_an_error_is_a_problem_document(deps: Deps, error: Exception, status: int, problem: str) -> None:
-    reply = await Operation("it", [get("/it", raising(error), allow=ANYBODY)]).answer(asked(), deps)
-    assert await told(reply) == (status, problem)
+    reply = await Operation("it", [get("/it", raising(error), allow=PUBLIC)]).answer(asked(), deps)
+    assert await answer_of(reply) == (status, problem)
     assert reply.media_type == "application/problem+json"
     assert ("retry-after" in dict(reply.headers)) == (status == 503)
     assert b"hunter2" not in reply.body
 
 
-async def test_what_nobody_expected_is_logged_with_its_trace(deps: Deps, caplog: pytest.LogCaptureFixture) -> None:
-    await Operation("it", [get("/it", raising(RuntimeError("odd")), allow=ANYBODY)]).answer(asked(), deps)
+async def test_what_no_one_expected_is_logged_with_its_trace(deps: Deps, caplog: pytest.LogCaptureFixture) -> None:
+    await Operation("it", [get("/it", raising(RuntimeError("odd")), allow=PUBLIC)]).answer(asked(), deps)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info
 
@@ -75,13 +76,13 @@ async def test_the_caller_s_correlation_id_comes_back(deps: Deps, given: str) ->
     async def handler(request: Request, deps: Deps) -> Reply:
         return Reply(200, request.headers["correlation-id"].encode())
 
-    reply = await Operation("it", [get("/it", handler, allow=ANYBODY)]).answer(asked(correlation_id=given), deps)
+    reply = await Operation("it", [get("/it", handler, allow=PUBLIC)]).answer(asked(correlation_id=given), deps)
     assert (dict(reply.headers)["correlation-id"], reply.body) == (given, given.encode())
 
 
 @pytest.mark.parametrize("given", ["", "x" * 256, "a\tb", "\x7f"])
 async def test_an_unfit_correlation_id_is_replaced_in_problems_too(deps: Deps, given: str) -> None:
-    reply = await Operation("it", [get("/it", raising(Refused("no", "No.")), allow=ANYBODY)]).answer(
+    reply = await Operation("it", [get("/it", raising(Refused("no", "No.")), allow=PUBLIC)]).answer(
         asked(correlation_id=given), deps
     )
     made = dict(reply.headers)["correlation-id"]
@@ -89,18 +90,18 @@ async def test_an_unfit_correlation_id_is_replaced_in_problems_too(deps: Deps, g
     assert len(made) == 36
 
 
-async def test_more_at_once_than_an_operation_takes_are_told_to_come_again(deps: Deps) -> None:
+async def test_more_at_once_than_an_operation_takes_are_asked_to_come_again(deps: Deps) -> None:
     leave = asyncio.Event()
 
     async def handler(request: Request, deps: Deps) -> Reply:
         await leave.wait()
         return Reply()
 
-    slow = Operation("slow", [get("/it", handler, allow=ANYBODY)], concurrency=2)
+    slow = Operation("slow", [get("/it", handler, allow=PUBLIC)], concurrency=2)
     inside = [asyncio.create_task(slow.answer(asked(), deps)) for _ in range(2)]
     await asyncio.sleep(0)
     refused = await slow.answer(asked(), deps)
-    assert await told(refused) == (503, "busy")
+    assert await answer_of(refused) == (503, "busy")
     assert "retry-after" in dict(refused.headers)
     leave.set()
     assert [reply.status for reply in await asyncio.gather(*inside)] == [200, 200]
@@ -117,25 +118,25 @@ async def test_a_request_past_its_deadline_is_ended_and_says_what_that_means(dep
             ended.set()
         return Reply()
 
-    reply = await Operation("it", [get("/it", handler, allow=ANYBODY)], deadline_s=0.02).answer(asked(), deps)
-    assert await told(reply) == (503, "too-slow")
+    reply = await Operation("it", [get("/it", handler, allow=PUBLIC)], deadline_s=0.02).answer(asked(), deps)
+    assert await answer_of(reply) == (503, "too-slow")
     assert ended.is_set()
 
 
 async def test_a_route_it_does_not_have_is_404_in_its_own_words(deps: Deps) -> None:
-    only = Operation("it", [get("/it", raising(Refused("no", "No.")), allow=ANYBODY)])
-    assert await told(await only.answer(asked("/other"), deps)) == (404, "no-such-route")
+    only = Operation("it", [get("/it", raising(Refused("no", "No.")), allow=PUBLIC)])
+    assert await answer_of(await only.answer(asked("/other"), deps)) == (404, "no-such-route")
 
 
-class Heard:
-    """An operation that hears one type, and does as it is told."""
+class Subscriber:
+    """An operation that subscribes to one type, and behaves as configured."""
 
     def __init__(self, error: Exception | None = None, reply: CloudEvent | None = None) -> None:
         self.events: list[Received[FlashSaleEnded]] = []
         self.error, self.reply = error, reply
-        self.operation = Operation("ears", hears=[on(FlashSaleEnded, self.hear)])
+        self.operation = Operation("ears", subscriptions=[on(FlashSaleEnded, self.handle_event)])
 
-    async def hear(self, event: Received[FlashSaleEnded], deps: Deps) -> CloudEvent | None:
+    async def handle_event(self, event: Received[FlashSaleEnded], deps: Deps) -> CloudEvent | None:
         self.events.append(event)
         if self.error:
             raise self.error
@@ -143,11 +144,11 @@ class Heard:
 
 
 async def test_an_event_that_is_done_answers_an_empty_2xx(deps: Deps) -> None:
-    ears = Heard()
-    reply = await ears.operation.hear(ENDED, deps)
+    subscriber = Subscriber()
+    reply = await subscriber.operation.handle_event(ENDED, deps)
     assert (reply.status, reply.body) == (204, b"")
-    assert ears.events[0].data == FlashSaleEnded(saleId="s1", productId="1")
-    assert ears.events[0].envelope.id == "e1"
+    assert subscriber.events[0].data == FlashSaleEnded(saleId="s1", productId="1")
+    assert subscriber.events[0].envelope.id == "e1"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ async def test_an_event_that_is_done_answers_an_empty_2xx(deps: Deps) -> None:
 async def test_an_event_s_status_is_a_delivery_decision_and_never_one_that_knative_repeats_by_mistake(
     deps: Deps, error: Exception, status: int
 ) -> None:
-    assert (await Heard(error).operation.hear(ENDED, deps)).status == status
+    assert (await Subscriber(error).operation.handle_event(ENDED, deps)).status == status
 
 
 @pytest.mark.parametrize(
@@ -175,44 +176,46 @@ async def test_where_a_broker_drops_what_is_refused_it_is_retried_until_it_is_a_
     settings: Settings, error: Exception, status: int
 ) -> None:
     careful = open_deps(replace(settings, retry_refused=True))
-    assert (await Heard(error).operation.hear(ENDED, careful)).status == status
+    assert (await Subscriber(error).operation.handle_event(ENDED, careful)).status == status
     await close_deps(careful)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"{", b"[]", b"{}", b'{"saleId": 1, "productId": "1"}', b"\xff\xfe"])
-async def test_data_that_breaks_the_contract_is_400_and_reaches_nobody(deps: Deps, data: bytes | None) -> None:
-    ears = Heard()
+async def test_data_that_breaks_the_contract_is_400_and_reaches_no_one(deps: Deps, data: bytes | None) -> None:
+    subscriber = Subscriber()
     broken = CloudEvent(id="e", source="/test", type=FlashSaleEnded.TYPE, data=data)
-    assert (await ears.operation.hear(broken, deps)).status == 400
-    assert ears.events == []
+    assert (await subscriber.operation.handle_event(broken, deps)).status == 400
+    assert subscriber.events == []
 
 
 async def test_data_nested_too_deep_is_a_dead_letter_and_not_tried_again(deps: Deps) -> None:
     deep = b'{"saleId":"s1","productId":"1","more":' + b"[" * 30_000 + b"]" * 30_000 + b"}"
-    assert (await Heard().operation.hear(structs.replace(ENDED, data=deep), deps)).status == 400
+    assert (await Subscriber().operation.handle_event(structs.replace(ENDED, data=deep), deps)).status == 400
 
 
 async def test_a_failed_delivery_answers_in_no_more_bytes_than_knative_bears(deps: Deps) -> None:
     error = Malformed("too-long", 'ä"\x00' * 5000, errors=["x"] * 500)
-    reply = await Heard(error).operation.hear(ENDED, deps)
-    assert await told(reply) == (400, "too-long")
+    reply = await Subscriber(error).operation.handle_event(ENDED, deps)
+    assert await answer_of(reply) == (400, "too-long")
     assert len(reply.body) <= 768
 
 
-async def test_a_type_it_does_not_hear_is_400(deps: Deps) -> None:
-    assert (await Heard().operation.hear(CloudEvent(id="e", source="/t", type="other.v1"), deps)).status == 400
+async def test_a_type_it_does_not_receive_is_400(deps: Deps) -> None:
+    assert (
+        await Subscriber().operation.handle_event(CloudEvent(id="e", source="/t", type="other.v1"), deps)
+    ).status == 400
 
 
 async def test_a_reply_event_goes_back_as_a_cloudevent(deps: Deps) -> None:
-    ears = Heard(reply=CloudEvent(id="r1", source="/ears", type="other.v1", data=b"{}"))
-    reply = await ears.operation.hear(ENDED, deps)
+    subscriber = Subscriber(reply=CloudEvent(id="r1", source="/ears", type="other.v1", data=b"{}"))
+    reply = await subscriber.operation.handle_event(ENDED, deps)
     assert 200 <= reply.status < 300
-    heard_back = cloudevents.decode({**dict(reply.headers), "content-type": reply.media_type}, reply.body)
-    assert (heard_back.id, heard_back.type) == ("r1", "other.v1")
+    reply_event = cloudevents.decode({**dict(reply.headers), "content-type": reply.media_type}, reply.body)
+    assert (reply_event.id, reply_event.type) == ("r1", "other.v1")
 
 
 async def test_by_http_a_body_that_is_no_event_is_400_and_an_unknown_format_415(deps: Deps) -> None:
-    operation = Heard().operation
+    operation = Subscriber().operation
     garbage = await operation.answer(Request("POST", "/", {"content-type": "application/json"}, b"garbage"), deps)
     batch = {"content-type": "application/cloudevents-batch+json"}
     assert garbage.status == 400
@@ -225,14 +228,14 @@ async def test_an_operation_that_takes_anything_gets_the_bytes_as_they_came(deps
     async def keep(event: Received[bytes], deps: Deps) -> None:
         kept.append(event.data)
 
-    anything = Operation("keep", hears=[on_anything(keep)])
+    anything = Operation("keep", subscriptions=[on_anything(keep)])
     for data in (b"\xff", b"", None):
         event = CloudEvent(id="e", source="/t", type="any.type", data=data)
-        assert (await anything.hear(event, deps)).status == 204
+        assert (await anything.handle_event(event, deps)).status == 204
     assert kept == [b"\xff", b"", b""]
 
 
-async def test_a_poke_by_http_wakes_and_a_tick_does_the_same(deps: Deps) -> None:
+async def test_a_wake_up_by_http_wakes_and_a_tick_does_the_same(deps: Deps) -> None:
     woken = 0
 
     async def wake(deps: Deps) -> None:
@@ -242,12 +245,12 @@ async def test_a_poke_by_http_wakes_and_a_tick_does_the_same(deps: Deps) -> None
     sleeper = Operation("sleeper", wake=wake)
     assert (await sleeper.answer(Request("POST", "/poke", {}), deps)).status == 204
     tick = CloudEvent(id="p", source="/pings", type="dev.knative.sources.ping", data=b"{}")
-    assert (await sleeper.hear(tick, deps)).status == 204
+    assert (await sleeper.handle_event(tick, deps)).status == 204
     assert woken == 2
 
 
 def test_the_function_is_named_as_functions_framework_looks_it_up() -> None:
-    made = operation("hold_it", routes=[post("/it", raising(Refused("no", "No.")), allow=ANYBODY)])
+    made = operation("hold_it", routes=[post("/it", raising(Refused("no", "No.")), allow=PUBLIC)])
     assert getattr(made, "__name__", "") == "hold_it"
     assert (made.operation.name, made.operation.dns_name) == ("hold_it", "hold-it")
     assert asyncio.iscoroutinefunction(made)

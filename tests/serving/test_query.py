@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pulsecart.edge.streams.news import BIGGEST, id_of
 from pulsecart.runtime.problem import Malformed
 from pulsecart.serving.http import seconds_of
-from pulsecart.serving.query import decimal, parameters, whole
+from pulsecart.serving.query import decimal, parameters, parse_integer
 
 NOT_WHOLE = [
     "",
@@ -52,7 +52,7 @@ NOT_DECIMAL = [
 
 @pytest.mark.parametrize("text", NOT_WHOLE)
 def test_what_json_would_not_write_is_no_whole_number(text: str) -> None:
-    assert whole(text, 10**18) is None
+    assert parse_integer(text, 10**18) is None
     assert id_of(text) is None or not text
 
 
@@ -65,7 +65,7 @@ def test_what_json_would_not_write_is_no_decimal(text: str) -> None:
 
 @given(st.integers(0, 10**30), st.integers(0, 10**20))
 def test_a_whole_number_is_itself_up_to_the_most_and_nothing_above(number: int, most: int) -> None:
-    assert whole(str(number), most) == (number if number <= most else None)
+    assert parse_integer(str(number), most) == (number if number <= most else None)
 
 
 @given(st.floats(0, 1e300, allow_subnormal=True).map(abs))
@@ -74,7 +74,7 @@ def test_every_number_that_json_writes_is_read_as_itself(number: float) -> None:
 
 
 def test_a_number_has_no_more_digits_than_the_most_has() -> None:
-    assert (whole("100", 100, 1), whole("101", 100, 1), whole("0", 100, 1)) == (100, None, None)
+    assert (parse_integer("100", 100, 1), parse_integer("101", 100, 1), parse_integer("0", 100, 1)) == (100, None, None)
     assert id_of(str(BIGGEST)) == (BIGGEST, 0)
     assert id_of(f"7-{BIGGEST + 1}") is None
     assert decimal("1e999", float("inf")) == float("inf")

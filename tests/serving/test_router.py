@@ -7,7 +7,7 @@ import pytest
 
 from pulsecart.processes import registry
 from pulsecart.runtime.deps import Deps
-from pulsecart.serving.access import ANYBODY
+from pulsecart.serving.access import PUBLIC
 from pulsecart.serving.asgi import send_reply
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import Operation
@@ -23,14 +23,14 @@ ROUTES = Router(
     [
         Operation(
             "shelf",
-            [get("/shelf/{id}", nothing, allow=ANYBODY), post("/shelf/{id}/books/{book}", nothing, allow=ANYBODY)],
+            [get("/shelf/{id}", nothing, allow=PUBLIC), post("/shelf/{id}/books/{book}", nothing, allow=PUBLIC)],
         ),
         Operation(
             "desk",
             [
-                get("/desk", nothing, allow=ANYBODY),
-                post("/desk", nothing, allow=ANYBODY),
-                get("/shelf/first", nothing, allow=ANYBODY),
+                get("/desk", nothing, allow=PUBLIC),
+                post("/desk", nothing, allow=PUBLIC),
+                get("/shelf/first", nothing, allow=PUBLIC),
             ],
         ),
     ]
@@ -58,7 +58,7 @@ def test_a_request_finds_its_operation_and_its_values(
 @pytest.mark.parametrize(
     "path", ["/", "/desk/", "/Desk", "/shelf", "/shelf/", "/shelf//", "/shelf/7/", "/shelf/a\0b", "/shelf/a\nb", ""]
 )
-def test_a_path_that_is_nobody_s_finds_nobody(path: str) -> None:
+def test_a_path_that_is_no_one_s_finds_no_one(path: str) -> None:
     assert ROUTES.find("GET", path) is None
     assert ROUTES.methods(path) == []
 
@@ -72,8 +72,8 @@ def test_a_path_of_another_method_says_which() -> None:
 def test_two_operations_with_one_route_stop_the_start() -> None:
     for path in ("/desk", "/shelf/{id}"):
         twice = [
-            Operation("one", [get(path, nothing, allow=ANYBODY)]),
-            Operation("other", [get(path, nothing, allow=ANYBODY)]),
+            Operation("one", [get(path, nothing, allow=PUBLIC)]),
+            Operation("other", [get(path, nothing, allow=PUBLIC)]),
         ]
         with pytest.raises(ValueError, match=f"GET {path.replace('{', '.')[:6]}"):
             Router(twice)
@@ -89,12 +89,12 @@ def test_a_placeholder_takes_one_segment_and_no_nothing() -> None:
     assert matched("/a/{x}", "/a/b/c") is None
 
 
-@pytest.mark.parametrize(("status", "told"), [(200, [b"2"]), (204, []), (304, [])])
-async def test_an_answer_that_has_no_body_claims_no_length(status: int, told: list[bytes]) -> None:
+@pytest.mark.parametrize(("status", "reported"), [(200, [b"2"]), (204, []), (304, [])])
+async def test_an_answer_that_has_no_body_claims_no_length(status: int, reported: list[bytes]) -> None:
     sent: list[Any] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
     await send_reply(send, Reply(status, b"{}" if status == 200 else b"", headers=(("etag", '"1"'),)))
-    assert [value for name, value in sent[0]["headers"] if name == b"content-length"] == told
+    assert [value for name, value in sent[0]["headers"] if name == b"content-length"] == reported

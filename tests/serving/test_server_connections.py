@@ -39,7 +39,7 @@ async def closed(pairs: list[Pair]) -> None:
     await asyncio.gather(*(writer.wait_closed() for _, writer in pairs), return_exceptions=True)
 
 
-async def test_one_address_has_a_share_and_is_told_so() -> None:
+async def test_one_address_has_a_share_and_is_informed() -> None:
     bounds = Bounds(connections_max=20, connections_per_address=0.25, trusted_proxies="")
     async with echoing(bounds) as echo:
         pairs = await opened(echo, 5, speaking=True)
@@ -92,7 +92,11 @@ async def test_where_all_are_busy_one_more_is_503_and_idle_ones_are_closed_early
         await eventually(lambda: len(echo.guard) == 0)
         assert (await echo.answer(GET)).status == 200
         await closed(pairs)
-        assert [record.levelname for record in caplog.records if "all that this process may hold" in record.message]
+        assert [
+            record.levelname
+            for record in caplog.records
+            if "this process has the maximum number of connections" in record.message
+        ]
 
 
 async def test_a_crowd_that_says_nothing_does_not_shut_the_shop() -> None:

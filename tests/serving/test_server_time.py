@@ -107,7 +107,7 @@ async def test_an_idle_connection_is_closed_between_two_requests_and_blank_lines
         writer.close()
 
 
-async def test_a_body_that_nobody_waits_for_is_not_read_for_ever() -> None:
+async def test_a_body_that_no_one_waits_for_is_not_read_for_ever() -> None:
     async def early(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
@@ -178,7 +178,7 @@ async def test_a_client_that_reads_slowly_gets_all_of_its_answer(asked: bytes) -
         writer.close()
 
 
-async def test_nothing_is_looked_at_while_nobody_is_connected() -> None:
+async def test_nothing_is_looked_at_while_no_one_is_connected() -> None:
     async with echoing(SHORT) as echo:
         assert (await echo.answer(GET)).status == 200
         await eventually(lambda: echo.guard._timer is None)

@@ -20,8 +20,9 @@ from pulsecart.runtime.settings import Settings
 from pulsecart.runtime.telemetry.batched import fold_all
 from pulsecart.serving import cloudevents, signatures
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.operation import Operation, Received, on
+from pulsecart.serving.operation import Operation
 from pulsecart.serving.signatures import SIGNATURE, Keys
+from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import FlashSaleEnded
 
 OLD, NEW, OTHER = (f"the {which} key of 32 bytes or many more" for which in ("old", "new", "other"))
@@ -58,16 +59,16 @@ def posted(event: CloudEvent, path: str = "/ears") -> Request:
     return Request("POST", path, headers, body)
 
 
-class Ears:
+class Subscriber:
     """An operation that remembers what it handled."""
 
     def __init__(self, reply: CloudEvent | None = None) -> None:
-        self.heard: list[Received[FlashSaleEnded]] = []
+        self.received: list[Received[FlashSaleEnded]] = []
         self.reply = reply
-        self.operation = Operation("ears", hears=[on(FlashSaleEnded, self.hear)])
+        self.operation = Operation("ears", subscriptions=[on(FlashSaleEnded, self.handle_event)])
 
-    async def hear(self, event: Received[FlashSaleEnded], deps: Deps) -> CloudEvent | None:
-        self.heard.append(event)
+    async def handle_event(self, event: Received[FlashSaleEnded], deps: Deps) -> CloudEvent | None:
+        self.received.append(event)
         return self.reply
 
 
@@ -81,20 +82,20 @@ async def on_knative() -> AsyncIterator[Deps]:
 
 @pytest.mark.parametrize("key", [OLD, NEW])
 async def test_an_event_signed_with_any_of_the_keys_is_handled(on_knative: Deps, key: str) -> None:
-    ears = Ears()
-    assert (await ears.operation.answer(posted(keys(key).signed(ENDED)), on_knative)).status == 204
-    assert ears.heard[0].signed
+    subscriber = Subscriber()
+    assert (await subscriber.operation.answer(posted(keys(key).signed(ENDED)), on_knative)).status == 204
+    assert subscriber.received[0].signed
 
 
 async def test_an_event_without_a_signature_is_401_and_is_counted_logged_and_not_handled(
     on_knative: Deps, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ears, before = Ears(), unsigned_counted()
-    reply = await ears.operation.answer(posted(ENDED), on_knative)
-    assert (reply.status, ears.heard) == (401, [])
+    subscriber, before = Subscriber(), unsigned_counted()
+    reply = await subscriber.operation.answer(posted(ENDED), on_knative)
+    assert (reply.status, subscriber.received) == (401, [])
     assert unsigned_counted() == before + 1
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert (record.message, vars(record)["eventId"]) == ("ears refused an event: unsigned-event", "e1")
+    assert (record.message, vars(record)["eventId"]) == ("ears rejected an event: unsigned-event", "e1")
     assert len(reply.body) <= 768, "a longer one ends Knative's dispatcher"
 
 
@@ -106,9 +107,9 @@ def unsigned_counted() -> int:
 
 @pytest.mark.parametrize("key", [OTHER, OLD + "x"])
 async def test_an_event_signed_with_another_key_is_403(on_knative: Deps, key: str) -> None:
-    ears = Ears()
-    assert (await ears.operation.answer(posted(keys(key).signed(ENDED)), on_knative)).status == 403
-    assert ears.heard == []
+    subscriber = Subscriber()
+    assert (await subscriber.operation.answer(posted(keys(key).signed(ENDED)), on_knative)).status == 403
+    assert subscriber.received == []
 
 
 @pytest.mark.parametrize(
@@ -137,9 +138,9 @@ async def test_an_event_signed_with_another_key_is_403(on_knative: Deps, key: st
 async def test_a_signed_event_that_was_changed_is_refused(
     on_knative: Deps, change: Callable[[CloudEvent], CloudEvent]
 ) -> None:
-    ears = Ears()
-    reply = await ears.operation.answer(posted(change(keys(NEW).signed(ENDED))), on_knative)
-    assert (reply.status in (401, 403), ears.heard) == (True, [])
+    subscriber = Subscriber()
+    reply = await subscriber.operation.answer(posted(change(keys(NEW).signed(ENDED))), on_knative)
+    assert (reply.status in (401, 403), subscriber.received) == (True, [])
 
 
 @pytest.mark.parametrize(
@@ -163,62 +164,62 @@ async def test_a_signature_survives_what_brokers_and_channels_do(
     if structured:
         body = cloudevents.structured(arrives).replace(b":00.120000Z", b":00.12Z")  # as Go writes a time
         request = Request("POST", "/ears", {"content-type": cloudevents.STRUCTURED}, body)
-    assert (await Ears().operation.answer(request, on_knative)).status == 204
+    assert (await Subscriber().operation.answer(request, on_knative)).status == 204
 
 
 async def test_a_channel_that_drops_what_is_refused_gets_503() -> None:
     careful = open_deps(changed(NOWHERE, event_keys=NEW, retry_refused=True))
-    assert (await Ears().operation.answer(posted(ENDED), careful)).status == 503
+    assert (await Subscriber().operation.answer(posted(ENDED), careful)).status == 503
     await close_deps(careful)
 
 
-async def test_a_tick_and_a_poke_need_no_signature_and_do_only_what_is_due(on_knative: Deps) -> None:
+async def test_a_tick_and_a_wake_up_need_no_signature_and_do_only_what_is_due(on_knative: Deps) -> None:
     woken = 0
 
     async def wake(deps: Deps) -> None:
         nonlocal woken
         woken += 1
 
-    sleeper = Operation("sleeper", hears=[on(FlashSaleEnded, Ears().hear)], wake=wake)
+    sleeper = Operation("sleeper", subscriptions=[on(FlashSaleEnded, Subscriber().handle_event)], wake=wake)
     tick = CloudEvent(id="p", source="/anything", type="dev.knative.sources.ping", data=b'{"cancel":"every order"}')
     assert (await sleeper.answer(posted(tick), on_knative)).status == 204
     assert (await sleeper.answer(Request("POST", "/poke", {}, b'{"cancel":"every order"}'), on_knative)).status == 204
     assert woken == 2
-    assert (await Ears().operation.answer(posted(tick), on_knative)).status == 401, (
+    assert (await Subscriber().operation.answer(posted(tick), on_knative)).status == 401, (
         "for who does not sleep it is an event"
     )
 
 
 async def test_a_reply_event_is_signed_since_the_broker_delivers_it_to_others(on_knative: Deps) -> None:
     answer = CloudEvent(id="r1", source="/ears", type="other.v1", data=b"{}")
-    reply = await Ears(answer).operation.answer(posted(keys(NEW).signed(ENDED)), on_knative)
+    reply = await Subscriber(answer).operation.answer(posted(keys(NEW).signed(ENDED)), on_knative)
     came = cloudevents.decode({**dict(reply.headers), "content-type": reply.media_type}, reply.body)
     keys(NEW).verify(came)
 
 
-async def test_with_neighbours_and_without_keys_no_event_is_handled() -> None:
+async def test_with_peers_and_without_keys_no_event_is_handled() -> None:
     exposed = open_deps(changed(NOWHERE, function_url="http://{operation}.nowhere"))
-    ears = Ears()
+    subscriber = Subscriber()
     for event in (ENDED, keys(NEW).signed(ENDED)):
-        assert (await ears.operation.answer(posted(event), exposed)).status == 401
-    assert ears.heard == []
+        assert (await subscriber.operation.answer(posted(event), exposed)).status == 401
+    assert subscriber.received == []
     await close_deps(exposed)
 
 
 @pytest.mark.parametrize("name", [one.name for one in registry.load_all().values() if one.verifies_events] + ["relay"])
-def test_with_neighbours_and_without_keys_an_operation_of_events_does_not_start(
+def test_with_peers_and_without_keys_an_operation_of_events_does_not_start(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, value in (("DATABASE_URL", "postgresql:///nowhere"), ("REDIS_URL", "redis://127.0.0.1:1")):
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("FUNCTION_URL", "http://{operation}.nowhere")
-    for given, said in (
+    for given, output in (
         ("", "EVENT_KEYS is not set"),
         ("short", "32 bytes or more"),
         (f"{NEW},short", "32 bytes or more"),
     ):
         monkeypatch.setenv("EVENT_KEYS", given)
-        with pytest.raises(SystemExit, match=said):
+        with pytest.raises(SystemExit, match=output):
             function.main([name, "--host", "127.0.0.1", "--port", "0"])
 
 
@@ -269,8 +270,8 @@ async def test_only_so_many_unsigned_dead_letters_are_kept(
     assert len(waiting(database_url)) == 4
 
 
-async def test_a_process_without_neighbours_and_keys_takes_every_event() -> None:
+async def test_a_process_without_peers_and_keys_takes_every_event() -> None:
     signatures.require(NOWHERE)
     alone = open_deps(NOWHERE)
-    assert (await Ears().operation.answer(posted(ENDED), alone)).status == 204
+    assert (await Subscriber().operation.answer(posted(ENDED), alone)).status == 204
     await close_deps(alone)

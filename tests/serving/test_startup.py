@@ -18,7 +18,7 @@ from functions.stock.main import stock
 from pulsecart.admin.which_shop import ROOT
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
-from pulsecart.serving import functions_framework as starlette_door
+from pulsecart.serving import functions_framework as starlette_adapter
 from pulsecart.serving import startup
 
 NEEDED = {"DATABASE_URL": "", "REDIS_URL": ""}
@@ -95,7 +95,7 @@ def test_a_demo_starts_on_loopback_alone(word: str) -> None:
     for host in EVERYWHERE:
         with pytest.raises(MissingSetting, match=f"ACCEPT_UNSIGNED_BUYERS.*{DEMO_ON_A_CLUSTER}"):
             startup.check_unsigned(settings, host, {})
-    with pytest.raises(MissingSetting, match="cluster"):  # queue-proxy comes over loopback, whoever sent it
+    with pytest.raises(MissingSetting, match="cluster"):  # queue-proxy forwards over loopback, from any client
         startup.check_unsigned(settings, "127.0.0.1", {"K_SERVICE": "checkout"})
 
 
@@ -143,11 +143,11 @@ def test_a_file_without_keys_stops_the_start(tmp_path: Path, holds: str | None) 
         check(read(NEEDED | {"JWT_JWKS_URL": file.as_uri(), "JWT_ALGORITHMS": "RS256"}))
 
 
-def test_a_shop_in_which_nobody_could_buy_does_not_start(settings: Settings) -> None:
-    nobodys = replace(settings, jwt_jwks_url="", jwt_issuer="")
+def test_a_shop_in_which_no_one_could_buy_does_not_start(settings: Settings) -> None:
+    no_ones = replace(settings, jwt_jwks_url="", jwt_issuer="")
     with pytest.raises(MissingSetting, match="JWT_JWKS_URL nor JWT_PUBLIC_KEY"):
-        check(nobodys)
-    check(replace(nobodys, accept_unsigned_buyers=True))
+        check(no_ones)
+    check(replace(no_ones, accept_unsigned_buyers=True))
 
 
 def test_an_issuer_that_is_not_named_is_warned_of(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
@@ -194,7 +194,7 @@ def test_a_process_ends_with_the_setting_s_name_and_no_traceback(
 
 
 @pytest.mark.parametrize(("server", "refused"), [(("10.0.0.4", 8080), True), (("127.0.0.1", 8080), False)])
-async def test_functions_framework_believes_nobody_who_comes_from_elsewhere(
+async def test_functions_framework_believes_no_one_who_comes_from_elsewhere(
     deps: Deps, server: tuple[str, int], refused: bool
 ) -> None:
     """It has no start hook, so each request's own address is judged."""
@@ -203,7 +203,7 @@ async def test_functions_framework_believes_nobody_who_comes_from_elsewhere(
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b""}
 
-    asked = starlette_door.answer(stock.operation, StarletteRequest({**scope, "server": server}, receive), deps)
+    asked = starlette_adapter.answer(stock.operation, StarletteRequest({**scope, "server": server}, receive), deps)
     if not refused:
         assert (await asked).status_code == 200
         return

@@ -11,7 +11,7 @@ import pytest
 
 from pulsecart.serving.asgi import Receive, Scope, Send, request_of, send_reply
 from pulsecart.serving.http import Reply
-from pulsecart.serving.server.turns import REQUESTS_PER_TURN, Turns
+from pulsecart.serving.server.start_limit import STARTS_PER_ITERATION, StartLimit
 from tests.client import Client
 from tests.edge.conftest import eventually
 from tests.serving.raw import HOST, Echo, echoing, next_answer
@@ -23,7 +23,7 @@ CONNECTIONS = 400
 GET = b"GET / HTTP/1.1\r\nRequest-Timeout: 5\r\n" + HOST + b"\r\n"
 
 
-async def in_turn(turns: Turns) -> None:
+async def in_turn(turns: StartLimit) -> None:
     """Return in the turn in which a request that comes now begins."""
     loop = asyncio.get_running_loop()
     if not turns.take(loop):
@@ -80,7 +80,7 @@ async def test_a_turn_begins_no_more_than_a_few_requests_of_a_crowd() -> None:
             assert (await next_answer(reader)).status == 200
             writer.close()
     assert len(counted.begun_in) == CONNECTIONS
-    assert most_in_a_turn(counted) <= REQUESTS_PER_TURN
+    assert most_in_a_turn(counted) <= STARTS_PER_ITERATION
 
 
 async def test_websockets_take_their_turns_too() -> None:
@@ -90,12 +90,12 @@ async def test_websockets_take_their_turns_too() -> None:
         b"Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n" + HOST + b"\r\n"
     )
     async with echoing(handler=counted) as echo:
-        pairs = await crowd(echo, asking, 3 * REQUESTS_PER_TURN)
+        pairs = await crowd(echo, asking, 3 * STARTS_PER_ITERATION)
         for reader, writer in pairs:
             assert (await next_answer(reader)).status == 403
             writer.close()
-    assert len(counted.begun_in) == 3 * REQUESTS_PER_TURN
-    assert most_in_a_turn(counted) <= REQUESTS_PER_TURN
+    assert len(counted.begun_in) == 3 * STARTS_PER_ITERATION
+    assert most_in_a_turn(counted) <= STARTS_PER_ITERATION
 
 
 async def test_waiting_for_a_turn_is_part_of_what_the_caller_waits() -> None:
@@ -113,8 +113,8 @@ async def test_a_client_that_left_while_it_waited_is_not_served(monkeypatch: pyt
     waiting: list[Callable[[], None]] = []
     async with echoing(handler=counted) as echo:
         with monkeypatch.context() as patched:
-            patched.setattr(Turns, "take", lambda *_: False)
-            patched.setattr(Turns, "wait", lambda _, begin: waiting.append(begin))
+            patched.setattr(StartLimit, "take", lambda *_: False)
+            patched.setattr(StartLimit, "wait", lambda _, begin: waiting.append(begin))
             pairs = await crowd(echo, GET, 2)
             await eventually(lambda: len(waiting) == 2)
         pairs[0][1].close()
@@ -127,7 +127,7 @@ async def test_a_client_that_left_while_it_waited_is_not_served(monkeypatch: pyt
 
 
 async def test_requests_are_begun_in_the_order_in_which_they_came() -> None:
-    turns, begun = Turns(size=3), []
+    turns, begun = StartLimit(size=3), []
 
     async def request(n: int) -> None:
         await in_turn(turns)
@@ -138,7 +138,7 @@ async def test_requests_are_begun_in_the_order_in_which_they_came() -> None:
 
 
 async def test_a_request_that_comes_alone_waits_for_no_turn() -> None:
-    turns, loop = Turns(size=1), asyncio.get_running_loop()
+    turns, loop = StartLimit(size=1), asyncio.get_running_loop()
     for _ in range(3):
         assert turns.take(loop)
         assert not turns.take(loop)
@@ -146,8 +146,8 @@ async def test_a_request_that_comes_alone_waits_for_no_turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_one_that_cannot_begin_keeps_nobody_else_from_it() -> None:
-    turns, loop, begun = Turns(size=2), asyncio.get_running_loop(), []
+async def test_one_that_cannot_begin_keeps_no_one_else_from_it() -> None:
+    turns, loop, begun = StartLimit(size=2), asyncio.get_running_loop(), []
     raised: list[object] = []
     loop.set_exception_handler(lambda _, context: raised.append(context["exception"]))
     while turns.take(loop):
@@ -172,7 +172,7 @@ class Crowd:
         self.client = client
         self.took: array[float] = array("d")
         self.ended = False
-        self.turns = Turns()
+        self.turns = StartLimit()
 
     async def ask(self, user: int | None = None) -> float:
         """Seconds until the answer; with ``user`` they buy."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.shop.orders.decide import Denied, Dropped, Facts, Held, Intent, Outcome, Repeated, decide
 from pulsecart.shop.orders.order import Line, Order
 from pulsecart.shop.pricing.terms import SaleRow, StockRow, unit_price
@@ -88,7 +88,7 @@ def situations(draw: st.DrawFn) -> tuple[list[Intent], Facts]:
         claims=draw(st.dictionaries(st.sampled_from([f"c{n}" for n in range(8)]), st.just("void"), max_size=2)),
         keys=draw(
             st.dictionaries(
-                st.sampled_from(SCOPES), st.builds(Stored, *map(st.just, ("o", b"h1", 200, "{}"))), max_size=1
+                st.sampled_from(SCOPES), st.builds(FirstReply, *map(st.just, (b"h1", 200, "{}", "o"))), max_size=1
             )
         ),
         waiting=draw(waiting_orders),
@@ -163,7 +163,7 @@ def test_in_a_sale_a_buyer_has_no_more_than_its_limit_and_lines_outside_of_it_do
 
 
 @given(situations())
-def test_only_claims_of_the_gate_s_epoch_that_nobody_ended_take_stock(given: tuple[list[Intent], Facts]) -> None:
+def test_only_claims_of_the_gate_s_epoch_that_no_one_ended_take_stock(given: tuple[list[Intent], Facts]) -> None:
     wishes, facts = given
     before = deepcopy(facts)
     for wish, outcome in zip(wishes, decide(wishes, facts, NOW), strict=True):

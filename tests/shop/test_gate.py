@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
-from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish
+from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, Gate
 from pulsecart.shop.inventory.sale_limit import SaleLimit
 
 PRODUCTS = ("1", "a b", "{x}")
@@ -44,7 +44,7 @@ class Model:
     def __init__(self) -> None:
         self.shelves: dict[str, Shelf] = {}
 
-    def claim(self, wish: Wish) -> Answer:
+    def claim(self, wish: ClaimRequest) -> Answer:
         for at, (product, qty) in enumerate(wish.lines):
             refusal = self._refusal(wish, at, product, qty)
             if refusal:
@@ -53,7 +53,7 @@ class Model:
             self._take(wish, at, self.shelves[product], qty)
         return Answer("WON", epochs=tuple(self.shelves[product].epoch for product, _ in wish.lines))
 
-    def _sale(self, wish: Wish, at: int, shelf: Shelf) -> str:
+    def _sale(self, wish: ClaimRequest, at: int, shelf: Shelf) -> str:
         """The sale that a line counts in; empty where no limit holds for it."""
         if not shelf.sale_limit:
             return ""
@@ -61,7 +61,7 @@ class Model:
             return shelf.sale if wish.sales[at] == shelf.sale else ""
         return shelf.sale if shelf.sale_open else ""
 
-    def _refusal(self, wish: Wish, at: int, product: str, qty: int) -> Answer | None:
+    def _refusal(self, wish: ClaimRequest, at: int, product: str, qty: int) -> Answer | None:
         shelf = self.shelves.get(product)
         if shelf is None:
             return Answer("MISSING", product)
@@ -76,7 +76,7 @@ class Model:
             return Answer("LIMIT", product)
         return Answer("SOLD_OUT", product) if shelf.left < qty else None
 
-    def _take(self, wish: Wish, at: int, shelf: Shelf, qty: int) -> None:
+    def _take(self, wish: ClaimRequest, at: int, shelf: Shelf, qty: int) -> None:
         if wish.claim_id in shelf.claims:
             return
         shelf.left -= qty
@@ -178,14 +178,14 @@ class GateMachine(RuleBasedStateMachine):
         ),
         waiting_of=st.none() | st.sampled_from(["", *SALES]),
     )
-    def wish(self, buyer: str, key: str, lines: list[tuple[str, int]], waiting_of: str | None) -> Wish:
+    def wish(self, buyer: str, key: str, lines: list[tuple[str, int]], waiting_of: str | None) -> ClaimRequest:
         """A wish of this moment, or of an order that waited, taken down in a sale or outside of one."""
         self.made += 1
         sales = () if waiting_of is None else (waiting_of,) * len(lines)
-        return Wish(f"claim-{self.made}", buyer, key, tuple(lines), sales)
+        return ClaimRequest(f"claim-{self.made}", buyer, key, tuple(lines), sales)
 
     @rule(asked=st.lists(wishes, min_size=1, max_size=4), won=st.lists(wishes, max_size=2))
-    def claim(self, asked: list[Wish], won: list[Wish]) -> None:
+    def claim(self, asked: list[ClaimRequest], won: list[ClaimRequest]) -> None:
         """Many at once, some for the second time; leases of others end on the way."""
         committed = [(product, wish.claim_id) for wish in won for product, _ in wish.lines]
         answers = self.runner.run(self.gate.claim(asked, committed))
@@ -194,20 +194,20 @@ class GateMachine(RuleBasedStateMachine):
         assert answers == [self.model.claim(wish) for wish in asked]
 
     @rule(given_back=st.lists(wishes, min_size=1, max_size=3))
-    def release(self, given_back: list[Wish]) -> None:
+    def release(self, given_back: list[ClaimRequest]) -> None:
         pairs = [(product, wish.claim_id) for wish in given_back for product, _ in wish.lines]
         pairs += [(product, f"held-{product}-7") for product, _ in given_back[0].lines]
         assert self.runner.run(self.gate.release(pairs)) == sum(self.model.release(*pair) for pair in pairs)
 
     @rule(wish=wishes)
-    def forget_keys(self, wish: Wish) -> None:
+    def forget_keys(self, wish: ClaimRequest) -> None:
         pairs = [(product, wish.claim_id) for product, _ in wish.lines]
         self.runner.run(self.gate.forget_keys(pairs))
         for pair in pairs:
             self.model.forget_key(*pair)
 
     @rule(wish=wishes)
-    def confirm(self, wish: Wish) -> None:
+    def confirm(self, wish: ClaimRequest) -> None:
         pairs = [(product, wish.claim_id) for product, _ in wish.lines]
         self.runner.run(self.gate.confirm(pairs))
         for pair in pairs:

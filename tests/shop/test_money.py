@@ -14,8 +14,8 @@ amounts = st.integers(0, 10**15) | st.integers(0, 20 * 1000 * PRICE_MINOR_MAX)  
 
 @given(amounts, currencies)
 def test_an_amount_comes_back_from_its_contract_as_the_same_minor_units(minor: int, currency: str) -> None:
-    told = json.loads(json.dumps(decimal_amount(minor, currency)))
-    assert minor_amount(told, currency) == minor
+    reported = json.loads(json.dumps(decimal_amount(minor, currency)))
+    assert minor_amount(reported, currency) == minor
 
 
 @given(amounts, currencies)

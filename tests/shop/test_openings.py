@@ -1,4 +1,4 @@
-"""Before its first second a sale sells nothing, and tells nobody that it is sold out."""
+"""Before its start a sale sells nothing, and no buyer gets "sold out"."""
 
 import asyncio
 from collections import Counter
@@ -35,7 +35,9 @@ async def storm(client: Client) -> Counter[str]:
     return Counter("sold" if a.status == 200 else a.body["type"].rsplit("/")[-1] for a in answers)
 
 
-async def test_who_comes_too_early_is_told_so_and_takes_nothing_at_the_gate(client: Client, clock: TurnedClock) -> None:
+async def test_who_comes_too_early_is_informed_and_takes_nothing_at_the_gate(
+    client: Client, clock: TurnedClock
+) -> None:
     await client.restock(1, 5)
     epoch = await client.row("SELECT epoch FROM stock WHERE product_id = '1'")
     for _ in range(3):
@@ -74,7 +76,7 @@ async def test_a_sale_that_is_put_off_after_it_began_is_closed_again_at_once(
     assert (await client.buy(user=2)).status == 200
 
 
-async def test_products_that_nobody_has_are_not_kept(clock: TurnedClock) -> None:
+async def test_products_that_no_one_has_are_not_kept(clock: TurnedClock) -> None:
     async def read(product_id: str) -> None:
         raise LookupError(product_id)
 

@@ -75,7 +75,7 @@ class OneOrder(RuleBasedStateMachine):
         return next(event for event in events if event.subject == self.order_id)
 
     def _hear(self, operation: str, event: CloudEvent) -> None:
-        assert self.runner.run(self.client.hear(operation, event)) == 204
+        assert self.runner.run(self.client.handle_event(operation, event)) == 204
 
     def _step(self, old: str, new: str, name: str) -> None:
         if self.status == old:
@@ -114,7 +114,7 @@ class OneOrder(RuleBasedStateMachine):
 
     async def _expire(self) -> None:
         async with self.client.deps.db.transaction() as tx:
-            await due.cancel_overdue(tx)
+            await due.cancel(tx, await due.overdue(tx))
 
     @precondition(lambda self: "canceled" in self.told)
     @rule()

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from pulsecart.runtime.deps import Deps
-from pulsecart.shop.inventory.gate.gate import Gate, Wish
+from pulsecart.shop.inventory.gate.gate import ClaimRequest, Gate
 from pulsecart.shop.inventory.sold_out import FORGET_AFTER_S, MAX_AGE_S, SoldOut
 from tests.client import until
 
@@ -58,7 +58,7 @@ async def gate(deps: Deps) -> Gate:
     """Product 1 with one unit, which buyer ``won`` has."""
     gate = Gate(deps.redis, 60)
     await gate.load("1", epoch=1, left=1, limit=0, buyers=[], claims=[])
-    await gate.claim([Wish("c1", "won", "", (("1", 1),))])
+    await gate.claim([ClaimRequest("c1", "won", "", (("1", 1),))])
     return gate
 
 
@@ -90,7 +90,7 @@ async def test_a_copy_that_cannot_be_kept_fresh_says_nothing_after_100_ms(memory
     await until(memory.no)
 
 
-async def test_who_holds_a_claim_is_never_told_no(memory: Memory) -> None:
+async def test_who_holds_a_claim_is_never_answered_no(memory: Memory) -> None:
     assert await memory.maybe("won")
     assert await memory.no("other")
 
@@ -105,14 +105,14 @@ async def test_a_unit_that_came_back_is_seen_within_100_ms(gate: Gate, redis_url
         back = time.monotonic()
         await until(memory.maybe)
         waited.append(time.monotonic() - back)
-        await gate.claim([Wish(f"c{round + 2}", "won", "", (("1", 1),))])
+        await gate.claim([ClaimRequest(f"c{round + 2}", "won", "", (("1", 1),))])
     assert sorted(waited)[2] <= MAX_AGE_S, waited  # this machine may be busy with others
 
 
 async def test_while_units_are_left_nothing_is_remembered(memory: Memory, gate: Gate) -> None:
     await gate.release([("1", "c1")])
     await until(memory.maybe)
-    await gate.claim([Wish("c2", "new", "", (("1", 1),))])
+    await gate.claim([ClaimRequest("c2", "new", "", (("1", 1),))])
     assert await memory.maybe()
     memory.remember("1")
     await until(memory.no)
@@ -120,7 +120,7 @@ async def test_while_units_are_left_nothing_is_remembered(memory: Memory, gate: 
 
 async def test_a_winner_since_the_last_copy_is_in_the_next_one(memory: Memory, gate: Gate) -> None:
     await gate.release([("1", "c1")])
-    await gate.claim([Wish("c2", "new", "", (("1", 1),))])
+    await gate.claim([ClaimRequest("c2", "new", "", (("1", 1),))])
     memory.remember("1")
     await until(lambda: memory.maybe("new"))
     await until(memory.no)
@@ -145,7 +145,7 @@ async def test_a_gate_that_was_lost_or_is_away_is_not_remembered(memory: Memory,
     assert await memory.maybe()
 
 
-async def test_when_nobody_asks_any_more_the_thread_goes_home(memory: Memory, clock: Turned) -> None:
+async def test_when_no_one_asks_any_more_the_thread_goes_home(memory: Memory, clock: Turned) -> None:
     clock.at += FORGET_AFTER_S + 0.001
 
     async def gone() -> bool:
@@ -167,7 +167,7 @@ async def test_a_gate_that_cannot_be_read_costs_its_own_product_only(
     await until(memory.maybe)
     await memory.looked(2)
     assert memory.says_no("2", 1, "anyone")
-    assert "product 1 cannot be answered from memory" in caplog.text
+    assert "the sold-out state of product 1 could not be read into memory" in caplog.text
     await deps.redis.hset("{gate}:p:1", "left", "0")
     memory.remember("1")
     await until(memory.no)

@@ -35,7 +35,7 @@ def intent(deps: Deps, user: str, product: str = "1", qty: int = 1) -> Intent:
 
 @pytest.fixture
 def till(deps: Deps) -> Till:
-    return deps.one(Till)
+    return deps.singleton(Till)
 
 
 async def test_orders_that_come_together_are_one_transaction(client: Client) -> None:
@@ -66,7 +66,7 @@ async def test_a_gate_that_is_missing_is_made_once_however_many_ask(client: Clie
     assert await client.row("SELECT epoch FROM stock WHERE product_id = '1'") == (1,)
 
 
-async def test_one_key_with_two_products_in_one_batch_sells_one_and_spoils_nobody_else(client: Client) -> None:
+async def test_one_key_with_two_products_in_one_batch_sells_one_and_spoils_no_one_else(client: Client) -> None:
     for product in (1, 2):
         await client.buy(user=99, product=product)
     one, other, *rest = await asyncio.gather(
@@ -79,25 +79,25 @@ async def test_one_key_with_two_products_in_one_batch_sells_one_and_spoils_nobod
     assert await client.row("SELECT count(*) FROM orders WHERE buyer_id = '1'") == (1,)
 
 
-async def test_a_product_that_nobody_sells_is_said_so(deps: Deps, till: Till) -> None:
-    assert await till.ring_up(intent(deps, "1", "nope"), "") == Denied("UNKNOWN_PRODUCT", "nope")
+async def test_a_product_that_no_one_sells_is_said_so(deps: Deps, till: Till) -> None:
+    assert await till.place(intent(deps, "1", "nope"), "") == Denied("UNKNOWN_PRODUCT", "nope")
 
 
 async def test_what_the_gate_refuses_reaches_no_transaction(client: Client, deps: Deps, till: Till) -> None:
     await client.restock(1, 0)
-    assert await till.ring_up(intent(deps, "1"), "") == Answer("SOLD_OUT", "1")
+    assert await till.place(intent(deps, "1"), "") == Answer("SOLD_OUT", "1")
     await client.restock(1, 9)
-    assert await till.ring_up(intent(deps, "1", qty=3), "") == Answer("LIMIT", "1")
+    assert await till.place(intent(deps, "1", qty=3), "") == Answer("LIMIT", "1")
     assert await client.row("SELECT count(*) FROM claims") == (0,)
 
 
-async def test_a_gate_that_lets_through_more_than_the_table_has_is_made_anew_and_asked_again(
+async def test_a_gate_that_lets_through_more_than_the_table_has_is_rebuilt_and_asked_again(
     client: Client, deps: Deps, till: Till
 ) -> None:
     await client.restock(1, 1)
     await client.buy(user=1)
     await deps.redis.hset("{gate}:p:1", "left", "5")
-    assert await till.ring_up(intent(deps, "2"), "") == Answer("SOLD_OUT", "1")
+    assert await till.place(intent(deps, "2"), "") == Answer("SOLD_OUT", "1")
     shelf = await till.gate.look("1")
     assert shelf
     assert shelf.left == 0
@@ -108,7 +108,7 @@ async def test_a_gate_that_forgot_a_buyer_s_units_is_corrected_by_the_table(
 ) -> None:
     await client.buy(user=1, qty=2)
     await deps.redis.delete("{gate}:b:1")
-    assert await till.ring_up(intent(deps, "1"), "") == Answer("LIMIT", "1")
+    assert await till.place(intent(deps, "1"), "") == Answer("LIMIT", "1")
     assert await client.row("SELECT units FROM buyer_units") == (2,)
 
 
@@ -123,8 +123,8 @@ async def test_leases_of_committed_orders_end_by_themselves(client: Client, till
 
 async def test_a_full_till_says_come_again(deps: Deps) -> None:
     small = open_deps(replace(deps.settings, queue_max=5))
-    till = small.one(Till)
-    asked = await asyncio.gather(*(till.ring_up(intent(small, str(n)), "") for n in range(20)), return_exceptions=True)
+    till = small.singleton(Till)
+    asked = await asyncio.gather(*(till.place(intent(small, str(n)), "") for n in range(20)), return_exceptions=True)
     assert sum(isinstance(answer, Held) for answer in asked) == 5
     assert {type(answer).__name__ for answer in asked} == {"Held", "Unavailable"}
     await close_deps(small)
@@ -134,16 +134,16 @@ async def test_a_buyer_who_is_gone_after_the_claim_leaves_it_to_settle_at_once(
     client: Client, deps: Deps, till: Till
 ) -> None:
     await client.buy(user=0)
-    poked = asyncio.Event()
+    woken = asyncio.Event()
 
     async def settle() -> None:
-        poked.set()
+        woken.set()
 
-    deps.pokes.register("settle", settle)
+    deps.wake_ups.register("settle", settle)
     async with deps.db.transaction() as tx:
         await tx.execute("SELECT 1 FROM stock FOR UPDATE")
-        buying = asyncio.create_task(till.ring_up(intent(deps, "1"), ""))
+        buying = asyncio.create_task(till.place(intent(deps, "1"), ""))
         await until(lambda: till.gate.leases("1"))
         buying.cancel()
         await asyncio.wait({buying})
-    await asyncio.wait_for(poked.wait(), 5)
+    await asyncio.wait_for(woken.wait(), 5)

@@ -92,7 +92,7 @@ class Said(NamedTuple):
     content: bytes | None = None
 
 
-def said(message: dict[str, Any]) -> Said:
+def described(message: dict[str, Any]) -> Said:
     """Of a stranger's ``headers`` and ``body``."""
     headers = {name.lower(): value for name, value in message["headers"].items()}
     body = b64decode(message["body"])

@@ -1,4 +1,4 @@
-"""One JSON object a line, saying what it is about and nothing of whom beyond ids."""
+"""Each log line is one JSON object with its subject, and without personal data except ids."""
 
 import asyncio
 import io
@@ -224,9 +224,9 @@ def test_the_log_goes_to_a_file_too_each_line_once_readable_by_its_owner_and_bou
     for number in range(100):
         log.warning("line %d %s", number, "half a pair: \udc80")
     written = [line for part in (tmp_path / "worker-0.log.1", file) for line in part.read_text().splitlines()]
-    said = stream.getvalue().splitlines()
-    assert said[-len(written) :] == written
-    assert len(said) == 100
+    output = stream.getvalue().splitlines()
+    assert output[-len(written) :] == written
+    assert len(output) == 100
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4000
 

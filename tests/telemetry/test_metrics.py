@@ -92,7 +92,7 @@ def test_nothing_is_lost_or_counted_twice_when_threads_add_while_others_fold() -
     assert registry.get_sample_value("busy_total") == 80_000
 
 
-def test_memory_stays_bounded_when_nobody_scrapes() -> None:
+def test_memory_stays_bounded_when_no_one_scrapes() -> None:
     counted = counting.Counters("unseen", "x", registry=CollectorRegistry()).of()
     for _ in range(counting.BATCH * 3 + 5):
         counted.add()

@@ -31,13 +31,13 @@ async def play(client: Client) -> str:
     """A purchase, and everything that it leads to, delivered once."""
     sold = await client.ask("POST", "/api/v1/sync/purchase", BODY, traceparent=GIVEN)
     assert sold.status == 200
-    heard_by = {OrderConfirmed.TYPE: "pay", OrderPaid.TYPE: "fulfil"}
-    told = 0
-    while len(events := await client.log(OrderCreated.TYPE, *heard_by, OrderFulfilled.TYPE)) > told:
-        event, told = events[told], told + 1
-        assert await client.hear("notify", event) == 204
-        if event.type in heard_by:
-            assert await client.hear(heard_by[event.type], event) == 204
+    subscriber_of = {OrderConfirmed.TYPE: "pay", OrderPaid.TYPE: "fulfil"}
+    reported = 0
+    while len(events := await client.log(OrderCreated.TYPE, *subscriber_of, OrderFulfilled.TYPE)) > reported:
+        event, reported = events[reported], reported + 1
+        assert await client.handle_event("notify", event) == 204
+        if event.type in subscriber_of:
+            assert await client.handle_event(subscriber_of[event.type], event) == 204
     return str(sold.body["orderId"])
 
 
@@ -54,9 +54,9 @@ async def test_every_step_of_an_order_is_in_the_trace_of_its_post(client: Client
     assert lineage(named(finished, "fulfil hears"), by_id) == ["fulfil hears", "pay hears", "checkout.purchase"]
     assert lineage(named(finished, "gateway.charge"), by_id) == ["gateway.charge", "pay hears", "checkout.purchase"]
     assert [s.name for s in finished].count("notify hears") == 4
-    told = await news(client, order_id)
-    assert [message["status"] for message in told] == ["CONFIRMED", "CONFIRMED", "PAID", "FULFILLED"]
-    for message in told:
+    reported = await news(client, order_id)
+    assert [message["status"] for message in reported] == ["CONFIRMED", "CONFIRMED", "PAID", "FULFILLED"]
+    for message in reported:
         _, trace, notified, flags = message["traceparent"].split("-")
         assert (trace, flags) == (TRACE, "01")
         assert by_id[notified].name == "notify hears"

@@ -1,4 +1,4 @@
-"""Who held the loop is named, and watching costs nothing while nobody asks for anything."""
+"""The log names the code that blocked the event loop, and an idle process pays nothing for the watch."""
 
 import asyncio
 import importlib
@@ -14,17 +14,17 @@ import pytest
 from pulsecart.runtime.telemetry import stall
 from pulsecart.runtime.telemetry.stall import Stall, StallWatch, current, running
 
-Told = Queue[Stall]
+Stalls = Queue[Stall]
 
 
 @pytest.fixture
-def told() -> Told:
+def reported() -> Stalls:
     return Queue()
 
 
 @pytest.fixture
-async def watch(told: Told) -> AsyncIterator[StallWatch]:
-    watch = StallWatch(asyncio.get_running_loop(), told.put)
+async def watch(reported: Stalls) -> AsyncIterator[StallWatch]:
+    watch = StallWatch(asyncio.get_running_loop(), reported.put)
     watch.start()
     yield watch
     watch.stop()
@@ -41,17 +41,19 @@ async def until(true: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def next_told(told: Told) -> Stall:
-    return await asyncio.to_thread(told.get, True, 10)
+async def next_stall(reported: Stalls) -> Stall:
+    return await asyncio.to_thread(reported.get, True, 10)
 
 
-async def test_a_blocking_function_is_told_with_its_operation_place_and_duration(watch: StallWatch, told: Told) -> None:
+async def test_a_blocking_function_is_reported_with_its_operation_place_and_duration(
+    watch: StallWatch, reported: Stalls
+) -> None:
     async def handler() -> None:
         with running("webhook-deliver") as _here:
             block(0.4)
 
     await asyncio.create_task(handler())
-    stall = await next_told(told)
+    stall = await next_stall(reported)
     assert stall.operation == "webhook-deliver"
     assert stall.where.startswith("tests/telemetry/test_stall.py:")
     assert stall.where.endswith(" block")
@@ -59,14 +61,14 @@ async def test_a_blocking_function_is_told_with_its_operation_place_and_duration
     assert 0 < stall.cpu_ms <= stall.ms
 
 
-async def test_a_call_that_waits_is_told_from_one_that_computes(watch: StallWatch, told: Told) -> None:
+async def test_a_call_that_waits_is_distinguished_from_one_that_computes(watch: StallWatch, reported: Stalls) -> None:
     with running("pay") as _here:
-        time.sleep(0.4)  # noqa: ASYNC251  # what nobody may do on the loop
-    stall = await next_told(told)
+        time.sleep(0.4)  # noqa: ASYNC251  # never allowed on the loop
+    stall = await next_stall(reported)
     assert stall.cpu_ms < stall.ms / 4
 
 
-async def test_of_two_operations_under_way_the_one_that_blocks_is_named(watch: StallWatch, told: Told) -> None:
+async def test_of_two_operations_under_way_the_one_that_blocks_is_named(watch: StallWatch, reported: Stalls) -> None:
     release = asyncio.Event()
 
     async def waits() -> None:
@@ -80,40 +82,40 @@ async def test_of_two_operations_under_way_the_one_that_blocks_is_named(watch: S
 
     waiting = asyncio.create_task(waits())
     await asyncio.create_task(blocks())
-    assert (await next_told(told)).operation == "checkout"
+    assert (await next_stall(reported)).operation == "checkout"
     release.set()
     await waiting
 
 
-async def test_an_operations_own_file_names_it_without_anybodys_help(
-    watch: StallWatch, told: Told, tmp_path: Path
+async def test_an_operations_own_file_names_it_without_anyones_help(
+    watch: StallWatch, reported: Stalls, tmp_path: Path
 ) -> None:
     source = tmp_path / "functions" / "score_order" / "main.py"
     scope: dict[str, Callable[[Callable[[float], None]], Awaitable[None]]] = {}
     exec(compile("async def score(block): block(0.4)", source, "exec"), scope)
     with running("") as _here:
         await scope["score"](block)
-    assert (await next_told(told)).operation == "score_order"
+    assert (await next_stall(reported)).operation == "score_order"
 
 
-async def test_a_saturated_loop_blames_nobody(watch: StallWatch, told: Told) -> None:
+async def test_a_saturated_loop_blames_no_one(watch: StallWatch, reported: Stalls) -> None:
     async def short() -> None:
         with running("checkout") as _here:
             block(0.002)
 
     await asyncio.gather(*(short() for _ in range(300)))
-    stall = await next_told(told)
+    stall = await next_stall(reported)
     assert (stall.operation, stall.where) == ("", "many short steps")
 
 
 async def test_an_operation_that_is_just_about_to_be_named_does_not_end_the_watch(
-    watch: StallWatch, told: Told
+    watch: StallWatch, reported: Stalls
 ) -> None:
     with running("pay") as _here:
         half = running.__new__(running)  # as the other thread sees it while the loop is in its __init__
         block(0.4)
         del half
-    assert (await next_told(told)).operation == "pay"
+    assert (await next_stall(reported)).operation == "pay"
 
 
 @pytest.mark.parametrize(
@@ -121,20 +123,20 @@ async def test_an_operation_that_is_just_about_to_be_named_does_not_end_the_watc
     ["pulsecart.runtime.telemetry.stall.batched.fold", "pulsecart.runtime.telemetry.stall.StallWatch._queued_ms"],
 )
 async def test_a_look_that_fails_is_logged_and_the_watch_goes_on(
-    broken: str, watch: StallWatch, told: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    broken: str, watch: StallWatch, reported: Stalls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(stall, "AFTER_ERROR_S", 0.01)
     with monkeypatch.context() as breaking, caplog.at_level(logging.ERROR):
         breaking.setattr(broken, lambda *_: 1 / 0)
         with running("pay") as _here:
-            await until(lambda: "it goes on" in caplog.text)
+            await until(lambda: "the watch continues" in caplog.text)
     with running("pay") as _here:
         block(0.4)
-    assert (await next_told(told)).operation == "pay"
+    assert (await next_stall(reported)).operation == "pay"
 
 
 async def test_the_watching_thread_rests_without_requests_and_wakes_with_one(
-    watch: StallWatch, told: Told, monkeypatch: pytest.MonkeyPatch
+    watch: StallWatch, reported: Stalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stall, "REST_AFTER_S", 0.0)
     with running("checkout"):
@@ -142,7 +144,7 @@ async def test_the_watching_thread_rests_without_requests_and_wakes_with_one(
     await until(lambda: watch.resting)
     with running("checkout") as _here:
         block(0.4)
-    assert (await next_told(told)).operation == "checkout"
+    assert (await next_stall(reported)).operation == "checkout"
 
 
 async def test_a_stall_is_logged_with_the_operation(caplog: pytest.LogCaptureFixture) -> None:
@@ -154,7 +156,7 @@ async def test_a_stall_is_logged_with_the_operation(caplog: pytest.LogCaptureFix
     watch.stop()
     (record,) = caplog.records
     assert vars(record)["operation"] == "pay"
-    assert "stood still" in record.getMessage()
+    assert "was blocked for" in record.getMessage()
 
 
 @pytest.mark.parametrize("starting_s", [60.0, 0.0])

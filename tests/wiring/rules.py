@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from pulsecart.runtime.contracts import event_types
-from pulsecart.serving.operation import PING
+from pulsecart.serving.subscriptions import PING
 from pulsecart.shop.messages import MESSAGES
 from tools.operations_table import Wired, wanted
 
 INVENTED = "ecommerce.nowhere.nothing.happened.v1"
-NOT_OPERATIONS = {"broker.yaml"}  # the Broker and its delivery defaults belong to nobody
+NOT_OPERATIONS = {"broker.yaml"}  # the Broker and its delivery defaults belong to no operation
 
 
 class Call(NamedTuple):
@@ -50,7 +50,7 @@ def files(root: Path, operations: Iterable[str]) -> Iterator[str]:
 
 
 def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
-    """``eventing/<operation>.yaml`` where, and only where, the operation hears through a Trigger or a PingSource."""
+    """``eventing/<operation>.yaml`` exists if, and only if, the operation has a Trigger or a PingSource."""
     known = set(NOT_OPERATIONS)
     for row in rows:
         name = f"{row.operation.dns_name}.yaml"
@@ -58,9 +58,9 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
         there = (root / "eventing" / name).is_file()
         hears = bool(row.operation.events) and (bool(row.triggers or row.ping_sources) or not row.dead_letters)
         if hears and not there:
-            yield f"eventing/{name} is missing: {row.operation.name} hears {', '.join(row.operation.events)}"
+            yield f"eventing/{name} is missing: {row.operation.name} subscribes to {', '.join(row.operation.events)}"
         if there and not hears:
-            yield f"eventing/{name}: {row.operation.name} hears nothing; remove the file, or give it events=[on(…)]"
+            yield f"eventing/{name}: {row.operation.name} subscribes to nothing; remove it, or add events=[on(…)]"
         for call in _calls(row):
             if not call.where.startswith(f"eventing/{name}:"):
                 yield f"{call.where}: {call.name} calls {row.operation.dns_name}: move it to eventing/{name}"
@@ -70,31 +70,31 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
 
 
 def hearing(row: Wired) -> Iterator[str]:
-    """An operation hears what its Triggers want, and its Triggers want what it hears."""
+    """An operation subscribes to exactly the types that its Triggers pass."""
     operation, types = row.operation, sorted(event_types())
-    heard = set(operation.events)
-    everything = "*" in heard
+    received = set(operation.events)
+    everything = "*" in received
     through: set[str] = {PING} if row.ping_sources else set()
     for trigger in row.triggers:
         wants = wanted(trigger, [*types, INVENTED])
         through |= wants.keys()
         if not wants:
-            yield f"{trigger.where}: {trigger.name} lets no event through that has a contract: correct its filter"
+            yield f"{trigger.where}: {trigger.name} passes no event that has a contract: correct its filter"
         if INVENTED in wants and not everything:
-            yield f"{trigger.where}: {trigger.name} lets every type through: filter by type, or hear with on_anything"
-        for type in sorted(wants.keys() - heard - {INVENTED}) if not everything else ():
-            yield f"{trigger.where}: {operation.name} does not hear {type}: add on(…) to its events, or filter it out"
-    if row.ping_sources and PING not in heard:
-        yield f"{row.ping_sources[0].where}: {operation.name} takes no ticks: give it wake=… or on_schedule(…)"
-    for type in sorted(heard - through - {"*"}):
+            yield f"{trigger.where}: {trigger.name} passes every type: filter by type, or subscribe with on_anything"
+        for type in sorted(wants.keys() - received - {INVENTED}) if not everything else ():
+            yield f"{trigger.where}: {operation.name} does not subscribe to {type}: add on(…), or filter it out"
+    if row.ping_sources and PING not in received:
+        yield f"{row.ping_sources[0].where}: {operation.name} does not handle ticks: give it wake=… or on_schedule(…)"
+    for type in sorted(received - through - {"*"}):
         source = "PingSource" if type == PING else "Trigger"
-        yield f"eventing/{operation.dns_name}.yaml: nothing brings {type} to {operation.name}: add a {source}"
+        yield f"eventing/{operation.dns_name}.yaml: no {source} delivers {type} to {operation.name}: add one"
     if everything and not row.triggers and not row.dead_letters:
-        yield f"eventing/{operation.dns_name}.yaml: nothing brings anything to {operation.name}: add a Trigger"
+        yield f"eventing/{operation.dns_name}.yaml: no Trigger delivers events to {operation.name}: add one"
 
 
 def paths(rows: Iterable[Wired]) -> Iterator[str]:
-    """Each Trigger has its own path, its name, and its dead letters have it too: they say which one failed."""
+    """Each Trigger's path, and its dead letters' path, is its name, so that a dead letter names the failed Trigger."""
     seen: dict[str, str] = {}
     for row in rows:
         for trigger in row.triggers:
@@ -109,7 +109,7 @@ def paths(rows: Iterable[Wired]) -> Iterator[str]:
 
 
 def literal_types(root: Path) -> Iterator[str]:
-    """A type that stands in a filter exists: a misspelt one would wait for ever."""
+    """Each type in a filter exists; a misspelt one would never match."""
     known = event_types() | {PING}
     for path in sorted((root / "eventing").glob("*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):
@@ -130,7 +130,7 @@ def _types_in(node: Any) -> Iterator[str]:
 
 
 def emitting(rows: Iterable[Wired]) -> Iterator[str]:
-    """What is emitted has a contract, and everything that is heard is said by somebody."""
+    """Every emitted type has a contract, and every subscribed type has a publisher."""
     for row in rows:
         for message in row.operation.emits:
             if message.TYPE not in event_types():

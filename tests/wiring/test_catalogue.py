@@ -16,7 +16,7 @@ def readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_stale_table_is_noticed_and_written_anew(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stale_table_is_noticed_and_rewritten(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check"]) == 1
     assert "run ./scripts/generate" in capsys.readouterr().err
     assert "old" in readme.read_text(), "a check writes nothing"

@@ -43,7 +43,7 @@ def test_every_script_that_a_document_names_exists() -> None:
 
 def test_the_table_of_bounds_has_the_bounds_of_the_code() -> None:
     table = (ROOT / "docs" / "input.md").read_text().partition("\n## One bad member")[0]
-    for said in (
+    for output in (
         f"{bounds.ATTRIBUTE_BYTES:,} bytes of UTF-8; no control",
         f"{bounds.EXTENSION_BYTES:,} bytes of UTF-8; at most {bounds.EXTENSIONS_MAX} of them",
         f"1 to {bounds.SEQUENCE_DIGITS} ASCII digits of a number up to {bounds.SEQUENCE_MAX}",
@@ -53,7 +53,7 @@ def test_the_table_of_bounds_has_the_bounds_of_the_code() -> None:
         f"1 to {bodies.ID_MAX} printable ASCII",
         f"1 to {idempotency.KEY_MAX} printable ASCII",
     ):
-        assert said in table, f"docs/input.md: {said}"
+        assert output in table, f"docs/input.md: {output}"
 
 
 def _plain(text: str) -> str:

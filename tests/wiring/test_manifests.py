@@ -101,15 +101,15 @@ def test_all_pools_together_stay_below_what_postgresql_admits() -> None:
 
 def test_the_table_of_scales_is_that_of_the_manifests() -> None:
     text = (ROOT / "docs" / "kubernetes.md").read_text()
-    said = [line for line in text.partition("| Operation |")[2].partition("\n\n")[0].splitlines() if "`" in line]
-    assert said == [
+    output = [line for line in text.partition("| Operation |")[2].partition("\n\n")[0].splitlines() if "`" in line]
+    assert output == [
         f"| `{name}` | {max_scale(name)} | {pool(name)} | {template(name)['spec']['timeoutSeconds']} s |"
         for name in NAMES
     ], "mend docs/kubernetes.md"
     assert f"Together {sum(max_scale(name) * pool(name) for name in NAMES)} connections" in text
 
 
-def test_what_hears_events_scales_to_three_at_most_and_the_relay_is_alone() -> None:
+def test_what_receives_events_scales_to_three_at_most_and_the_relay_is_alone() -> None:
     hears = [row.operation.dns_name for row in read() if row.operation.events]
     assert {name: max_scale(name) for name in hears if max_scale(name) > 3} == {}
     assert max_scale("relay") == 1
@@ -211,7 +211,7 @@ def test_production_makes_no_secret_and_believes_no_buyer() -> None:
 
 @pytest.mark.parametrize("component", ["broker-kafka", "broker-jetstream", "monitoring", "event-policy"])
 def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
-    """A directory of its own, as somebody would write it beside the project."""
+    """An overlay in another directory, as in a user's own repository."""
     there = os.path.relpath(ROOT / "k8s", tmp_path)
     wanted = {"resources": [f"{there}/overlays/production"], "components": [f"{there}/components/{component}"]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(wanted))

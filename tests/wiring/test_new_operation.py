@@ -7,7 +7,7 @@ import pytest
 
 from tests.wiring.copied import copied, run
 from tools.new_operation.__main__ import main, write
-from tools.new_operation.wanted import Refused, wanted
+from tools.new_operation.wanted import NotPossible, wanted
 from tools.operations_table import ROOT
 
 REACTS = ("pack_order", "--department", "orders", "--hears", "order.paid", "order.canceled", "--emits", "order.packed")
@@ -64,26 +64,26 @@ def test_of_the_tests_their_own_fail_and_no_other(made: Path) -> None:
         "FAILED tests/functions/test_pack_order.py::test_order_paid_leads_to_order_packed_once",
         "FAILED tests/functions/test_grant_card.py::test_the_route_does_its_work",
     ], done.stdout[-8000:]
-    assert "write there what it does, and here a test for each sentence" in done.stdout
+    assert "write its code, and here a test for each sentence" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "output"),
     [
         (("pack-order", "orders", ["order.paid"]), "such as pack_order"),
         (("packOrder", "orders", ["order.paid"]), "such as pack_order"),
-        (("class", "orders", ["order.paid"]), "is no name for an operation"),
-        (("post", "orders", ["order.paid"]), "take a name of two words"),
+        (("class", "orders", ["order.paid"]), "is not a valid name for an operation"),
+        (("post", "orders", ["order.paid"]), "use a name of two words"),
         (("pay", "orders", ["order.paid"]), "The operation pay exists: change functions/pay/"),
         (("broker", "orders", ["order.paid"]), "eventing/broker.yaml exists"),
         (("orders_list", "orders", ["order.paid"]), "tests/functions/test_orders_list.py exists"),
-        (("pack_order", "shipping", ["order.paid"]), "There is no department shipping: take one of audit, carts"),
+        (("pack_order", "shipping", ["order.paid"]), "There is no department shipping: use one of audit, carts"),
         (("pack_order", "orders", ["order.payed"]), "subscribe to order.paid.v1, or another of"),
-        (("pack_order", "orders", []), "name the event types with --hears, or a route with --route"),
-        (("pack_order", "orders", ["order.paid"], ["packed"]), "write a thing and a past fact, such as order.packed"),
+        (("pack_order", "orders", []), "has neither an event type nor a route: give --hears or --route"),
+        (("pack_order", "orders", ["order.paid"], ["packed"]), "write a noun and a past fact, such as order.packed"),
         (
             ("pack_order", "orders", ["order.paid"], ["ecommerce.stock.order.paid.v1"]),
-            "has another OrderPaid than that of ecommerce.stock",
+            "already has OrderPaid for another type than ecommerce.stock",
         ),
         (("pack_order", "orders", [], [], "/api/v1/packs"), 'write it as "POST /api/v1/things/{id}"'),
         (
@@ -93,11 +93,11 @@ def test_of_the_tests_their_own_fail_and_no_other(made: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_what_cannot_be_made_is_refused_with_what_to_do(asked: tuple[object, ...], said: str) -> None:
+def test_what_cannot_be_made_is_refused_with_what_to_do(asked: tuple[object, ...], output: str) -> None:
     name, department, hears, emits, route = (*asked, [], "")[:5] if len(asked) < 5 else asked
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(NotPossible) as refused:
         wanted(name, department, hears, emits, route)  # type: ignore[arg-type]  # one tuple holds all five
-    assert said in str(refused.value)
+    assert output in str(refused.value)
 
 
 def test_a_refusal_writes_nothing_and_a_list_that_cannot_be_read_is_one(
@@ -108,7 +108,9 @@ def test_a_refusal_writes_nothing_and_a_list_that_cannot_be_read_is_one(
     for name in ("k8s/base/operations/kustomization.yaml", "docs/kubernetes.md", "eventing/Kustomization"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    with pytest.raises(Refused, match=r"kustomization.yaml has no line 'resources:', where the new operation would be"):
+    with pytest.raises(
+        NotPossible, match=r"kustomization.yaml has no line 'resources:', where the new operation must be"
+    ):
         write(wanted("pack_order", "orders", ["order.paid"], [], ""), tmp_path)
     assert not (tmp_path / "functions").exists()
 

@@ -7,7 +7,8 @@ import pytest
 from pulsecart.broker.manifests.eventing import load
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Message
-from pulsecart.serving.operation import Operation, Received, on, on_anything, operation
+from pulsecart.serving.operation import Operation, operation
+from pulsecart.serving.subscriptions import Received, on, on_anything
 from pulsecart.shop.messages import OrderCreated, OrderPaid
 from tests.wiring import rules
 from tools.operations_table import Wired, wanted, wired
@@ -96,44 +97,44 @@ def test_a_test_of_no_operation_is_found(root: Path) -> None:
     assert "test_ghost.py tests no operation" in next(rules.files(root, ["bin", "ship_it"]))
 
 
-def test_an_operation_that_hears_and_has_no_eventing_file_is_found(root: Path) -> None:
+def test_an_operation_that_receives_and_has_no_eventing_file_is_found(root: Path) -> None:
     (root / "eventing/ship-it.yaml").unlink()
     assert "eventing/ship-it.yaml is missing" in next(rules.eventing_files(root, rows(root)))
 
 
-def test_an_eventing_file_of_one_that_hears_nothing_is_found(root: Path) -> None:
+def test_an_eventing_file_of_one_that_receives_nothing_is_found(root: Path) -> None:
     deaf = operation("ship_it").operation
-    assert "hears nothing" in next(rules.eventing_files(root, rows(root, deaf)))
+    assert "subscribes to nothing" in next(rules.eventing_files(root, rows(root, deaf)))
 
 
-def test_an_eventing_file_of_nobody_is_found(root: Path) -> None:
+def test_an_eventing_file_of_no_one_is_found(root: Path) -> None:
     (root / "eventing/ghost.yaml").write_text(trigger(name="ghost"))
     complaints = list(rules.eventing_files(root, rows(root)))
     assert any("ghost.yaml belongs to no operation" in complaint for complaint in complaints)
     assert any("move it to eventing/ship-it.yaml" in complaint for complaint in complaints)
 
 
-def test_a_trigger_for_what_the_operation_does_not_hear_is_found(root: Path) -> None:
+def test_a_trigger_for_what_the_operation_does_not_receive_is_found(root: Path) -> None:
     (root / "eventing/ship-it.yaml").write_text(trigger("type: ecommerce.order.order.paid.v1"))
     complaints = list(rules.hearing(ship_it(root)))
-    assert any("does not hear ecommerce.order.order.paid.v1" in complaint for complaint in complaints)
-    assert any(f"nothing brings {CREATED}" in complaint for complaint in complaints)
+    assert any("does not subscribe to ecommerce.order.order.paid.v1" in complaint for complaint in complaints)
+    assert any(f"no Trigger delivers {CREATED}" in complaint for complaint in complaints)
 
 
-def test_what_the_operation_hears_and_no_trigger_brings_is_found(root: Path) -> None:
+def test_what_the_operation_receives_and_no_trigger_brings_is_found(root: Path) -> None:
     both = operation("ship_it", events=[on(OrderCreated, ship), on(OrderPaid, ship)]).operation  # type: ignore[arg-type]
     (complaint,) = rules.hearing(ship_it(root, both))
-    assert "nothing brings ecommerce.order.order.paid.v1 to ship_it" in complaint
+    assert "no Trigger delivers ecommerce.order.order.paid.v1 to ship_it" in complaint
 
 
 def test_a_trigger_that_lets_everything_through_is_found(root: Path) -> None:
     (root / "eventing/ship-it.yaml").write_text(trigger('source: ""'))
-    assert any("lets every type through" in complaint for complaint in rules.hearing(ship_it(root)))
+    assert any("passes every type" in complaint for complaint in rules.hearing(ship_it(root)))
 
 
 def test_a_filter_that_nothing_can_pass_is_found(root: Path) -> None:
     (root / "eventing/ship-it.yaml").write_text(trigger(f"type: {CREATED}, orderstatus: PENDING"))
-    assert any("lets no event through" in complaint for complaint in rules.hearing(ship_it(root)))
+    assert any("passes no event" in complaint for complaint in rules.hearing(ship_it(root)))
 
 
 def test_a_misspelt_type_is_found(root: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_misspelt_type_is_found(root: Path) -> None:
 
 def test_a_tick_for_an_operation_that_takes_none_is_found(root: Path) -> None:
     (root / "eventing/ship-it.yaml").write_text(f"{trigger()}---{PING.replace('URI', '/ship-sweep')}")
-    assert any("takes no ticks" in complaint for complaint in rules.hearing(ship_it(root)))
+    assert any("does not handle ticks" in complaint for complaint in rules.hearing(ship_it(root)))
 
 
 def test_a_path_that_is_not_the_name_is_found(root: Path) -> None:

@@ -127,12 +127,12 @@ def test_what_operations_are_given_holds_no_password_but_their_own() -> None:
 
 
 def test_production_names_every_secret_that_must_exist() -> None:
-    told = (ROOT / "k8s" / "overlays" / "production" / "kustomization.yaml").read_text()
+    reported = (ROOT / "k8s" / "overlays" / "production" / "kustomization.yaml").read_text()
     for secret, key in SECRET_KEYS.items():
         if secret in OF_COMPONENTS:
             continue
-        assert f"#   {secret} " in told
-        assert key in told
+        assert f"#   {secret} " in reported
+        assert key in reported
 
 
 def test_an_operation_without_redis_starts_without_its_url_and_one_with_it_does_not() -> None:

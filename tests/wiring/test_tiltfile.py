@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.live_update import ROOMS
 from pulsecart.processes import registry
-from pulsecart.processes.reload import ROOMS
 from tests.kubectl import need_kubectl
 from tools.operations_table import ROOT
 
@@ -167,13 +167,13 @@ def test_every_operation_is_a_resource_that_tilt_finds_the_pods_and_the_image_of
     assert {image.partition(":")[0] for image in used} == set(tilt.builds)
 
 
-def test_a_saved_file_goes_into_a_pod_that_may_be_written_and_serves_anew() -> None:
+def test_a_saved_file_goes_into_a_pod_that_may_be_written_and_restarts() -> None:
     tilt = Tilt().run()
     build = tilt.builds["dev.local/pulsecart"]
     assert f"AS {build['target']}" in (ROOT / "Dockerfile").read_text()
     assert {"functions": "/app/functions"} in build["live_update"]
     synced = {path for step in build["live_update"] for path in step if path != "fall_back_on"}
-    assert synced == set(ROOMS), "what is synced and what pulsecart.processes.reload watches are the same"
+    assert synced == set(ROOMS), "what is synced is what the test of the live stage changes"
     for one in tilt.services().values():
         template = one["spec"]["template"]
         assert template["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is False

@@ -16,12 +16,14 @@ def test_every_folder_is_an_operation_with_a_test_of_its_name() -> None:
     assert list(rules.files(ROOT, registry.names())) == []
 
 
-def test_every_operation_that_hears_has_its_eventing_file_and_no_other_has_one(rows: list[Wired]) -> None:
+def test_every_operation_that_receives_has_its_eventing_file_and_no_other_has_one(rows: list[Wired]) -> None:
     assert list(rules.eventing_files(ROOT, rows)) == []
 
 
 @pytest.mark.parametrize("name", registry.names())
-def test_an_operation_hears_what_its_triggers_bring_and_they_bring_what_it_hears(rows: list[Wired], name: str) -> None:
+def test_an_operation_receives_what_its_triggers_bring_and_they_bring_what_it_receives(
+    rows: list[Wired], name: str
+) -> None:
     (row,) = [row for row in rows if row.operation.name == name]
     assert list(rules.hearing(row)) == []
 
@@ -40,8 +42,7 @@ def test_everything_emitted_has_a_contract(rows: list[Wired]) -> None:
 
 def test_every_subscriber_is_an_operation(rows: list[Wired]) -> None:
     """``read`` refuses a ref to a service that does not exist; an absolute uri would go round that."""
-    from pulsecart.broker.manifests.eventing import load
-    from tools.operations_table import EVENTING_DIR
+    from pulsecart.broker.manifests.eventing import EVENTING_DIR, load
 
     eventing = load(EVENTING_DIR, [row.operation.dns_name for row in rows])
     away = [t.where for t in eventing.triggers if t.subscriber.service is None]

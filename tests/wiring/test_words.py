@@ -1,4 +1,4 @@
-"""Docstrings, comments and pages use standard terms: private words that once stood for them do not come back."""
+"""Docstrings, comments, texts and pages use standard terms: the private words that they replaced do not come back."""
 
 import ast
 import io
@@ -8,13 +8,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tools.operations_table import ROOT
 
 CODE = sorted(
     path for folder in ("benchmarks", "functions", "pulsecart", "tools") for path in (ROOT / folder).rglob("*.py")
 )
+TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "README.md"])
+DESCRIPTIONS = sorted({*(ROOT / "contracts/http").glob("*.yaml"), ROOT / "contracts/problems.yaml"})
+STATIC = ROOT / "pulsecart/edge/web/static"
+SCRIPTS = sorted(
+    path
+    for pattern in ("scripts/*", ".ci/run", "Dockerfile", "Tiltfile", "k8s/**/*.yaml", "eventing/*.yaml")
+    for path in ROOT.glob(pattern)
+    if path.is_file() and path.suffix != ".py"
+)
+LITERALS_EXCEPT = {
+    "pulsecart/admin/demo.py": "the demo's products, as a shop describes them",
+    "pulsecart/edge/streams/publish.py": "a name in a Lua script",
+    "pulsecart/shop/catalogue/db/search.py": "a name in an SQL statement",
+}
 INSTEAD = {
     r"hears?|heard": "subscribes to, receives, handles",
     r"tells?|told": "publishes, sends, returns, reports",
@@ -26,7 +41,9 @@ INSTEAD = {
     r"neighbours?": "other processes, peers",
 }
 BANNED = re.compile("|".join(rf"(?P<w{at}>\b(?:{words})\b)" for at, words in enumerate(INSTEAD)), re.IGNORECASE)
-QUOTED = re.compile(r"```.*?```|``.*?``|`[^`\n]*`|^ *\w+: (?=\S)|\]\([^)]*\)|\w+/\w+", re.DOTALL | re.MULTILINE)
+QUOTED = re.compile(
+    r"```.*?```|``.*?``|`[^`\n]*`|^ *\w+: (?=\S)|\]\([^)]*\)|\w+/\w+|--[\w-]+", re.DOTALL | re.MULTILINE
+)
 
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
@@ -42,6 +59,25 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
             yield token.start[0], token.string
 
 
+def literals(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of each string literal with a space, the docstrings included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+            yield node.lineno, node.value
+
+
+def sentences(node: object) -> Iterator[str]:
+    """Yield the texts of an API description: they have a space, names and codes have none."""
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from sentences(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from sentences(value)
+    elif isinstance(node, str) and " " in node:
+        yield node
+
+
 def private_words(text: str) -> list[str]:
     """Each private word in ``text`` outside of code, with the terms that replace it."""
     found = []
@@ -54,10 +90,38 @@ def private_words(text: str) -> list[str]:
 def test_docstrings_and_comments_have_no_private_words() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {word}"
-        for path in CODE
+        for path in (*CODE, *TESTS)
         for line, text in prose(path)
         for word in private_words(text)
     ]
+    assert not found, "\n".join(found)
+
+
+def test_texts_of_the_code_have_no_private_words() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {word}"
+        for path in CODE
+        if str(path.relative_to(ROOT)) not in LITERALS_EXCEPT
+        for line, text in literals(path)
+        for word in private_words(text)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", DESCRIPTIONS, ids=lambda path: path.name)
+def test_a_description_of_the_api_has_no_private_words(path: Path) -> None:
+    texts = list(sentences(yaml.safe_load(path.read_text())))
+    assert [word for text in texts for word in private_words(text)] == []
+
+
+def test_scripts_and_manifests_have_no_private_words() -> None:
+    found = [f"{path.relative_to(ROOT)}: {word}" for path in SCRIPTS for word in private_words(path.read_text())]
+    assert not found, "\n".join(found)
+
+
+def test_the_shops_pages_have_no_private_words() -> None:
+    pages = [path for path in STATIC.iterdir() if path.suffix in (".html", ".js", ".css")]
+    found = [f"{path.name}: {word}" for path in pages for word in private_words(path.read_text())]
     assert not found, "\n".join(found)
 
 

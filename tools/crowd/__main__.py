@@ -27,24 +27,34 @@ USUAL = Habits()
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("scripts/sale", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("--url", help=f"the shop; default: the one that runs on --data, else {DEFAULT_URL}")
-    add("--host", default="", help="the Host header, where a gateway needs another one than the URL's")
-    add("--data", type=Path, default=DATA, help="the shop's data directory, as scripts/up has it")
+    add("--url", help=f"the shop's URL; default: the shop that runs on --data, else {DEFAULT_URL}")
+    add("--host", default="", help="the Host header, if a gateway needs another one than the URL's")
+    add("--data", type=Path, default=DATA, help="the shop's data directory, as for scripts/up")
     add("--product", default="1")
     add("--buyers", type=_count, default=100_000)
-    add("--units", type=int, default=1000, help="the stock is set to this many before")
+    add("--units", type=int, default=1000, help="units to which the stock is set before the sale")
     add("--no-reset", dest="reset", action="store_false", help="leave the stock as it is")
-    add("--connections", type=_count, default=2000, help="keep-alive connections; buyers queue on them")
+    add("--connections", type=_count, default=2000, help="keep-alive connections that the buyers share")
     add("--path", choices=("sync", "async"), default="sync")
-    add("--retry-share", type=_share, default=USUAL.retry, help="ask again under the same key after the answer")
-    add("--double-click-share", type=_share, default=USUAL.double_click, help="same key twice at once")
-    add("--give-up-share", type=_share, default=USUAL.give_up, help="hang up early; half of them come back")
-    add("--cheat-share", type=_share, default=USUAL.cheat, help="buy again under new keys until refused")
-    add("--seed", type=int, default=None, help="of the buyers' habits; their ids are new in every run")
-    add("--settle-timeout", type=float, default=120.0, help="seconds the shop may take to finish what it accepted")
-    add("--tracked", type=int, default=2000, help="orders whose state is asked for afterwards")
-    add("--json", type=Path, metavar="FILE", help="write the report there, and a picture beside it (.svg)")
-    add("--no-audit", dest="audit", action="store_false", help="the player's own checks only")
+    add(
+        "--retry-share",
+        type=_share,
+        default=USUAL.retry,
+        help="share of the buyers who repeat the request with the same key after the answer",
+    )
+    add(
+        "--double-click-share",
+        type=_share,
+        default=USUAL.double_click,
+        help="share who send the request twice at once with the same key",
+    )
+    add("--give-up-share", type=_share, default=USUAL.give_up, help="share who disconnect early; half of them retry")
+    add("--cheat-share", type=_share, default=USUAL.cheat, help="share who buy again with new keys until rejected")
+    add("--seed", type=int, default=None, help="seed of the buyers' behaviour; their ids are new in every run")
+    add("--settle-timeout", type=float, default=120.0, help="seconds that the shop has to finish the accepted orders")
+    add("--tracked", type=int, default=2000, help="orders whose state is read afterwards")
+    add("--json", type=Path, metavar="FILE", help="write the report to this file, and a picture beside it (.svg)")
+    add("--no-audit", dest="audit", action="store_false", help="skip the audit; run only the checks of this program")
     return parser
 
 
@@ -90,7 +100,7 @@ def allow_connections(count: int) -> None:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and count + 100 > hard:
-        raise NotThere(f"{count} connections need more open files than the {hard} allowed here; lower --connections")
+        raise NotThere(f"{count} connections need more open files than the limit of {hard}; lower --connections")
     resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100 if hard == resource.RLIM_INFINITY else hard, hard))
 
 
@@ -100,7 +110,7 @@ def audited(running: Running, plan: Plan) -> bool | None:
         return audit(running.environment, plan.settle_timeout_s)
     if "DATABASE_URL" in os.environ:
         return audit({}, plan.settle_timeout_s)
-    sys.stdout.write("no audit: give the shop's --data directory, or DATABASE_URL and REDIS_URL\n")
+    sys.stdout.write("the audit cannot run: give the shop's --data directory, or set DATABASE_URL and REDIS_URL\n")
     return None
 
 
@@ -116,14 +126,14 @@ def main() -> int:
         console.print(f"[red]{refusal}[/]", highlight=False)
         return 2
     found = checks(plan, played)
-    told = document(plan, played, found)
-    show(console, told, played.ledger)
-    told["audit"] = audited(running, plan) if options.audit else None
-    told["passed"] = all(check.ok for check in found) and told["audit"] is not False
+    result = document(plan, played, found)
+    show(console, result, played.ledger)
+    result["audit"] = audited(running, plan) if options.audit else None
+    result["passed"] = all(check.ok for check in found) and result["audit"] is not False
     if options.json:
-        options.json.write_text(json.dumps(told, indent=2) + "\n")
-        options.json.with_suffix(".svg").write_text(picture(told, played.ledger))
-    return 0 if told["passed"] else 1
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        options.json.with_suffix(".svg").write_text(picture(result, played.ledger))
+    return 0 if result["passed"] else 1
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from tools.crowd.wire import Answer, Line, Lines
+from tools.crowd.wire import Answer, Connection, Lines
 
 ANSWER_WITHIN_S = 30.0
 
@@ -22,11 +22,11 @@ def address(url: str) -> tuple[str, int]:
     """
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise NotThere(f"{url!r} is no http:// address; the player speaks plain HTTP only")
+        raise NotThere(f"{url!r} is not an http:// URL; this program supports plain HTTP only")
     return parts.hostname, parts.port or 80
 
 
-class _Errands:
+class _Purchases:
     """Sends the requests in order and stores each answer at its request's index."""
 
     def __init__(self, requests: Sequence[bytes]) -> None:
@@ -36,16 +36,16 @@ class _Errands:
         self._open = len(requests)
         self.done = asyncio.Event()
 
-    def free(self, line: Line[int]) -> None:
+    def free(self, line: Connection[int]) -> None:
         if (i := next(self._left, None)) is not None:
             line.send(i, self._requests[i])
 
-    def answered(self, line: Line[int], errand: int, answer: Answer) -> None:
-        self.answers[errand] = answer
+    def answered(self, line: Connection[int], purchase: int, answer: Answer) -> None:
+        self.answers[purchase] = answer
         self._count()
 
-    def lost(self, line: Line[int], errand: int | None, reason: str) -> None:
-        if errand is not None:
+    def lost(self, line: Connection[int], purchase: int | None, reason: str) -> None:
+        if purchase is not None:
             self._count()
 
     def _count(self) -> None:
@@ -70,19 +70,17 @@ async def ask_all(
     if not requests:
         return []
     head = f" HTTP/1.1\r\nHost: {named or f'{host}:{port}'}\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n"
-    errands = _Errands([f"{method} {path}{head}".encode() for method, path in requests])
-    lines = Lines(host, port, min(connections, len(requests)), errands)
+    purchases = _Purchases([f"{method} {path}{head}".encode() for method, path in requests])
+    lines = Lines(host, port, min(connections, len(requests)), purchases)
     try:
         await lines.open()
-        await asyncio.wait_for(errands.done.wait(), ANSWER_WITHIN_S)
+        await asyncio.wait_for(purchases.done.wait(), ANSWER_WITHIN_S)
     except OSError as error:
         if not isinstance(error, TimeoutError):
-            raise NotThere(
-                f"nobody answers at {url} ({error}); start the shop with scripts/up, or give --url"
-            ) from error
+            raise NotThere(f"no shop answers at {url} ({error}); start one with scripts/up, or give --url") from error
     finally:
         lines.close()
-    return [(answer.status, _json(answer.body)) if answer else (0, None) for answer in errands.answers]
+    return [(answer.status, _json(answer.body)) if answer else (0, None) for answer in purchases.answers]
 
 
 async def ask(url: str, method: str, path: str, named: str = "") -> tuple[int, Any]:

@@ -35,8 +35,8 @@ def checks(plan: Plan, played: Played) -> list[Check]:
 
 def _same_key_same_order(played: Played) -> Check:
     ledger = played.ledger
-    told = f"{ledger.agreeing_repeats:,} repeated answers agree, {ledger.breach_count:,} contradict an earlier one"
-    return Check("one key, one order", ledger.breach_count == 0, told)
+    details = f"{ledger.agreeing_repeats:,} repeated answers agree, {ledger.breach_count:,} contradict an earlier one"
+    return Check("one key, one order", ledger.breach_count == 0, details)
 
 
 def _everybody_was_answered(plan: Plan, played: Played) -> Check:
@@ -60,25 +60,29 @@ def _canceled(played: Played) -> int:
 def _units_add_up(plan: Plan, played: Played) -> Check:
     """Units − left − sold must be the units sold to buyers who did not wait for their answer."""
     left, sold = played.stock_left or 0, len(played.ledger.orders) - _canceled(played)
-    unheard, abandoned = plan.units - left - sold, played.ledger.outcomes["abandoned"]
-    told = f"{plan.units:,} units, {sold:,} sold, {left:,} left, {unheard:,} bought by the {abandoned:,} who left"
-    return Check("units add up", left >= 0 and 0 <= unheard <= abandoned, told)
+    unseen, abandoned = plan.units - left - sold, played.ledger.outcomes["abandoned"]
+    details = (
+        f"{plan.units:,} units, {sold:,} sold, {left:,} left, {unseen:,} bought by the {abandoned:,} who disconnected"
+    )
+    return Check("units add up", left >= 0 and 0 <= unseen <= abandoned, details)
 
 
 def _none_refused_in_vain(played: Played) -> Check:
     """Every “sold out” answer must be correct, except for units that were returned later."""
     refused, left = len(played.ledger.took[Verdict.SOLD_OUT]), played.stock_left or 0
     came_back = _canceled(played) + played.ledger.outcomes["abandoned"]
-    told = f"{refused:,} refused, {left:,} units left"
-    return Check("sold out means sold out", not refused or left <= came_back, told)
+    details = f"{refused:,} refused, {left:,} units left"
+    return Check("sold out means sold out", not refused or left <= came_back, details)
 
 
 def _nothing_oversold(plan: Plan, played: Played) -> Check:
     left = played.stock_left or 0
     held = sum(state in ENDED - {"CANCELED"} for state in played.states.values())
-    whole = len(played.states) >= len(played.ledger.orders)
-    told = f"{plan.units:,} units, {left:,} left, {held:,} sold among {len(played.states):,} orders looked at"
-    return Check("nothing oversold", held <= plan.units and 0 <= left <= plan.units - (held if whole else 0), told)
+    complete = len(played.states) >= len(played.ledger.orders)
+    details = f"{plan.units:,} units, {left:,} left, {held:,} sold among {len(played.states):,} orders checked"
+    return Check(
+        "nothing oversold", held <= plan.units and 0 <= left <= plan.units - (held if complete else 0), details
+    )
 
 
 def _limit_held(played: Played) -> Check:
@@ -87,10 +91,10 @@ def _limit_held(played: Played) -> Check:
         if state in ENDED - {"CANCELED"} and (buyer := played.ledger.buyer_of(order)) is not None:
             kept[buyer] += 1
     most = max(kept.values(), default=0)
-    return Check("no buyer over the limit", most <= played.limit, f"{most} at most, {played.limit} allowed")
+    return Check("no buyer over the limit", most <= played.limit, f"at most {most} units, {played.limit} allowed")
 
 
 def _all_ended(played: Played) -> Check:
     open_states = Counter(state for state in played.states.values() if state not in ENDED)
-    told = f"{len(played.states):,} looked at" + "".join(f", {n:,} {state}" for state, n in open_states.items())
-    return Check("every accepted purchase ended", played.drained and not open_states, told)
+    details = f"{len(played.states):,} checked" + "".join(f", {n:,} {state}" for state, n in open_states.items())
+    return Check("every accepted purchase ended", played.drained and not open_states, details)

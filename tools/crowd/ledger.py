@@ -41,32 +41,32 @@ class Ledger:
     def start(self) -> None:
         self.started = monotonic()
 
-    def answer(self, key: bytes, buyer: int, verdict: Verdict, order: str, answer: Answer, asked_at: float) -> None:
+    def answer(self, key: bytes, buyer: int, verdict: Verdict, order: str, answer: Answer, sent_at: float) -> None:
         self.statuses[answer.status] += 1
         self.took[verdict].append(answer.took_s)
         if order:
-            self._order(key, buyer, order, answer, asked_at)
+            self._order(key, buyer, order, answer, sent_at)
         elif verdict is Verdict.SOLD_OUT or verdict is Verdict.LIMITED:
             if self.first_sold_out_s is None and verdict is Verdict.SOLD_OUT:
                 self.first_sold_out_s = monotonic() - self.started
             if self._known_at.get(key, answer.sent_at) < answer.sent_at:
-                self._breach(f"key {key.decode()} has order {self.orders[key]} and was then told {verdict.value}")
+                self._breach(f"key {key.decode()} has order {self.orders[key]} and then got the answer {verdict.value}")
         elif verdict is Verdict.BROKEN or verdict is Verdict.REFUSED:
             self.error(f"status {answer.status}")
 
-    def _order(self, key: bytes, buyer: int, order: str, answer: Answer, asked_at: float) -> None:
+    def _order(self, key: bytes, buyer: int, order: str, answer: Answer, sent_at: float) -> None:
         known = self.orders.get(key)
         if known is None:
             owner = self._owner_of.setdefault(order, key)
             if owner != key:
-                self._breach(f"order {order} was given to key {owner.decode()} and to key {key.decode()}")
+                self._breach(f"order {order} was returned to key {owner.decode()} and to key {key.decode()}")
             self.orders[key] = order
             self._bought[buyer] += 1
             self._known_at[key] = answer.sent_at + answer.took_s
-            self.winners.append(self._known_at[key] - asked_at)
+            self.winners.append(self._known_at[key] - sent_at)
             self.last_sold_s = self._known_at[key] - self.started
         elif known != order:
-            self._breach(f"key {key.decode()} was answered with order {known} and with order {order}")
+            self._breach(f"key {key.decode()} got the order {known} and then the order {order}")
         else:
             self.agreeing_repeats += 1
 

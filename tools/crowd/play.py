@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from tools.crowd.ask import NotThere, address, ask, ask_all
-from tools.crowd.crowd import Crowd, Errand, Habits
+from tools.crowd.crowd import Crowd, Habits, Purchase
 from tools.crowd.lag import Lag
 from tools.crowd.ledger import Ledger
 from tools.crowd.live import Screen
@@ -93,15 +93,15 @@ async def play(plan: Plan, console: Console) -> Played:
 
 
 async def _reset(plan: Plan) -> None:
-    status, told = await ask(plan.url, "PUT", f"/api/v1/sync/stock/{plan.product}/reset?stock={plan.units}", plan.named)
+    status, body = await ask(plan.url, "PUT", f"/api/v1/sync/stock/{plan.product}/reset?stock={plan.units}", plan.named)
     if status != 200:
-        raise NotThere(f"{plan.url} answered {status} when the stock of {plan.product} was to be reset: {told}")
+        raise NotThere(f"{plan.url} answered {status} when the stock of {plan.product} was to be reset: {body}")
 
 
 async def _limit(plan: Plan) -> int:
     """Return how many units one buyer may have; 0 for any number or if unknown."""
-    _, told = await ask(plan.url, "GET", "/api/v1/sales", plan.named)
-    sales = told.get("sales", []) if isinstance(told, dict) else []
+    _, body = await ask(plan.url, "GET", "/api/v1/sales", plan.named)
+    sales = body.get("sales", []) if isinstance(body, dict) else []
     return next((int(s.get("buyerLimit") or 0) for s in sales if str(s.get("productId")) == plan.product), 0)
 
 
@@ -109,7 +109,7 @@ async def _sell(plan: Plan, played: Played, meter: Meter, console: Console) -> N
     host, port = address(plan.url)
     random = Random(plan.seed)  # noqa: S311 - habits are not secret
     maker = purchase_maker(plan.named or f"{host}:{port}", f"/api/v1/{plan.path}/purchase", plan.product, 1)
-    lines: Lines[Errand]
+    lines: Lines[Purchase]
     crowd = Crowd(
         buyers=plan.buyers,
         first_user=10**9 + randbelow(8 * 10**9),  # not from the seed: a second run needs new buyers
@@ -166,13 +166,13 @@ def _figures(ledger: Ledger) -> dict[str, str]:
 async def _drain(plan: Plan, played: Played, meter: Meter, console: Console) -> None:
     """Wait until every event has been handled and no order is PENDING."""
     began = monotonic()
-    told: Any = None
-    with Screen(console, lambda: {"still to do": f"{_undone(told):,}"}, lambda: 1.0) as screen:
+    body: Any = None
+    with Screen(console, lambda: {"still to do": f"{_undone(body):,}"}, lambda: 1.0) as screen:
         while monotonic() - began < plan.settle_timeout_s:
-            status, told = await ask(plan.url, "GET", "/api/v1/async/queue/status", plan.named)
+            status, body = await ask(plan.url, "GET", "/api/v1/async/queue/status", plan.named)
             if status == 404:
                 return
-            if status == 200 and isinstance(told, dict) and _undone(told) == 0:
+            if status == 200 and isinstance(body, dict) and _undone(body) == 0:
                 played.drained = True
                 break
             meter.sample()
@@ -184,17 +184,17 @@ async def _drain(plan: Plan, played: Played, meter: Meter, console: Console) -> 
     played.peak_mb = meter.peak_mb
 
 
-def _undone(told: Any) -> int:
-    if not isinstance(told, dict):
+def _undone(body: Any) -> int:
+    if not isinstance(body, dict):
         return 0
-    return int(told.get("pending") or 0) + sum(int(n or 0) for n in (told.get("lag") or {}).values())
+    return int(body.get("pending") or 0) + sum(int(n or 0) for n in (body.get("lag") or {}).values())
 
 
 async def _look_back(plan: Plan, played: Played) -> None:
     """Read the stock left, and the states of a sample of the orders and of all orders of the cheats."""
-    _, told = await ask(plan.url, "GET", f"/api/v1/sync/stock/{plan.product}", plan.named)
-    if isinstance(told, dict) and isinstance(told.get("stock"), int):
-        played.stock_left = told["stock"]
+    _, body = await ask(plan.url, "GET", f"/api/v1/sync/stock/{plan.product}", plan.named)
+    if isinstance(body, dict) and isinstance(body.get("stock"), int):
+        played.stock_left = body["stock"]
     orders = list(played.ledger.orders.values())
     dice = Random(plan.seed)  # noqa: S311 - a sample is not secret
     sample = set(orders if len(orders) <= plan.tracked else dice.sample(orders, plan.tracked))
@@ -202,7 +202,7 @@ async def _look_back(plan: Plan, played: Played) -> None:
     chosen = sorted(sample)
     where = "async/purchase" if plan.path == "async" else "orders"
     answers = await ask_all(plan.url, [("GET", f"/api/v1/{where}/{order}") for order in chosen], 16, plan.named)
-    for order, (status, told) in zip(chosen, answers, strict=True):
-        known = status == 200 and isinstance(told, dict)
-        played.states[order] = str(told.get("status")) if known else f"HTTP {status}"
-        played.endings[" ".join([played.states[order], str(told.get("reason") or "") if known else ""]).strip()] += 1
+    for order, (status, body) in zip(chosen, answers, strict=True):
+        known = status == 200 and isinstance(body, dict)
+        played.states[order] = str(body.get("status")) if known else f"HTTP {status}"
+        played.endings[" ".join([played.states[order], str(body.get("reason") or "") if known else ""]).strip()] += 1

@@ -56,9 +56,9 @@ def document(plan: Plan, played: Played, found: list[Check]) -> dict[str, Any]:
 
 def latencies(ledger: Ledger) -> dict[str, dict[str, float]]:
     """Return the percentiles of all usable answers, and of each kind."""
-    told = {"all": percentiles_ms(*(ledger.took[verdict] for verdict in MEANINGFUL))}
-    told |= {v.value: percentiles_ms(ledger.took[v]) for v in MEANINGFUL if ledger.took[v]}
-    return {name: rounded(figures) for name, figures in told.items()}
+    measured = {"all": percentiles_ms(*(ledger.took[verdict] for verdict in MEANINGFUL))}
+    measured |= {v.value: percentiles_ms(ledger.took[v]) for v in MEANINGFUL if ledger.took[v]}
+    return {name: rounded(figures) for name, figures in measured.items()}
 
 
 def rounded(figures: dict[str, float]) -> dict[str, float]:
@@ -75,8 +75,8 @@ def winners_per_all(ledger: Ledger) -> float | None:
 def acceptance(ledger: Ledger) -> float | None:
     """Return 202 answers ÷ all answers and lost requests, for the async path; buyers' hang-ups are not counted."""
     accepted = len(ledger.took[Verdict.ACCEPTED])
-    asked = ledger.answers + sum(n for name, n in ledger.errors.items() if not name.startswith("status "))
-    return accepted / asked if accepted else None
+    requests = ledger.answers + sum(n for name, n in ledger.errors.items() if not name.startswith("status "))
+    return accepted / requests if accepted else None
 
 
 def server(played: Played) -> dict[str, Any]:
@@ -95,62 +95,69 @@ def server(played: Played) -> dict[str, Any]:
     }
 
 
-def show(console: Console, told: dict[str, Any], ledger: Ledger) -> None:
+def show(console: Console, result: dict[str, Any], ledger: Ledger) -> None:
     """Print the report."""
-    console.print(_outcomes(told), _latencies(told))
+    console.print(_outcomes(result), _latencies(result))
     took: array[float] = array("d")
     for verdict in MEANINGFUL:
         took += ledger.took[verdict]
     console.print(f"\nwaiting time of {len(took):,} answers\n{in_terminal(histogram(took))}\n", highlight=False)
-    for line in sentences(told):
+    for line in sentences(result):
         console.print(line, highlight=False)
-    for check in told["checks"]:
+    for check in result["checks"]:
         mark = "[green]✓[/]" if check["ok"] else "[red]✗[/]"
         console.print(f"{mark} {check['name']}: {check['detail']}", highlight=False)
-    for breach in told["breaches"]:
+    for breach in result["breaches"]:
         console.print(f"  [red]{breach}[/]", highlight=False)
 
 
-def _outcomes(told: dict[str, Any]) -> Table:
-    table = Table("buyers", "", title=f"{told['path']} path, {told['buyers']:,} buyers")
-    for name, n in sorted(told["outcomes"].items(), key=lambda item: -item[1]):
+def _outcomes(result: dict[str, Any]) -> Table:
+    table = Table("buyers", "", title=f"{result['path']} path, {result['buyers']:,} buyers")
+    for name, n in sorted(result["outcomes"].items(), key=lambda item: -item[1]):
         table.add_row(name, f"{n:,}")
     return table
 
 
-def _latencies(told: dict[str, Any]) -> Table:
+def _latencies(result: dict[str, Any]) -> Table:
     table = Table("answers", "count", "p50 ms", "p95 ms", "p99 ms", "max ms", title="waiting time")
-    rows = {"all": told["latency_ms"]["all"], "winners, until their order": told["winners_ms"], **told["latency_ms"]}
+    rows = {
+        "all": result["latency_ms"]["all"],
+        "winners, until their order": result["winners_ms"],
+        **result["latency_ms"],
+    }
     for name, f in rows.items():
         table.add_row(name, f"{f['count']:,}", *(f"{f[q]:,.1f}" for q in ("p50", "p95", "p99", "max")))
     return table
 
 
-def sentences(told: dict[str, Any]) -> list[str]:
+def sentences(result: dict[str, Any]) -> list[str]:
     """Return the remaining figures, one line each."""
     lines = [
-        f"{told['answers']:,} answers in {told['seconds']:.2f} s: {told['answers_per_s']:,.0f}/s "
-        f"over {told['connections']:,} connections; the player's CPU: {told['generator_cpu_us_per_answer']:.0f} µs each"
+        f"{result['answers']:,} answers in {result['seconds']:.2f} s: {result['answers_per_s']:,.0f}/s "
+        f"over {result['connections']:,} connections; "
+        f"CPU of this program: {result['generator_cpu_us_per_answer']:.0f} µs each"
     ]
-    if told["winners_p99_per_all_p50"] is not None:
-        w, lag = told["winners_ms"], told["generator_lag_ms"]
+    if result["winners_p99_per_all_p50"] is not None:
+        w, lag = result["winners_ms"], result["generator_lag_ms"]
         lines.append(
             f"winners waited p50 {w['p50']:,.0f}, p95 {w['p95']:,.0f}, p99 {w['p99']:,.0f} ms for their order: "
-            f"p99 is {told['winners_p99_per_all_p50']:.1f} × the p50 of all answers; "
-            f"of every wait the player's own delay is p50 {lag['p50']:.0f}, p99 {lag['p99']:.0f} ms"
+            f"p99 is {result['winners_p99_per_all_p50']:.1f} × the p50 of all answers; "
+            f"the delay of this program in each wait is p50 {lag['p50']:.0f}, p99 {lag['p99']:.0f} ms"
         )
-    if told["last_order_s"] is not None:
-        lines.append(f"last order given after {told['last_order_s']:.2f} s")
-    if told["first_sold_out_s"] is not None:
-        lines.append(f"first “sold out” after {told['first_sold_out_s']:.2f} s")
-    errors = ", ".join(f"{name} {n:,}" for name, n in told["errors"].items()) or "none"
-    lines.append(f"errors: {errors}; buyers who hung up: {told['gave_up']:,}")
-    if told["acceptance"] is not None:
-        lines.append(f"accepted: {told['acceptance']:.3%} of all requests")
-    if told["drain_s"] is not None:
-        states = ", ".join(f"{n:,} {state}" for state, n in sorted(told["states"].items()))
-        lines.append(f"all events heard {told['drain_s']:.1f} s later; of the orders looked at: {states or 'none'}")
-    return lines + _server_sentences(told["server"])
+    if result["last_order_s"] is not None:
+        lines.append(f"last order accepted after {result['last_order_s']:.2f} s")
+    if result["first_sold_out_s"] is not None:
+        lines.append(f"first “sold out” after {result['first_sold_out_s']:.2f} s")
+    errors = ", ".join(f"{name} {n:,}" for name, n in result["errors"].items()) or "none"
+    lines.append(f"errors: {errors}; buyers who disconnected: {result['gave_up']:,}")
+    if result["acceptance"] is not None:
+        lines.append(f"accepted: {result['acceptance']:.3%} of all requests")
+    if result["drain_s"] is not None:
+        states = ", ".join(f"{n:,} {state}" for state, n in sorted(result["states"].items()))
+        lines.append(
+            f"all events handled {result['drain_s']:.1f} s later; states of the checked orders: {states or 'none'}"
+        )
+    return lines + _server_sentences(result["server"])
 
 
 def _server_sentences(cost: dict[str, Any]) -> list[str]:
@@ -159,19 +166,19 @@ def _server_sentences(cost: dict[str, Any]) -> list[str]:
     parts = ", ".join(f"{name} {s:.2f} s" for name, s in cost["cpu_s"].items())
     peak = ", ".join(f"{name} {mb:.0f} MB" for name, mb in cost["peak_mb"].items())
     others = cost["others_cores"]
-    warning = [f"other programs kept {others:.1f} cores busy meanwhile: alone it is faster"] if others > 0.3 else []
+    warning = [f"other programs used {others:.1f} cores meanwhile, which slows the sale down"] if others > 0.3 else []
     return [
-        f"the shop's CPU: {cost['cpu_us_per_answer']:.0f} µs per purchase answered ({parts}), "
-        f"{cost['cpu_us_per_answer_until_drained']:.0f} µs with all that follows",
+        f"the shop's CPU: {cost['cpu_us_per_answer']:.0f} µs per answered purchase ({parts}), "
+        f"{cost['cpu_us_per_answer_until_drained']:.0f} µs including all events that follow",
         f"the shop's peak memory: {peak}",
         *warning,
     ]
 
 
-def picture(told: dict[str, Any], ledger: Ledger) -> str:
+def picture(result: dict[str, Any], ledger: Ledger) -> str:
     """Return an SVG with one row of bars per kind of answer."""
     series: dict[str, Sequence[tuple[float, int]]] = {
         f"{v.value}: {len(ledger.took[v]):,}": histogram(ledger.took[v]) for v in MEANINGFUL if ledger.took[v]
     }
-    title = f"{told['buyers']:,} buyers, {told['connections']:,} connections, {told['path']} path: waiting time"
+    title = f"{result['buyers']:,} buyers, {result['connections']:,} connections, {result['path']} path: waiting time"
     return svg(title, series)

@@ -33,11 +33,11 @@ def read(status: int, body: bytes) -> tuple[Verdict, str]:
     if status in (429, 503):
         return Verdict.UNAVAILABLE, ""
     try:
-        told = _decode(body)
+        decoded = _decode(body)
     except msgspec.DecodeError:
         return Verdict.BROKEN, ""
     if status in _ORDERS:
-        return (_ORDERS[status], str(told.orderId)) if told.orderId else (Verdict.BROKEN, "")
+        return (_ORDERS[status], str(decoded.orderId)) if decoded.orderId else (Verdict.BROKEN, "")
     if status == 409:
-        return _REFUSALS.get(told.type.rpartition("/")[2], Verdict.REFUSED), ""
+        return _REFUSALS.get(decoded.type.rpartition("/")[2], Verdict.REFUSED), ""
     return (Verdict.BROKEN if status >= 500 else Verdict.REFUSED), ""

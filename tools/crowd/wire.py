@@ -8,20 +8,23 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import httptools
 
+from pulsecart.runtime.backoff import Backoff
+
+REOPEN = Backoff(0.02, 1.0)
 T = TypeVar("T")
 
 
 class Caller(Protocol[T]):
-    """Assigns the errands of type T to connections, called lines."""
+    """Assigns the purchases of type T to connections, called lines."""
 
-    def free(self, line: "Line[T]") -> None:
-        """The line is connected and has no errand."""
+    def free(self, line: "Connection[T]") -> None:
+        """The line is connected and has no purchase."""
 
-    def answered(self, line: "Line[T]", errand: T, answer: "Answer") -> None:
-        """The whole answer to the errand has arrived; the line is free again unless the answer closed it."""
+    def answered(self, line: "Connection[T]", purchase: T, answer: "Answer") -> None:
+        """The whole answer to the purchase has arrived; the line is free again unless the answer closed it."""
 
-    def lost(self, line: "Line[T]", errand: T | None, reason: str) -> None:
-        """The connection is lost, and with it the answer to its errand."""
+    def lost(self, line: "Connection[T]", purchase: T | None, reason: str) -> None:
+        """The connection is lost, and with it the answer to its purchase."""
 
 
 class Answer:
@@ -53,10 +56,10 @@ class Answer:
         return found.get(name)
 
 
-class Line(asyncio.Protocol, Generic[T]):
-    """Sends one errand at a time. No header callback: for eight headers it costs as much as the rest of the parsing."""
+class Connection(asyncio.Protocol, Generic[T]):
+    """Sends one purchase at a time, without header callbacks: eight headers would double the cost of parsing."""
 
-    __slots__ = ("_body", "_caller", "_close_reason", "_parser", "_raw", "_sent_at", "_transport", "errand")
+    __slots__ = ("_body", "_caller", "_close_reason", "_parser", "_raw", "_sent_at", "_transport", "purchase")
 
     def __init__(self, caller: Caller[T]) -> None:
         self._caller = caller
@@ -66,28 +69,28 @@ class Line(asyncio.Protocol, Generic[T]):
         self._raw = b""
         self._sent_at = 0.0
         self._close_reason = "closed by the server"
-        self.errand: T | None = None
+        self.purchase: T | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpResponseParser(self)
         self._caller.free(self)
 
-    def send(self, errand: T, request: bytes) -> None:
-        """Send ``errand``; the line must be free."""
-        if self._transport is None or self.errand is not None:
-            raise RuntimeError("the line is not free")
-        self.errand = errand
+    def send(self, purchase: T, request: bytes) -> None:
+        """Send ``purchase``; the line must be free."""
+        if self._transport is None or self.purchase is not None:
+            raise RuntimeError("the connection is in use")
+        self.purchase = purchase
         self._body = self._raw = b""
         self._sent_at = monotonic()
         self._transport.write(request)
 
     def waiting_since(self) -> float | None:
-        """Return the monotonic seconds at which the in-flight errand was sent; None while free."""
-        return None if self.errand is None else self._sent_at
+        """Return the monotonic seconds at which the in-flight purchase was sent; None while free."""
+        return None if self.purchase is None else self._sent_at
 
     def hang_up(self, reason: str) -> None:
-        """Close now; an in-flight errand is lost with ``reason``."""
+        """Close now; an in-flight purchase is lost with ``reason``."""
         self._close_reason = reason
         if self._transport is not None:
             self._transport.abort()
@@ -97,22 +100,22 @@ class Line(asyncio.Protocol, Generic[T]):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self.hang_up("not HTTP")
+            self.hang_up("the answer is not HTTP")
 
     def on_body(self, chunk: bytes) -> None:
         self._body = self._body + chunk if self._body else chunk
 
     def on_message_complete(self) -> None:
-        errand = self.errand
-        if errand is None:
+        purchase = self.purchase
+        if purchase is None:
             self.hang_up("answer without a request")
             return
-        self.errand = None
+        self.purchase = None
         answer = Answer(
             self._parser.get_status_code(), self._body, self._raw, self._sent_at, monotonic() - self._sent_at
         )
         keep = self._parser.should_keep_alive()
-        self._caller.answered(self, errand, answer)
+        self._caller.answered(self, purchase, answer)
         if keep:
             self._caller.free(self)
         else:
@@ -120,8 +123,8 @@ class Line(asyncio.Protocol, Generic[T]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        errand, self.errand = self.errand, None
-        self._caller.lost(self, errand, self._close_reason if exc is None else "connection lost")
+        purchase, self.purchase = self.purchase, None
+        self._caller.lost(self, purchase, self._close_reason if exc is None else "connection lost")
 
 
 class Lines(Generic[T]):
@@ -131,7 +134,7 @@ class Lines(Generic[T]):
         self._address = (host, port)
         self._caller = caller
         self._count = count
-        self._open: set[Line[T]] = set()
+        self._open: set[Connection[T]] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._closing = False
         self.reopened = 0
@@ -146,10 +149,10 @@ class Lines(Generic[T]):
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
-        _, line = await loop.create_connection(lambda: Line(self._caller), *self._address)
+        _, line = await loop.create_connection(lambda: Connection(self._caller), *self._address)
         self._open.add(line)
 
-    def replace(self, line: Line[T]) -> None:
+    def replace(self, line: Connection[T]) -> None:
         """Replace a lost line; the caller's reaction to ``lost``."""
         self._open.discard(line)
         if not self._closing:
@@ -159,13 +162,13 @@ class Lines(Generic[T]):
             job.add_done_callback(self._jobs.discard)
 
     async def _reopen(self) -> None:
-        wait_s = 0.0
+        failures = 0
         while not self._closing:
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(REOPEN.after(failures))
             try:
                 await self._connect()
             except OSError:
-                wait_s = min(1.0, wait_s * 2 or 0.02)
+                failures += 1
             else:
                 break
 

@@ -21,7 +21,7 @@ def of_shop(namespace: str) -> str:
         gateway = found("service", name, where)
         if gateway and (reached := _reached(gateway)):
             return f"{reached}   with the header Host: {host}\n  curl -H 'Host: {host}' {reached}/"
-    return f"{url}   (no DNS here knows {host})"
+    return f"{url}   (the DNS of this machine has no {host})"
 
 
 def _resolves(host: str) -> bool:

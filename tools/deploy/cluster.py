@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tools.deploy.patience import LEAST_S, patience
+from tools.deploy.time_budget import LEAST_S, time_budget
 
 Object = Mapping[str, Any]
 AGAIN_S = 1.0
@@ -38,13 +38,13 @@ def kubectl(*arguments: str, given: str | None = None) -> str:
         done = _asked(arguments, given)
         if not done.returncode:
             return done.stdout
-        if patience.left_s <= AGAIN_S or not any(sign in done.stderr for sign in SLOW):
+        if time_budget.left_s <= AGAIN_S or not any(sign in done.stderr for sign in SLOW):
             raise CannotDeploy(done.stderr.strip() or f"kubectl {' '.join(arguments)} failed")
         time.sleep(AGAIN_S)
 
 
 def _asked(arguments: tuple[str, ...], given: str | None) -> "subprocess.CompletedProcess[str]":
-    wait_s = max(patience.left_s, LEAST_S)
+    wait_s = max(time_budget.left_s, LEAST_S)
     try:
         return subprocess.run(
             ["kubectl", *arguments], input=given, capture_output=True, text=True, timeout=wait_s, check=False
@@ -53,8 +53,8 @@ def _asked(arguments: tuple[str, ...], given: str | None) -> "subprocess.Complet
         raise CannotDeploy("kubectl is not installed: https://kubernetes.io/docs/tasks/tools/") from None
     except subprocess.TimeoutExpired:
         raise CannotDeploy(
-            f"the cluster did not answer `kubectl {' '.join(arguments[:3])}` within the {patience.timeout_s:.0f} s of "
-            "--timeout"
+            f"the cluster did not answer `kubectl {' '.join(arguments[:3])}` within the {time_budget.timeout_s:.0f} s "
+            "of --timeout"
         ) from None
 
 
@@ -82,8 +82,8 @@ def listed(kinds: str, namespace: str, *more: str) -> list[Object]:
 def found(kind: str, name: str, namespace: str = "") -> Object | None:
     """Return the object; None when it does not exist."""
     where = ("-n", namespace) if namespace else ()
-    said = kubectl("get", kind, name, *where, "--ignore-not-found", "-o", "json")
-    return dict(json.loads(said)) if said.strip() else None
+    output = kubectl("get", kind, name, *where, "--ignore-not-found", "-o", "json")
+    return dict(json.loads(output)) if output.strip() else None
 
 
 def named(thing: Object) -> str:
@@ -95,7 +95,7 @@ def condition(thing: Object, type: str = "Ready") -> Object:
     """Return the condition; ``{"status": "Unknown"}`` when absent or stated for an older version of the object."""
     status = thing.get("status") or {}
     if status.get("observedGeneration", thing["metadata"].get("generation")) != thing["metadata"].get("generation"):
-        return {"status": "Unknown", "message": "its last change has not been looked at"}
+        return {"status": "Unknown", "message": "its last change is not processed yet"}
     for one in status.get("conditions", ()):
         if one["type"] == type:
             return dict(one)

@@ -74,14 +74,15 @@ def build(registry: str, say: Say) -> str:
         or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
     ):
         raise CannotDeploy(
-            "no container engine answers `docker info`: start one, or give --image with the name of an image that the "
-            "cluster can pull, or --loader with a command that gives it one"
+            "no container engine answers `docker info`: start one, or give --image with an image that the "
+            "cluster can pull, or --loader with a command that loads an image into it"
         )
     context = kubectl("config", "current-context").strip()
     image = f"{registry or LOCAL}/{NAME}:{tag()}"
     if not registry and not context.startswith("kind-"):
         raise CannotDeploy(
-            f"the cluster of context {context} cannot see this machine's images: give --registry, from which it pulls"
+            f"the cluster of context {context} cannot use this machine's images: "
+            "give --registry with a registry that it pulls from"
         )
     for base in re.findall(r"^FROM (\S+:\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[:1]:
         if "@sha256:" not in base:
@@ -99,6 +100,6 @@ def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, stdout=subprocess.DEVNULL, env=os.environ, check=False)
     except OSError as why:
-        raise CannotDeploy(f"{command[0]} cannot be run: {why.strerror}") from None
+        raise CannotDeploy(f"{command[0]} cannot be started: {why.strerror}") from None
     if done.returncode:
-        raise CannotDeploy(f"`{' '.join(command[:3])} …` failed; what it said is above")
+        raise CannotDeploy(f"`{' '.join(command[:3])} …` failed; its output is above")

@@ -34,11 +34,11 @@ def check(documents: Sequence[Object], *, own: bool) -> str | None:
         return None
     where = f"The current cluster (context {context or 'none'}, server {server or 'unknown'})"
     if not own:
-        return f"this overlay lets every buyer in unsigned (ACCEPT_UNSIGNED_BUYERS). {where} is not on this machine."
+        return f"this overlay accepts buyers without a token (ACCEPT_UNSIGNED_BUYERS). {where} is not on this machine."
     raise CannotDeploy(
-        "overlays/kind is a demo: it lets every buyer in unsigned, and everybody knows its Secrets. "
-        f"{where} is neither kind's nor on this machine. Give --overlay with one for that cluster, select another "
-        f"cluster with KUBECONFIG or `kubectl config use-context`, or add {DEMO_ANYWHERE}."
+        "overlays/kind is a demo: it accepts buyers without a token, and its Secrets are public. "
+        f"{where} is neither kind's nor on this machine. Give --overlay with an overlay for that cluster, select "
+        f"another cluster with KUBECONFIG or `kubectl config use-context`, or add {DEMO_ANYWHERE}."
     )
 
 

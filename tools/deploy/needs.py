@@ -43,14 +43,14 @@ def knative() -> None:
     try:
         kubectl("version", "-o", "json")
     except CannotDeploy as why:
-        raise CannotDeploy(f"no cluster answers: {why}\nWhich one is meant says KUBECONFIG.") from None
+        raise CannotDeploy(f"no cluster answers: {why}\nKUBECONFIG selects the cluster.") from None
     for part, crd in PARTS:
         there = found("crd", crd)
         if there is None:
             raise CannotDeploy(f"Knative {part} is not installed on this cluster ({crd} is unknown): {INSTALL}")
         version = (there["metadata"].get("labels") or {}).get("app.kubernetes.io/version", "")
         if too_old(version):
-            raise CannotDeploy(f"Knative {part} {version} is too old: {LEAST_NAMED} or newer is needed: {INSTALL}")
+            raise CannotDeploy(f"Knative {part} {version} is too old: {LEAST_NAMED} or newer is required: {INSTALL}")
 
 
 def too_old(version: str) -> bool:
@@ -76,7 +76,7 @@ def secrets(documents: Sequence[Object], namespace: str) -> None:
         key = SECRET_KEYS.get(name, "")
         if there is None or (key and key not in (there.get("data") or {})):
             missing.append(
-                f"Secret {name} {f'has no {key}' if there else 'is missing'} in namespace {namespace}: make it with\n"
+                f"Secret {name} {f'has no {key}' if there else 'is missing'} in namespace {namespace}: create it with\n"
                 f"  kubectl -n {namespace} create secret generic {name} --from-literal={key}={EXAMPLES.get(key, '…')}"
             )
     if missing:
@@ -95,11 +95,13 @@ def same_brokers(documents: Sequence[Object], namespace: str) -> None:
         there = found("brokers.eventing.knative.dev", name, namespace)
         if there is None:
             continue
-        for what, asked, has in zip(("class", "channel"), _class_and_channel(wanted), _given(there), strict=True):
-            if asked != has:
+        for what, wanted_value, has in zip(
+            ("class", "channel"), _class_and_channel(wanted), _given(there), strict=True
+        ):
+            if wanted_value != has:
                 raise CannotDeploy(
-                    f"{named(wanted)} was made with the {what} {has or 'that is the default'}, and is to have "
-                    f"{asked or 'the default'}. Knative does not change that: `kubectl -n {namespace} delete broker "
+                    f"{named(wanted)} has the {what} {has or 'that is the default'}, but the overlay needs "
+                    f"{wanted_value or 'the default'}. Knative cannot change it: `kubectl -n {namespace} delete broker "
                     f"{name}`, then deploy again. Events that are committed meanwhile wait in the log."
                 )
 
@@ -116,19 +118,19 @@ def identities(documents: Sequence[Object]) -> None:
     policies = [named(one) for one in documents if one["kind"] == "EventPolicy"]
     if policies and not authenticates:
         raise CannotDeploy(
-            f"the overlay brings {policies[0]}, and Knative Eventing authenticates no sender on this cluster, so that "
-            f"no Broker with a policy becomes Ready. Set authentication-oidc: enabled in {FEATURES}, or leave "
+            f"the overlay has {policies[0]}, but Knative Eventing does not authenticate senders on this cluster, so "
+            f"that no Broker with a policy becomes Ready. Set authentication-oidc: enabled in {FEATURES}, or leave "
             "components/event-policy out."
         )
     if authenticates and any(_class_and_channel(one)[1] == JETSTREAM for one in documents if one["kind"] == "Broker"):
         raise CannotDeploy(
-            "Knative Eventing authenticates senders on this cluster, and JetStream channels show its broker's filter "
-            "no identity: it would refuse every event, and they would drop it. Leave components/broker-jetstream out, "
+            "Knative Eventing authenticates senders on this cluster, but JetStream channels send its broker's filter "
+            "no identity: it would reject every event, and they would drop it. Leave components/broker-jetstream out, "
             f"or set authentication-oidc: disabled in {FEATURES}."
         )
     if authenticates and not any("BROKER_TOKEN_FILE" in _names_of_env(one) for one in documents):
         raise CannotDeploy(
-            "Knative Eventing authenticates senders on this cluster, and the overlay's relay has no identity to show: "
+            "Knative Eventing authenticates senders on this cluster, but the overlay's relay has no identity: "
             "add components/event-policy. Events that are committed meanwhile wait in the log."
         )
 

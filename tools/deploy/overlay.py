@@ -34,7 +34,7 @@ def namespace_of(documents: Sequence[Object]) -> str:
     """
     names = {str(one["metadata"].get("namespace", "default")) for one in documents if _is_service(one)}
     if len(names) != 1:
-        raise CannotDeploy(f"the overlay's operations are in {len(names)} namespaces; one is needed")
+        raise CannotDeploy(f"the overlay's operations are in {len(names)} namespaces; they must be in one")
     return names.pop()
 
 

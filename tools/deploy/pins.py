@@ -122,7 +122,7 @@ def apply(kubectl: Sequence[str], root: Path, warn: Say) -> int:
         return 1
     found = hashlib.sha256(content).hexdigest()
     if found != pinned:
-        warn(f"{url} is not what was pinned: its SHA-256 is {found}, not {pinned}. Nothing of it was applied.")
+        warn(f"{url} differs from its pin: its SHA-256 is {found}, not {pinned}. Nothing of it was applied.")
         return 1
     with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
         file.write(content)
@@ -154,25 +154,25 @@ def warn(sentence: str) -> None:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Return exit status 1 if ``write`` could not pin everything or ``apply`` did not apply."""
-    parser = argparse.ArgumentParser(prog="scripts/pins", description="Images by digest, manifests by checksum.")
+    parser = argparse.ArgumentParser(prog="scripts/pins", description="Pin images by digest and manifests by checksum.")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     acts = parser.add_subparsers(required=True, dest="act")
-    acts.add_parser("write", help="ask registries and hosts, and write digests and checksums into the files")
-    acts.add_parser("check", help="say what is not pinned")
-    applying = acts.add_parser("kubectl", help="kubectl … apply -f URL, where its checksum is the pinned one")
+    acts.add_parser("write", help="fetch digests and checksums, and write them into the files")
+    acts.add_parser("check", help="list images and manifests without a pin")
+    applying = acts.add_parser("kubectl", help="run kubectl … apply -f URL, if the manifest has the pinned checksum")
     applying.add_argument("arguments", nargs="*", metavar="… apply -f URL")
     words = list(sys.argv[1:] if given is None else given)
     at = words.index("kubectl") if "kubectl" in words else len(words)  # the rest is kubectl's, options included
-    asked = parser.parse_args(words[: at + 1])
-    if asked.act == "write":
-        return bool(write(asked.root, say))
-    if asked.act == "check":
-        for one in unpinned(asked.root):
+    options = parser.parse_args(words[: at + 1])
+    if options.act == "write":
+        return bool(write(options.root, say))
+    if options.act == "check":
+        for one in unpinned(options.root):
             warn(f"warning: {one} is not pinned; run ./scripts/pins write")
         return 0
     if words[-3:-1] != ["apply", "-f"]:
-        parser.error("pins kubectl does one thing: … apply -f URL")
-    return apply(words[at:], asked.root, warn)
+        parser.error("scripts/pins kubectl supports only: … apply -f URL")
+    return apply(words[at:], options.root, warn)
 
 
 if __name__ == "__main__":

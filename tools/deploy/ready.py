@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from tools.deploy.cluster import CannotDeploy, Object, condition, listed, named
-from tools.deploy.patience import patience
+from tools.deploy.time_budget import time_budget
 from tools.deploy.why import reasons
 
 KINDS = {
@@ -53,7 +53,7 @@ def wait(names: Collection[str], namespace: str, say: Say) -> None:
     """
     began = looked = time.monotonic()
     ready: set[str] = set()
-    said: set[str] = set()
+    reported: set[str] = set()
     before: list[str] = []
     things: dict[str, Object] | None = None
     while True:
@@ -66,15 +66,15 @@ def wait(names: Collection[str], namespace: str, say: Say) -> None:
             return
         waiting = [thing for name, thing in sorted(things.items()) if name in names and name not in ready]
         elapsed = time.monotonic() - began
-        if patience.left_s <= 0:
-            patience.begin(WHY_S)  # extra time to query the causes
+        if time_budget.left_s <= 0:
+            time_budget.begin(WHY_S)  # extra time to query the causes
             raise CannotDeploy(_too_late(waiting, reasons(waiting, namespace), elapsed))
         if elapsed > PATIENCE_S and time.monotonic() - looked > AGAIN_S:
             causes = _asked(partial(reasons, waiting, namespace), before)
             for cause in causes:
-                if cause in before and cause not in said:
+                if cause in before and cause not in reported:
                     say(f"  {cause}")
-                    said.add(cause)
+                    reported.add(cause)
             before, looked = causes, time.monotonic()
         time.sleep(LOOK_S)
 
@@ -88,7 +88,7 @@ def _asked(question: Callable[[], Answer], before: Answer | None) -> Answer:
     try:
         return question()
     except CannotDeploy:
-        if patience.left_s > 0 or before is None:
+        if time_budget.left_s > 0 or before is None:
             raise
         return before
 

@@ -79,19 +79,19 @@ class _Challenged(Unreachable):
     """The registry requires a token first, even for anonymous reads (RFC 6750)."""
 
     def __init__(self, challenge: str) -> None:
-        super().__init__(f"it wants a token: {challenge}")
+        super().__init__(f"it requires a token: {challenge}")
         self.challenge = challenge
 
 
 def _token(challenge: str) -> str:
     named = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
     realm = named.pop("realm", "")
-    asked = {name: value for name, value in named.items() if name in ("service", "scope")}
+    query = {name: value for name, value in named.items() if name in ("service", "scope")}
     try:
-        answer = json.loads(fetch(f"{realm}?{urlencode(asked)}"))
+        answer = json.loads(fetch(f"{realm}?{urlencode(query)}"))
         return str(answer.get("token") or answer["access_token"])
     except (ValueError, KeyError, AttributeError):
-        raise Unreachable(f"{realm} gave no token") from None
+        raise Unreachable(f"{realm} returned no token") from None
 
 
 def _base(host: str) -> str:

@@ -26,17 +26,19 @@ def reasons(waiting: Sequence[Object], namespace: str) -> list[str]:
 
 
 def _of(thing: Object) -> Iterator[str]:
-    said = condition(thing)
-    message = str(said.get("message", "")).strip()
+    stated = condition(thing)
+    message = str(stated.get("message", "")).strip()
     if thing["kind"] == "Broker" and not (thing.get("status") or {}).get("conditions"):
         its = (thing["metadata"].get("annotations") or {}).get(CLASS, "none")
         yield (
-            f"nothing on this cluster takes care of a Broker of the class {its}: install that broker "
-            "(MTChannelBasedBroker comes with Knative Eventing), or take another broker component in the overlay"
+            f"no controller on this cluster handles a Broker of the class {its}: install that broker "
+            "(MTChannelBasedBroker is part of Knative Eventing), or use another broker component in the overlay"
         )
     elif thing["kind"] == "Job" and (failed := condition(thing, "Failed"))["status"] == "True":
         yield f"failed: {failed.get('message', '')}"
-    elif said["status"] == "False" and message and said.get("reason") != "RevisionMissing":  # its pods have the cause
+    elif (
+        stated["status"] == "False" and message and stated.get("reason") != "RevisionMissing"
+    ):  # its pods have the cause
         yield re.sub(r'^Revision "\S+" failed with message: ', "", message).rstrip(".")
 
 
@@ -45,29 +47,29 @@ def _of_pod(pod: Object, namespace: str) -> Iterator[str]:
     if "deletionTimestamp" in pod["metadata"] or condition(pod)["status"] == "True":
         return
     if (scheduled := condition(pod, "PodScheduled"))["status"] == "False":
-        yield str(scheduled.get("message", "no node takes it")).strip().rstrip(".")
+        yield str(scheduled.get("message", "no node can run it")).strip().rstrip(".")
     for container in pod["status"].get("containerStatuses", ()):
         state = container.get("state", {})
         reason, message = (state.get("waiting", {}).get(key, "") for key in ("reason", "message"))
         ended = state.get("terminated", {})
         if reason == "CreateContainerConfigError":
-            yield f"{message}: make it, and the pod starts within a minute"
+            yield f"{message}: create it, and the pod starts within a minute"
         elif reason in NOT_THERE:
             yield f"the node has no image {container['image']} and cannot pull it ({reason})"
         elif reason in FAILING or ended.get("exitCode"):
-            yield f"ends by itself: {_last_line(name, container['name'], namespace)}"
+            yield f"exits by itself: {_last_line(name, container['name'], namespace)}"
         elif "running" in state and container["name"] != "queue-proxy":
-            yield f"runs and is not Ready: {_last_line(name, container['name'], namespace) or 'its log is empty'}"
+            yield f"runs but is not Ready: {_last_line(name, container['name'], namespace) or 'its log is empty'}"
 
 
 def _last_line(pod: str, container: str, namespace: str) -> str:
     """Return the log's last warning, else its last line; of the previous process if this one has logged nothing."""
     for previous in ((), ("--previous",)):
         try:
-            said = kubectl("logs", pod, "-n", namespace, "-c", container, f"--tail={LINES}", *previous)
+            output = kubectl("logs", pod, "-n", namespace, "-c", container, f"--tail={LINES}", *previous)
         except CannotDeploy:
             continue
-        lines = [_sentence(line) for line in said.strip().splitlines() if line.strip()]
+        lines = [_sentence(line) for line in output.strip().splitlines() if line.strip()]
         grave = [text for level, text in lines if level in ("WARNING", "ERROR", "CRITICAL")]
         if lines:
             return grave[-1] if grave else lines[-1][1]
@@ -77,8 +79,8 @@ def _last_line(pod: str, container: str, namespace: str) -> str:
 def _sentence(line: str) -> tuple[str, str]:
     """Return level and message of a log line: our logs are JSON, PostgreSQL's are not."""
     try:
-        said = json.loads(line)
-        about = {key: value for key, value in said.items() if key in ("missing", "needed", "error", "reason")}
-        return said.get("level", ""), f"{said.get('message', '')} {json.dumps(about) if about else ''}".strip()
+        entry = json.loads(line)
+        about = {key: value for key, value in entry.items() if key in ("missing", "needed", "error", "reason")}
+        return entry.get("level", ""), f"{entry.get('message', '')} {json.dumps(about) if about else ''}".strip()
     except (ValueError, AttributeError):
         return "", line.strip()

@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Final
 
 from tools.new_operation import files, lists
-from tools.new_operation.wanted import Refused, Wanted, departments, wanted
+from tools.new_operation.wanted import NotPossible, Wanted, departments, wanted
 from tools.operations_table import ROOT
 
 EPILOG: Final = """
-An event type is written short (order.paid) or whole (ecommerce.order.order.paid.v1). A new type gets
-a Struct, and a contract that is a draft: it is frozen when its $comment is deleted. The route is open
-to admins alone until contracts/http/access.yaml and allow= in main.py say otherwise. An operation that
-works at due times has wake= and a PingSource: functions/expire and eventing/expire.yaml are models.
+An event type is written short (order.paid) or in full (ecommerce.order.order.paid.v1). A new type gets
+a Struct, and a contract that is a draft: it is frozen when its $comment is deleted. The route accepts
+only admins until you change contracts/http/access.yaml and allow= in main.py. For an operation that
+works at due times, use wake= and a PingSource, as functions/expire and eventing/expire.yaml do.
 """
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/new",
-        description="Make everything that a new operation needs, a failing test included.",
+        description="Create all files of a new operation, including a failing test.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("operation", help="its name, in snake case: a verb where it reacts to events (pack_order)")
+    parser.add_argument("operation", help="its name in snake case; a verb if it reacts to events (pack_order)")
     parser.add_argument("--department", required=True, metavar="D", help=f"one of {', '.join(departments())}")
     parser.add_argument(
         "--hears", nargs="+", default=[], action="extend", metavar="TYPE", help="event types that it subscribes to"
@@ -34,7 +34,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--emits", nargs="+", default=[], action="extend", metavar="TYPE", help="event types that it emits"
     )
-    parser.add_argument("--route", default="", metavar="'POST /api/v1/…'", help="an HTTP route that it answers")
+    parser.add_argument("--route", default="", metavar="'POST /api/v1/…'", help="an HTTP route of the operation")
     return parser.parse_args(given)
 
 
@@ -66,11 +66,11 @@ def _tidy(root: Path, names: Sequence[str]) -> None:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    asked = arguments(given)
+    options = arguments(given)
     try:
-        new = wanted(asked.operation, asked.department, asked.hears, asked.emits, asked.route)
+        new = wanted(options.operation, options.department, options.hears, options.emits, options.route)
         names = write(new)
-    except Refused as refused:
+    except NotPossible as refused:
         sys.stderr.write(f"{refused}\n")
         return 2
     try:
@@ -80,8 +80,8 @@ def main(given: Sequence[str] | None = None) -> int:
         return 1
     sys.stdout.write("".join(f"  {name}\n" for name in names))
     sys.stdout.write(
-        f"Next: ./scripts/test {new.test}, which fails until functions/{new.name}/main.py does its work.\n"
-        'Every text that begins with "Say here" is yours to write (CONTRIBUTING.md, "Add an operation").\n'
+        f"Next: ./scripts/test {new.test}, which fails until functions/{new.name}/main.py is complete.\n"
+        'Replace every text that begins with "Say here" (CONTRIBUTING.md, "Add an operation").\n'
     )
     return 0
 

@@ -11,7 +11,7 @@ from tools.new_operation.wanted import Event, Wanted, camel
 from tools.operations_table import ROOT
 
 TRIGGER: Final = """\
-# Say here why it subscribes, where the filter does not.
+# Say here why it subscribes, if the filter does not show it.
 apiVersion: eventing.knative.dev/v1
 kind: Trigger
 metadata:
@@ -89,9 +89,11 @@ def _main(new: Wanted) -> str:
     lines = [f'"""{causes} → {effects}"""', "", "from pulsecart.runtime.deps import Deps"]
     if new.route:
         lines += ["from pulsecart.serving.access import ADMIN", "from pulsecart.serving.http import Reply, Request"]
-    lines += [f"from pulsecart.serving.operation import {'Received, on, ' if new.hears else ''}operation"]
+    lines += ["from pulsecart.serving.operation import operation"]
     if new.route:
         lines += [f"from pulsecart.serving.routes import {new.method.lower()}"]
+    if new.hears:
+        lines += ["from pulsecart.serving.subscriptions import Received, on"]
     if structs:
         lines += [f"from pulsecart.shop.messages import {', '.join(structs)}"]
     lines += [*(_handle(new) if new.hears else ()), *(_answer(new) if new.route else ()), "", "", _operation(new)]
@@ -102,7 +104,7 @@ def _handle(new: Wanted) -> Iterable[str]:
     received = " | ".join(f"Received[{event.struct}]" for event in new.hears)
     yield from ("", "")
     yield f"async def handle(event: {received}, deps: Deps) -> None:"
-    yield '    """Say here what it does with the event, and which errors make the broker try again."""'
+    yield '    """Say here what it does with the event, and which errors make the broker retry."""'
     yield "    async with deps.db.once(event.envelope) as tx:"
     yield "        if tx.seen:"
     yield "            return"
@@ -145,8 +147,8 @@ def _filter(new: Wanted) -> str:
 def _service(new: Wanted) -> str:
     labels = ["sessions"] if new.route else []
     labels += ["events"] if new.hears else []
-    said = "\n".join(f'    pulsecart.dev/{label}: "true"' for label in labels)
-    return SERVICE.format(name=new.dns_name, labels=said, timeout_s=timeout_s(new))
+    label_lines = "\n".join(f'    pulsecart.dev/{label}: "true"' for label in labels)
+    return SERVICE.format(name=new.dns_name, labels=label_lines, timeout_s=timeout_s(new))
 
 
 def _description(new: Wanted) -> str:
@@ -159,7 +161,7 @@ def _description(new: Wanted) -> str:
         "  caller: keeper",
         *([f"  parameters: [{parameters}]"] if parameters else []),
         "  replies:",
-        "    204: {says: It is done.}",
+        "    204: {description: The request is done.}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -182,7 +184,7 @@ def _schema(event: Event) -> str:
         "$id": schema_of(event.type),
         "$comment": f"{DRAFT}: delete this line when the members are final; ./scripts/generate then freezes them.",
         "title": f"{thing} {fact}".capitalize(),
-        "description": "Say here what has happened. Readers ignore members they do not know.",
+        "description": "Say here what has happened. Readers ignore unknown members.",
         "type": "object",
         "required": [event.member],
         "properties": {event.member: {"description": described, "$ref": "#/$defs/id"}},
@@ -200,9 +202,9 @@ def _test(new: Wanted) -> str:
     imports += ["from tests.contracts.examples import example"] if new.hears else []
     if not new.emits:
         imports = ["import pytest", "", *imports]
-    call = f'client.hear("{new.name}", event)' if new.hears else f'client.ask("{new.method}", "{_asked(new)}")'
+    call = f'client.handle_event("{new.name}", event)' if new.hears else f'client.ask("{new.method}", "{_asked(new)}")'
     because = (
-        f"functions/{new.name}/main.py does nothing yet: write there what it does, and here a test for each sentence"
+        f"functions/{new.name}/main.py does nothing yet: write its code, and here a test for each sentence about it"
     )
     lines = [f'"""{new.name}: Say here in one sentence what it does."""', "", *imports, "", ""]
     if new.hears:
@@ -235,10 +237,10 @@ def _asked(new: Wanted) -> str:
 def exchange(new: Wanted) -> str:
     """What ``tests/serving/test_functions_framework.py`` asks of it when functions-framework serves it."""
     if new.hears:
-        said = (
+        code = (
             f'    for _ in range(2):\n        assert await post(served, example({new.hears[0].struct})) == (204, b"")\n'
         )
     else:
         ask = f'await served.http.request("{new.method}", "{_asked(new)}", headers=admin)'
-        said = f'    admin = client.signed("an-admin", "admin")\n    assert ({ask}).status_code == 204\n'
-    return f"@check\nasync def {new.name}(served: Served, client: Client) -> None:\n{said}\n\n"
+        code = f'    admin = client.signed("an-admin", "admin")\n    assert ({ask}).status_code == 204\n'
+    return f"@check\nasync def {new.name}(served: Served, client: Client) -> None:\n{code}\n\n"

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from tools.new_operation.files import exchange, parameters_of, timeout_s
-from tools.new_operation.wanted import Event, Refused, Wanted
+from tools.new_operation.wanted import Event, NotPossible, Wanted
 
 EXCHANGES: Final = "tests/serving/test_functions_framework.py"
 MESSAGES: Final = "pulsecart/shop/messages.py"
 COMPONENTS: Final = "contracts/http/components.yaml"
 CHANGES: Final = "contracts/CHANGELOG.md"
-UNRELEASED: Final = "## Unreleased\n\n| Type | Says |\n|---|---|\n"
+UNRELEASED: Final = "## Unreleased\n\n| Type | Meaning |\n|---|---|\n"
 PARAMETER: Final = (
     "  {listed}: {{name: {name}, in: path, required: true, description: Say here of what., "
     'schema: {{type: string, minLength: 1, maxLength: 64}}, example: "1"}}\n'
@@ -24,7 +24,7 @@ def changed(new: Wanted, root: Path) -> dict[str, str]:
     Path below ``root`` → the list's new text.
 
     Raises:
-        Refused: a list is not written as this command knows it.
+        NotPossible: a list is not written as this command knows it.
     """
     edits: dict[str, Callable[[Wanted, str], str]] = {
         "k8s/base/operations/kustomization.yaml": _services,
@@ -43,7 +43,7 @@ def changed(new: Wanted, root: Path) -> dict[str, str]:
         try:
             after = edit(new, before)
         except ValueError as error:
-            raise Refused(f"{name} has no {error}, where the new operation would be listed: restore it.") from error
+            raise NotPossible(f"{name} has no {error}, where the new operation must be listed: restore it.") from error
         if after != before:
             made[name] = after
     return made

@@ -21,7 +21,7 @@ NAME_MAX: Final = 40
 TAKEN: Final = {"handle", "answer", "on", "operation", "host", *(method.lower() for method in METHODS)}
 
 
-class Refused(Exception):
+class NotPossible(Exception):
     """One sentence that says what is wrong and what to do."""
 
 
@@ -79,20 +79,20 @@ class Wanted:
 def wanted(name: str, department: str, hears: Sequence[str], emits: Sequence[str], route: str) -> Wanted:
     """
     Raises:
-        Refused: a name is taken or malformed, or a department or an event type is unknown.
+        NotPossible: a name is taken or malformed, or a department or an event type is unknown.
     """
     _check_name(name)
     if department not in departments():
-        raise Refused(
-            f"There is no department {department}: take one of {', '.join(departments())}. A new one is a folder of"
-            " pulsecart/shop/ with an empty __init__.py, and a place among the departments' layers in pyproject.toml."
+        raise NotPossible(
+            f"There is no department {department}: use one of {', '.join(departments())}. To add one, create a"
+            " folder in pulsecart/shop/ with an empty __init__.py, and add it to the layers in pyproject.toml."
         )
     if not hears and not route:
-        raise Refused(f"Nothing would call {name}: name the event types with --hears, or a route with --route.")
+        raise NotPossible(f"{name} has neither an event type nor a route: give --hears or --route.")
     method, path = _checked_route(route) if route else ("", "")
-    heard = tuple(_known(type) for type in dict.fromkeys(hears))
+    events = tuple(_known(type) for type in dict.fromkeys(hears))
     emitted = tuple(_emitted(type, department) for type in dict.fromkeys(emits))
-    return Wanted(name, department, heard, emitted, method, path)
+    return Wanted(name, department, events, emitted, method, path)
 
 
 def departments() -> list[str]:
@@ -110,14 +110,14 @@ def _check_name(name: str) -> None:
     if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name) or len(name) > NAME_MAX:
         better = re.sub("[^a-z0-9]+", "_", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
         instead = better if better[:1].isalpha() and not keyword.iskeyword(better) else "pack_order"
-        raise Refused(
-            f"{name} is no name for an operation: take lower case letters, digits and single underscores,"
+        raise NotPossible(
+            f"{name} is not a valid name for an operation: use lower case letters, digits and single underscores,"
             f" at most {NAME_MAX}, such as {instead[:NAME_MAX]}."
         )
     if name in TAKEN:
-        raise Refused(f"{name} means something else already: take a name of two words.")
+        raise NotPossible(f"{name} is already used for something else: use a name of two words.")
     if name in registry.names():
-        raise Refused(f"The operation {name} exists: change functions/{name}/, or take another name.")
+        raise NotPossible(f"The operation {name} exists: change functions/{name}/, or use another name.")
     dns_name = name.replace("_", "-")
     for file in (
         f"functions/{name}",
@@ -127,20 +127,24 @@ def _check_name(name: str) -> None:
         f"contracts/http/{dns_name}.yaml",
     ):
         if (ROOT / file).exists():
-            raise Refused(f"{file} exists and is not this operation's: take another name, or remove it.")
+            raise NotPossible(
+                f"{file} exists and does not belong to this operation: use another name, or remove the file."
+            )
 
 
 def _checked_route(route: str) -> tuple[str, str]:
     method, _, path = route.partition(" ")
     if method not in METHODS or not re.fullmatch(r"/api/v1(/[a-z0-9-]+|/\{[a-zA-Z]+\})+", path):
-        raise Refused(
-            f'{route!r} is no route: write it as "POST /api/v1/things/{{id}}", with one of {", ".join(METHODS)},'
+        raise NotPossible(
+            f'{route!r} is not a route: write it as "POST /api/v1/things/{{id}}", with one of {", ".join(METHODS)},'
             " lower case words and placeholders in braces."
         )
     for operation in registry.load_all().values():
         for known in operation.routes:
             if (known.method, _shape(known.path)) == (method, _shape(path)):
-                raise Refused(f"{operation.name} answers {known.method} {known.path} already: take another path.")
+                raise NotPossible(
+                    f"{operation.name} already has the route {known.method} {known.path}: use another path."
+                )
     return method, path
 
 
@@ -153,9 +157,9 @@ def _known(name: str) -> Event:
     if found is None:
         known = sorted(short for type in event_types() for short, _ in [_names(type)])
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        raise Refused(
+        raise NotPossible(
             f"There is no event type {name}: subscribe to {f'{close[0]}, or another ' if close else 'one '}of"
-            f" {', '.join(known)}. A new type begins with the operation that emits it (--emits)."
+            f" {', '.join(known)}. To add a type, start with the operation that emits it (--emits)."
         )
     return found
 
@@ -167,22 +171,24 @@ def _emitted(name: str, department: str) -> Event:
     context = CONTEXTS.get(department, department)
     type = f"ecommerce.{context}.{name}.v1" if name.count(".") == 1 else name
     if not re.fullmatch(r"ecommerce\.[a-z]+(\.[a-z]+(_[a-z]+)*){2}\.v[1-9][0-9]*", type):
-        raise Refused(
-            f"{name} is no event type: write a thing and a past fact, such as order.packed, or the whole of it,"
+        raise NotPossible(
+            f"{name} is not an event type: write a noun and a past fact, such as order.packed, or the full type,"
             f" such as ecommerce.{context}.order.packed.v1."
         )
     thing, fact, version = type.split(".")[-3:]
     struct = "".join(word.capitalize() for word in f"{thing}_{fact}".split("_"))
     struct += "" if version == "v1" else version.upper()
     if struct in {message.__name__ for message in MESSAGES}:
-        raise Refused(f"pulsecart/shop/messages.py has another {struct} than that of {type}: take another word.")
+        raise NotPossible(
+            f"pulsecart/shop/messages.py already has {struct} for another type than {type}: use another word."
+        )
     return Event(type, struct, new=True)
 
 
 def _found(name: str) -> Event | None:
     types = [type for type in sorted(event_types()) if name in (type, *_names(type))]
     if len(types) > 1:
-        raise Refused(f"{name} may be any of {', '.join(types)}: write the whole type.")
+        raise NotPossible(f"{name} is ambiguous ({', '.join(types)}): write the full type.")
     structs = {message.TYPE: message.__name__ for message in MESSAGES}
     return Event(types[0], structs[types[0]]) if types else None
 

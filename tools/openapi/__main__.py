@@ -36,9 +36,9 @@ def written() -> dict[Path, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tools.openapi", description="The API's description.")
+    parser = argparse.ArgumentParser(prog="tools.openapi", description="Generate the API's description.")
     parser.add_argument("--check", action="store_true")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         files = written()
     except Undescribed as error:
@@ -46,11 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     for path in stale:
-        if asked.check:
+        if options.check:
             sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run ./scripts/generate\n")
         else:
             path.write_text(files[path])
-    return 1 if stale and asked.check else 0
+    return 1 if stale and options.check else 0
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tools.openapi.problems import Listed, listed
 DIRECTORY: Final = CONTRACTS_DIR / "http"
 REFERENCE: Final = "#/components/{}/{}"
 OF_OPERATION: Final = {"id", "tag", "summary", "description", "caller", "parameters", "body", "example", "replies"}
-KEYS: Final = OF_OPERATION | {"problems", "says", "schema", "media", "headers"}
+KEYS: Final = OF_OPERATION | {"problems", "schema", "media", "headers"}
 Document = dict[str, Any]
 # Caller in contracts/http → OpenAPI security: none; optional credentials; required credentials.
 CALLERS: Final[Mapping[str, list[Document]]] = {
@@ -44,7 +44,11 @@ def document() -> Document:
     described = {name: _read(operation) for name, operation in operations.items()}
     complaints = [one for name, operation in operations.items() for one in _unlike(operation, described[name])]
     known = {operation.dns_name for operation in operations.values() if operation.routes} | {"access", "components"}
-    complaints += [f"{path.name} describes no operation" for path in DIRECTORY.glob("*.yaml") if path.stem not in known]
+    complaints += [
+        f"{path.name} belongs to no operation with routes: remove it, or rename it"
+        for path in DIRECTORY.glob("*.yaml")
+        if path.stem not in known
+    ]
     if complaints:
         raise Undescribed("\n".join(complaints))
     shared = yaml.safe_load((DIRECTORY / "components.yaml").read_text())
@@ -53,9 +57,9 @@ def document() -> Document:
     parts = _Parts(shared, listed(), bodies)
     paths: Document = {}
     for of_operation in described.values():
-        for route, told in of_operation.items():
+        for route, definition in of_operation.items():
             method, _, path = route.partition(" ")
-            paths.setdefault(path, {})[method.lower()] = parts.operation(path, told)
+            paths.setdefault(path, {})[method.lower()] = parts.operation(path, definition)
     return {
         "openapi": "3.1.0",
         "info": shared["info"],
@@ -85,37 +89,37 @@ class _Parts:
         self._bodies = bodies
         self.refusals: Document = {}
 
-    def operation(self, path: str, told: Document) -> Document:
+    def operation(self, path: str, definition: Document) -> Document:
         """Return one operation of a path item."""
-        names = [*told.get("parameters", ()), "Correlation-Id"]
+        names = [*definition.get("parameters", ()), "Correlation-Id"]
         made = {
-            "operationId": told["id"],
-            "tags": [told["tag"]],
-            "summary": told["summary"],
-            "description": told.get("description"),
-            "security": CALLERS[told["caller"]],
+            "operationId": definition["id"],
+            "tags": [definition["tag"]],
+            "summary": definition["summary"],
+            "description": definition.get("description"),
+            "security": CALLERS[definition["caller"]],
             "parameters": [{"$ref": REFERENCE.format("parameters", _key(name))} for name in names],
-            "requestBody": self._body(told),
-            "responses": self._replies(told),
+            "requestBody": self._body(definition),
+            "responses": self._replies(definition),
         }
         in_path = {one["name"] for one in map(self._shared["parameters"].get, names) if one["in"] == "path"}
         if in_path != {part[1:-1] for part in path.split("/") if part.startswith("{")}:
-            raise Undescribed(f"{path}: its placeholders are not the path parameters {sorted(in_path)}")
+            raise Undescribed(f"{path}: its placeholders differ from the path parameters {sorted(in_path)}")
         return {name: value for name, value in made.items() if value is not None}
 
-    def _body(self, told: Document) -> Document | None:
-        if "body" not in told:
+    def _body(self, definition: Document) -> Document | None:
+        if "body" not in definition:
             return None
-        schema = self._bodies[told["body"].rstrip("?")]
+        schema = self._bodies[definition["body"].rstrip("?")]
         return {
-            "required": not told["body"].endswith("?"),
-            "content": {JSON: {"schema": schema, "examples": {"one": {"value": told["example"]}}}},
+            "required": not definition["body"].endswith("?"),
+            "content": {JSON: {"schema": schema, "examples": {"one": {"value": definition["example"]}}}},
         }
 
-    def _replies(self, told: Document) -> Document:
-        replies = {str(status): self._reply(reply) for status, reply in told["replies"].items()}
+    def _replies(self, definition: Document) -> Document:
+        replies = {str(status): self._reply(reply) for status, reply in definition["replies"].items()}
         by_status: dict[int, list[str]] = {}
-        for type in dict.fromkeys((*told.get("problems", ()), *self._everywhere(told))):
+        for type in dict.fromkeys((*definition.get("problems", ()), *self._everywhere(definition))):
             by_status.setdefault(self._problems[type].statuses[0], []).append(type)
         for status in sorted(by_status):
             same = replies.get(str(status))
@@ -125,16 +129,16 @@ class _Parts:
                 replies[str(status)] = {"$ref": REFERENCE.format("responses", self._shared_refusal(status, by_status))}
         return replies
 
-    def _everywhere(self, told: Document) -> Iterator[str]:
+    def _everywhere(self, definition: Document) -> Iterator[str]:
         yield from self._shared["problems"]["always"]
-        if "body" in told:
+        if "body" in definition:
             yield from self._shared["problems"]["body"]
-        if told["caller"] != "anybody":
+        if definition["caller"] != "anybody":
             yield from self._shared["problems"]["token"]
 
     def _reply(self, reply: Document) -> Document:
         made: Document = {
-            "description": reply["says"],
+            "description": reply["description"],
             "headers": _headers(("Correlation-Id", *reply.get("headers", ()))),
         }
         if "schema" in reply:
@@ -179,11 +183,13 @@ def _headers(names: Sequence[str]) -> Document:
 def _read(operation: Operation) -> dict[str, Document]:
     path = DIRECTORY / f"{operation.dns_name}.yaml"
     found: dict[str, Document] = yaml.safe_load(path.read_text()) if path.exists() else {}
-    for route, told in found.items():
-        unknown = [key for one in (told, *told["replies"].values()) for key in one.keys() - KEYS]
+    for route, definition in found.items():
+        unknown = [key for one in (definition, *definition["replies"].values()) for key in one.keys() - KEYS]
         if unknown:
-            raise Undescribed(f"{path.name}: {route} has no {', '.join(unknown)}: quote what has a comma or a colon")
-        told["of"] = operation.name
+            raise Undescribed(
+                f"{path.name}: {route} has unknown keys {', '.join(unknown)}: quote a text with a comma or a colon"
+            )
+        definition["of"] = operation.name
     return found
 
 
@@ -192,25 +198,30 @@ def _unlike(operation: Operation, described: Mapping[str, Document]) -> Iterator
     for route in sorted(routes - described.keys()):
         yield f"describe {route} in contracts/http/{operation.dns_name}.yaml"
     for route in sorted(described.keys() - routes):
-        yield f"contracts/http/{operation.dns_name}.yaml: nothing answers {route}: remove it"
+        yield f"contracts/http/{operation.dns_name}.yaml: no operation has the route {route}: remove it"
 
 
 def _bodies(described: Mapping[str, Mapping[str, Document]]) -> tuple[dict[str, Document], Document]:
     """Return references to, and schemas of, the Structs of the request bodies."""
-    asked = {
-        told["body"].rstrip("?"): told["of"] for of in described.values() for told in of.values() if "body" in told
+    request_bodies = {
+        definition["body"].rstrip("?"): definition["of"]
+        for of in described.values()
+        for definition in of.values()
+        if "body" in definition
     }
-    structs = [getattr(import_module(f"functions.{operation}.main"), name) for name, operation in asked.items()]
+    structs = [
+        getattr(import_module(f"functions.{operation}.main"), name) for name, operation in request_bodies.items()
+    ]
     references, schemas = msgspec.json.schema_components(structs, ref_template=REFERENCE.format("schemas", "{name}"))
     schemas = msgspec.json.decode(msgspec.json.encode(schemas).replace(rb"$(?!\\n)", b"$"))  # a schema's $ is strict
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = " ".join(schema["description"].replace("``", "`").split())
-    return dict(zip(asked, references, strict=True)), dict(schemas)
+    return dict(zip(request_bodies, references, strict=True)), dict(schemas)
 
 
 def _tags(described: Mapping[str, Mapping[str, Document]]) -> list[str]:
-    return list(dict.fromkeys(told["tag"] for of in described.values() for told in of.values()))
+    return list(dict.fromkeys(definition["tag"] for of in described.values() for definition in of.values()))
 
 
 def _or_blank(parameter: Document) -> Document:

@@ -10,8 +10,12 @@ from tools.openapi.problems import Listed
 
 Document = dict[str, Any]
 CHOICES_MAX = 12
-BLANK = {"const": ""}  # allowed for query parameters; stated once, at the page's head
-WHO = {"anybody": "Anybody.", "either": "Anybody; a token or session says who.", "known": "Who is signed in."}
+BLANK = {"const": ""}  # allowed for query parameters; described once, at the page's head
+ACCESS = {
+    "anybody": "none needed.",
+    "either": "a token or session is optional.",
+    "known": "a token or session is required.",
+}
 
 
 def page(document: Document, problems: Mapping[str, Listed], titles: Mapping[str, str]) -> str:
@@ -45,27 +49,27 @@ def _head(document: Document) -> Iterator[str]:
   <main class="api">
     <h1>API</h1>
     <p>{_words(document["info"]["description"])}</p>
-    <p>The same for programs: <a href="/api/openapi.json">OpenAPI {escape(document["openapi"])}</a>.</p>"""
+    <p>The same description for programs: <a href="/api/openapi.json">OpenAPI {escape(document["openapi"])}</a>.</p>"""
 
 
 def _contents(document: Document) -> Iterator[str]:
     yield '    <nav aria-labelledby="contents"><h2 id="contents">Contents</h2><ul>'
     for tag in document["tags"]:
         links = [
-            f'<a href="#{told["operationId"]}">{escape(told["summary"])}</a>'
-            for _, _, told in _operations(document, tag["name"])
+            f'<a href="#{operation["operationId"]}">{escape(operation["summary"])}</a>'
+            for _, _, operation in _operations(document, tag["name"])
         ]
         yield f"      <li>{escape(tag['name'])}<ul><li>{'</li><li>'.join(links)}</li></ul></li>"
-    yield '      <li><a href="#shapes">Shapes</a></li><li><a href="#problems">Problems</a></li></ul></nav>'
+    yield '      <li><a href="#shapes">Schemas</a></li><li><a href="#problems">Problems</a></li></ul></nav>'
 
 
 def _body(document: Document) -> Iterator[str]:
     yield '    <div id="operations" tabindex="-1">'
     for tag in document["tags"]:
         yield f"    <h2>{escape(tag['name'])}</h2>"
-        for method, path, told in _operations(document, tag["name"]):
-            yield from _operation(document, method, path, told)
-    yield '    </div>\n    <h2 id="shapes">Shapes</h2>'
+        for method, path, operation in _operations(document, tag["name"]):
+            yield from _operation(document, method, path, operation)
+    yield '    </div>\n    <h2 id="shapes">Schemas</h2>'
     for name, schema in document["components"]["schemas"].items():
         yield f'    <section id="shape-{name}" aria-labelledby="shape-{name}-title">'
         yield f'      <h3 id="shape-{name}-title">{name}</h3>'
@@ -73,27 +77,27 @@ def _body(document: Document) -> Iterator[str]:
         yield f"{_members(schema)}</section>"
 
 
-def _operation(document: Document, method: str, path: str, told: Document) -> Iterator[str]:
-    id = told["operationId"]
+def _operation(document: Document, method: str, path: str, operation: Document) -> Iterator[str]:
+    id = operation["operationId"]
     yield f'    <section id="{id}" aria-labelledby="{id}-title">'
-    yield f'      <h3 id="{id}-title">{escape(told["summary"])}</h3>'
+    yield f'      <h3 id="{id}-title">{escape(operation["summary"])}</h3>'
     yield f"      <p><code>{method.upper()} {escape(path)}</code></p>"
-    if "description" in told:
-        yield f"      <p>{_words(told['description'])}</p>"
-    who = "anybody" if not told["security"] else "either" if {} in told["security"] else "known"
-    yield f"      <p>Who may ask: {WHO[who]}</p>"
-    parameters = [_found(document, one) for one in told["parameters"]]
+    if "description" in operation:
+        yield f"      <p>{_words(operation['description'])}</p>"
+    access = "anybody" if not operation["security"] else "either" if {} in operation["security"] else "known"
+    yield f"      <p>Credentials: {ACCESS[access]}</p>"
+    parameters = [_found(document, one) for one in operation["parameters"]]
     rows = [
         (f"<code>{escape(one['name'])}</code>", _where(one), _shape(one["schema"]), _words(one["description"]))
         for one in parameters
     ]
-    yield _table("What it takes", ("Parameter", "Where", "Shape", "Meaning"), rows)
-    for content in told.get("requestBody", {}).get("content", {}).values():
-        needed = "" if told["requestBody"]["required"] else " (may be absent)"
+    yield _table("Parameters of the request", ("Parameter", "Location", "Schema", "Meaning"), rows)
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        needed = "" if operation["requestBody"]["required"] else " (optional)"
         yield f"      <p>Body{needed}: {_shape(content['schema'])}, e.g.</p>{_example(content)}"
-    replies = [_reply_row(status, _found(document, reply)) for status, reply in told["responses"].items()]
-    yield _table("What it answers", ("Status", "Content", "Meaning"), replies)
-    for status, reply in told["responses"].items():
+    replies = [_reply_row(status, _found(document, reply)) for status, reply in operation["responses"].items()]
+    yield _table("Responses", ("Status", "Content", "Meaning"), replies)
+    for status, reply in operation["responses"].items():
         for media, content in reply.get("content", {}).items():
             if "examples" in content:
                 yield f"      <p>{status}, <code>{escape(media)}</code>, e.g.</p>{_example(content)}"
@@ -102,9 +106,9 @@ def _operation(document: Document, method: str, path: str, told: Document) -> It
 
 def _operations(document: Document, tag: str) -> Iterator[tuple[str, str, Document]]:
     for path, item in document["paths"].items():
-        for method, told in item.items():
-            if tag in told["tags"]:
-                yield method, path, told
+        for method, operation in item.items():
+            if tag in operation["tags"]:
+                yield method, path, operation
 
 
 def _reply_row(status: str, reply: Document) -> tuple[str, str, str]:
@@ -144,13 +148,13 @@ def _members(schema: Document) -> str:
     rows = [
         (
             f"<code>{escape(name)}</code>",
-            "always" if name in schema.get("required", ()) else "may be absent",
+            "required" if name in schema.get("required", ()) else "optional",
             _shape(member),
             _words(member.get("description", "")),
         )
         for name, member in schema["properties"].items()
     ]
-    return _table("Its members", ("Member", "There", "Shape", "Meaning"), rows)
+    return _table("Members", ("Member", "Presence", "Schema", "Meaning"), rows)
 
 
 def _shape(schema: Document) -> str:
@@ -174,7 +178,7 @@ def _shape(schema: Document) -> str:
 
 def _bounds(schema: Document) -> Iterator[str]:
     named = {"format": "{}", "minimum": "≥ {}", "maximum": "≤ {}", "exclusiveMaximum": "&lt; {}"}
-    named |= {"minLength": "{} characters or more", "maxLength": "{} at most", "pattern": "<code>{}</code>"}
+    named |= {"minLength": "at least {} characters", "maxLength": "at most {} characters", "pattern": "<code>{}</code>"}
     for name, words in named.items():
         if name in schema:
             yield words.format(escape(str(schema[name])))

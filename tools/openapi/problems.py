@@ -50,11 +50,13 @@ def listed(path: Path = FILE) -> dict[str, Listed]:
     """Return the catalogue by type, in the file's order."""
     found: dict[str, Listed] = {}
     for section, problems in yaml.safe_load(path.read_text()).items():
-        for type, told in problems.items():
-            statuses = told["status"] if isinstance(told["status"], list) else [told["status"]]
-            if type in found or told.keys() != {"status", "when", "do"}:
-                raise ValueError(f"{path.name}: {type} stands there once, with status, when and do: quote sentences")
-            found[type] = Listed(type, section, tuple(statuses), told["when"], told["do"])
+        for type, description in problems.items():
+            statuses = description["status"] if isinstance(description["status"], list) else [description["status"]]
+            if type in found or description.keys() != {"status", "when", "do"}:
+                raise ValueError(
+                    f"{path.name}: {type} needs exactly one entry with status, when and do; quote the sentences"
+                )
+            found[type] = Listed(type, section, tuple(statuses), description["when"], description["do"])
     return found
 
 
@@ -78,15 +80,15 @@ def complaints(known: dict[str, Listed], found: list[Answered]) -> Iterator[str]
     statuses: dict[str, set[int]] = {}
     for one in found:
         if one.type is None:
-            yield f"{one.where}: a problem's type is written out, so that it can be found and listed"
+            yield f"{one.where}: write the problem's type as a literal, so that this tool finds it"
         elif one.type not in known:
             yield f"{one.where}: add {one.type} to contracts/problems.yaml: status {one.status}, when, do"
         else:
             statuses.setdefault(one.type, set()).add(one.status)
-    for type, told in known.items():
+    for type, description in known.items():
         if type not in statuses:
-            yield f"contracts/problems.yaml: nothing answers {type} any more: remove it"
-        elif statuses[type] != set(told.statuses):
+            yield f"contracts/problems.yaml: the code no longer has {type}: remove it"
+        elif statuses[type] != set(description.statuses):
             yield f"contracts/problems.yaml: {type} is answered with {sorted(statuses[type])}: correct its status"
 
 
@@ -114,12 +116,12 @@ def _kinds(trees: dict[Path, ast.Module]) -> dict[str, _Kind]:
 
 
 def _kind(node: ast.ClassDef, above: _Kind) -> _Kind:
-    told = {
+    description = {
         _name(line.targets[0]): line.value.value
         for line in node.body
         if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant)
     }
-    return _Kind(int(str(told.get("status", above.status))), str(told.get("title", above.title)))
+    return _Kind(int(str(description.get("status", above.status))), str(description.get("title", above.title)))
 
 
 def _name(node: ast.expr) -> str:

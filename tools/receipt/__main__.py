@@ -25,27 +25,27 @@ Recording = tuple[list[Observation], list[str]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     out = Console(width=None if sys.stdout.isatty() else WIDTH)
     operations: list[str] = []
     try:
-        if asked.read:
-            observations = list(read(asked.read.read_text().splitlines()))
-        elif asked.since is not None:
-            observations, operations = asyncio.run(_remembered(asked.namespace, asked.since))
+        if options.read:
+            observations = list(read(options.read.read_text().splitlines()))
+        elif options.since is not None:
+            observations, operations = asyncio.run(_remembered(options.namespace, options.since))
         else:
-            observations, operations = asyncio.run(_recorded(asked.namespace, asked.duration, asked.every, out))
+            observations, operations = asyncio.run(_recorded(options.namespace, options.duration, options.every, out))
         found = receipt(observations, operations)
     except (NoCluster, OSError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201  # a command prints its errors
         return 1
     out.print(table(found))
-    if asked.json:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    if asked.svg:
-        asked.svg.write_text(svg(observations, operations))
-    if asked.record:
-        asked.record.write_text("".join(written(one) + "\n" for one in observations))
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    if options.svg:
+        options.svg.write_text(svg(observations, operations))
+    if options.record:
+        options.record.write_text("".join(written(one) + "\n" for one in observations))
     return 0
 
 
@@ -109,7 +109,7 @@ def _duration_s(text: str) -> float:
     """``600``, ``90s``, ``10m``, ``2h``"""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: say 600, 90s, 10m or 2h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: write 600, 90s, 10m or 2h")
     return float(found[1]) * UNITS_S[found[2]]
 
 
@@ -117,19 +117,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "scripts/receipt",
         description="Cold starts, pod-seconds, requests and events of each operation on KUBECONFIG's cluster. Records "
-        "until Ctrl-C unless told otherwise: a pod's counters go with it.",
+        "until Ctrl-C by default, because a pod's counters are lost with the pod.",
     )
     span = parser.add_mutually_exclusive_group()
     span.add_argument("--for", dest="duration", type=_duration_s, metavar="TIME", help="record for 600, 90s, 10m or 2h")
     span.add_argument(
-        "--since", type=_duration_s, metavar="TIME", help="no recording: what the cluster still knows of the last 10m"
+        "--since",
+        type=_duration_s,
+        metavar="TIME",
+        help="without recording: read the cluster's own history of the last 10m",
     )
-    span.add_argument("--read", type=Path, metavar="FILE", help="no cluster: what --record wrote")
+    span.add_argument("--read", type=Path, metavar="FILE", help="without a cluster: read a file that --record wrote")
     parser.add_argument("--namespace", "-n", default="pulsecart")
-    parser.add_argument("--every", type=_duration_s, default=2.0, metavar="TIME", help="between two readings (2s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the receipt for machines")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="a picture of the pods over time")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="everything that was seen, for --read")
+    parser.add_argument(
+        "--every", type=_duration_s, default=2.0, metavar="TIME", help="the interval of the readings (2s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the receipt as JSON")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of the pods over time")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write all readings, for --read")
     return parser
 
 

@@ -31,8 +31,8 @@ class Cluster:
 
     async def pods(self) -> tuple[list[dict[str, Any]], str]:
         """Return every pod of an operation, and the resource version from which to continue watching."""
-        said = await self._get(f"{self._there}/pods", {"labelSelector": OPERATION})
-        return said["items"], said["metadata"]["resourceVersion"]
+        reply = await self._get(f"{self._there}/pods", {"labelSelector": OPERATION})
+        return reply["items"], reply["metadata"]["resourceVersion"]
 
     async def events(self) -> list[dict[str, Any]]:
         """Return the cluster's events, by default those of the last hour."""
@@ -56,14 +56,14 @@ class Cluster:
 
     async def changes(self, version: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Yield (ADDED, MODIFIED or DELETED, the pod) until the server ends the watch or ``version`` has expired."""
-        asked = {"labelSelector": OPERATION, "watch": "1", "resourceVersion": version}
+        query = {"labelSelector": OPERATION, "watch": "1", "resourceVersion": version}
         limit = ClientTimeout(total=None, sock_connect=ASK_S)
         try:
-            async with self._session.get(f"{self._there}/pods", params=asked, timeout=limit) as response:
+            async with self._session.get(f"{self._there}/pods", params=query, timeout=limit) as response:
                 async for line in response.content:
-                    said = json.loads(line)
-                    if said["type"] in ("ADDED", "MODIFIED", "DELETED"):
-                        yield said["type"], said["object"]
+                    event = json.loads(line)
+                    if event["type"] in ("ADDED", "MODIFIED", "DELETED"):
+                        yield event["type"], event["object"]
                     else:
                         return  # ERROR: the version has expired
         except (ClientError, TimeoutError):
@@ -81,9 +81,9 @@ class Cluster:
         try:
             async with self._session.get(path, params=params) as response:
                 if response.status == 404:
-                    raise NoCluster(f"There is no {what} on this cluster: {path} is not found.")
+                    raise NoCluster(f"This cluster has no {what}: {path} is not found.")
                 if response.status >= 300:
-                    raise NoCluster(f"The cluster refuses {path}: {await response.text()}")
+                    raise NoCluster(f"The cluster rejects {path}: {await response.text()}")
                 return await response.json()
         except (ClientError, TimeoutError) as why:
             raise NoCluster(f"The cluster did not answer {path}: {why!r}") from None
@@ -101,8 +101,8 @@ async def connected(namespace: str) -> AsyncIterator[Cluster]:
     )
     assert proxy.stdout is not None  # noqa: S101  # stdout=PIPE is set above
     try:
-        said = (await proxy.stdout.readline()).decode()  # Starting to serve on 127.0.0.1:41683
-        address = said.rpartition(" ")[2].strip()
+        first_line = (await proxy.stdout.readline()).decode()  # Starting to serve on 127.0.0.1:41683
+        address = first_line.rpartition(" ")[2].strip()
         if not address:
             raise NoCluster("`kubectl proxy` ended at once; run it to see why.")
         limit = ClientTimeout(total=ASK_S)
@@ -116,14 +116,14 @@ async def connected(namespace: str) -> AsyncIterator[Cluster]:
 
 async def _reachable() -> None:
     try:
-        asked = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *("kubectl", "version", "--request-timeout=5s"),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
     except FileNotFoundError:
         raise NoCluster("kubectl is not installed: https://kubernetes.io/docs/tasks/tools/") from None
-    _, said = await asked.communicate()
-    if asked.returncode:
-        why = said.decode(errors="replace").strip().splitlines()
-        raise NoCluster(f"No cluster answers kubectl: {why[-1] if why else 'it said nothing'} Is KUBECONFIG set?")
+    _, output = await process.communicate()
+    if process.returncode:
+        why = output.decode(errors="replace").strip().splitlines()
+        raise NoCluster(f"No cluster answers kubectl: {why[-1] if why else 'it printed nothing.'} Is KUBECONFIG set?")

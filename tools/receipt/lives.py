@@ -76,7 +76,7 @@ def window(observations: Sequence[Observation]) -> tuple[float, float]:
     """
     looks = [one.at for one in observations if isinstance(one, Looked)]
     if not looks:
-        raise ValueError("a recording begins and ends with a look")
+        raise ValueError("a recording must begin and end with a reading of the pods")
     return min(looks), max(looks)
 
 

@@ -47,13 +47,13 @@ def remembered(pods: Iterable[Object], events: Iterable[Object]) -> list[PodSeen
         here[pod["metadata"]["name"]] = pod
         ready = _since_ready(pod)
         found.append(seen(pod, ready if ready is not None else seconds(pod["metadata"]["creationTimestamp"])))
-    for name, told in _of_pods(events).items():
+    for name, moments in _of_pods(events).items():
         if name in here:
             continue
-        created = min(at for _, at in told)
+        created = min(at for _, at in moments)
         born = PodSeen(at=created, pod=name, operation=_operation_of(name), created=created)
-        started = [at for reason, at in told if reason == "Started"]
-        killed = [at for reason, at in told if reason == "Killing"]
+        started = [at for reason, at in moments if reason == "Started"]
+        killed = [at for reason, at in moments if reason == "Killing"]
         found.append(born)
         if len(started) > 1:
             found.append(replace(born, at=max(started), ready=True))
@@ -89,14 +89,14 @@ def _since_ready(pod: Object) -> float | None:
 
 
 def _of_pods(events: Iterable[Object]) -> dict[str, list[tuple[str, float]]]:
-    told: dict[str, list[tuple[str, float]]] = {}
+    moments: dict[str, list[tuple[str, float]]] = {}
     for event in events:
         about = event["involvedObject"]
         at = event.get("firstTimestamp") or event.get("eventTime")
         if about.get("kind") == "Pod" and at and "-deployment-" in about["name"]:
-            whole = float(int(seconds(at)))  # only some have fractions of a second: compare whole seconds
-            told.setdefault(about["name"], []).append((event["reason"], whole))
-    return told
+            whole_s = float(int(seconds(at)))  # only some have fractions of a second: compare whole seconds
+            moments.setdefault(about["name"], []).append((event["reason"], whole_s))
+    return moments
 
 
 def _operation_of(pod: str) -> str:

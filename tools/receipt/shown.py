@@ -31,8 +31,8 @@ def table(receipt: Receipt) -> Table:
 
 
 def _title(receipt: Receipt) -> str:
-    whole = "" if receipt.exact else "; the cluster's own times, in whole seconds"
-    return f"{_clock(receipt.since)} to {_clock(receipt.until)}, {receipt.until - receipt.since:.0f} s{whole}"
+    note = "" if receipt.exact else "; times of the cluster, in whole seconds"
+    return f"{_clock(receipt.since)} to {_clock(receipt.until)}, {receipt.until - receipt.since:.0f} s{note}"
 
 
 def _cells(line: Line) -> list[str]:
@@ -63,7 +63,7 @@ def _clock(at: float) -> str:
 
 
 def svg(observations: Sequence[Observation], operations: Sequence[str] = ()) -> str:
-    """Return an SVG with one row per operation and one bar per pod: starting, at work, leaving."""
+    """Return an SVG with one row per operation and one bar per pod: starting, busy, leaving."""
     since, until = window(observations)
     seen = [life for life in lives(observations) if life.within(since, until) > 0]
     names = sorted({*operations, *(life.operation for life in seen)})
@@ -109,17 +109,17 @@ def _bar(life: Life, y: float, high: float, since: float, until: float, scale: f
     leaves = min(life.leaving or ends, ends)
     ready = min(life.ready or leaves, leaves)
     began = max(life.created, since)
-    told = f"{life.pod}: ready after {life.start_s:.2f} s" if life.start_s is not None else life.pod
+    tooltip = f"{life.pod}: ready after {life.start_s:.2f} s" if life.start_s is not None else life.pod
     for colour, a, b in ((STARTING, began, ready), (WORKING, ready, leaves), (LEAVING, leaves, ends)):
         a = max(a, since)
         if b > a:
             at, wide = LEFT + (a - since) * scale, (b - a) * scale
             place = f'x="{at:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}"'
-            yield f'<rect {place} fill="{colour}"><title>{escape(told)}</title></rect>'
+            yield f'<rect {place} fill="{colour}"><title>{escape(tooltip)}</title></rect>'
 
 
 def _legend() -> Iterator[str]:
-    for n, (colour, word) in enumerate(((STARTING, "starting"), (WORKING, "at work"), (LEAVING, "leaving"))):
+    for n, (colour, word) in enumerate(((STARTING, "starting"), (WORKING, "busy"), (LEAVING, "leaving"))):
         x = WIDTH - 300 + n * 96
         yield f'<rect x="{x}" y="12" width="12" height="12" fill="{colour}"/>'
         yield _text(x + 17, 22, word)

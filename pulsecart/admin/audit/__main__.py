@@ -30,18 +30,24 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(json.dumps(report.document(), default=str) + "\n")
     else:
         show(report, Console())
-    return 2 if report.unasked else 0 if report.clean else 1
+    return 2 if report.unchecked else 0 if report.clean else 1
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/audit", description=__doc__.strip().splitlines()[0])
     add = parser.add_argument
-    add("--json", action="store_true", help="the report as one JSON object")
+    add("--json", action="store_true", help="print the report as one JSON object")
     add("--data", type=Path, help="the running shop's data directory (default: DATABASE_URL, else .data)")
-    add("--database-url", default="", help="audit this database (its Redis: --redis-url, else none)")
-    add("--redis-url", default="", help="compare with this gate")
-    add("--settle-timeout", type=float, default=0.0, metavar="S", help="wait up to S seconds for what is under way")
-    add("--grace", type=float, default=GRACE_S, metavar="S", help="an order may rest this long (default: %(default)s)")
+    add("--database-url", default="", help="audit this database (with --redis-url, else without a gate)")
+    add("--redis-url", default="", help="compare with the gate in this Redis")
+    add("--settle-timeout", type=float, default=0.0, metavar="S", help="wait up to S seconds for work in progress")
+    add(
+        "--grace",
+        type=float,
+        default=GRACE_S,
+        metavar="S",
+        help="seconds that an order may stay unchanged (default: %(default)s)",
+    )
     return parser.parse_args(arguments)
 
 

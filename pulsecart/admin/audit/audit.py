@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from pulsecart.shop.audit.db import questions as books
-from pulsecart.shop.audit.verdict import Report, Shelf, gate_findings, judge
+from pulsecart.shop.audit.verdict import GateReading, Report, gate_findings, judge
 
 POLL_S = 0.25
 GRACE_S = 10.0
@@ -41,9 +41,9 @@ def audit(
     before, _ = _gate(redis_url)
     with books.snapshot(database_url) as connection:
         found = books.read(connection, grace_s=grace_s)
-    after, unasked = _gate(redis_url)
+    after, unchecked = _gate(redis_url)
     gate = _steady(before, after) if redis_url else None
-    return judge(found, gate, gate_unasked=unasked, must_be_settled=settle_timeout_s > 0)
+    return judge(found, gate, gate_unchecked=unchecked, must_be_settled=settle_timeout_s > 0)
 
 
 def _wait(database_url: str, redis_url: str, timeout_s: float, pause: Callable[[float], None]) -> None:
@@ -54,17 +54,17 @@ def _wait(database_url: str, redis_url: str, timeout_s: float, pause: Callable[[
 
 def _is_settled(database_url: str, redis_url: str) -> bool:
     """Whether no work is in progress and the gate needs no repair by settle; true also if that cannot be read."""
-    gate, unasked = _gate(redis_url)
+    gate, unchecked = _gate(redis_url)
     try:
         with books.snapshot(database_url) as connection:
-            if books.unsettled(connection) or any(shelf.claims for shelf in gate.values()):
+            if books.unsettled(connection) or any(reading.claims for reading in gate.values()):
                 return False
-            return bool(unasked) or not gate_findings(books.products(connection), gate)
+            return bool(unchecked) or not gate_findings(books.products(connection), gate)
     except books.CannotAsk:
         return True  # the report lists the rules that cannot be checked
 
 
-def _gate(redis_url: str) -> tuple[dict[str, Shelf], list[str]]:
+def _gate(redis_url: str) -> tuple[dict[str, GateReading], list[str]]:
     """
     Return the gate's state of every product, and the reasons why some or all of it cannot be read.
 
@@ -79,29 +79,29 @@ def _gate(redis_url: str) -> tuple[dict[str, Shelf], list[str]]:
             for product in products:
                 pipe.hmget(f"{{gate}}:p:{product}", ["epoch", "left"])
                 pipe.zcard(f"{{gate}}:z:{product}")
-            told = iter(pipe.execute(raise_on_error=False))
+            replies = iter(pipe.execute(raise_on_error=False))
     except redis.ConnectionError as away:
         return {}, [f"Redis cannot be reached: {away}"]
     except redis.RedisError as error:
-        return {}, [f"Redis cannot be asked: {error}"]
-    return _shelves(zip(products, told, told, strict=True))
+        return {}, [f"Redis answers with an error: {error}"]
+    return _shelves(zip(products, replies, replies, strict=True))
 
 
-def _shelves(told: Iterable[tuple[str, Any, Any]]) -> tuple[dict[str, Shelf], list[str]]:
-    shelves, unasked = {}, []
-    for product, state, claims in told:
+def _shelves(replies: Iterable[tuple[str, Any, Any]]) -> tuple[dict[str, GateReading], list[str]]:
+    readings, unchecked = {}, []
+    for product, state, claims in replies:
         try:
             epoch, left = state
             if epoch is not None:
-                shelves[product] = Shelf(epoch=int(epoch), left=int(left), claims=int(claims))
+                readings[product] = GateReading(epoch=int(epoch), left=int(left), claims=int(claims))
         except (TypeError, ValueError):
-            unasked.append(f"product {product} cannot be read: {state!r}, {claims!r}")
-    return shelves, unasked
+            unchecked.append(f"product {product} cannot be read: {state!r}, {claims!r}")
+    return readings, unchecked
 
 
-def _steady(before: Mapping[str, Shelf], after: Mapping[str, Shelf]) -> dict[str, Shelf]:
+def _steady(before: Mapping[str, GateReading], after: Mapping[str, GateReading]) -> dict[str, GateReading]:
     """Return the gate's state after PostgreSQL was read; a change since before counts as a claim in progress."""
     return {
-        product: shelf if before.get(product) == shelf else replace(shelf, claims=shelf.claims or 1)
-        for product, shelf in after.items()
+        product: reading if before.get(product) == reading else replace(reading, claims=reading.claims or 1)
+        for product, reading in after.items()
     }

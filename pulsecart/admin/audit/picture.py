@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pulsecart.runtime.printable import printable
-from pulsecart.shop.audit.verdict import Finding, Product, Report, Shelf, Unasked
+from pulsecart.shop.audit.verdict import Finding, GateReading, Product, Report, Unchecked
 
 
 def show(report: Report, console: Console) -> None:
@@ -18,17 +18,17 @@ def show(report: Report, console: Console) -> None:
     console.print(f"Orders: {counts}")
     for finding in report.findings:
         _finding(finding, console)
-    for unasked in report.unasked:
+    for unchecked in report.unchecked:
         console.print(
-            f"\n[bold yellow]? {escape(unasked.check)}[/]: could not be asked whether {escape(unasked.holds)}:"
-            f" {escape(printable(unasked.reason))}"
+            f"\n[bold yellow]? {escape(unchecked.check)}[/]: could not be checked: {escape(unchecked.holds)}:"
+            f" {escape(printable(unchecked.reason))}"
         )
     _under_way(report, console)
     _dead_letters(report, console)
     console.print(_verdict(report))
 
 
-def _units(products: Sequence[Product], gate: Mapping[str, Shelf] | None) -> Table:
+def _units(products: Sequence[Product], gate: Mapping[str, GateReading] | None) -> Table:
     table = Table(title="Units per product", title_justify="left")
     table.add_column("Product")
     for column in ("Stocked", "Left", "Held", "Sold", "Sum", "Gate"):
@@ -36,22 +36,22 @@ def _units(products: Sequence[Product], gate: Mapping[str, Shelf] | None) -> Tab
     for product in products:
         right = product.left + product.held + product.sold == product.initial
         cells = [f"{n:,}" for n in (product.initial, product.left, product.held, product.sold)]
-        shelf = (gate or {}).get(product.product_id)
+        reading = (gate or {}).get(product.product_id)
         table.add_row(
-            escape(printable(product.product_id)), *cells, "[green]✓[/]" if right else "[red]✗[/]", _shelf(shelf)
+            escape(printable(product.product_id)), *cells, "[green]✓[/]" if right else "[red]✗[/]", _shelf(reading)
         )
     return table
 
 
-def _shelf(shelf: Shelf | None) -> str:
-    if shelf is None:
+def _shelf(reading: GateReading | None) -> str:
+    if reading is None:
         return "–"
-    return f"{shelf.left:,}" + (f" + {shelf.claims:,} claimed" if shelf.claims else "")
+    return f"{reading.left:,}" + (f" + {reading.claims:,} claimed" if reading.claims else "")
 
 
 def _finding(finding: Finding, console: Console) -> None:
     more = f", the first {len(finding.rows)}" if finding.total > len(finding.rows) else ""
-    console.print(f"\n[bold red]✗ {finding.check}[/]: it does not hold that {escape(finding.holds)}.")
+    console.print(f"\n[bold red]✗ {finding.check}[/]: this rule is broken: {escape(finding.holds)}.")
     table = Table(title=f"{finding.total:,} rows{more}", title_justify="left")
     columns = list(dict.fromkeys(name for row in finding.rows for name in row))
     for name in columns:
@@ -72,7 +72,7 @@ def _under_way(report: Report, console: Console) -> None:
     parts += [f"{now.pending:,} orders PENDING"] if now.pending else []
     parts += [f"{now.overdue:,} orders past their pay_by"] if now.overdue else []
     if parts:
-        console.print(f"[yellow]Still under way:[/] {', '.join(parts)}")
+        console.print(f"[yellow]Still in progress:[/] {', '.join(parts)}")
 
 
 def _dead_letters(report: Report, console: Console) -> None:
@@ -86,19 +86,19 @@ def _dead_letters(report: Report, console: Console) -> None:
         counted = (f"{row['waiting']:,}", f"{row['discarded']:,}", f"{row['total']:,}")
         table.add_row(*map(escape, (*named, *counted, _cell(row["error_code"]))))
     console.print(table)
-    console.print("./scripts/dead-letters lists the open ones; replay or discard them there.")
+    console.print("./scripts/dead-letters lists the open ones; use it to replay or discard them.")
 
 
 def _verdict(report: Report) -> str:
-    unasked = f"; could not be asked: {_names(report.unasked)}" if report.unasked else ""
+    unchecked = f"; could not be checked: {_names(report.unchecked)}" if report.unchecked else ""
     if report.findings:
-        return f"[bold red]Not clean:[/] {_names(report.findings)}{unasked}"
-    if unasked:
-        return f"[bold yellow]Not known[/]: what was asked is right{unasked}"
+        return f"[bold red]Not clean:[/] {_names(report.findings)}{unchecked}"
+    if unchecked:
+        return f"[bold yellow]Not known[/]: every rule that could be checked holds{unchecked}"
     if report.unsettled:
         return "[bold green]Clean so far[/]; --settle-timeout S waits for the rest"
-    return "[bold green]Clean[/]: nothing oversold, nothing lost, nothing hanging"
+    return "[bold green]Clean[/]: nothing oversold, nothing lost, nothing left unfinished"
 
 
-def _names(judged: Sequence[Finding | Unasked]) -> str:
+def _names(judged: Sequence[Finding | Unchecked]) -> str:
     return ", ".join(dict.fromkeys(escape(one.check) for one in judged))

@@ -11,20 +11,20 @@ from typing import Any, Literal
 import psycopg
 from psycopg.rows import class_row
 
+from pulsecart.broker.dead_letters.table import OPEN, RAW
 from pulsecart.runtime.db.database import as_json
 from pulsecart.runtime.printable import storable
 
 RELAY = "relay"  # its cursor is "/relay", the only cursor name that no Trigger can have
 State = Literal["open", "replayed", "discarded", "all"]
 _STATES = {
-    "open": "replayed_at IS NULL AND discarded_at IS NULL",
+    "open": OPEN,
     "replayed": "replayed_at IS NOT NULL AND discarded_at IS NULL",
     "discarded": "discarded_at IS NOT NULL",
     "all": "true",
 }
 _COLUMNS = """dead_letter_id AS id, trigger, type, event_id, source, error_code, error_data, received_at, replayed_at,
     discarded_at, discarded_by, discarded_why"""
-_RAW = "coalesce(raw, convert_to(event::text, 'UTF8'))"
 _MATCHING = """
     (%(trigger)s::text IS NULL OR trigger = %(trigger)s) AND (%(cause)s::text IS NULL
         OR strpos(lower(coalesce(error_data, '')), lower(%(cause)s)) > 0 OR error_code::text = %(cause)s)
@@ -61,7 +61,7 @@ UNION ALL SELECT dead_letter_id, true FROM relayed
 """
 _DISCARD = f"""
     UPDATE dead_letters SET discarded_at = now(), discarded_by = %s, discarded_why = %s
-    WHERE dead_letter_id = ANY(%s) AND {_STATES["open"]} RETURNING dead_letter_id
+    WHERE dead_letter_id = ANY(%s) AND {OPEN} RETURNING dead_letter_id
 """
 # The backlog row of a dead letter is deleted shortly after; a replay written into it before would be deleted with it.
 # A row that stays longer than ROW_GOES_S was left by a dispatcher that died, and is reused.
@@ -132,9 +132,7 @@ def letter(database_url: str, id: int) -> tuple[Letter, bytes] | None:
     if not letters:
         return None
     with _asking(database_url) as connection:
-        row = connection.execute(
-            f"SELECT {_RAW} FROM dead_letters WHERE dead_letter_id = %s".encode(), (id,)
-        ).fetchone()
+        row = connection.execute(f"SELECT {RAW} FROM dead_letters WHERE dead_letter_id = %s".encode(), (id,)).fetchone()
     return letters[0], bytes(row[0]) if row and row[0] is not None else b""
 
 
@@ -162,8 +160,8 @@ def replay(database_url: str, ids: Sequence[int]) -> set[int]:
     with _asking(database_url) as connection:
         named = _named(connection, ids)
         while left := [name for name in named if not queued.get(name["dead_letter_id"], False)]:
-            asked = {"named": as_json(left), "relay": RELAY, "wait": monotonic() < until}
-            queued.update(connection.execute(_REPLAY, asked).fetchall())
+            parameters = {"named": as_json(left), "relay": RELAY, "wait": monotonic() < until}
+            queued.update(connection.execute(_REPLAY, parameters).fetchall())
             connection.commit()
             if all(queued.values()):
                 break
@@ -174,7 +172,7 @@ def replay(database_url: str, ids: Sequence[int]) -> set[int]:
 def _named(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[dict[str, Any]]:
     """Return the unshortened id and source of each letter's event, as they are in the log."""
     statement = f"""
-        SELECT dead_letter_id, event_id, source, CASE WHEN source || event_id LIKE '%%… sha256:%%' THEN {_RAW} END
+        SELECT dead_letter_id, event_id, source, CASE WHEN source || event_id LIKE '%%… sha256:%%' THEN {RAW} END
         FROM dead_letters WHERE dead_letter_id = ANY(%s)
     """
     rows = connection.execute(statement.encode(), (list(ids),)).fetchall()
@@ -210,6 +208,6 @@ def _asking(database_url: str) -> Iterator[psycopg.Connection[Any]]:
         with psycopg.connect(database_url, connect_timeout=5) as connection:
             yield connection
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as empty:
-        raise CannotAsk(f"this database is not a shop's, or not migrated: {empty}") from None
+        raise CannotAsk(f"this is not a shop's database, or it is not migrated: {empty}") from None
     except psycopg.OperationalError as away:
         raise CannotAsk(f"the database cannot be reached: {away}") from None

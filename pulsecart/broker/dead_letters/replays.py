@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from pulsecart.broker.courier import Courier
-from pulsecart.broker.dead_letters import letters, replay_queue
+from pulsecart.broker.dead_letters import letters, table
 from pulsecart.broker.delivery import Destination, Outcome
 from pulsecart.runtime.db.database import Database
 from pulsecart.runtime.event import CloudEvent
@@ -26,23 +26,22 @@ async def replay(
         subscribers: the subscriber of every Trigger, by the Trigger's name.
     """
     while taken := await _taken(db):
-        for asked in taken:
-            subscriber = subscribers.get(asked.trigger)
-            message = _message(asked, sign)
+        for requested in taken:
+            subscriber = subscribers.get(requested.trigger)
+            message = _message(requested, sign)
             outcome = NO_TRIGGER if subscriber is None else await courier.send(subscriber, *message, timeout_s)
             async with db.transaction() as tx:
                 if outcome.verdict == "done":
-                    await replay_queue.arrived(tx, asked)
+                    await table.replay_arrived(tx, requested)
                 else:
-                    await replay_queue.failed(
-                        tx, asked, subscriber.url if subscriber else "", outcome.code, outcome.data
-                    )
+                    url = subscriber.url if subscriber else ""
+                    await table.replay_failed(tx, requested, url, outcome.code, outcome.data)
 
 
-def _message(asked: replay_queue.Replay, sign: Sign) -> tuple[Mapping[str, str], bytes]:
+def _message(requested: table.Replay, sign: Sign) -> tuple[Mapping[str, str], bytes]:
     """Build the message; an event stored without a valid signature is sent unchanged, and is rejected again."""
-    headers, body = letters.message(asked.raw)
-    if asked.signed:
+    headers, body = letters.message(requested.raw)
+    if requested.signed:
         try:
             return cloudevents.binary(sign(cloudevents.decode(headers, body)))
         except Problem:
@@ -50,6 +49,6 @@ def _message(asked: replay_queue.Replay, sign: Sign) -> tuple[Mapping[str, str],
     return headers, body
 
 
-async def _taken(db: Database) -> list[replay_queue.Replay]:
+async def _taken(db: Database) -> list[table.Replay]:
     async with db.transaction() as tx:
-        return await replay_queue.take(tx, LEASE_S)
+        return await table.take_replays(tx, LEASE_S)

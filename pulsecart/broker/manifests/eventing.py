@@ -10,7 +10,9 @@ from pulsecart.broker.filters import Filter
 from pulsecart.broker.manifests.fields import Metadata, delivery_of, destination_of, filter_of, metadata, needed
 from pulsecart.broker.manifests.strict_yaml import Block, Misconfigured, documents
 from pulsecart.broker.schedule import BadSchedule, Schedule
+from pulsecart.serving.operation_names import names
 
+EVENTING_DIR = Path(__file__).parents[3] / "eventing"
 EVENTING, SOURCES = "eventing.knative.dev/v1", "sources.knative.dev/v1"
 
 
@@ -61,6 +63,16 @@ class Eventing:
     ping_sources: tuple[PingSource, ...]
 
 
+def load_all() -> Eventing:
+    """
+    Read the manifests of the shop, with every operation as a possible subscriber.
+
+    Raises:
+        Misconfigured: with file, line, reason, and the allowed values.
+    """
+    return load(EVENTING_DIR, [name.replace("_", "-") for name in names()])
+
+
 def load(directory: Path, services: Collection[str]) -> Eventing:
     """
     Read all manifests of a directory.
@@ -80,7 +92,7 @@ def load(directory: Path, services: Collection[str]) -> Eventing:
         meta = metadata(document)
         known = seen.setdefault((kind, meta.name), document.where)
         if known != document.where:
-            raise document.refuse(f"a {kind} named {meta.name} is also at {known}; names are unique.")
+            raise document.refuse(f"a {kind} named {meta.name} is also at {known}; names must be unique.")
         item = build(document, meta, Context(frozenset(services), brokers))
         document.done()
         made[kind].append(item)
@@ -103,13 +115,13 @@ def _kind(document: Block) -> tuple[str, "Callable[[Block, Metadata, Context], A
     version, kind = document.text("apiVersion"), document.text("kind")
     if (version, kind) not in _KINDS:
         allowed = ", ".join(f"{kind} of {version}" for version, kind in _KINDS)
-        raise document.refuse(f"{kind} of {version} is not known here. Allowed: {allowed}.")
+        raise document.refuse(f"{kind} of {version} is not supported. Allowed: {allowed}.")
     return kind, _KINDS[version, kind]
 
 
 def _broker(document: Block, meta: Metadata, context: Context) -> Broker:
     spec = needed(document, "spec")
-    spec.refused("config", "channels are chosen per cluster, in an overlay.")
+    spec.refused("config", "choose the channel per cluster, in an overlay.")
     delivery = delivery_of(needed(spec, "delivery"), meta, context.services)
     spec.done()
     return Broker(name=meta.name, namespace=meta.namespace, delivery=delivery, where=document.where)
@@ -126,7 +138,7 @@ def _trigger(document: Block, meta: Metadata, context: Context) -> Trigger:
     subscriber = destination_of(needed(spec, "subscriber"), meta, context.services)
     if subscriber.last_part != meta.name:
         raise spec.refuse_field(
-            "subscriber", f"its uri must end in /{meta.name}, or a dead letter could not say which Trigger failed."
+            "subscriber", f"its uri must end in /{meta.name}, or a dead letter would not have the Trigger that failed."
         )
     own = spec.block("delivery")
     delivery = broker.delivery if own is None else delivery_of(own, meta, context.services)
@@ -151,8 +163,8 @@ def _ping_source(document: Block, meta: Metadata, context: Context) -> PingSourc
         raise spec.refuse_field("schedule", str(error)) from None
     sink = destination_of(needed(spec, "sink"), meta, context.services)
     content_type, data = spec.text("contentType", ""), spec.text("data", "")
-    spec.refused("dataBase64", "give data as text.")
-    spec.refused("ceOverrides", "are not supported here.")
+    spec.refused("dataBase64", "is not supported; give data as text.")
+    spec.refused("ceOverrides", "are not supported.")
     spec.done()
     return PingSource(
         name=meta.name,

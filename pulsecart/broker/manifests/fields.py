@@ -46,7 +46,7 @@ def _concurrency(annotations: Block) -> int:
     for name in annotations.keys():  # noqa: SIM118  # not a dict
         annotations.text(name)
         if ("knative.dev/" in name or "pulsecart.dev/" in name) and name not in _ANNOTATIONS:
-            raise annotations.refuse_field(name, f"would change nothing here. Allowed: {', '.join(_ANNOTATIONS)}.")
+            raise annotations.refuse_field(name, f"has no effect here. Allowed: {', '.join(_ANNOTATIONS)}.")
     text = annotations.text(CONCURRENCY_ANNOTATION, str(CONCURRENCY))
     if not text.isdigit() or not 1 <= int(text) <= 1024:
         raise annotations.refuse_field(CONCURRENCY_ANNOTATION, f"{text!r} is not a number from 1 to 1024.")
@@ -58,10 +58,10 @@ def delivery_of(block: Block, meta: Metadata, services: Collection[str]) -> Deli
     if sink is None:
         raise block.refuse(
             f"{block.path}.deadLetterSink is missing: without one an event that fails for good is lost. "
-            "A Trigger's delivery replaces its Broker's as a whole, on Knative too."
+            "A Trigger's delivery completely replaces its Broker's, also on Knative."
         )
     for name in ("retryAfterMax", "format"):
-        block.refused(name, "is experimental and not supported here.")
+        block.refused(name, "is experimental and not supported.")
     if block.has("backoffPolicy") != block.has("backoffDelay"):
         raise block.refuse(f"{block.path}: backoffPolicy and backoffDelay work only together.")
     delivery = Delivery(
@@ -72,7 +72,7 @@ def delivery_of(block: Block, meta: Metadata, services: Collection[str]) -> Deli
         timeout_s=block.duration_s("timeout", TIMEOUT_S),
     )
     if delivery.timeout_s <= 0:
-        raise block.refuse_field("timeout", "must be more than nothing.")
+        raise block.refuse_field("timeout", "must be longer than zero.")
     block.done()
     return delivery
 
@@ -86,7 +86,7 @@ def destination_of(block: Block, meta: Metadata, services: Collection[str]) -> D
             raise block.refuse(f"{block.path}: give a ref, or an absolute http(s) uri.")
         return Destination(service=None, url=uri)
     if absolute or "://" in uri:
-        raise block.refuse_field("uri", "beside a ref it is a path, like /reserve-order.")
+        raise block.refuse_field("uri", "must be a path if there is a ref, like /reserve-order.")
     ref.text("apiVersion", one_of=("serving.knative.dev/v1",))
     ref.text("kind", one_of=("Service",))
     service, namespace = ref.name("name"), ref.name("namespace", meta.namespace)
@@ -109,7 +109,7 @@ def filter_of(spec: Block) -> Filter:
 
 
 def _dialect(block: Block) -> Filter:
-    block.refused("cesql", "is not understood here. Say it with exact, prefix, suffix, all, any and not.")
+    block.refused("cesql", "is not supported. Use exact, prefix, suffix, all, any and not.")
     if len(block.keys()) != 1:
         raise block.refuse(f"{block.path} needs exactly one of exact, prefix, suffix, all, any, not.")
     made: Filter | None = None
@@ -131,7 +131,9 @@ def _attributes(block: Block, name: str, may_be_empty: bool = True) -> dict[str,
     wanted = dict(block.texts(name))
     for attribute, value in wanted.items():
         if not _ATTRIBUTE.fullmatch(attribute):
-            raise block.refuse_field(name, f"{attribute!r} is no attribute name; allowed are a-z first, then a-z, 0-9.")
+            raise block.refuse_field(
+                name, f"{attribute!r} is not an attribute name. Allowed: a-z first, then a-z and 0-9."
+            )
         if not value and not may_be_empty:
             raise block.refuse_field(name, f"{attribute} has no value.")
     return wanted

@@ -29,7 +29,7 @@ class Block:
         self._asked: list[str] = []
         for key, value in node.value:
             if key.value in self._values:
-                raise self.refuse(f"{self._at(key.value)} stands here twice.", key)
+                raise self.refuse(f"{self._at(key.value)} occurs twice.", key)
             self._values[key.value] = value
 
     @property
@@ -64,7 +64,9 @@ class Block:
         """Read a Kubernetes name."""
         value = self.text(name, default)
         if not _NAME.fullmatch(value):
-            raise self.refuse_field(name, f"{value!r} is no name; allowed are a-z, 0-9 and inner hyphens, 63 at most.")
+            raise self.refuse_field(
+                name, f"{value!r} is not a name. Allowed: a-z, 0-9 and inner hyphens, at most 63 characters."
+            )
         return value
 
     def integer(self, name: str, default: int, least: int = 0) -> int:
@@ -84,7 +86,7 @@ class Block:
         text = self.text(name)
         match = _DURATION.fullmatch(text)
         if match is None or not any(match.groups()):
-            raise self.refuse_field(name, f"{text!r} is no ISO 8601 duration. Allowed: like PT0.2S, PT5M, P1DT12H.")
+            raise self.refuse_field(name, f"{text!r} is not an ISO 8601 duration. Allowed: like PT0.2S, PT5M, P1DT12H.")
         days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -123,7 +125,7 @@ class Block:
         for name, node in self._values.items():
             if name not in self._asked:
                 allowed = ", ".join(dict.fromkeys(self._asked))
-                raise self.refuse(f"{self._at(name)} is not known here. Allowed: {allowed}.", node)
+                raise self.refuse(f"{self._at(name)} is not supported. Allowed: {allowed}.", node)
 
     def _take(self, name: str) -> yaml.Node | None:
         self._asked.append(name)
@@ -143,7 +145,7 @@ def documents(directory: Path) -> Iterator[Block]:
     """Yield every document of every ``*.yaml`` of a directory, by file name."""
     files = sorted(directory.glob("*.yaml"))
     if not files:
-        raise Misconfigured(f"{directory}: holds no *.yaml; a Broker at least is needed.")
+        raise Misconfigured(f"{directory}: has no *.yaml; at least a Broker is required.")
     for path in files:
         yield from _documents(path, f"{directory.name}/{path.name}")
 

@@ -129,8 +129,8 @@ class DirectOutlet(Outlet):
 class _Rest:
     """Awaits the rest of a coroutine that was started outside a task and is suspended on ``blocked_on``."""
 
-    def __init__(self, begun: Coroutine[Any, Any, None], blocked_on: Any) -> None:
-        self._begun = begun
+    def __init__(self, started: Coroutine[Any, Any, None], blocked_on: Any) -> None:
+        self._begun = started
         self._blocked_on = blocked_on
 
     def __await__(self) -> Generator[Any, Any, None]:

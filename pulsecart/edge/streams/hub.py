@@ -7,10 +7,11 @@ from contextlib import aclosing, nullcontext, suppress
 from time import perf_counter
 
 from pulsecart.edge.streams.client_buffer import ROOM, Outlet
-from pulsecart.edge.streams.news import BUYER_KEY, START, Id, News, Topic, frame, message
+from pulsecart.edge.streams.news import START, Id, News, frame, message
 from pulsecart.edge.streams.places import Place
 from pulsecart.edge.streams.reader import follow
 from pulsecart.edge.streams.snapshot import Snapshots
+from pulsecart.edge.streams.topics import BUYER, Topic
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Problem
 from pulsecart.runtime.telemetry import tracing
@@ -39,10 +40,10 @@ class Listener:
 
     def offer(self, news: News) -> None:
         if self._early is not None:
-            self._early = [news] if self.topic.newest_only else [*self._early[-ROOM:], news]
-        elif news.id > self.seen or self.topic.kind == "buyer":
+            self._early = [news] if self.topic.kind.newest_only else [*self._early[-ROOM:], news]
+        elif news.id > self.seen or not self.topic.kind.in_order:
             self.seen = news.id
-            self.outlet.put(news.message if self._as_message else news.frame, self.topic.newest_only)
+            self.outlet.put(news.message if self._as_message else news.frame, self.topic.kind.newest_only)
 
     def begin(self, seen: Id) -> None:
         """Send the news that arrived since the join; the client already has everything up to ``seen``."""
@@ -75,18 +76,18 @@ def gap(topic: Topic, reason: str) -> dict[str, str]:
 
 
 class Hub:
-    """All listeners of this process; made with ``deps.one(Hub)``. It runs no task while there are none."""
+    """All listeners of this process; made with ``deps.singleton(Hub)``. It runs no task while there are none."""
 
     def __init__(self, deps: Deps) -> None:
         self._redis_url = deps.settings.redis_url
         self._heartbeat_s = deps.settings.stream_heartbeat_s
-        self._snapshots = deps.one(Snapshots)
+        self._snapshots = deps.singleton(Snapshots)
         self._topics: dict[str, set[Listener]] = {}
         self._newest: dict[str, News] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Event | None = None
         self.closed = False
-        deps.ending.append(self.close)
+        deps.before_shutdown.append(self.close)
 
     @property
     def listeners(self) -> int:
@@ -157,9 +158,9 @@ class Hub:
                         await self._catch_up_all()
                         reading.set()
                     else:
-                        await self._tell(item)
+                        await self._send(item)
         except Exception:
-            log.exception("live streams begin anew")
+            log.exception("live streams start again")
             self._end_all()
         finally:
             if self._reading is reading:
@@ -170,17 +171,17 @@ class Hub:
         for at in range(0, len(topics), RESYNCS):
             await asyncio.gather(*(self.catch_up(topic) for topic in topics[at : at + RESYNCS]))
 
-    async def _tell(self, batch: Iterable[News]) -> None:
+    async def _send(self, batch: Iterable[News]) -> None:
         for news in batch:
             if listeners := self._topics.get(news.key):
-                if next(iter(listeners)).topic.newest_only:
-                    self._tell_paced(news)
+                if next(iter(listeners)).topic.kind.newest_only:
+                    self._send_paced(news)
                 else:
-                    await self._tell_all(news.key, news)
-            if news.buyer_id and (key := BUYER_KEY + news.buyer_id) in self._topics:
-                await self._tell_all(key, news)
+                    await self._send_to_all(news.key, news)
+            if news.buyer_id and (key := BUYER.key + news.buyer_id) in self._topics:
+                await self._send_to_all(key, news)
 
-    def _tell_paced(self, news: News) -> None:
+    def _send_paced(self, news: News) -> None:
         pacing = news.key in self._newest
         self._newest[news.key] = news
         if not pacing:
@@ -188,17 +189,17 @@ class Hub:
 
     async def _pace(self, key: str) -> None:
         """Send the newest news immediately, and newer news after a pause in proportion to the cost of the fan-out."""
-        told = None
+        latest = None
         try:
-            while (news := self._newest[key]) is not told:
+            while (news := self._newest[key]) is not latest:
                 started = perf_counter()
-                await self._tell_all(key, news)
-                told = news
+                await self._send_to_all(key, news)
+                latest = news
                 await asyncio.sleep(max(PACE_S, PACE_SHARE * (perf_counter() - started)))
         finally:
             del self._newest[key]
 
-    async def _tell_all(self, key: str, news: News) -> None:
+    async def _send_to_all(self, key: str, news: News) -> None:
         with span("edge.tell", news.traceparent, {"stream": news.key}) if tracing.on() else nullcontext():
             for count, listener in enumerate(tuple(self._topics.get(key, ())), 1):
                 listener.offer(news)

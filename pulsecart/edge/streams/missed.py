@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pulsecart.edge.streams.news import START, Id, News, Topic, dashed, id_of
+from pulsecart.edge.streams.news import START, Id, News, dashed, id_of
+from pulsecart.edge.streams.topics import Topic
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 
 MISSED_MAX = 1_000
 
@@ -21,7 +22,7 @@ class Missed:
 
 
 class History:
-    """Reads missed entries; concurrent reads share one round trip. Made with ``deps.one(History)``."""
+    """Reads missed entries; concurrent reads share one round trip. Made with ``deps.singleton(History)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._redis = deps.redis
@@ -34,16 +35,16 @@ class History:
         except RedisError:
             return Missed(lost="history-unavailable")
 
-    async def _read(self, asked: list[tuple[Topic, Id]]) -> Sequence[Missed]:
+    async def _read(self, positions: list[tuple[Topic, Id]]) -> Sequence[Missed]:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for topic, last in asked:
+            for topic, last in positions:
                 pipe.xrange(topic.key, count=1)
                 pipe.xrevrange(topic.key, count=1)
-                pipe.xrange(topic.key, min=f"({dashed(last)}", count=1 if topic.newest_only else MISSED_MAX)
+                pipe.xrange(topic.key, min=f"({dashed(last)}", count=1 if topic.kind.newest_only else MISSED_MAX)
             replies = await pipe.execute()
         return [
             _missed(topic, last, *([_news(topic, entry) for entry in reply] for reply in replies[at * 3 : at * 3 + 3]))
-            for at, (topic, last) in enumerate(asked)
+            for at, (topic, last) in enumerate(positions)
         ]
 
 
@@ -56,7 +57,7 @@ def _missed(topic: Topic, last: Id, oldest: list[News], newest: list[News], afte
         return Missed(lost="history-gone")
     if len(after) == MISSED_MAX:
         return Missed(lost="too-much-missed")
-    return Missed(newest if after and topic.newest_only else after)
+    return Missed(newest if after and topic.kind.newest_only else after)
 
 
 def _news(topic: Topic, entry: tuple[bytes, dict[bytes, Any]]) -> News:

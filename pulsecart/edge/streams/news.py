@@ -1,13 +1,12 @@
-"""Defines the entries of live streams (news), their ids and topics, and their encoding for clients."""
+"""Defines the entries of live streams (news), their ids, and their encoding for clients."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
-from pulsecart.serving.query import whole
+from pulsecart.serving.query import parse_integer
 
 encode = msgspec.json.Encoder().encode
 
@@ -18,53 +17,8 @@ BIGGEST = 2**63 - 1
 
 FIREHOSE = "news"
 COUNT_KEY = "news:count"  # number of entries ever added to the firehose
-ORDER_KEY = "news:order:"
-STOCK_KEY = "news:stock:"
-SALES_KEY = "news:flash-sales"
-BUYER_KEY = "news:buyer:"
-STATUS_KEY = "order_status:"
+STATUS_KEY = "order_status:"  # with the order's id: its cached status
 GONE = "gone"  # also used in the script of pulsecart.edge.streams.publish
-
-
-@dataclass(frozen=True)
-class Topic:
-    """
-    One live stream.
-
-    Args:
-        kind: ``order``, ``stock``, ``sales``, or ``buyer`` (all orders of one buyer).
-        key: its stream in Redis; a buyer's topic has no stream there, its news are only fanned out.
-        id: the order, product or buyer; empty for the sales.
-    """
-
-    kind: str
-    key: str
-    id: str = ""
-
-    @property
-    def newest_only(self) -> bool:
-        """Whether a slow client may skip to the newest entry without a loss."""
-        return self.kind == "stock"
-
-
-SALES = Topic("sales", SALES_KEY)
-
-
-def stock_topic(product_id: str) -> Topic:
-    return Topic("stock", STOCK_KEY + product_id, product_id)
-
-
-def buyer_topic(buyer_id: str) -> Topic:
-    return Topic("buyer", BUYER_KEY + buyer_id, buyer_id)
-
-
-def order_topic(order_id: str) -> Topic:
-    """Return the order's topic; an id that is not a UUID makes a topic that stays empty."""
-    try:
-        order_id = str(UUID(order_id))
-    except ValueError:
-        order_id = ""
-    return Topic("order", ORDER_KEY + order_id, order_id)
 
 
 @dataclass(frozen=True)
@@ -111,7 +65,7 @@ def dashed(id: Id) -> str:
 def id_of(text: str) -> Id | None:
     """Parse ``12-0`` or ``12``; None for any other text, or an id greater than any stream's."""
     sequence, _, part = text.partition("-")
-    numbers = whole(sequence, BIGGEST), whole(part or "0", BIGGEST)
+    numbers = parse_integer(sequence, BIGGEST), parse_integer(part or "0", BIGGEST)
     return None if numbers[0] is None or numbers[1] is None else (numbers[0], numbers[1])
 
 

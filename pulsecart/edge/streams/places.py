@@ -25,12 +25,12 @@ class Place:
 
 
 class Places:
-    """All places of this process; made with ``deps.one(Places)``."""
+    """All places of this process; made with ``deps.singleton(Places)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._per_caller = deps.settings.streams_per_caller
         self._per_address = deps.settings.streams_per_address
-        self._proxies = deps.one(proxies_of)
+        self._proxies = deps.singleton(proxies_of)
         self._held: Counter[str] = Counter()
         self._all = 0
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, ORDER_KEY, STATUS_KEY, News, dashed
+from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, STATUS_KEY, News, dashed
+from pulsecart.edge.streams.topics import ORDER
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed
-from pulsecart.runtime.redis_client import ResponseError
+from pulsecart.runtime.redis_client import script_error
 
 STREAM_MAX = 1_000
 FIREHOSE_MAX = 10_000
@@ -18,7 +19,7 @@ STALE = "equal or smaller"
 # data, buyer, traceparent, seconds to live (0: no expiry) and status. Every new entry gets the firehose's next number,
 # so that a reader notices entries that were trimmed before it read them. The status changes only with its stream: late
 # news change neither.
-TELL = """
+PUBLISH = """
 local told = {}
 for i = 3, #KEYS, 2 do
   local at = 4 + (i - 3) / 2 * 7
@@ -42,13 +43,13 @@ return told
 
 
 class Publisher:
-    """The only writer of a process; made with ``deps.one(Publisher)``."""
+    """The only writer of a process; made with ``deps.singleton(Publisher)``."""
 
     def __init__(self, deps: Deps) -> None:
-        self._tell = deps.redis.register_script(TELL)
+        self._tell = deps.redis.register_script(PUBLISH)
         self._batch: Batcher[News, bool] = Batcher(self._write, parallel=2)
 
-    async def tell(self, news: News) -> bool:
+    async def publish(self, news: News) -> bool:
         """
         Write news to their stream and to the firehose.
 
@@ -66,7 +67,7 @@ class Publisher:
         keys = [FIREHOSE, COUNT_KEY]
         args: list[str | bytes | int] = [FIREHOSE_MAX, STREAM_MAX, STATUS_S]
         for news in batch:
-            keys += (news.key, STATUS_KEY + news.key.removeprefix(ORDER_KEY) if news.status else news.key)
+            keys += (news.key, STATUS_KEY + news.key.removeprefix(ORDER.key) if news.status else news.key)
             args += (dashed(news.id), news.event, news.data, news.buyer_id, news.traceparent, news.lasts_s, news.status)
         return [_outcome(error) for error in await self._tell(keys, args)]
 
@@ -76,5 +77,5 @@ def _outcome(error: bytes) -> bool | Exception:
     if "greater than 0-0" in text:
         return Malformed("no-sequence", "News needs its aggregate's sequence, counted from 1.")
     if text and STALE not in text:
-        return ResponseError(text)
+        return script_error(text)
     return not text

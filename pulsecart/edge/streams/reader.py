@@ -2,21 +2,22 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, id_of
-from pulsecart.runtime.redis_client import Redis, RedisError
+from pulsecart.runtime.backoff import Backoff
+from pulsecart.runtime.redis_client import Redis
+from pulsecart.runtime.redis_error import RedisError
 
 log = logging.getLogger(__name__)
 NUMBER = b"n"
 BLOCK_S = 20
 COUNT = 512
 CONNECT_S = 2.0
-BACKOFF_S = (0.1, 2.0)
+RECONNECT = Backoff(0.1, 1.0)
 
 
 @dataclass
@@ -38,7 +39,8 @@ async def follow(redis_url: str) -> AsyncGenerator[list[News] | None, None]:
     place: Place | None = None
     failures = 0
     while True:
-        redis = Redis.from_url(redis_url, socket_timeout=BLOCK_S + CONNECT_S, socket_connect_timeout=CONNECT_S)
+        client = Redis.from_url(redis_url, socket_timeout=BLOCK_S + CONNECT_S, socket_connect_timeout=CONNECT_S)
+        redis = cast(Redis, client)  # redis-py declares its own class
         try:
             resumed = await _resumed(redis, place)
             if resumed is not place:
@@ -54,7 +56,7 @@ async def follow(redis_url: str) -> AsyncGenerator[list[News] | None, None]:
                 log.warning("live streams wait for Redis: %s", error)
         finally:
             await redis.aclose()
-        await asyncio.sleep(min(BACKOFF_S[1], BACKOFF_S[0] * 2**failures) * random.uniform(0.5, 1))  # noqa: S311  # jitter
+        await asyncio.sleep(RECONNECT.jittered_after(failures))
 
 
 async def _resumed(redis: Redis, place: Place | None) -> Place:

@@ -60,7 +60,6 @@ class SaleNow:
     ends_at: datetime
     status: str
     available: int
-    stock_version: int
     initial: int
     buyer_limit: int
     product_limit: int
@@ -98,7 +97,7 @@ async def sales(tx: Tx) -> tuple[int, Sequence[SaleNow]]:
         SELECT s.sale_id, s.product_id, p.name, s.price_minor, p.currency, s.starts_at, s.ends_at,
                CASE WHEN s.status = 'ENDED' OR s.ends_at <= %(now)s THEN 'ENDED'
                     WHEN s.starts_at > %(now)s THEN 'SCHEDULED' ELSE 'STARTED' END AS status,
-               k.available, k.version,
+               k.available,
                (SELECT coalesce(sum(a.delta), 0) FROM inventory_adjustment a WHERE a.product_id = s.product_id),
                s.buyer_limit, k.buyer_limit
         FROM flash_sales s JOIN products p USING (product_id) JOIN stock k USING (product_id)

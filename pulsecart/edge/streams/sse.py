@@ -8,13 +8,14 @@ from typing import Any
 
 from pulsecart.edge.streams.client_buffer import DirectOutlet, Outlet, Send
 from pulsecart.edge.streams.hub import Hub, Listener, gap
-from pulsecart.edge.streams.news import Topic, frame
+from pulsecart.edge.streams.news import frame
 from pulsecart.edge.streams.places import Places
-from pulsecart.edge.streams.subscribe import Opening, asking_buyer, last_id_in, left_s, opening, topic_of
+from pulsecart.edge.streams.subscribe import Opening, asking_buyer, last_id_in, left_s, opening
+from pulsecart.edge.streams.topics import Topic, topic_at
 from pulsecart.runtime.bounds import check_query
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, Problem, Unavailable
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.access import Caller
 from pulsecart.serving.asgi import head_of
 from pulsecart.serving.http import Reply, Request
@@ -40,14 +41,14 @@ class EventStreams:
         try:
             request = head_of(scope)
             correlated = (("correlation-id", correlation_of(request)),)
-            begun = await begin(request, self._deps, outlet)
+            started = await begin(request, self._deps, outlet)
         except Malformed as problem:
-            begun = reply_of(problem)
-        if isinstance(begun, Reply):
-            await _start(send, begun, correlated)
-            await send({"type": "http.response.body", "body": begun.body})
+            started = reply_of(problem)
+        if isinstance(started, Reply):
+            await _start(send, started, correlated)
+            await send({"type": "http.response.body", "body": started.body})
             return
-        listener, first = begun
+        listener, first = started
         try:
             await _start(send, Reply(media_type=EVENTS, headers=HEADERS), correlated)
             await send({"type": "http.response.body", "body": _head(listener.topic, first), "more_body": True})
@@ -65,10 +66,10 @@ class EventStreams:
 async def stream(request: Request, deps: Deps) -> Reply:
     """Return the stream as a ``Reply``, for servers that support only requests and replies."""
     outlet = Outlet(HEARTBEAT)
-    begun = await begin(request, deps, outlet)
-    if isinstance(begun, Reply):
-        return begun
-    return Reply(media_type=EVENTS, headers=HEADERS, stream=_frames(outlet, *begun, deps))
+    started = await begin(request, deps, outlet)
+    if isinstance(started, Reply):
+        return started
+    return Reply(media_type=EVENTS, headers=HEADERS, stream=_frames(outlet, *started, deps))
 
 
 async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener, Opening] | Reply:
@@ -84,12 +85,12 @@ async def begin(request: Request, deps: Deps, outlet: Outlet) -> tuple[Listener,
         return Reply(204)
     try:
         check_query(request.query)
-        topic = topic_of(request.path)
-        if deps.one(Hub).closed:
+        topic = topic_at(request.path)
+        if deps.singleton(Hub).closed:
             return again_later()
-        buyer = await asking_buyer(request, deps) if topic.kind == "order" else None
+        buyer = await asking_buyer(request, deps) if topic.kind.owned else None
         listener = Listener(topic, outlet)
-        listener.place = deps.one(Places).take(request, buyer.subject if buyer else None)
+        listener.place = deps.singleton(Places).take(request, buyer.subject if buyer else None)
         if listener.place is None:
             return again_later()
         first = await _opened(listener, last, deps, buyer)
@@ -114,7 +115,7 @@ async def _opened(listener: Listener, last: str | None, deps: Deps, buyer: Calle
 
 
 def _leave(listener: Listener, deps: Deps) -> None:
-    deps.one(Hub).leave(listener)
+    deps.singleton(Hub).leave(listener)
     if listener.place is not None:
         listener.place.leave()
 
@@ -159,6 +160,6 @@ def _life_s(deps: Deps, first: Opening) -> float:
 
 
 async def _start(send: Send, reply: Reply, more: tuple[tuple[str, str], ...]) -> None:
-    told = (("content-type", reply.media_type), *reply.headers, *more)
-    headers = [(name.encode(), value.encode()) for name, value in told]
+    start_headers = (("content-type", reply.media_type), *reply.headers, *more)
+    headers = [(name.encode(), value.encode()) for name, value in start_headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pulsecart.edge.session import spend_ticket
 from pulsecart.edge.streams.hub import Hub, Listener
 from pulsecart.edge.streams.missed import History
-from pulsecart.edge.streams.news import SALES, START, Id, News, Topic, id_of, order_topic, stock_topic
-from pulsecart.edge.streams.snapshot import Snapshots, order_news
-from pulsecart.runtime.bounds import PARAMETER_CHARACTERS
+from pulsecart.edge.streams.news import START, Id, News, id_of
+from pulsecart.edge.streams.snapshot import Snapshots
+from pulsecart.edge.streams.topics import Topic
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.problem import Forbidden, NotFound, Unauthorized
+from pulsecart.runtime.problem import Forbidden, Unauthorized
 from pulsecart.serving.access import Caller
 from pulsecart.serving.auth import customer_of
 from pulsecart.serving.http import Request
@@ -32,28 +32,6 @@ class Opening:
     news: tuple[News, ...]
     seen: Id
     until_s: float = float("inf")
-
-
-def topic_of(path: str) -> Topic:
-    """
-    Return the topic of ``/sse/flash-sales``, ``/sse/stock/{productId}`` or ``/sse/orders/{id}``.
-
-    Raises:
-        NotFound: there is no such stream.
-    """
-    match path.split("/")[2:]:
-        case ["flash-sales"]:
-            return SALES
-        case ["stock", product_id] if _names_something(product_id):
-            return stock_topic(product_id)
-        case ["orders", order_id] if _names_something(order_id):
-            return order_topic(order_id)
-    raise NotFound("no-such-stream", f"{path[:200]} is no live stream.")
-
-
-def _names_something(id: str) -> bool:
-    """Apply the same limits as all other paths (``pulsecart.serving.routes.matched``)."""
-    return 0 < len(id) <= PARAMETER_CHARACTERS and id.isprintable()
 
 
 def asked(request: Request, name: str) -> str | None:
@@ -89,7 +67,9 @@ def left_s(until_s: float, deps: Deps) -> float:
 
 def over() -> Unauthorized:
     """Return the error for a stream whose session or token has expired."""
-    return Unauthorized("bad-token", "The session or token that opened this has expired: sign in, or send a new one.")
+    return Unauthorized(
+        "bad-token", "The session or token of this stream has expired. Sign in again, or send a new token."
+    )
 
 
 async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Caller | None = None) -> Opening:
@@ -106,38 +86,41 @@ async def opening(listener: Listener, last: str | None, deps: Deps, buyer: Calle
         Forbidden: the order is another buyer's.
         Unavailable: PostgreSQL cannot be reached.
     """
-    hub = deps.one(Hub)
+    hub = deps.singleton(Hub)
     topic = listener.topic
-    if topic.kind == "order" and buyer is None:
-        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a fresh ticket.")
+    if topic.kind.owned and buyer is None:
+        raise Unauthorized("no-session", "An order's stream needs its buyer's session, or a new ticket.")
     try:
         await hub.join(listener)
-        order = await _own_order(topic, buyer, deps) if topic.kind == "order" else None
-        caught_up = await _caught_up(topic, last, order, deps)
+        own = await _own(topic, buyer, deps) if topic.kind.owned else None
+        caught_up = await _caught_up(topic, last, own, deps)
         return replace(caught_up, until_s=buyer.expires_s) if buyer else caught_up
     except BaseException:
         hub.leave(listener)
         raise
 
 
-async def _own_order(topic: Topic, buyer: Caller | None, deps: Deps) -> News:
-    order = await deps.one(Snapshots).order(topic)
-    if order is None:
-        raise NotFound("unknown-order", "There is no such order.")
-    if buyer is None or order.buyer_id != buyer.subject:
-        raise Forbidden("not-your-order", "This order is another buyer's.")
-    return order_news(topic, order)
+async def _own(topic: Topic, buyer: Caller | None, deps: Deps) -> News:
+    snapshot = await _snapshot(topic, deps)
+    if buyer is None or snapshot.buyer_id != buyer.subject:
+        raise Forbidden("not-your-order", "This order belongs to another buyer.")
+    return snapshot
+
+
+async def _snapshot(topic: Topic, deps: Deps) -> News:
+    snapshot = await deps.singleton(Snapshots).of(topic)
+    if snapshot is None:
+        raise topic.kind.unknown()
+    return snapshot
 
 
 async def _caught_up(topic: Topic, last: str | None, snapshot: News | None, deps: Deps) -> Opening:
     last_id = id_of(last) if last is not None else None
-    wants_history = last_id is not None or (last is None and topic.kind == "order")
-    missed = await deps.one(History).after(topic, last_id or START) if wants_history else None
+    wants_history = last_id is not None or (last is None and topic.kind.from_start)
+    missed = await deps.singleton(History).after(topic, last_id or START) if wants_history else None
     if last_id is not None and missed is not None and missed.lost is None:
         return Opening(None, tuple(missed.news), missed.news[-1].id if missed.news else last_id)
-    snapshot = snapshot or await deps.one(Snapshots).of(topic)
-    if snapshot is None:
-        raise NotFound("unknown-stock", "There is no stock of this product.")  # sales and buyers always have a snapshot
+    snapshot = snapshot or await _snapshot(topic, deps)
     if snapshot.id == last_id:  # the client is up to date, although Redis is behind or empty
         return Opening(None, (), last_id)
     if last is not None:

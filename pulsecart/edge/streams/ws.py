@@ -15,13 +15,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from pulsecart.edge.streams.client_buffer import Outlet
 from pulsecart.edge.streams.hub import Hub, Listener, gap
-from pulsecart.edge.streams.news import Topic, buyer_topic, message, order_topic
+from pulsecart.edge.streams.news import message
 from pulsecart.edge.streams.places import Places
 from pulsecart.edge.streams.subscribe import asking_buyer, left_s, opening, over
+from pulsecart.edge.streams.topics import BUYER, ORDER, Topic
 from pulsecart.runtime.bounds import check_json, check_query
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Forbidden, Malformed, Problem, Unauthorized, Unavailable
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.access import Caller
 from pulsecart.serving.asgi import head_of
 from pulsecart.serving.csrf import check_origin
@@ -71,7 +72,7 @@ class Socket:
             return done.pop().result() if done else GOING_AWAY
         finally:
             for listener in self._listeners.values():
-                self._deps.one(Hub).leave(listener)
+                self._deps.singleton(Hub).leave(listener)
             for task in (writing, reading):
                 task.cancel()
             await asyncio.gather(writing, reading, return_exceptions=True)
@@ -92,43 +93,47 @@ class Socket:
                 check_json(text.encode())
                 await self._obey(msgspec.json.decode(text, type=Asked))
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-                self._say("problem", Malformed("no-command", f"This is not understood: {error}.").document())
+                self._say(
+                    "problem", Malformed("no-command", f"The message is not a valid command: {error}.").document()
+                )
             except Problem as problem:
                 self._say("problem", problem.document())
             except RedisError:
                 return TRY_LATER
         return GOING_AWAY
 
-    async def _obey(self, asked: Asked) -> None:
-        match asked.type:
+    async def _obey(self, command: Asked) -> None:
+        match command.type:
             case "ping":
                 self._say("pong", {})
             case "subscribe":
-                await self._subscribe(self._topic(asked), asked.lastEventId)
+                await self._subscribe(self._topic(command), command.lastEventId)
             case "unsubscribe":
-                listener = self._listeners.pop(self._topic(asked).key, None)
+                listener = self._listeners.pop(self._topic(command).key, None)
                 if listener:
-                    self._deps.one(Hub).leave(listener)
+                    self._deps.singleton(Hub).leave(listener)
             case other:
-                raise Malformed("no-command", f"{other!r} is none of subscribe, unsubscribe and ping.")
+                raise Malformed("no-command", f"{other!r} is not a command. Use subscribe, unsubscribe or ping.")
 
     async def _subscribe(self, topic: Topic, last: str | None) -> None:
         if topic.key in self._listeners:
             return
         if len(self._listeners) >= SUBSCRIPTIONS_MAX:
-            raise Forbidden("too-many-subscriptions", f"One socket listens to {SUBSCRIPTIONS_MAX} orders at most.")
+            raise Forbidden(
+                "too-many-subscriptions", f"One WebSocket can subscribe to at most {SUBSCRIPTIONS_MAX} orders."
+            )
         listener = Listener(topic, self._outlet, as_message=True)
         first = await opening(listener, last, self._deps, self._buyer)
         self._listeners[topic.key] = listener
-        self._say("subscribed", {"orderId": topic.id} if topic.kind == "order" else {})
+        self._say("subscribed", {"orderId": topic.id} if topic.kind is ORDER else {})
         if first.lost:
             self._say("gap", gap(topic, first.lost))
         for news in first.news:
             self._outlet.put(news.message)
         listener.begin(first.seen)
 
-    def _topic(self, asked: Asked) -> Topic:
-        return buyer_topic(self._buyer.subject) if asked.orderId is None else order_topic(asked.orderId)
+    def _topic(self, command: Asked) -> Topic:
+        return BUYER.topic(self._buyer.subject) if command.orderId is None else ORDER.topic(command.orderId)
 
     def _say(self, event: str, document: Any) -> None:
         self._outlet.put(message(event, document))
@@ -158,8 +163,8 @@ async def _served(websocket: WebSocket, request: Request, deps: Deps) -> int:
         check_query(request.query)
         buyer = await asking_buyer(request, deps)
         if buyer is None:
-            raise Unauthorized("no-session", "Orders' news need their buyer's session, or a fresh ticket.")
-        place = None if deps.one(Hub).closed else deps.one(Places).take(request, buyer.subject)
+            raise Unauthorized("no-session", "The news of orders need their buyer's session, or a new ticket.")
+        place = None if deps.singleton(Hub).closed else deps.singleton(Places).take(request, buyer.subject)
         if place is None:
             return TRY_LATER
         try:

@@ -37,7 +37,7 @@ async def problem(request: Request, deps: Deps) -> Reply:
     """
     type = request.params["type"]
     if type not in _problems():
-        raise NotFound("no-such-problem", f"No problem is called {type[:64]}; /docs/api lists them.")
+        raise NotFound("no-such-problem", f"There is no problem type {type[:64]}; /docs/api lists them.")
     return Reply(302, headers=(("location", f"/docs/api#problem-{type}"),))
 
 

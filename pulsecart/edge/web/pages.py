@@ -45,7 +45,7 @@ async def static(request: Request, deps: Deps) -> Reply:
 
 def served(request: Request, name: str) -> Reply:
     if name not in _names():
-        raise NotFound("no-such-file", f"The page has no file {name}.")
+        raise NotFound("no-such-file", f"The pages have no file {name}.")
     body, media_type, etag = _file(name)
     headers = (("etag", etag), ("cache-control", "no-cache"), *SAFE)
     if etag in request.headers.get("if-none-match", ""):

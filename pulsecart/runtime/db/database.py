@@ -44,7 +44,7 @@ class Tx:
         now: aware UTC, the same time for every write of the transaction.
         cause: the cause that emitted events carry by default.
         seen: the event was handled before; there is nothing left to do.
-        told: events were written.
+        has_events: events were written.
         causes: order → the event that caused its step, where one transaction has many causes.
         collected: statement → the rows that it writes at the end.
     """
@@ -54,7 +54,7 @@ class Tx:
     now: datetime
     cause: Cause = field(default_factory=Cause)
     seen: bool = False
-    told: bool = False
+    has_events: bool = False
     events: list[CloudEvent] = field(default_factory=list)
     causes: dict[str, Identity] = field(default_factory=dict)
     collected: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
@@ -127,7 +127,7 @@ class Tx:
         for sql, rows in self.collected.items():
             self.later(sql, (self.now, as_json(rows)))
         if self.events:
-            self.told = True
+            self.has_events = True
             self.later(outbox.INSERT_SQL, (outbox.rows_for(self.events),))
         if self.writes:
             parts = ", ".join(f"write_{at} AS ({sql} RETURNING 1)" for at, (sql, _) in enumerate(self.writes))
@@ -208,7 +208,7 @@ class Database:
             tx = Tx(connection, f"/pulsecart/{self.operation}", self.now(), cause or Cause())
             yield tx
             await tx.finish()
-        if tx.told:
+        if tx.has_events:
             self._wake_readers()
 
     def _wake_readers(self) -> None:
@@ -216,7 +216,10 @@ class Database:
         try:
             self.committed()
         except Exception:
-            log.exception("%s: committed; who reads the log was not told, and looks by itself", self.operation)
+            log.exception(
+                "%s: committed, but the readers of the log got no wake-up; they find the events at their next read",
+                self.operation,
+            )
 
     @asynccontextmanager
     async def once(self, event: CloudEvent) -> AsyncIterator[Tx]:

@@ -27,9 +27,11 @@ def problem_of(error: Exception) -> Problem | None:
     if not code:
         return _without_code(error)
     if code in LOCKED:
-        return Busy("busy", "The same rows are being written elsewhere; try again in a second.")
+        return Busy("busy", "The same rows are being written by another request. Try again in a second.")
     if code in TOO_MUCH:
-        return Exhausted("database-exhausted", "The database has not enough memory for this now; try again shortly.")
+        return Exhausted(
+            "database-exhausted", "The database does not have enough memory for this now. Try again shortly."
+        )
     if code[:2] in OF_THE_VALUE and code != DIVISION_BY_ZERO:
         return _unstorable(f"SQLSTATE {code}, {type(error).__name__}")
     return _away() if code[:2] in AWAY else None
@@ -43,10 +45,11 @@ def _without_code(error: Error) -> Problem | None:
 
 
 def _away() -> Unavailable:
-    return Unavailable("database-unavailable", "The database cannot be reached; try again shortly.")
+    return Unavailable("database-unavailable", "The database cannot be reached. Try again shortly.")
 
 
 def _unstorable(what: str) -> Unstorable:
     return Unstorable(
-        "unstorable", f"A value in it cannot be stored or compared ({what}); shorten or correct it, and send it again."
+        "unstorable",
+        f"A value cannot be stored or compared ({what}). Shorten or correct it, and send the request again.",
     )

@@ -120,7 +120,7 @@ def main() -> int:
     operations_url = os.environ.get("DATABASE_URL", "")
     database_url = os.environ.get("MIGRATION_DATABASE_URL") or operations_url
     if not database_url:
-        sys.stderr.write("DATABASE_URL is not set: which database is to be migrated?\n")
+        sys.stderr.write("DATABASE_URL is not set: set it to the database to migrate\n")
         return 2
     try:
         applied = migrate(database_url, operations_url)

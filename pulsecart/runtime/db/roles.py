@@ -53,7 +53,7 @@ def let_operate(connection: Connection, operations_url: str) -> str | None:
     if found is None:
         _create(connection, role, str(named.get("password") or ""))
     _grant(connection, role, connection.execute(_OWNED).fetchall())
-    return f"the role {role} can change the schema: give operations another one" if found and found[0] else None
+    return f"the role {role} can change the schema: give operations another role" if found and found[0] else None
 
 
 def _create(connection: Connection, role: str, password: str) -> None:
@@ -85,4 +85,6 @@ def _grant(connection: Connection, role: str, owned: Iterable[tuple[str, str, bo
         with connection.transaction():
             connection.execute(sql.SQL("; ").join(statements))
     except InsufficientPrivilege as refused:
-        raise CannotGrant(f"{role} could not be granted what operations need: {refused}".splitlines()[0]) from None
+        raise CannotGrant(
+            f"{role} could not be granted the rights that operations need: {refused}".splitlines()[0]
+        ) from None

@@ -108,19 +108,19 @@ class Labelled(Generic[Bound]):
 class Counters(Labelled[Counted]):
     """Declares a counter with labels."""
 
-    def __init__(self, name: str, says: str, *labels: str, registry: "CollectorRegistry | None" = None) -> None:
+    def __init__(self, name: str, description: str, *labels: str, registry: "CollectorRegistry | None" = None) -> None:
         super().__init__(lambda values: Counted(self, values))
-        self._declared = name, says, labels
+        self._declared = name, description, labels
         self._registry = registry
         self._metric: Counter | None = None
         _families.append(self)
 
     def child(self, values: tuple[str, ...]) -> "Counter":
         """Return the library's counter for ``values``, created at first use."""
-        metric = self.made()
+        metric = self.registered()
         return metric.labels(*values) if values else metric
 
-    def made(self) -> "Counter":
+    def registered(self) -> "Counter":
         """Return the library's family, created and registered at first use."""
         from prometheus_client import REGISTRY, Counter
 
@@ -136,14 +136,14 @@ class Histograms(Labelled[Measured]):
     def __init__(
         self,
         name: str,
-        says: str,
+        description: str,
         *labels: str,
         bounds: Sequence[float] = LATENCY_MS,
         counted: tuple[str, str] | None = None,
         registry: "CollectorRegistry | None" = None,
     ) -> None:
         super().__init__(lambda values: Measured(self, values))
-        self._declared = name, says, labels
+        self._declared = name, description, labels
         self._counter = Counters(*counted, *labels, registry=registry) if counted else None
         self._registry = registry
         self._metric: Histogram | None = None
@@ -152,10 +152,10 @@ class Histograms(Labelled[Measured]):
 
     def child(self, values: tuple[str, ...]) -> "tuple[Histogram, Counter | None]":
         """Return the library's histogram and counter for ``values``, created at first use."""
-        metric = self.made()
+        metric = self.registered()
         return metric.labels(*values) if values else metric, self._counter.child(values) if self._counter else None
 
-    def made(self) -> "Histogram":
+    def registered(self) -> "Histogram":
         """Return the library's family, created and registered at first use."""
         from prometheus_client import REGISTRY, Histogram
 
@@ -175,7 +175,7 @@ def fold() -> None:
 def fold_all() -> None:
     """Fold, and register every family, so that metrics without observations are exposed too."""
     for family in tuple(_families):
-        family.made()
+        family.registered()
     fold()
 
 

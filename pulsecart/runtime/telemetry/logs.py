@@ -141,14 +141,14 @@ def _without_the_client(record: logging.LogRecord) -> logging.LogRecord:
     """
     args = record.args if isinstance(record.args, tuple) else ()
     if record.name == "uvicorn.access" and len(args) == 5:
-        said, (_client, method, target, _version, status) = "request", args
+        message, (_client, method, target, _version, status) = "request", args
     elif '"WebSocket %s"' in str(record.msg) and len(args) in (2, 3):
-        said, method, target, status = "websocket", "GET", args[1], args[2] if len(args) == 3 else None
+        message, method, target, status = "websocket", "GET", args[1], args[2] if len(args) == 3 else None
         status = status or (101 if "accepted" in record.msg else 403)
     else:
         return record
     path = str(target).partition("?")[0]
-    told = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, said, None, None)
-    told.created, told.msecs = record.created, record.msecs
-    told.__dict__.update(method=method, path=path, status=status)
-    return told
+    shortened = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, message, None, None)
+    shortened.created, shortened.msecs = record.created, record.msecs
+    shortened.__dict__.update(method=method, path=path, status=status)
+    return shortened

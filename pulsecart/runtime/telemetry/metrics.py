@@ -47,35 +47,38 @@ HTTP = Histograms(
 )
 ORDERS_CREATED = Counters("orders_created_total", "Orders recorded", "path")
 ORDER_CREATION_MS = Histograms("order_creation_latency_ms", "Request read to order committed, ms", "path")
-RESERVATION_FAILURES = Counters("inventory_reservation_failures_total", "Reservations refused", "reason")
+RESERVATION_FAILURES = Counters("inventory_reservation_failures_total", "Reservations rejected", "reason")
 DELIVERIES = Histograms(
     "event_delivery_duration_ms",
-    "Time an operation took over an event, ms",
+    "Time of an operation to handle an event, ms",
     "operation",
     "outcome",
-    counted=("event_deliveries_total", "Events handed to an operation: done, refused (for good) or retry"),
+    counted=("event_deliveries_total", "Events delivered to an operation: done, refused (not repeated) or retry"),
 )
 EVENTS_REFUSED = Counters(
     "events_refused_total", "Events without a valid signature, by the reason", "operation", "reason"
 )
-PAYMENTS = Counters("payments_total", "Charges by their outcome: the payment gateway's answer, or none", "outcome")
+PAYMENTS = Counters("payments_total", "Charges by outcome: the payment gateway's answer, or none", "outcome")
 OUTSIDE_CALLS = Histograms(
     "outside_call_duration_ms",
-    "Time of one call to the outside, ms",
+    "Time of one call to an external system, ms",
     "call",
     "outcome",
-    counted=("outside_calls_total", "Calls to the outside: the answer, or TIMEOUT, UNAVAILABLE, REFUSED, ERROR"),
+    counted=(
+        "outside_calls_total",
+        "Calls to external systems by result: the answer, or TIMEOUT, UNAVAILABLE, REFUSED, ERROR",
+    ),
 )
-GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders sharing one transaction", bounds=BATCH_SIZES)
+GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders in one transaction", bounds=BATCH_SIZES)
 GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Transaction of one batch, ms")
 GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt from PostgreSQL", "reason")
-CLAIMS_SETTLED = Counters("claims_settled_total", "Silent claims settled: won, void or released", "outcome")
-PRODUCT_CACHE = Counters("product_cache_lookups_total", "Products asked for: hit, miss, or miss and stale", "outcome")
-PRODUCT_READS = Counters("product_reads_total", "Queries for products that no copy answered")
+CLAIMS_SETTLED = Counters("claims_settled_total", "Claims settled after their lease: won, void or released", "outcome")
+PRODUCT_CACHE = Counters("product_cache_lookups_total", "Product reads: hit, miss, or miss and stale", "outcome")
+PRODUCT_READS = Counters("product_reads_total", "Product queries that PostgreSQL answered")
 CONNECTIONS_ENDED = Counters(
-    "http_connections_ended_total", "Connections and requests ended before a handler had them", "reason"
+    "http_connections_ended_total", "Connections and requests that ended before a handler got them", "reason"
 )
-LOOP_STALLS = Histograms("loop_stall_ms", "Time the event loop stood still, over 100 ms, ms", "operation")
+LOOP_STALLS = Histograms("loop_stall_ms", "Time of blocks of the event loop over 100 ms, ms", "operation")
 
 
 def order_created(path: str, began: float) -> None:
@@ -141,8 +144,8 @@ class _HitRatio:
             for outcome in ("hit", "miss")
         )
         if hits + misses:
-            says = "Products answered from a copy ÷ products asked for"
-            yield GaugeMetricFamily("product_cache_hit_ratio", says, hits / (hits + misses))
+            description = "Product reads answered from a copy ÷ product reads"
+            yield GaugeMetricFamily("product_cache_hit_ratio", description, hits / (hits + misses))
 
 
 def _everyones(directory: Path) -> "CollectorRegistry":

@@ -1,5 +1,6 @@
 """Records spans with OpenTelemetry's SDK; imported only if tracing is enabled, because it costs about 15 MB, 100 ms."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -16,7 +17,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from pulsecart.runtime.telemetry.tracing import Attributes
+Attributes = Mapping[str, str | int | float | bool]
 
 
 class SdkTracer:

@@ -98,11 +98,11 @@ class StallWatch:
     """
 
     def __init__(
-        self, loop: AbstractEventLoop, tell: "Callable[[Stall], None] | None" = None, starting_s: float = 0.0
+        self, loop: AbstractEventLoop, report: "Callable[[Stall], None] | None" = None, starting_s: float = 0.0
     ) -> None:
         self._started_at = time.monotonic() + starting_s
         self._loop = loop
-        self._tell = tell or _log
+        self._tell = report or _log
         self._loop_thread = threading.get_ident()
         self._cpu_clock = time.pthread_getcpuclockid(self._loop_thread)
         self._schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
@@ -132,7 +132,7 @@ class StallWatch:
             try:
                 self._step()
             except Exception:  # the thread is never restarted: without it no stall is detected
-                log.exception("watching the loop failed once; it goes on")
+                log.exception("one check of the event loop failed; the watch continues")
                 time.sleep(AFTER_ERROR_S)
 
     def _step(self) -> None:
@@ -157,7 +157,7 @@ class StallWatch:
         _Seen.asleep = False
 
     def _look(self) -> None:
-        asked, computed, queued = time.monotonic(), time.clock_gettime(self._cpu_clock), self._queued_ms()
+        asked_at, computed, queued = time.monotonic(), time.clock_gettime(self._cpu_clock), self._queued_ms()
         self._answered.clear()
         try:
             self._loop.call_soon_threadsafe(self._answered.set)
@@ -171,12 +171,12 @@ class StallWatch:
         if self._answered.wait(half):
             return
         task, operation, where = self._held_by()
-        expected = asked < self._started_at or _loads(sys._current_frames().get(self._loop_thread))
+        expected = asked_at < self._started_at or _loads(sys._current_frames().get(self._loop_thread))
         while not self._answered.wait(LOOK_EVERY_S) and not self._stopped:
             pass
         if task is not first[0]:
             operation, where = "", "many short steps"  # busy, not blocked: no single task caused it
-        ms, cpu_ms = (time.monotonic() - asked) * 1000, (time.clock_gettime(self._cpu_clock) - computed) * 1000
+        ms, cpu_ms = (time.monotonic() - asked_at) * 1000, (time.clock_gettime(self._cpu_clock) - computed) * 1000
         self._tell(Stall(operation, where, ms, cpu_ms, self._queued_ms() - queued, expected))
 
     def _queued_ms(self) -> float:
@@ -198,7 +198,7 @@ def _log(stall: Stall) -> None:
     extra = {"operation": name, "stalledMs": round(stall.ms), "cpuMs": round(stall.cpu_ms), "where": stall.where}
     extra["queuedMs"] = round(stall.queued_ms)
     level = logging.INFO if stall.expected else logging.WARNING
-    log.log(level, "the loop stood still for %.0f ms in %s", stall.ms, name, extra=extra)
+    log.log(level, "the event loop was blocked for %.0f ms in %s", stall.ms, name, extra=extra)
 
 
 def _named_in(frame: FrameType | None) -> str:

@@ -5,24 +5,25 @@ If disabled (no OTEL_EXPORTER_OTLP_ENDPOINT), the SDK is never imported, and a s
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from random import getrandbits
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from pulsecart.runtime.telemetry.otel import Attributes
 
 _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _LEVEL_1 = 55  # characters; later versions may append more
 _current: ContextVar[str] = ContextVar("traceparent", default="")
-
-Attributes = Mapping[str, str | int | float | bool]
 
 
 class Tracer(Protocol):
     """Records spans; implemented by ``pulsecart.runtime.telemetry.otel``."""
 
     def begin(
-        self, name: str, parent: str, attributes: Attributes | None, links: tuple[str, ...]
+        self, name: str, parent: str, attributes: "Attributes | None", links: tuple[str, ...]
     ) -> tuple[Any, str]: ...
 
     def close(self) -> None: ...
@@ -47,7 +48,7 @@ def start(endpoint: str, service: str = "pulsecart") -> None:
     if endpoint:
         from pulsecart.runtime.telemetry.otel import exporting
 
-        _Switch.tracer = exporting(endpoint, service)
+        record_with(exporting(endpoint, service))
 
 
 def record_with(tracer: Tracer | None) -> None:
@@ -106,7 +107,7 @@ class span:
         self,
         name: str,
         traceparent: str | None = None,
-        attributes: Attributes | None = None,
+        attributes: "Attributes | None" = None,
         links: tuple[str, ...] = (),
     ) -> None:
         self._name = name

@@ -10,7 +10,16 @@ from pulsecart.runtime.settings import read
 from pulsecart.serving.server.bounds import bounds_of
 from pulsecart.serving.server.guard import Guard
 from pulsecart.serving.server.http import HttpProtocol
-from pulsecart.serving.server.turns import Turns
+from pulsecart.serving.server.start_limit import StartLimit
+
+
+def register(name: str) -> None:
+    """Register an async function with functions-framework, and serve it by our protocol."""
+    from functions_framework._function_registry import ASGI_FUNCTIONS, HTTP_SIGNATURE_TYPE, REGISTRY_MAP
+
+    REGISTRY_MAP[name] = HTTP_SIGNATURE_TYPE
+    ASGI_FUNCTIONS.add(name)
+    bound()
 
 
 def bound() -> None:
@@ -32,8 +41,8 @@ def _guard() -> Guard:
 
 
 @cache
-def _turns() -> Turns:
-    return Turns()
+def _turns() -> StartLimit:
+    return StartLimit()
 
 
 def _no_redirects(app: Any) -> None:

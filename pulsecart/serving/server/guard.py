@@ -77,7 +77,7 @@ class Guard:
         if self._by_address[address] >= self._share and address not in self.proxies:
             return self._turn_away(connection, "address-share", f"{self._share} connections from your address are open")
         if len(self._connections) >= self.connections_max and not self._make_room():
-            return self._turn_away(connection, "full", "all connections of this server are taken")
+            return self._turn_away(connection, "full", "this server has the maximum number of connections")
         self.enter(connection)
         self._waiting[connection] = None
         return None
@@ -171,8 +171,8 @@ SAYS = {
     "head-too-slow": "%d connections closed: the head of a request did not arrive in time (408)",
     "body-too-slow": "%d connections closed: the body of a request did not arrive in time (408)",
     "reader-too-slow": "%d connections closed: the client did not read its answer in time",
-    "address-share": "%d connections refused: their address has its share of all connections (503)",
-    "full": "%d connections refused: all that this process may hold are open (503)",
-    "made-room": "%d connections closed that had sent nothing yet: others needed the place",
-    "no-open-files": "%d times no file could be opened: connections are refused until some end",
+    "address-share": "%d connections refused: their address has the maximum number of connections (503)",
+    "full": "%d connections refused: this process has the maximum number of connections (503)",
+    "made-room": "%d connections closed that had sent nothing: new connections needed their place",
+    "no-open-files": "%d times no file could be opened: connections are refused until others close",
 }

@@ -84,7 +84,10 @@ def upgrade_of(headers: Headers, method: bytes, *, answering: bool) -> Upgrade:
     if b"upgrade" not in tokens or found.get(b"upgrade", b"").strip().lower() != b"websocket":
         return Upgrade.IGNORED_WITH_BODY if body else Upgrade.IGNORED
     if body or answering or method != b"GET":
-        raise Malformed("upgrade-malformed", "A WebSocket begins with a GET without a body, on a free connection.")
+        raise Malformed(
+            "upgrade-malformed",
+            "A WebSocket must start with a GET without a body, on a connection without requests in flight.",
+        )
     if any(len(name) + len(value) > TARGET_MAX_BYTES for name, value in headers):
         raise HeadTooLarge("head-too-large", HEAD)
     return Upgrade.WEBSOCKET
@@ -108,7 +111,7 @@ def _check_host(host: bytes | None, version: str, known: set[bytes]) -> None:
             raise Malformed("host-missing", HOST_MISSING)
         return
     if not HOST.fullmatch(host.strip()):
-        raise Malformed("host-malformed", "Host is a name or an address, and a port where it is not the usual one.")
+        raise Malformed("host-malformed", "Host must be a name or an address, with or without a port.")
     if len(known) >= HOSTS_MAX:
         known.clear()
     known.add(host)
@@ -116,13 +119,15 @@ def _check_host(host: bytes | None, version: str, known: set[bytes]) -> None:
 
 def _check_framing(version: str, coding: bytes | None) -> None:
     if version not in ("1.0", "1.1"):
-        raise VersionUnknown("http-version-unknown", "HTTP/1.1 and HTTP/1.0 are understood here.")
+        raise VersionUnknown("http-version-unknown", "Only HTTP/1.1 and HTTP/1.0 are supported.")
     if coding is None:
         return
     if version == "1.0":
-        raise Malformed("request-malformed", "HTTP/1.0 has no Transfer-Encoding; send Content-Length.")
+        raise Malformed("request-malformed", "HTTP/1.0 has no Transfer-Encoding. Send Content-Length.")
     if coding.strip().lower() != b"chunked":
-        raise FramingUnknown("transfer-coding-unknown", "Send the body with Content-Length, or as chunked alone.")
+        raise FramingUnknown(
+            "transfer-coding-unknown", "Send the body with Content-Length, or with Transfer-Encoding: chunked."
+        )
 
 
 def _origin_form(target: bytes, method: bytes, host: bytes | None) -> tuple[bytes, bytes]:
@@ -136,7 +141,7 @@ def _origin_form(target: bytes, method: bytes, host: bytes | None) -> tuple[byte
     except httptools.HttpParserInvalidURLError:
         parts = None
     if parts is None or not parts.host or parts.userinfo:
-        raise Malformed("target-malformed", "Ask for a path that begins with a slash.")
+        raise Malformed("target-malformed", "Request a path that begins with a slash.")
     name = b"[%b]" % parts.host if b":" in parts.host else parts.host
     path = parts.path or b"/"
     return (

@@ -14,7 +14,7 @@ from pulsecart.runtime.problem import Malformed, Problem
 from pulsecart.serving.server.bounds import HEAD_MAX_BYTES, PIPELINE_MAX
 from pulsecart.serving.server.head import Upgrade, check_head, too_long, upgrade_of
 from pulsecart.serving.server.paced import BODY, HEAD, NOTHING, REFUSED, WHOLE, PacedProtocol
-from pulsecart.serving.server.turns import Turns
+from pulsecart.serving.server.start_limit import StartLimit
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FRAMING = 16  # maximum bytes of chunk sizes and line ends per body byte
 
 
-class Refused(Exception):
+class RejectedRequest(Exception):
     """Stops the parser after a rejected head."""
 
 
@@ -42,7 +42,7 @@ class HttpProtocol(PacedProtocol):
         turns: this process's limit of new requests per event loop iteration.
     """
 
-    def __init__(self, *args: Any, turns: Turns, **given: Any) -> None:
+    def __init__(self, *args: Any, turns: StartLimit, **given: Any) -> None:
         super().__init__(*args, **given)
         self._turns = turns
 
@@ -82,7 +82,7 @@ class HttpProtocol(PacedProtocol):
                 self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             if self._reading != REFUSED:
-                self._refuse(Malformed("request-malformed", f"This is no HTTP/1.1: {_reason(error)}."))
+                self._refuse(Malformed("request-malformed", f"This is not valid HTTP/1.1: {_reason(error)}."))
         else:
             if self._reading == BODY:
                 self._measure(len(data))
@@ -99,10 +99,10 @@ class HttpProtocol(PacedProtocol):
             return
         framing = dict(self.scope["headers"])
         length = framing.get(b"content-length")
-        said = b"content-length: " + length if length else b"transfer-encoding: chunked"
+        body_header = b"content-length: " + length if length else b"transfer-encoding: chunked"
         self._body_follows = False
         self.parser = httptools.HttpRequestParser(_Rest(self.on_body, self.on_message_complete))
-        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + said + b"\r\n\r\n")
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + body_header + b"\r\n\r\n")
         self._feed(rest)
 
     def _measure(self, size: int) -> None:
@@ -154,14 +154,14 @@ class HttpProtocol(PacedProtocol):
         Validate the head and admit the request.
 
         Raises:
-            Refused: the head is invalid, or the connection was rejected; the client gets a reply.
+            RejectedRequest: the head is invalid, or the connection was rejected; the client gets a reply.
         """
         if self._fresh:
             self._fresh = False
             self.guard.spoke(self)
         if self._refusal is not None:  # the guard rejected this connection
             self._part(self._refusal)
-            raise Refused
+            raise RejectedRequest
         parser = self.parser
         try:
             self.url = check_head(self.url, self.headers, parser, self.guard.hosts)
@@ -176,7 +176,7 @@ class HttpProtocol(PacedProtocol):
                 raise Malformed("pipeline-too-long", f"Send {PIPELINE_MAX} requests at most before you read an answer.")
         except Problem as problem:
             self._refuse(problem)
-            raise Refused from None
+            raise RejectedRequest from None
 
     def _start_asgi_task(self, cycle: "RequestResponseCycle", app: Any) -> None:
         if self._turns.take(self.loop):
@@ -209,4 +209,4 @@ class HttpProtocol(PacedProtocol):
 
 
 def _reason(error: Exception) -> str:
-    return str(error)[:120] or "it cannot be read"
+    return str(error)[:120] or "it cannot be parsed"

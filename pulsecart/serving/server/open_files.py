@@ -17,13 +17,13 @@ def raise_limit() -> int:
     if soft == resource.RLIM_INFINITY or soft >= WANTED:
         return WANTED
     wanted = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
-    for asked in (wanted, 10_240):  # macOS grants no more than OPEN_MAX
-        if soft < asked <= wanted:
+    for attempt in (wanted, 10_240):  # macOS grants no more than OPEN_MAX
+        if soft < attempt <= wanted:
             try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+                resource.setrlimit(resource.RLIMIT_NOFILE, (attempt, hard))
             except (ValueError, OSError):
                 continue
-            return asked
+            return attempt
     return soft
 
 
@@ -35,7 +35,7 @@ def room(limit: int) -> int:
 def warn_if_low(limit: int, connections: int) -> None:
     if limit < LOW:
         log.warning(
-            "only %d open files are allowed here: this process holds %d connections at most; "
+            "only %d open files are allowed, so that this process accepts at most %d connections; "
             "raise the limit (ulimit -Hn, or LimitNOFILE of its service)",
             limit,
             connections,

@@ -102,7 +102,12 @@ class PacedProtocol(Connection, HttpToolsProtocol):
             self._since = now
         elif reading == HEAD:
             if waited > bounds.head_timeout_s:
-                self._refuse(TooSlow("head-too-slow", f"The head came not within {bounds.head_timeout_s:g} s."))
+                self._refuse(
+                    TooSlow(
+                        "head-too-slow",
+                        f"The request line and headers did not arrive within {bounds.head_timeout_s:g} s.",
+                    )
+                )
         elif waited > (bounds.silent_timeout_s if self._fresh else self._keep_alive_s()):
             self.guard.count("silent" if self._fresh else "keep-alive")
             self.transport.close()
@@ -114,6 +119,8 @@ class PacedProtocol(Connection, HttpToolsProtocol):
     def _check_progress(self, now: float, waited: float) -> None:
         came = self._body_bytes - self._body_seen
         if self.cycle.response_complete or came < waited * self.guard.bounds.progress_bytes_per_s:
-            self._refuse(TooSlow("body-too-slow", "The body came too slowly; send it again on a better connection."))
+            self._refuse(
+                TooSlow("body-too-slow", "The body arrived too slowly. Send it again over a faster connection.")
+            )
         else:
             self._since, self._body_seen = now, self._body_bytes

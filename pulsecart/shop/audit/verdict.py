@@ -22,7 +22,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Unasked:
+class Unchecked:
     """One rule that could not be checked, and the reason."""
 
     check: str
@@ -44,7 +44,7 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class GateReading:
     """A product's state in the gate; ``claims`` counts in-flight claims, whose orders have not committed yet."""
 
     epoch: int
@@ -83,7 +83,7 @@ class Books:
     findings: Sequence[Finding]
     unsettled: Unsettled
     dead_letters: Sequence[Row]
-    unasked: Sequence[Unasked] = ()
+    unchecked: Sequence[Unchecked] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,15 +91,15 @@ class Report:
     """``gate``: product → shelf, None if no gate was read; products absent from it are not on sale now."""
 
     books: Books
-    gate: Mapping[str, Shelf] | None
+    gate: Mapping[str, GateReading] | None
     findings: Sequence[Finding]
     unsettled: Unsettled
-    unasked: Sequence[Unasked] = ()
+    unchecked: Sequence[Unchecked] = ()
 
     @property
     def clean(self) -> bool:
         """Whether every rule was checked and holds."""
-        return not self.findings and not self.unasked
+        return not self.findings and not self.unchecked
 
     def document(self) -> Row:
         """Return the report as JSON members."""
@@ -112,7 +112,7 @@ class Report:
             "findings": [
                 {"check": f.check, "holds": f.holds, "total": f.total, "rows": list(f.rows)} for f in self.findings
             ],
-            "unasked": [{"check": u.check, "holds": u.holds, "reason": u.reason} for u in self.unasked],
+            "unasked": [{"check": u.check, "holds": u.holds, "reason": u.reason} for u in self.unchecked],
             "unsettled": {
                 "events": dict(self.unsettled.events),
                 "pending": self.unsettled.pending,
@@ -123,8 +123,8 @@ class Report:
         }
 
     def _product(self, product: Product) -> Row:
-        shelf = (self.gate or {}).get(product.product_id)
-        gate = {"epoch": shelf.epoch, "left": shelf.left, "claims": shelf.claims} if shelf else None
+        reading = (self.gate or {}).get(product.product_id)
+        gate = {"epoch": reading.epoch, "left": reading.left, "claims": reading.claims} if reading else None
         return {
             "productId": product.product_id,
             "initial": product.initial,
@@ -139,40 +139,40 @@ class Report:
 
 def judge(
     books: Books,
-    gate: Mapping[str, Shelf] | None,
+    gate: Mapping[str, GateReading] | None,
     *,
-    gate_unasked: Sequence[str] = (),
+    gate_unchecked: Sequence[str] = (),
     must_be_settled: bool = False,
 ) -> Report:
     """
     Args:
         gate: read shortly before or after the books; its differences count only when nothing is in flight.
-        gate_unasked: the reasons why the gate, or a part of it, could not be read.
+        gate_unchecked: the reasons why the gate, or a part of it, could not be read.
         must_be_settled: the caller waited, so work that is still in flight is a finding.
     """
-    claims = {product: shelf.claims for product, shelf in (gate or {}).items() if shelf.claims}
+    claims = {product: reading.claims for product, reading in (gate or {}).items() if reading.claims}
     was = books.unsettled
     unsettled = Unsettled(events=was.events, pending=was.pending, overdue=was.overdue, claims=claims)
     findings = list(books.findings)
-    missing = [one.check for one in books.unasked if one.check in NEEDED_BY_GATE]
+    missing = [one.check for one in books.unchecked if one.check in NEEDED_BY_GATE]
     if gate is not None and missing:
-        gate_unasked = [*gate_unasked, f"it is compared with {' and '.join(missing)}, which could not be asked"]
+        gate_unchecked = [*gate_unchecked, f"it is compared with {' and '.join(missing)}, which did not answer"]
     elif gate is not None and not unsettled:
         findings += gate_findings(books.products, gate)
     if must_be_settled and unsettled:
         findings.append(_never_settled(unsettled))
-    unasked = [*books.unasked, *(Unasked("gate", GATE_HOLDS, reason) for reason in gate_unasked)]
-    return Report(books=books, gate=gate, findings=findings, unsettled=unsettled, unasked=unasked)
+    unchecked = [*books.unchecked, *(Unchecked("gate", GATE_HOLDS, reason) for reason in gate_unchecked)]
+    return Report(books=books, gate=gate, findings=findings, unsettled=unsettled, unchecked=unchecked)
 
 
-def gate_findings(products: Sequence[Product], gate: Mapping[str, Shelf]) -> list[Finding]:
+def gate_findings(products: Sequence[Product], gate: Mapping[str, GateReading]) -> list[Finding]:
     """Return products whose units or epoch differ between gate and PostgreSQL; valid only with nothing in flight."""
     rows = []
     for product in products:
-        shelf = gate.get(product.product_id)
-        if shelf is not None and (shelf.left, shelf.epoch) != (product.left, product.epoch):
-            row = {"product_id": product.product_id, "left": product.left, "gate_left": shelf.left}
-            rows.append({**row, "epoch": product.epoch, "gate_epoch": shelf.epoch})
+        reading = gate.get(product.product_id)
+        if reading is not None and (reading.left, reading.epoch) != (product.left, product.epoch):
+            row = {"product_id": product.product_id, "left": product.left, "gate_left": reading.left}
+            rows.append({**row, "epoch": product.epoch, "gate_epoch": reading.epoch})
     known = {product.product_id for product in products}
     rows += [{"product_id": id, "left": None, "gate_left": gate[id].left} for id in sorted(gate.keys() - known)]
     return [Finding("gate", GATE_HOLDS, len(rows), rows)] if rows else []
@@ -185,4 +185,4 @@ def _never_settled(unsettled: Unsettled) -> Finding:
         rows.append({"under_way": "orders PENDING", "count": unsettled.pending})
     if unsettled.overdue:
         rows.append({"under_way": "orders past their pay_by", "count": unsettled.overdue})
-    return Finding("settled", "what was under way came to an end within the time given", len(rows), rows)
+    return Finding("settled", "the work in progress ended within the given time", len(rows), rows)

@@ -45,14 +45,14 @@ class Cart(Struct, frozen=True, kw_only=True):
         return CartRow(self.cart_id, self.version, self.status == "OPEN")
 
 
-class Shelf(Struct, frozen=True):
+class Offer(Struct, frozen=True):
     """A product with its current name, stock and terms."""
 
     name: str
     stock: StockRow
 
 
-Shelves = Mapping[str, Shelf]
+Offers = Mapping[str, Offer]
 
 
 def put(items: Sequence[Item], item: Item) -> tuple[Item, ...]:
@@ -67,9 +67,11 @@ def put(items: Sequence[Item], item: Item) -> tuple[Item, ...]:
     if item.qty == 0:
         return tuple(others)
     if len(others) >= LINES_MAX:
-        raise Refused("cart-full", f"A cart has {LINES_MAX} lines at most; take something out, or order this apart.")
+        raise Refused(
+            "cart-full", f"A cart has {LINES_MAX} lines at most. Remove a line, or order this product separately."
+        )
     if any(other.currency != item.currency for other in others):
-        raise Unprocessable("mixed-currencies", "One order has one currency; order these products apart.")
+        raise Unprocessable("mixed-currencies", "An order has one currency. Order these products separately.")
     if len(others) == len(items):
         return (*items, item)
     return tuple(replace(old, qty=item.qty) if old.product_id == item.product_id else old for old in items)
@@ -104,23 +106,23 @@ def order_lines(cart: Cart, accepted: Mapping[str, int]) -> tuple[Line, ...]:
     )
 
 
-def differences(lines: Sequence[Line], shelves: Shelves, now: datetime) -> list[dict[str, Any]]:
+def differences(lines: Sequence[Line], offers: Offers, now: datetime) -> list[dict[str, Any]]:
     """Return the problems that prevent ordering these lines: each names its line and a reason."""
     found: list[dict[str, Any]] = []
     for line in lines:
-        shelf, named = shelves.get(line.product_id), {"productId": wire_id(line.product_id)}
-        if shelf is None:
+        offer, named = offers.get(line.product_id), {"productId": wire_id(line.product_id)}
+        if offer is None:
             found.append({**named, "reason": "UNKNOWN_PRODUCT"})
             continue
-        if begins := _begins(shelf.stock.sale, now):
+        if begins := _begins(offer.stock.sale, now):
             found.append({**named, "reason": "SALE_NOT_OPEN", **begins})
-        price = unit_price(shelf.stock, now)
+        price = unit_price(offer.stock, now)
         if line.accepted_minor not in (None, price):
-            seen, currency = line.accepted_minor or 0, shelf.stock.currency
+            seen, currency = line.accepted_minor or 0, offer.stock.currency
             amounts = {"accepted": decimal_amount(seen, currency), "price": decimal_amount(price, currency)}
             found.append({**named, "reason": "PRICE_CHANGED", **amounts, "currency": currency})
-        if shelf.stock.available < line.qty:
-            what = {"qty": line.qty, "available": shelf.stock.available}
+        if offer.stock.available < line.qty:
+            what = {"qty": line.qty, "available": offer.stock.available}
             found.append({**named, "reason": "SHORT_STOCK", **what})
     return found
 
@@ -129,20 +131,24 @@ def refuse_differences(found: Sequence[dict[str, Any]]) -> Refused:
     """Return the problem for a cart that differs from what the buyer saw; it names the lines."""
     reasons = {line["reason"] for line in found}
     if "SALE_NOT_OPEN" in reasons:
-        detail = "The sale of these lines has not begun; nothing was ordered. Wait for saleStartsAt, or take them out."
+        detail = (
+            "The sale of these products has not started; nothing was ordered. Wait for saleStartsAt, or remove them."
+        )
         return Refused("sale-not-open", detail, lines=list(found))
     if "PRICE_CHANGED" in reasons:
-        detail = "Prices changed since they were seen; nothing was ordered. Accept them in accept, or take those out."
+        detail = "Prices have changed; nothing was ordered. Accept the new prices in accept, or remove the lines."
         return Refused("price-changed", detail, lines=list(found))
     if "SHORT_STOCK" in reasons:
-        detail = "There are not as many units as these lines want; nothing was ordered. Lower them, or take them out."
+        detail = (
+            "There are not enough units for these lines; nothing was ordered. Lower the quantities, or remove them."
+        )
         return Refused("short-stock", detail, lines=list(found))
-    return Refused("product-gone", "These products are no longer sold; take them out of the cart.", lines=list(found))
+    return Refused("product-gone", "These products are no longer sold. Remove them from the cart.", lines=list(found))
 
 
-def cart_document(cart: Cart, shelves: Shelves, now: datetime) -> dict[str, Any]:
+def cart_document(cart: Cart, offers: Offers, now: datetime) -> dict[str, Any]:
     """Return the cart as the buyer sees it: each line compared with catalogue and stock."""
-    lines = [_line(item, shelves.get(item.product_id), now) for item in cart.items]
+    lines = [_line(item, offers.get(item.product_id), now) for item in cart.items]
     document: dict[str, Any] = {
         "cartId": cart.cart_id,
         "status": cart.status,
@@ -152,7 +158,7 @@ def cart_document(cart: Cart, shelves: Shelves, now: datetime) -> dict[str, Any]
     }
     if cart.items:
         currency = cart.items[0].currency
-        document["totalAmount"] = decimal_amount(_total(cart, shelves, now), currency)
+        document["totalAmount"] = decimal_amount(_total(cart, offers, now), currency)
         document["currency"] = currency
     if cart.buyer_id is not None:
         document["userId"] = wire_id(cart.buyer_id)
@@ -161,10 +167,10 @@ def cart_document(cart: Cart, shelves: Shelves, now: datetime) -> dict[str, Any]
     return document
 
 
-def _total(cart: Cart, shelves: Shelves, now: datetime) -> int:
+def _total(cart: Cart, offers: Offers, now: datetime) -> int:
     """Return the total in minor units at current prices; products no longer sold count as 0."""
-    sold = [(item, shelves[item.product_id]) for item in cart.items if item.product_id in shelves]
-    return sum(item.qty * unit_price(shelf.stock, now) for item, shelf in sold)
+    sold = [(item, offers[item.product_id]) for item in cart.items if item.product_id in offers]
+    return sum(item.qty * unit_price(offer.stock, now) for item, offer in sold)
 
 
 def _begins(sale: SaleRow | None, now: datetime) -> dict[str, Any]:
@@ -172,19 +178,19 @@ def _begins(sale: SaleRow | None, now: datetime) -> dict[str, Any]:
     return {} if sale is None or is_open(sale, now) else {"saleStartsAt": rfc3339(sale.starts_at)}
 
 
-def _line(item: Item, shelf: Shelf | None, now: datetime) -> dict[str, Any]:
+def _line(item: Item, offer: Offer | None, now: datetime) -> dict[str, Any]:
     line: dict[str, Any] = {"productId": wire_id(item.product_id), "qty": item.qty}
     line["seenPrice"] = decimal_amount(item.seen_minor, item.currency)
-    if shelf is None:
+    if offer is None:
         return {**line, "available": 0, "problems": ["UNKNOWN_PRODUCT"]}
-    price, limit = unit_price(shelf.stock, now), limit_per_order(shelf.stock, now)
-    begins = _begins(shelf.stock.sale, now)
+    price, limit = unit_price(offer.stock, now), limit_per_order(offer.stock, now)
+    begins = _begins(offer.stock.sale, now)
     problems = ["SALE_NOT_OPEN"] if begins else []
     if price != item.seen_minor:
         problems.append("PRICE_CHANGED")
-    if shelf.stock.available < item.qty:
+    if offer.stock.available < item.qty:
         problems.append("SHORT_STOCK")
     if limit and item.qty > limit:
         problems.append("LIMIT_REACHED")
-    offered = {"name": shelf.name, "price": decimal_amount(price, item.currency), "available": shelf.stock.available}
+    offered = {"name": offer.name, "price": decimal_amount(price, item.currency), "available": offer.stock.available}
     return {**line, **offered, **begins, "problems": problems}

@@ -15,12 +15,12 @@ from functools import partial
 
 import msgspec
 
+from pulsecart.runtime.backoff import jittered
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.jitter import jittered
 from pulsecart.runtime.problem import Gone, NotFound, Unavailable
 from pulsecart.runtime.redis_breaker import Breaker, Silent
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.shop.catalogue.copies.copies import UNKNOWN, Copies, Copy
 from pulsecart.shop.catalogue.db import products
@@ -65,13 +65,13 @@ Read = tuple[Product, OpenSale | None, datetime]
 
 
 class ProductCache:
-    """Serves products from the cache; one per process, created with ``deps.one(ProductCache)``."""
+    """Serves products from the cache; one per process, created with ``deps.singleton(ProductCache)``."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._db = deps.share("products", CONNECTIONS).db
         self._copies = Copies(deps.redis)
-        self._ask = deps.one(Breaker).ask
+        self._ask = deps.singleton(Breaker).ask
         self._looks: Batcher[str, Copy | Shown | None] = Batcher(self._look, parallel=2)
         self._reads: Batcher[str, Read | None] = Batcher(self._read)
         self._filling: dict[str, asyncio.Task[Shown]] = {}
@@ -121,10 +121,10 @@ class ProductCache:
 
     async def _look(self, product_ids: list[str]) -> Sequence[Copy | Shown | Exception | None]:
         """Read copies; a fresh one is rendered once for all requests in the batch."""
-        asked = list(dict.fromkeys(product_ids))
+        wanted = list(dict.fromkeys(product_ids))
         now = self._deps.clock.now()
         found: dict[str, Copy | Shown | Exception | None] = {}
-        for product_id, held in zip(asked, await self._ask(lambda: self._copies.look(asked)), strict=True):
+        for product_id, held in zip(wanted, await self._ask(lambda: self._copies.look(wanted)), strict=True):
             found[product_id] = held
             if held is not None and held.is_fresh(now):
                 try:
@@ -178,7 +178,7 @@ class ProductCache:
                 await self._ask(lambda: self._copies.free(product_id, word))
         except RedisError as error:
             level = logging.DEBUG if isinstance(error, Silent) else logging.WARNING  # the breaker logs the outage once
-            log.log(level, "product %s is not kept: %s", product_id, error)
+            log.log(level, "product %s could not be cached: %s", product_id, error)
             return shown_now(product_id, await self._reads.submit(product_id))
 
     async def _get_turn(self, product_id: str, word: str) -> None:
@@ -222,8 +222,8 @@ def shown_now(product_id: str, read: Read | None) -> Shown:
         raise _unknown(product_id)
     product, sale, read_at = read
     at = read_at.timestamp()
-    told = (_encode(sale_document(sale)), sale.version) if sale else (b"", 0)
-    return shown(product_id, Copy(product.version, 0, at, document_of(product), *told), read_at)
+    encoded = (_encode(sale_document(sale)), sale.version) if sale else (b"", 0)
+    return shown(product_id, Copy(product.version, 0, at, document_of(product), *encoded), read_at)
 
 
 def shown(product_id: str, held: Copy, now: datetime, *, old: bool = False) -> Shown:
@@ -234,7 +234,7 @@ def shown(product_id: str, held: Copy, now: datetime, *, old: bool = False) -> S
     if held.version == UNKNOWN:
         raise _unknown(product_id)
     if not held.document:
-        raise Gone("product-deleted", f"Product {product_id} is not in the catalogue any more.")
+        raise Gone("product-deleted", f"Product {product_id} was removed from the catalogue.")
     if held.sale:
         name = sale_member(_decode(held.sale).startsAt, now)
         body = held.document[:-1] + f',"{name}":'.encode() + held.sale + b"}"

@@ -26,8 +26,8 @@ async def rebuild(db: Database, gate: Gate, product_id: str, wrong_epoch: int = 
         level = await stock.level(tx, product_id, lock=True)
         if level is None:
             return False
-        shelf = await gate.look(product_id)
-        if shelf is None or shelf.epoch != level.epoch or shelf.epoch == wrong_epoch:
+        in_gate = await gate.look(product_id)
+        if in_gate is None or in_gate.epoch != level.epoch or in_gate.epoch == wrong_epoch:
             await _load(tx, gate, level)
     return True
 
@@ -60,8 +60,8 @@ async def _load(tx: Tx, gate: Gate, level: Level) -> None:
         sale=await stock.sale_limit(tx, level.product_id),
     )
     if not loaded:  # the gate has a newer epoch: this database is older than its Redis
-        shelf = await gate.look(level.product_id)
+        in_gate = await gate.look(level.product_id)
         ahead = Level(
-            level.product_id, level.available, level.buyer_limit, shelf.epoch if shelf else epoch, level.version
+            level.product_id, level.available, level.buyer_limit, in_gate.epoch if in_gate else epoch, level.version
         )
         await _load(tx, gate, ahead)

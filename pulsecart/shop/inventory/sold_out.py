@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pulsecart.runtime.redis_client import RedisError, blocking
+from pulsecart.runtime.redis_client import blocking, errors_translated
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.shop.inventory.gate.gate import COPY_MAX_AGE_S
 
 log = logging.getLogger(__name__)
@@ -74,11 +75,12 @@ class SoldOut:
             while self._anything_left():
                 for product_id in list(self._copies):
                     try:
-                        self._refresh(client, product_id)
+                        with errors_translated():
+                            self._refresh(client, product_id)
                     except RedisError:
                         self._copies.pop(product_id, None)
                     except Exception:  # fails this product only: the thread continues with the others
-                        log.exception("product %s cannot be answered from memory", product_id)
+                        log.exception("the sold-out state of product %s could not be read into memory", product_id)
                         self._copies.pop(product_id, None)
                 time.sleep(LOOK_EVERY_S)
 
@@ -90,8 +92,8 @@ class SoldOut:
 
     def _refresh(self, client: blocking.Redis, product_id: str) -> None:
         copy, now = self._copies[product_id], self._clock()
-        shelf: Any = client.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
-        epoch, left, version = shelf
+        fields: Any = client.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
+        epoch, left, version = fields
         if epoch is None or int(left) > 0 or now - copy.asked_at > FORGET_AFTER_S:
             del self._copies[product_id]
             return

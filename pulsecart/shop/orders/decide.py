@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pulsecart.runtime.event import Identity
-from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.shop.money import decimal_amount
 from pulsecart.shop.orders.order import Line, Order, order_document, purchase_document
 from pulsecart.shop.pricing.terms import StockRow, in_sale, is_open, unit_price
@@ -65,7 +65,7 @@ class Facts:
     sale_units: dict[tuple[str, str], int] = field(default_factory=dict)
     sale_limits: dict[str, int] = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
-    keys: dict[bytes, Stored] = field(default_factory=dict)
+    keys: dict[bytes, FirstReply] = field(default_factory=dict)
     waiting: dict[str, Order] = field(default_factory=dict)
     carts: dict[str, CartRow] = field(default_factory=dict)
 
@@ -88,7 +88,7 @@ class Dropped(Struct, frozen=True):
 class Repeated(Struct, frozen=True):
     """The key was used before: its first reply is returned."""
 
-    stored: Stored
+    stored: FirstReply
 
 
 class Denied(Struct, frozen=True):
@@ -135,7 +135,7 @@ def _remember(outcome: Held | Dropped, facts: Facts) -> None:
     if order.order_id in facts.waiting:
         facts.waiting[order.order_id] = order
     elif isinstance(outcome, Held) and outcome.key:
-        stored = Stored(order.order_id, outcome.key.payload_hash, 200, outcome.reply.decode())
+        stored = FirstReply(outcome.key.payload_hash, 200, outcome.reply.decode(), order.order_id)
         facts.keys[outcome.key.scope] = stored
     if isinstance(outcome, Held) and outcome.cart_id:
         facts.carts[outcome.cart_id] = replace(facts.carts[outcome.cart_id], is_open=False)
@@ -148,23 +148,23 @@ def _decide_one(intent: Intent, facts: Facts, now: datetime) -> Outcome:
             return Denied("NOT_WAITING")
         if intent.refused:
             return Dropped(replace(order, status="CANCELED", cancel_reason=intent.refused, version=order.version + 1))
-    known = _known(intent, facts)
-    if known is not None:
-        return known
-    denied = _denied(intent, facts, now)
-    if denied is not None:
-        return denied
-    return _hold(intent, facts, now)
+    return _known(intent, facts) or _denied(intent, facts, now) or _hold(intent, facts, now)
 
 
 def _known(intent: Intent, facts: Facts) -> Outcome | None:
-    stored = facts.keys.get(intent.key.scope) if intent.key else None
-    if stored is not None and intent.key is not None:
-        return Repeated(stored) if stored.payload_hash == intent.key.payload_hash else Denied("KEY_REUSED")
+    if (repeated := repeat(intent.key, facts.keys)) is not None:
+        return repeated
     ended = facts.claims.get(intent.order.claim_id or "")
     if ended is not None:
         return Denied("VOID" if ended == "void" else "WON_BEFORE")
     return None
+
+
+def repeat(key: Key | None, stored: Mapping[bytes, FirstReply]) -> Repeated | Denied | None:
+    """Return the outcome of a request whose key has a first reply; None if the key is new or absent."""
+    if key is None or (first := stored.get(key.scope)) is None:
+        return None
+    return Repeated(first) if first.answers(key) else Denied("KEY_REUSED")
 
 
 def _denied(intent: Intent, facts: Facts, now: datetime) -> Denied | None:

@@ -1,5 +1,6 @@
 """Turns the reasons for a refused purchase into problems, each with the buyer's next step."""
 
+from pulsecart.runtime.first_replies import key_reused, request_in_flight
 from pulsecart.runtime.problem import NotFound, Problem, Refused, Unavailable, Unprocessable
 from pulsecart.shop.money import wire_id
 from pulsecart.shop.orders.decide import Denied
@@ -11,25 +12,24 @@ def refusal(reason: str, product_id: str = "") -> Problem:
         case "SOLD_OUT":
             return sold_out()
         case "LIMIT" | "LIMIT_REACHED" | "SALE_LIMIT_REACHED":
-            return Refused("limit-reached", "You have as many of this product as one buyer may have.")
+            return Refused(
+                "limit-reached", "You have the maximum number of units that one buyer may have of this product."
+            )
         case "SALE_NOT_OPEN":
             return Refused(
-                "sale-not-open", "The sale of this product has not started; the product's nextSale says when."
+                "sale-not-open",
+                "The sale of this product has not started. Wait until startsAt of the product's nextSale.",
             )
         case "UNKNOWN_PRODUCT":
-            return NotFound("unknown-product", f"There is no product {product_id} with stock; see /api/v1/sales.")
+            return NotFound("unknown-product", f"There is no product {product_id} with stock. See /api/v1/sales.")
         case "KEY_REUSED":
-            return Unprocessable(
-                "idempotency-key-reused", "This Idempotency-Key came with another payload before; use a new key."
-            )
+            return key_reused()
         case "MIXED_CURRENCIES":
-            return Unprocessable("mixed-currencies", "One order has one currency; order these products apart.")
+            return Unprocessable("mixed-currencies", "An order has one currency. Order these products separately.")
         case "SEEN":
-            return Refused(
-                "request-in-flight", "The first request with this Idempotency-Key is not finished; ask again."
-            )
+            return request_in_flight()
         case _:
-            return Unavailable("busy", "The order could not be taken just now; try again in a second.")
+            return Unavailable("busy", "The order could not be placed. Try again in a second.")
 
 
 def public_reason(reason: str) -> str:
@@ -38,7 +38,9 @@ def public_reason(reason: str) -> str:
 
 
 def sold_out() -> Refused:
-    return Refused("sold-out", "All units of this product are sold; a unit that comes back is sold to who asks then.")
+    return Refused(
+        "sold-out", "All units of this product are sold. Try again later: a returned unit goes to the next request."
+    )
 
 
 def denial(denied: Denied) -> Problem:
@@ -48,7 +50,7 @@ def denial(denied: Denied) -> Problem:
     price, currency = denied.price
     return Refused(
         "price-changed",
-        "The price is not the one you accepted; nothing was bought. Send the new one as expectedPrice to accept it.",
+        "The price has changed and nothing was bought. To accept the new price, send it as expectedPrice.",
         productId=wire_id(denied.product_id),
         price=price,
         currency=currency,

@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import new_id
-from pulsecart.runtime.first_replies import Stored
+from pulsecart.runtime.first_replies import FirstReply
 from pulsecart.runtime.problem import Unavailable
-from pulsecart.runtime.redis_client import RedisError
+from pulsecart.runtime.redis_error import RedisError
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import shared
-from pulsecart.shop.inventory.gate.gate import Answer, Gate, Wish
+from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, Gate
 from pulsecart.shop.inventory.gate_rebuild import NEVER, rebuild
 from pulsecart.shop.inventory.sold_out import SoldOut
 from pulsecart.shop.orders.db import facts
@@ -64,7 +64,7 @@ class Till:
         self._pay_within = timedelta(seconds=settings.pay_within_s)
         self.gate = Gate(deps.redis, settings.lease_s)
         self.sold_out = SoldOut(settings.redis_url)
-        self.claims: Batcher[Wish, Answer] = Batcher(
+        self.claims: Batcher[ClaimRequest, Answer] = Batcher(
             self._claim, size_max=settings.batch_max, queue_max=settings.queue_max, drop_abandoned=True
         )
         self.commits: Batcher[Intent, Outcome] = Batcher(
@@ -74,7 +74,7 @@ class Till:
             parallel=COMMITS,
             drop_abandoned=True,
         )
-        self._replies: Batcher[bytes, Stored | None] = Batcher(self._stored)
+        self._replies: Batcher[bytes, FirstReply | None] = Batcher(self._stored)
         self._ended: Batcher[tuple[bytes, str], bool] = Batcher(self._have_ended)
         self._starts: Batcher[str, datetime | None] = Batcher(self._read_starts)
         self.openings = Openings(self._starts.submit)
@@ -85,23 +85,23 @@ class Till:
         self._tasks: set[asyncio.Task[None]] = set()
         deps.closing.append(self._close)
 
-    async def ring_up(self, intent: Intent, wish_key: str) -> Outcome | Answer:
+    async def place(self, intent: Intent, request_key: str) -> Outcome | Answer:
         """
         Claim and commit one order.
 
         Args:
-            wish_key: identifies the request at the gate; empty for none.
+            request_key: identifies the request at the gate; empty for none.
 
         Returns:
             PostgreSQL's outcome, or the gate's answer when the gate did not admit the claim (SEEN, LIMIT, SOLD_OUT).
         """
         try:
-            return await self._ring_up(intent, wish_key)
+            return await self._place(intent, request_key)
         except (Exception, asyncio.CancelledError):
             self._leave_to_settle()
             raise
 
-    async def _ring_up(self, intent: Intent, wish_key: str) -> Outcome | Answer:
+    async def _place(self, intent: Intent, request_key: str) -> Outcome | Answer:
         lines = tuple((line.product_id, line.qty) for line in intent.order.lines)
         if not intent.waiting:
             for product_id, _ in lines:
@@ -110,7 +110,7 @@ class Till:
         sales = tuple(line.sale_id or "" for line in intent.order.lines) if intent.waiting else ()
         claim_id = intent.order.claim_id or new_id()
         for _ in range(TRIES):
-            answer = await self.claims.submit(Wish(claim_id, intent.order.buyer_id, wish_key, lines, sales))
+            answer = await self.claims.submit(ClaimRequest(claim_id, intent.order.buyer_id, request_key, lines, sales))
             if answer.verdict == "MISSING":
                 if not await self.rebuilt(answer.detail):
                     return Denied("UNKNOWN_PRODUCT", answer.detail)
@@ -133,7 +133,7 @@ class Till:
             if len(lines) > 1:  # the gates of the other products were right and still hold the claim
                 await self.gate.release((product, claim_id) for product, _ in lines)
             claim_id = new_id()
-        raise Unavailable("gate-rebuilding", "The stock gate is being rebuilt; try again in a second.")
+        raise Unavailable("gate-rebuilding", "The stock gate is being rebuilt. Try again in a second.")
 
     @property
     def has_queue(self) -> bool:
@@ -144,7 +144,7 @@ class Till:
         """Cancel a PENDING order that the gate refused, in the next group commit."""
         return await self.commits.submit(intent)
 
-    async def first_reply(self, scope: bytes) -> Stored | None:
+    async def first_reply(self, scope: bytes) -> FirstReply | None:
         """Return the first reply stored under this Idempotency-Key; None if there is none."""
         return await self._replies.submit(scope)
 
@@ -159,23 +159,23 @@ class Till:
             task.add_done_callback(lambda _: self._rebuilding.pop(which, None))
         return await asyncio.shield(task)
 
-    async def _claim(self, wishes: list[Wish]) -> Sequence[Answer]:
+    async def _claim(self, requests: list[ClaimRequest]) -> Sequence[Answer]:
         won, self._won = self._won, []
-        return await self.gate.claim(wishes, won)
+        return await self.gate.claim(requests, won)
 
     async def _read_starts(self, product_ids: list[str]) -> Sequence[datetime | LookupError | None]:
         async with self._deps.db.transaction() as tx:
             found = await facts.stock_rows(tx.connection, product_ids)
         return [_start(found.get(product_id)) for product_id in product_ids]
 
-    async def _stored(self, scopes: list[bytes]) -> Sequence[Stored | None]:
+    async def _stored(self, scopes: list[bytes]) -> Sequence[FirstReply | None]:
         async with self._deps.db.transaction() as tx:
             found = await facts.stored_keys(tx.connection, scopes)
         return [found.get(scope) for scope in scopes]
 
-    async def _have_ended(self, asked: list[tuple[bytes, str]]) -> Sequence[bool]:
+    async def _have_ended(self, keys: list[tuple[bytes, str]]) -> Sequence[bool]:
         async with self._deps.db.transaction() as tx:
-            return await facts.ended_keys(tx.connection, asked)
+            return await facts.ended_keys(tx.connection, keys)
 
     async def _commit(self, intents: list[Intent]) -> Sequence[Outcome]:
         began = time.perf_counter()
@@ -187,14 +187,14 @@ class Till:
             for intent, outcome in zip(intents, outcomes, strict=True):
                 self._note(intent, outcome)
         except Exception:  # the orders are committed: an error raised here would repeat them
-            log.exception("what follows these orders is left to settle")
+            log.exception("the work after the commit of these orders failed and is left to settle")
             self._leave_to_settle()
         return outcomes
 
     def _note(self, intent: Intent, outcome: Outcome) -> None:
         if isinstance(outcome, Held):
             if not self._confirming:
-                self._deps.poke("expire")
+                self._deps.wake("expire")
                 self._confirming = asyncio.get_running_loop().call_later(CONFIRM_AFTER_S, self._confirm)
             self._won += [(line.product_id, str(outcome.order.claim_id)) for line in outcome.order.lines]
             return
@@ -235,11 +235,11 @@ class Till:
 
     def _leave_to_settle(self) -> None:
         """Wake ``settle`` now and again after one lease: a claim may be open or still on its way to the gate."""
-        self._deps.poke("settle")
+        self._deps.wake("settle")
         if self._looking_again is None:
             loop = asyncio.get_running_loop()
             self._looking_again = loop.call_later(self._deps.settings.lease_s, self._look_again)
 
     def _look_again(self) -> None:
         self._looking_again = None
-        self._deps.poke("settle")
+        self._deps.wake("settle")

@@ -38,7 +38,9 @@ async def failed(db: Database, failures: Sequence[Failed]) -> None:
             known = await calls.failed_before(tx, [one.order_id for one in failures])
             calls.end(tx, [_ended(one) for one in failures])
     except Exception as error:
-        log.warning("the failure of %d calls is not on their orders' passports: %s", len(failures), error)
+        log.warning(
+            "the failure of %d calls could not be recorded for their orders' passports: %s", len(failures), error
+        )
     for one in failures:
         level = logging.INFO if one.order_id in known else logging.WARNING
         known.add(one.order_id)
@@ -57,7 +59,7 @@ def result_of(error: BaseException) -> str:
 def reason_of(error: BaseException) -> str:
     """Return the text to record: a problem's detail, or the error's type and text."""
     if isinstance(error, CancelledError):
-        return "The time for this delivery was over before the answer came."
+        return "The time limit of this delivery ended before the answer."
     return error.detail if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
 
 
@@ -68,5 +70,5 @@ def _ended(one: Failed) -> Ended:
 def _log(level: int, one: Failed) -> None:
     result = result_of(one.error)
     extra = {"orderId": one.order_id, "call": one.call, "result": result}
-    told = (one.order_id, one.call, result, printable(reason_of(one.error)))
-    log.log(level, "order %s: the payment gateway's %s failed (%s): %s", *told, extra=extra)
+    fields = (one.order_id, one.call, result, printable(reason_of(one.error)))
+    log.log(level, "order %s: the payment gateway's %s failed (%s): %s", *fields, extra=extra)

@@ -59,7 +59,7 @@ async def intend(db: Database, due: Sequence[Due], new_id: Callable[[], str]) ->
 
 def _to_ask_for(order_id: str, found: dict[str, Order], written: dict[str, Payment]) -> Payment | Exception | None:
     if order_id not in found:
-        return Unprocessable("unknown-order", f"Order {order_id} was confirmed and is not there.")
+        return Unprocessable("unknown-order", f"Order {order_id} was confirmed, but does not exist.")
     payment = written.get(order_id)
     return payment if payment is not None and payment.status == "INTENDED" else None
 

@@ -10,7 +10,6 @@ from pulsecart.runtime.problem import Unavailable, Unprocessable
 from pulsecart.shop.payments.db import simulated_books as books
 
 Mode = Literal["approve", "decline", "timeout", "fail"]
-ChargeStatus = Literal["CHARGED", "DECLINED", "REFUNDED", "VOIDED"]
 
 
 class GatewayTimeout(Unavailable):
@@ -68,15 +67,18 @@ class SimulatedGateway:
             raise answer
         return answer
 
-    async def charge_all(self, asks: Sequence[Ask]) -> list[Charge | Exception]:
+    async def charge_all(self, requests: Sequence[Ask]) -> list[Charge | Exception]:
         """Charge many keys in one request; each gets its own answer, an error where ``charge`` would raise it."""
         async with self._db.transaction() as tx:
             mode, share = await books.behaviour(tx)
-            towards = {ask.key: mode if _place(ask.key) < share else "approve" for ask in asks}
-            carried_out = [ask for ask in asks if _arrives(ask.key, towards[ask.key])]
-            wanted = [_wanted(ask, "DECLINED" if towards[ask.key] == "decline" else "CHARGED") for ask in carried_out]
+            towards = {request.key: mode if _place(request.key) < share else "approve" for request in requests}
+            carried_out = [request for request in requests if _arrives(request.key, towards[request.key])]
+            wanted = [
+                _wanted(request, "DECLINED" if towards[request.key] == "decline" else "CHARGED")
+                for request in carried_out
+            ]
             rows = await books.first_answers(tx, wanted) if wanted else {}
-        return [_answer(ask, towards[ask.key], rows.get(ask.key)) for ask in asks]
+        return [_answer(request, towards[request.key], rows.get(request.key)) for request in requests]
 
     async def refund(self, key: str) -> Charge:
         """
@@ -120,7 +122,7 @@ class SimulatedGateway:
             nothing = _wanted(Ask(key, 0, "XXX"), "VOIDED")
             rows = await books.first_answers(tx, [nothing]) if void else await books.find(tx, [key])
             if key not in rows:
-                raise Unprocessable("gateway-key-unknown", f"The gateway knows no charge {key}.")
+                raise Unprocessable("gateway-key-unknown", f"The gateway has no charge {key}.")
             charge = Charge(*rows[key])
             if charge.status == "CHARGED":
                 await books.give_back(tx, key)
@@ -130,24 +132,26 @@ class SimulatedGateway:
         return charge
 
 
-def _wanted(ask: Ask, status: str) -> books.ChargeRow:
-    reference = f"sim_{hashlib.sha256(ask.key.encode()).hexdigest()[:24]}"
-    return ask.key, status, reference, ask.amount_minor, ask.currency
+def _wanted(request: Ask, status: str) -> books.ChargeRow:
+    reference = f"sim_{hashlib.sha256(request.key.encode()).hexdigest()[:24]}"
+    return request.key, status, reference, request.amount_minor, request.currency
 
 
-def _answer(ask: Ask, mode: str, row: books.ChargeRow | None) -> Charge | Exception:
+def _answer(request: Ask, mode: str, row: books.ChargeRow | None) -> Charge | Exception:
     if row is None or mode == "timeout":
         return _lost(mode)
     charge = Charge(*row)
-    if charge.status != "VOIDED" and (charge.amount_minor, charge.currency) != (ask.amount_minor, ask.currency):
-        return Unprocessable("gateway-key-reused", f"Key {ask.key} stands for another amount.")
+    if charge.status != "VOIDED" and (charge.amount_minor, charge.currency) != (request.amount_minor, request.currency):
+        return Unprocessable("gateway-key-reused", f"Key {request.key} belongs to another amount.")
     return charge
 
 
 def _lost(mode: str) -> Unavailable:
     if mode == "fail":
-        return GatewayDown("gateway-down", "The payment gateway answers with errors; try again shortly.")
-    return GatewayTimeout("gateway-timeout", "The payment gateway did not answer in time; ask again with the same key.")
+        return GatewayDown("gateway-down", "The payment gateway answers with errors. Try again shortly.")
+    return GatewayTimeout(
+        "gateway-timeout", "The payment gateway did not answer in time. Repeat the request with the same key."
+    )
 
 
 def _arrives(key: str, mode: str) -> bool:

@@ -20,8 +20,8 @@ def libraries(programs: Iterable[Path]) -> set[Path]:
     """What the dynamic loader of this machine would load, and the loader."""
     found: set[Path] = set()
     for program in programs:
-        said = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
-        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", said)}
+        output = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", output)}
     return found
 
 

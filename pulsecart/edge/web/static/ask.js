@@ -1,4 +1,4 @@
-// Requests that are made again while nobody answers, or who answers says "not now": the same one, under the same key.
+// Repeats a request, with the same Idempotency-Key, while there is no answer or the answer is 503.
 
 const ATTEMPTS = 10;
 const LONGEST_PAUSE_MS = 8_000;
@@ -7,7 +7,7 @@ const PATIENCE_MS = 15_000;
 /**
  * @param {string | null} key the Idempotency-Key of all attempts
  * @param {(attempt: number) => void} tellWaiting
- * @returns {Promise<{ok: boolean, status: number, body: object}>} refusals included; status 0 when nobody answers
+ * @returns {Promise<{ok: boolean, status: number, body: object}>} including error answers; status 0 without an answer
  */
 export async function ask(method, path, body, { key = null, tellWaiting = () => {} } = {}) {
   for (let attempt = 1; ; attempt += 1) {
@@ -34,7 +34,7 @@ export async function ask(method, path, body, { key = null, tellWaiting = () => 
 
 export function newKey() {
   if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16)); // a page that did not come by https or from localhost
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // pages outside of https and localhost have no randomUUID
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

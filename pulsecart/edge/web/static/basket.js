@@ -1,4 +1,4 @@
-// The visitor's cart at the shop: nobody's until they sign in, then theirs.
+// The visitor's cart in the shop: anonymous until they sign in.
 
 import { ask } from "./ask.js";
 import { asBuyer } from "./buy.js";
@@ -6,19 +6,19 @@ import { problemType } from "./notices.js";
 
 const MINE = "/api/v1/carts/mine";
 
-let merged = false; // once per page is enough: who has signed in puts into their own cart
+let merged = false; // once per page is enough: a signed-in buyer uses their own cart
 
 const itemPath = (productId) => `${MINE}/items/${encodeURIComponent(productId)}`;
 const missing = ({ body }) => ["unknown-cart", "cart-closed"].includes(problemType(body));
 
-/** So many of a product instead of what there was; a cart is made where there is none. */
+/** Sets the quantity of a product; creates the cart if there is none. */
 export async function put(productId, qty) {
   const path = itemPath(productId);
   const answer = await ask("PUT", path, { qty });
   return missing(answer) ? firstly(path, qty) : answer;
 }
 
-/** So many more of a product. A session that the shop no longer knows is made anew. */
+/** Adds units of a product. Signs in again if the shop no longer knows the session. */
 export async function add(productId, qty, buyer) {
   let cart = await ask("GET", MINE);
   if (cart.status === 401 && (await buyer.signIn()).ok) cart = await ask("GET", MINE);
@@ -32,7 +32,7 @@ async function firstly(path, qty) {
   return opened.ok ? ask("PUT", path, { qty }) : opened;
 }
 
-/** The cart; of one who has signed in, together with what was put in before. */
+/** Reads the cart; for a signed-in buyer, merged with the anonymous cart. */
 export async function load(buyer, tellWaiting) {
   const session = await buyer.signIn();
   if (session.ok && !merged) {
@@ -43,7 +43,7 @@ export async function load(buyer, tellWaiting) {
   return ask("GET", MINE, undefined, { tellWaiting });
 }
 
-/** @param {{productId: string | number, price: number}[]} accept unit prices that the buyer agrees to */
+/** @param {{productId: string | number, price: number}[]} accept unit prices that the buyer accepts */
 export function order(buyer, accept, key, tellWaiting) {
   return asBuyer(buyer, () => ask("POST", `${MINE}/checkout`, { userId: buyer.id, accept }, { key, tellWaiting }));
 }

@@ -1,4 +1,4 @@
-// Who buys, and a purchase that is never made twice: one Idempotency-Key for all attempts of one press of the button.
+// The buyer, and a purchase without duplicates: all attempts of one press of the button share an Idempotency-Key.
 
 import { ask, newKey } from "./ask.js";
 import { problemType } from "./notices.js";
@@ -18,7 +18,7 @@ export class Buyer {
     localStorage.setItem("buyer", id);
   }
 
-  /** Makes the session that opens this buyer's streams and cart; once per buyer and page. */
+  /** Creates the session for this buyer's streams and cart; once per buyer and page. */
   async signIn() {
     this.signedIn ??= ask("POST", "/api/v1/session", { userId: this.id });
     const answer = await this.signedIn;
@@ -26,7 +26,7 @@ export class Buyer {
     return answer;
   }
 
-  /** Ends the session, and this browser forgets who it was. */
+  /** Ends the session and removes the buyer from this browser. */
   async signOut() {
     const answer = await ask("DELETE", "/api/v1/session");
     if (answer.ok) {
@@ -38,7 +38,7 @@ export class Buyer {
   }
 }
 
-/** What `send` asks as this buyer; once more where another tab has signed in as somebody else meanwhile. */
+/** Calls `send` as this buyer; again if another tab has signed in as another buyer. */
 export async function asBuyer(buyer, send) {
   await buyer.signIn();
   const answer = await send();
@@ -47,7 +47,7 @@ export async function asBuyer(buyer, send) {
   return (await buyer.signIn()).ok ? send() : answer;
 }
 
-/** A number that nobody else has, most likely. */
+/** A random number, most likely unique. */
 export function newBuyerId() {
   return String(1_000_000 + (crypto.getRandomValues(new Uint32Array(1))[0] % 999_000_000));
 }

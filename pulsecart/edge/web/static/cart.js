@@ -1,4 +1,4 @@
-// The cart: each line as it was seen and as it is now; ordered whole, at prices that the buyer has accepted, or not at all.
+// The cart: each line with its seen and its current state; all lines are ordered at accepted prices, or none.
 
 import { newKey } from "./ask.js";
 import { load, order, put } from "./basket.js";
@@ -13,7 +13,7 @@ const WAITING = "No answer yet. Trying again; you will not order twice.";
 const buyer = new Buyer();
 const accepted = new Map(); // product → unit price
 let lines = [];
-let turn = Promise.resolve(); // one thing at a time: what is changed first is ordered so
+let turn = Promise.resolve(); // one change at a time, so that an order includes all earlier changes
 let drawn = "";
 let changes = 0;
 let begins = null; // the timer of the first sale to come
@@ -43,7 +43,7 @@ async function reload() {
 
 function draw({ items, totalAmount, currency }) {
   const shown = JSON.stringify(items);
-  if (shown === drawn) return; // nobody's typing is disturbed for nothing
+  if (shown === drawn) return; // an unchanged cart is not redrawn, which would disturb typing
   drawn = shown;
   const focused = document.activeElement?.id;
   clearTimeout(begins);
@@ -66,7 +66,7 @@ function change(productId, qty, name) {
       await reload();
       return showMessage("bad", sentence(answer));
     }
-    if (mine === changes) draw(answer.body); // otherwise the buyer is further on than this
+    if (mine === changes) draw(answer.body); // otherwise a newer change is in flight
     showMessage("good", qty ? `${name}: ${qty}.` : `${name} was taken out.`);
   });
 }
@@ -74,7 +74,7 @@ function change(productId, qty, name) {
 async function checkOut() {
   const open = lines.find((line) => line.open);
   if (open) {
-    showMessage("bad", "Something changed since you put it in. Accept it or take it out, line by line, and order again.");
+    showMessage("bad", "Some lines have changed. Accept the new price or remove the line, and order again.");
     return open.focus();
   }
   $("checkout").disabled = true;

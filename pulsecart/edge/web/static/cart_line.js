@@ -1,4 +1,4 @@
-// One line of the cart: what is in it, what changed since, and what its buyer can do about that.
+// One line of the cart: its product, its changes, and the buyer's choices.
 
 import { made, moment, money, unseen } from "./elements.js";
 
@@ -6,7 +6,7 @@ const QTY_MAX = 1000;
 
 export class CartLine {
   /**
-   * @param {object} item as the shop shows it: `problems` says what changed
+   * @param {object} item as in the API; `problems` lists the changes
    * @param {Map<string, number>} accepted unit prices agreed to so far; the line writes its own
    * @param {(productId: string, qty: number, name: string) => void} change
    */
@@ -22,13 +22,13 @@ export class CartLine {
     this.element = made("li", { "data-product": this.id }, this._head(), ...problems);
   }
 
-  /** Whether it still needs a decision. */
+  /** Whether the line still needs a decision. */
   get open() {
     const { problems, price } = this.item;
     return problems.some((problem) => problem !== "PRICE_CHANGED" || this.accepted.get(this.id) !== price);
   }
 
-  /** To the first thing that settles it. */
+  /** Focuses the first control that resolves a problem. */
   focus() {
     (this.remedies.find((one) => !one.checked) ?? this.remedies[0]).focus();
   }
@@ -57,16 +57,16 @@ export class CartLine {
       box.append(made("p", {}, `The price changed from ${money(seenPrice, this.currency)} to ${money(price, this.currency)}.`));
       box.append(this._acceptance());
     } else if (problem === "SHORT_STOCK" && available > 0) {
-      box.append(made("p", {}, `You want ${qty}, and only ${available} are left.`));
+      box.append(made("p", {}, `You want ${qty}, but only ${available} are left.`));
       box.append(this._remedy("take", `Take ${available}`, available));
     } else if (problem === "SALE_NOT_OPEN") {
-      box.append(made("p", {}, "It is not sold before its sale begins at ", moment(this.item.saleStartsAt), "."));
-      box.append(this._remedy("remove-all", "Take it out", 0));
+      box.append(made("p", {}, "You can buy it when its sale starts at ", moment(this.item.saleStartsAt), "."));
+      box.append(this._remedy("remove-all", "Remove it", 0));
     } else if (problem === "LIMIT_REACHED") {
-      box.append(made("p", {}, "One buyer may not have so many."), this._remedy("remove-all", "Take it out", 0));
+      box.append(made("p", {}, "This is more than one buyer may have."), this._remedy("remove-all", "Remove it", 0));
     } else {
       const words = problem === "SHORT_STOCK" ? "It is sold out." : "It is no longer sold.";
-      box.append(made("p", {}, words), this._remedy("remove-all", "Take it out", 0));
+      box.append(made("p", {}, words), this._remedy("remove-all", "Remove it", 0));
     }
     return box;
   }

@@ -1,4 +1,4 @@
-// The catalogue: searched, filtered and sorted by the page's own address, and gone on with by cursor.
+// The catalogue: the page's address holds search, filter and sort order; a cursor loads more.
 
 import { ask } from "./ask.js";
 import { $, made, moment, money, set, unseen } from "./elements.js";
@@ -8,9 +8,9 @@ const PAGE = "12";
 const NAMES = ["q", "category", "sort"];
 let next = null;
 let shown = 0;
-let round = 0; // an answer to what is no longer asked for is not shown
+let round = 0; // answers to older searches are not shown
 
-/** What the address asks for; what it leaves out is not asked. */
+/** The search parameters of the page's address. */
 function wanted() {
   const asked = new URLSearchParams(location.search);
   return new URLSearchParams(NAMES.filter((name) => asked.get(name)).map((name) => [name, asked.get(name)]));
@@ -40,7 +40,7 @@ function draw({ products, next: cursor }) {
   shown += products.length;
   next = cursor ?? null;
   $("more").hidden = !next;
-  set($("found"), shown ? `${shown} products${next ? ", and more" : ""}` : "Nothing like that. Try other words, or all categories.");
+  set($("found"), shown ? `${shown} products${next ? ", and more" : ""}` : "No products found. Try other words, or all categories.");
 }
 
 function card({ productId, name, category, price, currency, available, sale, nextSale }) {
@@ -55,11 +55,11 @@ function card({ productId, name, category, price, currency, available, sale, nex
 }
 
 function offered(available, nextSale) {
-  if (nextSale) return ["Sale begins at ", moment(nextSale.startsAt)];
+  if (nextSale) return ["Sale starts at ", moment(nextSale.startsAt)];
   return [available ? `${available.toLocaleString()} left` : "Sold out"];
 }
 
-/** A category that can be chosen, once. */
+/** Adds a category to the choices, once. */
 function offer(category) {
   const options = [...$("category").options];
   if (!category || options.some((option) => option.value === category)) return;

@@ -1,4 +1,4 @@
-// What is on the screen is made of elements and text, never of markup.
+// Creates the page from elements and text, never from markup.
 
 import { digits } from "./currencies.js";
 
@@ -18,10 +18,10 @@ export function made(kind, properties = {}, ...children) {
   return element;
 }
 
-/** Words that are seen by nobody and heard by those who hear the page. */
+/** Text for screen readers only. */
 export const unseen = (words) => made("span", { className: "unseen" }, words);
 
-/** Only what changed is written, so that a screen reader is not told the same again. */
+/** Writes only changes, so that a screen reader does not repeat the same text. */
 export function set(element, words) {
   if (element.textContent !== words) element.textContent = words;
 }
@@ -44,7 +44,7 @@ export function at(moment_, then) {
   return setTimeout(() => (left > FAR_MS ? at(moment_, then) : then()), Math.min(Math.max(left, SOON_MS), FAR_MS));
 }
 
-/** A page's own part of the shell; the shell's title and main hold it from then on. */
+/** Puts a page's template into the shell, and sets the title. */
 export function enter(template, title) {
   document.title = `PulseCart — ${title}`;
   $("main").replaceChildren($(template).content.cloneNode(true));

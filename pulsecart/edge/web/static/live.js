@@ -1,12 +1,12 @@
-// One live stream that survives everything: an EventSource comes again by itself after a broken connection, and gives up
-// for good on an answer that is no event stream (a proxy's 502 while the server restarts). Then a new one is made, from
+// One live stream that reconnects after every failure: an EventSource reconnects after a broken connection, but stops
+// at an answer that is not an event stream (a proxy's 502 while the server restarts). Then a new one is created, from
 // the last id, after a growing pause.
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
-const LONGEST_LIFE_MS = 330_000; // the server ends every stream before that; silence beyond it is a dead connection
+const LONGEST_LIFE_MS = 330_000; // the server ends every stream before that; a longer silence is a dead connection
 
-/** Tells states, and asks `again` for what a page may have missed: the stream was lost, or nobody looked. */
+/** Shows the states, and calls `again` to reload what the page missed while the stream was lost or the tab was hidden. */
 export function whenBack(tellState, again) {
   let lost = false;
   document.addEventListener("visibilitychange", () => document.hidden || again());
@@ -19,11 +19,11 @@ export function whenBack(tellState, again) {
 
 /**
  * @param {string} path
- * @param {Object<string, (data: object) => void>} hears by event name; `problem` is the last that is heard
+ * @param {Object<string, (data: object) => void>} handlers by event name; `problem` is the last event
  * @param {(state: "connecting" | "live" | "waiting" | "stopped") => void} tellState
  * @returns {{stop: () => void}}
  */
-export function follow(path, hears, tellState = () => {}) {
+export function follow(path, handlers, tellState = () => {}) {
   let source = null;
   let lastId = "";
   let pauseMs = FIRST_PAUSE_MS;
@@ -38,14 +38,14 @@ export function follow(path, hears, tellState = () => {}) {
     source = new EventSource(lastId ? `${path}?last_event_id=${encodeURIComponent(lastId)}` : path);
     source.onopen = alive;
     source.onerror = failed;
-    for (const [name, hear] of Object.entries(hears)) {
-      source.addEventListener(name, (event) => heard(name, event, hear));
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (event) => received(name, event, handle));
     }
-    if (!hears.problem) source.addEventListener("problem", (event) => heard("problem", event, () => {}));
+    if (!handlers.problem) source.addEventListener("problem", (event) => received("problem", event, () => {}));
     alive();
   }
 
-  function heard(name, event, hear) {
+  function received(name, event, handle) {
     pauseMs = FIRST_PAUSE_MS;
     alive();
     if (name === "problem") {
@@ -54,12 +54,12 @@ export function follow(path, hears, tellState = () => {}) {
       if (event.lastEventId) lastId = event.lastEventId;
       tellState("live");
     }
-    hear(JSON.parse(event.data));
+    handle(JSON.parse(event.data));
   }
 
   function failed() {
     tellState("waiting");
-    if (source.readyState !== EventSource.CLOSED) return; // it comes again by itself
+    if (source.readyState !== EventSource.CLOSED) return; // it reconnects by itself
     close();
     timer = setTimeout(open, pauseMs * (0.5 + Math.random() / 2));
     pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
@@ -85,7 +85,7 @@ export function follow(path, hears, tellState = () => {}) {
     tellState("stopped");
   }
 
-  // A browser allows six connections to a server in all tabs together: a page that nobody looks at holds none.
+  // A browser allows six connections to a server in all tabs together: a hidden page holds none.
   function shown() {
     if (document.hidden) close();
     else open();

@@ -1,4 +1,4 @@
-// The sale, the button and the orders' timelines, put together.
+// The start page: the sale, the buy button and the orders' timelines.
 
 import { Buyer, newBuyerId, purchase, recall, remember } from "./buy.js";
 import { $ } from "./elements.js";
@@ -15,7 +15,7 @@ let seen = -1; // the stock's newest sequence
 let clockAheadMs = 0;
 let busy = false;
 let stockStream = null;
-let latest = null; // the order that the message under the button speaks of
+let latest = null; // the order of the message under the button
 
 function phase() {
   if (!sale) return "none";
@@ -40,7 +40,7 @@ function draw() {
 function takeSales({ sales, now }) {
   clockAheadMs = Date.parse(now) - Date.now();
   const product = sale?.productId;
-  sale = sales[0] ?? null; // the open one that ends first
+  sale = sales[0] ?? null; // the open sale that ends first
   if (sale) showSale(sale);
   if (sale?.productId !== product) watchStock();
   draw();
@@ -54,7 +54,7 @@ function watchStock() {
   stockStream = follow(`/sse/stock/${encodeURIComponent(sale.productId)}`, { snapshot: restate, stock: takeStock }, showConnection);
 }
 
-/** A snapshot is the truth, whatever was seen before it. */
+/** A snapshot replaces all earlier news. */
 function restate(news) {
   seen = -1;
   takeStock(news);
@@ -68,7 +68,7 @@ function takeStock(news) {
   draw();
 }
 
-/** Every page hears the same news at the same moment: they do not ask all at once. */
+/** Waits a random time, because every open page gets the same news at the same moment. */
 async function refresh() {
   await new Promise((resume) => setTimeout(resume, 500 * Math.random()));
   const answer = await fetch("/api/v1/sales").catch(() => null);
@@ -100,8 +100,8 @@ function ordered(order) {
 
 function showProgress(status) {
   if (status === "PENDING") showMessage("wait", "You are in the queue.");
-  else if (status === "CANCELED") showMessage("bad", "Sorry, this one did not work out.");
-  else showMessage("good", "It is yours.");
+  else if (status === "CANCELED") showMessage("bad", "Your order was canceled. See the reason under Your orders.");
+  else showMessage("good", "Your purchase succeeded.");
 }
 
 function watchOrder(orderId) {
@@ -111,7 +111,7 @@ function watchOrder(orderId) {
   const show = (news) => {
     card.show(news);
     if (latest === orderId && news.status) showProgress(news.status);
-    if (card.ended) setTimeout(stream.stop, 5000); // money may still come back
+    if (card.ended) setTimeout(stream.stop, 5000); // a refund may still follow
   };
   const stream = follow(`/sse/orders/${orderId}`, { order: show, payment: show, snapshot: show });
   return card;

@@ -1,4 +1,4 @@
-// One order: its story, live, and what is in it.
+// One order: its live progress and its lines.
 
 import { ask } from "./ask.js";
 import { Buyer } from "./buy.js";
@@ -7,7 +7,7 @@ import { follow } from "./live.js";
 import { sentence, showConnection, showMessage } from "./notices.js";
 import { OrderCard } from "./order_card.js";
 
-const LINGERS_MS = 5_000; // money may still come back
+const LINGERS_MS = 5_000; // a refund may still follow
 const buyer = new Buyer();
 let path = "";
 let card = null;
@@ -22,10 +22,10 @@ export async function show(id) {
   }
   showMessage("none");
   draw(answer.body);
-  const hears = { order: take, payment: take, snapshot: take, problem: (problem) => refused(problem, answer.body) };
-  const stream = follow(`/sse/orders/${id}`, hears, showConnection);
+  const handlers = { order: take, payment: take, snapshot: take, problem: (problem) => refused(problem, answer.body) };
+  const stream = follow(`/sse/orders/${id}`, handlers, showConnection);
   function take(news) {
-    hear(news);
+    update(news);
     if (card.ended) setTimeout(stream.stop, LINGERS_MS);
   }
 }
@@ -37,7 +37,7 @@ function draw(order) {
   $("ordered").hidden = false;
   for (const step of ["pay", "cancel"]) $(step).addEventListener("click", () => takeStep(step));
   const { totalAmount, currency, createdAt } = order;
-  card.show({ totalAmount, currency, createdAt }); // its steps come from the stream, in their order
+  card.show({ totalAmount, currency, createdAt }); // the stream sends its steps in order
 }
 
 function line({ productId, qty, price }, currency) {
@@ -47,20 +47,20 @@ function line({ productId, qty, price }, currency) {
   return made("li", {}, made("div", { className: "line" }, made("p", {}, link), made("p", { className: "amount" }, cost)));
 }
 
-/** An order has no names; what is no longer sold keeps its number. */
+/** Replaces product numbers by names, because an order has no names; products that are no longer sold keep the number. */
 async function name(productId, link) {
   const answer = await ask("GET", `/api/v1/products/${encodeURIComponent(productId)}`);
   if (answer.ok) set(link, answer.body.name);
 }
 
-function hear(news) {
+function update(news) {
   card.show(news);
-  $("pay").hidden = card.status !== "CONFIRMED"; // and unseen for its first moments, in which the shop charges by itself
-  $("cancel").hidden = card.status !== "PENDING"; // later it is the shop that cancels
+  $("pay").hidden = card.status !== "CONFIRMED"; // shown after a delay, in which the shop charges by itself
+  $("cancel").hidden = card.status !== "PENDING"; // later only the shop can cancel
 }
 
 function refused(problem, order) {
-  hear(order);
+  update(order);
   showMessage("bad", sentence({ status: problem.status, body: problem }));
 }
 
@@ -68,6 +68,6 @@ async function takeStep(step) {
   $(step).disabled = true;
   const answer = await ask("POST", `${path}/${step}`, {});
   $(step).disabled = false;
-  if (answer.ok) hear(answer.body);
+  if (answer.ok) update(answer.body);
   else showMessage("bad", sentence(answer));
 }

@@ -1,4 +1,4 @@
-// One order's story, step by step.
+// One order's progress, step by step.
 
 import { $, made, money, set } from "./elements.js";
 
@@ -14,8 +14,8 @@ export const WORDS = {
 };
 const REASONS = {
   BUYER: "You canceled it.",
-  SOLD_OUT: "It was sold out before your turn came.",
-  LIMIT_REACHED: "You have as many as one buyer may have.",
+  SOLD_OUT: "The product sold out before your order was processed.",
+  LIMIT_REACHED: "You have the maximum number that one buyer may have.",
   SALE_NOT_OPEN: "The sale is not open.",
   PAYMENT_DECLINED: "The payment was declined.",
   PAYMENT_FAILED: "The payment could not be made.",
@@ -23,7 +23,7 @@ const REASONS = {
 };
 const PAYMENTS = { REFUND_REQUESTED: "Your money is on its way back.", REFUNDED: "Your money was returned." };
 
-/** `show` takes any news of the order, the newest last, and repeats do no harm. What changed is said in `#spoken`. */
+/** `show` accepts the order's news in order, also repeatedly. `#spoken` announces changes to screen readers. */
 export class OrderCard {
   /** @param {"h2" | "h3"} heading */
   constructor(orderId, heading) {

@@ -1,4 +1,4 @@
-// A buyer's orders, the newest first; those under way are followed.
+// A buyer's orders, newest first; open orders are updated live.
 
 import { ask } from "./ask.js";
 import { Buyer } from "./buy.js";
@@ -34,7 +34,7 @@ async function load() {
   if (next) rows[0]?.querySelector("a").focus();
   next = cursor ?? null;
   $("more").hidden = !next;
-  showMessage($("orders").children.length ? "none" : "wait", "Nothing yet. What you buy shows up here.");
+  showMessage($("orders").children.length ? "none" : "wait", "No orders yet. Your orders appear here.");
 }
 
 function row({ orderId, status, totalAmount, currency, orderedAt, updatedAt }) {
@@ -52,8 +52,8 @@ function row({ orderId, status, totalAmount, currency, orderedAt, updatedAt }) {
 
 function watch(orderId, state) {
   followed += 1;
-  const hear = (news) => news.status && set(state, words(news.status));
-  follow(`/sse/orders/${orderId}`, { order: hear, snapshot: hear }, showConnection);
+  const update = (news) => news.status && set(state, words(news.status));
+  follow(`/sse/orders/${orderId}`, { order: update, snapshot: update }, showConnection);
 }
 
 const words = (status) => `It ${WORDS[status] ?? status}.`;

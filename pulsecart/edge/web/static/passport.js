@@ -1,18 +1,18 @@
-// An order's passport, asked for with the visitor's own session and written as text, never as markup.
+// An order's passport, requested with the visitor's session and written as text, never as markup.
 
 import { digits } from "./currencies.js";
 
 const RESULTS = {
   finished: "finished",
   delivered: "delivered",
-  failed: "failed: nothing outside answered",
+  failed: "failed: no external answer",
   waiting: "tried again",
   "given-up": "given up",
   "to-come": "to come",
   "with-the-broker": "with the broker",
 };
 const REFUSALS = {
-  401: "Sign in first: this passport is its buyer's alone.",
+  401: "Please sign in first. Only its buyer can see this passport.",
   403: "This order belongs to another buyer.",
   404: "There is no such order.",
 };
@@ -24,7 +24,7 @@ async function show() {
   const answer = await fetch(`/api/v1${path}`).catch(() => null);
   $("passport").setAttribute("aria-busy", "false");
   if (!answer?.ok) {
-    $("state").textContent = REFUSALS[answer?.status] ?? "The shop cannot be reached just now. Please try again.";
+    $("state").textContent = REFUSALS[answer?.status] ?? "The shop cannot be reached. Please try again.";
     return;
   }
   draw(await answer.json());
@@ -72,7 +72,7 @@ function result(delivery) {
 }
 
 function attempted({ result, error, endedAt }) {
-  const element = made("span", endedAt ? result : "no result is known");
+  const element = made("span", endedAt ? result : "no result recorded");
   element.dataset.result = error || !endedAt ? "failed" : "finished";
   return element;
 }

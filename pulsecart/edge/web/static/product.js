@@ -1,4 +1,4 @@
-// One product: its price and what is left, live; into the cart, or bought at once at the price that is shown.
+// One product: its live price and stock; it can be added to the cart, or bought at the shown price.
 
 import { ask } from "./ask.js";
 import { add } from "./basket.js";
@@ -7,7 +7,7 @@ import { $, at, moment, money, set } from "./elements.js";
 import { follow, whenBack } from "./live.js";
 import { problemType, sentence, showConnection, showMessage } from "./notices.js";
 
-const WAITING = "No answer yet. Trying again; nothing is done twice.";
+const WAITING = "No answer yet. Trying again; your request takes effect only once.";
 const buyer = new Buyer();
 let path = "";
 let product = null;
@@ -24,8 +24,8 @@ export async function show(id) {
   $("buy").addEventListener("click", () => act(buyNow));
   await load();
   if (!product) return;
-  const tell = whenBack(showConnection, load);
-  follow(`/sse/stock/${encodeURIComponent(id)}`, { snapshot: takeStock, stock: takeStock, problem: noStock }, tell);
+  const showState = whenBack(showConnection, load);
+  follow(`/sse/stock/${encodeURIComponent(id)}`, { snapshot: takeStock, stock: takeStock, problem: noStock }, showState);
   follow("/sse/flash-sales", { sale: takeSale });
 }
 
@@ -33,7 +33,7 @@ async function load() {
   const answer = await ask("GET", path, undefined, { tellWaiting: () => showMessage("wait", WAITING) });
   if (answer.ok) draw(answer.body);
   else if (!product) {
-    set($("product"), "Not in the shop");
+    set($("product"), "Product not found");
     showConnection("stopped");
     showMessage("bad", sentence(answer));
   }
@@ -55,19 +55,19 @@ function draw(document_) {
   enable();
 }
 
-/** The sale to come; it begins by the clock, also where no news of it comes. */
+/** The scheduled sale; it starts by the clock, also without news. */
 function announce(nextSale) {
   clearTimeout(begins);
   $("begins").hidden = !nextSale;
   if (!nextSale) return $("begins").replaceChildren();
   const { startsAt, price, currency } = nextSale;
-  const words = `The sale begins at ${moment(startsAt).textContent}, at ${money(price, currency)}.`;
+  const words = `The sale starts at ${moment(startsAt).textContent}, at ${money(price, currency)}.`;
   set($("begins"), words);
   begins = at(startsAt, load);
 }
 
-/** The news is the newest there is; a copy of the product may be older. */
-function takeSale({ productId, status, sequence, at: told, ...news }) {
+/** The live news; the cached product may be older. */
+function takeSale({ productId, status, sequence, at: publishedAt, ...news }) {
   if (String(productId) !== String(product.productId)) return;
   const { sale, nextSale, ...rest } = product;
   const early = status === "SCHEDULED" && Date.parse(news.startsAt) > Date.now();
@@ -80,7 +80,7 @@ function takeStock({ available }) {
   enable();
 }
 
-/** It never was on a shelf. */
+/** The product never had stock. */
 function noStock() {
   takeStock({ available: 0 });
 }
@@ -108,7 +108,7 @@ async function act(how) {
 async function addToCart(qty) {
   const answer = await add(product.productId, qty, buyer);
   if (!answer.ok) return showMessage("bad", sentence(answer));
-  showMessage("good", `It is in your cart: ${qty} × ${product.name}.`);
+  showMessage("good", `Added to your cart: ${qty} × ${product.name}.`);
   $("to-cart").hidden = false;
 }
 
@@ -125,7 +125,7 @@ async function buyNow(quantity) {
   showMessage("bad", sentence(answer));
 }
 
-/** The button now stands beside the new price; pressing it again accepts that. */
+/** Shows the new price beside the button; pressing it again accepts that price. */
 function accept(price) {
   const { sale } = product;
   draw(sale ? { ...product, sale: { ...sale, price } } : { ...product, price });

@@ -1,4 +1,4 @@
-// Which page this is: each path has its own part of the shell, and its own module.
+// Selects the page: each path has its own template and module.
 
 import { enter } from "./elements.js";
 

@@ -1,4 +1,4 @@
-// Who the page says is buying, and the button that ends it.
+// Shows the signed-in buyer and the button to sign out.
 
 import { $, set } from "./elements.js";
 import { sentence, showMessage } from "./notices.js";

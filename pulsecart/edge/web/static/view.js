@@ -1,4 +1,4 @@
-// The flash sale on the screen, and nothing else.
+// Shows the flash sale.
 
 import { $, money, set } from "./elements.js";
 
@@ -22,7 +22,7 @@ export function showStock(left, initial) {
 /** @param {"loading" | "scheduled" | "open" | "soldout" | "ended" | "none"} phase */
 export function showPhase(phase, sale, busy) {
   const words = { scheduled: "Starting soon", open: "Flash sale", soldout: "Sold out", ended: "Sale over", none: "No sale" };
-  const verbs = { scheduled: "Not open yet", soldout: "Sold out", ended: "The sale is over", none: "No sale just now" };
+  const verbs = { scheduled: "Not open yet", soldout: "Sold out", ended: "The sale is over", none: "No sale now" };
   $("sale").dataset.phase = phase;
   set($("phase"), words[phase] ?? "Flash sale");
   set($("buy"), busy ? "One moment…" : (verbs[phase] ?? (sale ? `Buy now — ${money(sale.price, sale.currency)}` : "Buy now")));
@@ -31,7 +31,7 @@ export function showPhase(phase, sale, busy) {
 
 export function showCountdown(phase, ms) {
   const labels = { scheduled: "Starts in", open: "Ends in", soldout: "Ends in" };
-  set($("countdown-label"), labels[phase] ?? (phase === "loading" ? "Looking for the sale…" : ""));
+  set($("countdown-label"), labels[phase] ?? (phase === "loading" ? "Loading the sale…" : ""));
   set($("countdown"), labels[phase] ? duration(ms) : "");
 }
 

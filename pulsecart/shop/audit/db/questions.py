@@ -26,7 +26,7 @@ from pulsecart.shop.audit.verdict import (
     Finding,
     Product,
     Row,
-    Unasked,
+    Unchecked,
     Unsettled,
 )
 
@@ -87,9 +87,9 @@ def snapshot(database_url: str) -> Iterator[Connection[Row]]:
     except OperationalError as away:
         raise CannotAsk(f"the database cannot be reached: {away}") from away
     except (UndefinedTable, UndefinedColumn) as other:
-        raise CannotAsk(f"this database is not a shop's, or not migrated: {other}") from other
+        raise CannotAsk(f"this is not a shop's database, or it is not migrated: {other}") from other
     except Error as other:
-        raise CannotAsk(f"the database refuses to answer: {other}") from other
+        raise CannotAsk(f"the database rejects the query: {other}") from other
 
 
 class Asking:
@@ -97,7 +97,7 @@ class Asking:
 
     def __init__(self, connection: Connection[Row]) -> None:
         self.connection = connection
-        self.unasked: list[Unasked] = []
+        self.unchecked: list[Unchecked] = []
 
     def ask(self, check: str, holds: str, question: Callable[[Connection[Row]], T], otherwise: T) -> T:
         """
@@ -112,7 +112,7 @@ class Asking:
         except Exception as error:  # a row may fail in PostgreSQL, the driver or a decoder
             if self.connection.broken or self.connection.closed:
                 raise
-            self.unasked.append(Unasked(check, holds, f"{type(error).__name__}: {error}".strip()))
+            self.unchecked.append(Unchecked(check, holds, f"{type(error).__name__}: {error}".strip()))
             return otherwise
 
 
@@ -128,17 +128,17 @@ def read(connection: Connection[Row], *, grace_s: float, now: datetime | None = 
     # The checks join large tables on purpose; they need the memory for about a second.
     connection.execute("SET LOCAL work_mem = '64MB'")
     connection.execute("SELECT FROM orders, stock, outbox, trigger_cursors WHERE false")  # a shop's database?
-    asking = Asking(connection)
+    reader = Asking(connection)
     return Books(
         taken_at=moment,
-        products=asking.ask(PRODUCTS, "the units of every product are known", products, []),
-        orders=asking.ask(ORDERS, "the number of orders in each state is known", _orders, {}),
-        findings=_findings(asking, {"now": moment, "grace": f"{grace_s} seconds"}),
-        unsettled=asking.ask(UNDER_WAY, "what is under way is known", lambda c: unsettled(c, moment), Unsettled()),
-        dead_letters=asking.ask(
+        products=reader.ask(PRODUCTS, "the units of every product are known", products, []),
+        orders=reader.ask(ORDERS, "the number of orders in each state is known", _orders, {}),
+        findings=_findings(reader, {"now": moment, "grace": f"{grace_s} seconds"}),
+        unsettled=reader.ask(UNDER_WAY, "the work in progress is known", lambda c: unsettled(c, moment), Unsettled()),
+        dead_letters=reader.ask(
             DEAD_LETTERS, "the number of dead letters is known", lambda c: c.execute(_DEAD_LETTERS).fetchall(), []
         ),
-        unasked=asking.unasked,
+        unchecked=reader.unchecked,
     )
 
 
@@ -165,35 +165,40 @@ def _question(checks: Sequence[Check]) -> str:
     parts = [f"{name} AS ({sql})" for name, sql in _parts().items() if name in used]
     bad = [f'"bad {check.name}" AS ({check.select})' for check in checks]
     # The window function counts all rows before the limit applies.
-    asked = [
+    columns = [
         f"(SELECT '{name}' AS name, total_of_bad, row_to_json(bad) AS found FROM ("
         f'SELECT count(*) OVER () AS total_of_bad, b.* FROM "bad {name}" AS b ORDER BY 2, 3 LIMIT {ROWS_MAX}) AS bad)'
         for name, _, _ in checks
     ]
-    return f"WITH {', '.join([*parts, *bad])} {' UNION ALL '.join(asked)}"
+    return f"WITH {', '.join([*parts, *bad])} {' UNION ALL '.join(columns)}"
 
 
-def _findings(asking: Asking, given: dict[str, Any]) -> Sequence[Finding]:
+def _findings(reader: Asking, given: dict[str, Any]) -> Sequence[Finding]:
     """Check all rules in one query; if it fails, check each rule separately."""
     nothing: Sequence[Finding] = ()
-    every, at_once = checks(), Asking(asking.connection)
+    every, at_once = checks(), Asking(reader.connection)
     found = at_once.ask("rules", "each rule holds", partial(_broken, checks=every, given=given), nothing)
-    if not at_once.unasked:
+    if not at_once.unchecked:
         return found
     apart = [
-        asking.ask(check.name, check.holds, partial(_broken, checks=[check], given=given), nothing) for check in every
+        reader.ask(check.name, check.holds, partial(_broken, checks=[check], given=given), nothing) for check in every
     ]
     return [finding for found in apart for finding in found]
 
 
 def _broken(connection: Connection[Row], checks: Sequence[Check], given: dict[str, Any]) -> list[Finding]:
-    told: dict[str, list[Row]] = {}
+    by_check: dict[str, list[Row]] = {}
     for row in connection.execute(_question(checks).encode(), given):
-        told.setdefault(row["name"], []).append(row["found"])
+        by_check.setdefault(row["name"], []).append(row["found"])
     return [
-        Finding(check.name, check.holds, told[check.name][0]["total_of_bad"], [_plain(row) for row in told[check.name]])
+        Finding(
+            check.name,
+            check.holds,
+            by_check[check.name][0]["total_of_bad"],
+            [_plain(row) for row in by_check[check.name]],
+        )
         for check in checks
-        if check.name in told
+        if check.name in by_check
     ]
 
 

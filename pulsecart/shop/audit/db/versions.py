@@ -49,9 +49,9 @@ async def possible(tx: Tx, events: Sequence[CloudEvent]) -> list[CloudEvent]:
     Return the events that our tables do not contradict. This shop did not publish an event about an entity that does
     not exist, about another buyer's order, or with a sequence that was never assigned.
     """
-    told = [(event, *_named(event)) for event in events]
-    known = await versions(tx, [key for _, key, _ in told if key is not None])
-    return [event for event, key, about in told if _fits(event, known.get(key) if key else None, about)]
+    named = [(event, *_named(event)) for event in events]
+    known = await versions(tx, [key for _, key, _ in named if key is not None])
+    return [event for event, key, about in named if _fits(event, known.get(key) if key else None, about)]
 
 
 async def versions(tx: Tx, keys: Iterable[Key]) -> Mapping[Key, Known]:

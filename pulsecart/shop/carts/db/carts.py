@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from pulsecart.runtime.db.database import Tx, as_json
-from pulsecart.shop.carts.cart import Cart, Item, Shelf
+from pulsecart.shop.carts.cart import Cart, Item, Offer
 from pulsecart.shop.orders.db import facts
 
 KEPT = timedelta(days=30)
@@ -114,12 +114,12 @@ async def sweep(tx: Tx) -> int:
     return len(swept)
 
 
-async def shelves(tx: Tx, product_ids: Iterable[str]) -> dict[str, Shelf]:
+async def offers(tx: Tx, product_ids: Iterable[str]) -> dict[str, Offer]:
     """Return the current names, stock and terms of those of these products that are sold."""
     wanted = sorted(set(product_ids))
     stock = await facts.stock_rows(tx.connection, wanted)
     names = await tx.rows("SELECT product_id, name FROM products WHERE product_id = ANY(%s)", (wanted,))
-    return {product_id: Shelf(name, stock[product_id]) for product_id, name in names if product_id in stock}
+    return {product_id: Offer(name, stock[product_id]) for product_id, name in names if product_id in stock}
 
 
 def _carts(rows: Iterable[Sequence[Any]]) -> list[Cart]:

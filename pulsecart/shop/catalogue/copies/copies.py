@@ -51,7 +51,7 @@ class Copy(Struct, frozen=True):
 
 
 class Copies:
-    """Reads and writes copies; each command raises ``redis.RedisError`` if Redis fails, and may still have run."""
+    """Reads and writes copies; each command raises ``RedisError`` if Redis fails, and may still have run."""
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis

@@ -1,18 +1,7 @@
 """Stores the first replies to Idempotency-Keys of catalogue changes."""
 
-from msgspec import Struct
-
 from pulsecart.runtime.db.database import Tx
-from pulsecart.runtime.first_replies import Key
-
-
-class FirstReply(Struct, frozen=True):
-    """The first reply to an Idempotency-Key; ``payload_hash`` is the hash of its request."""
-
-    payload_hash: bytes
-    status: int
-    body: str
-    location: str
+from pulsecart.runtime.first_replies import FirstReply, Key
 
 
 async def first_reply(tx: Tx, key: Key | None) -> FirstReply | None:
@@ -20,7 +9,7 @@ async def first_reply(tx: Tx, key: Key | None) -> FirstReply | None:
     if key is None:
         return None
     row = await tx.row("SELECT payload_hash, status, body, location FROM catalogue_keys WHERE scope = %s", (key.scope,))
-    return FirstReply(bytes(row[0]), *row[1:]) if row else None
+    return FirstReply(bytes(row[0]), row[1], row[2], location=row[3]) if row else None
 
 
 async def keep(tx: Tx, key: Key | None, status: int, body: str, location: str) -> FirstReply:
@@ -31,4 +20,4 @@ async def keep(tx: Tx, key: Key | None, status: int, body: str, location: str) -
             " VALUES (%s, %s, %s, %s, %s, %s)",
             (key.scope, key.payload_hash, status, body, location, tx.now),
         )
-    return FirstReply(key.payload_hash if key else b"", status, body, location)
+    return FirstReply(key.payload_hash if key else b"", status, body, location=location)

@@ -10,9 +10,9 @@ from psycopg.errors import UniqueViolation
 
 from pulsecart.runtime.db.database import Database, Tx
 from pulsecart.runtime.event import Cause
-from pulsecart.runtime.first_replies import Key
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Refused
-from pulsecart.shop.catalogue.db.catalogue_keys import FirstReply, first_reply, keep
+from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.catalogue.product import OpenSale, Product, updated
 
 LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
@@ -113,7 +113,7 @@ async def insert(tx: Tx, product: Product) -> None:
         ),
     )
     await _price_from(tx, product, product.created_at)
-    _tell(tx, product)
+    _emit(tx, product)
 
 
 async def change(tx: Tx, before: Product, after: Product) -> Product:
@@ -135,7 +135,7 @@ async def change(tx: Tx, before: Product, after: Product) -> Product:
         raise sku_taken(made.sku) from None
     if made.price_minor != before.price_minor:
         await _price_from(tx, made, await _end_price(tx, made.product_id))
-    _tell(tx, made)
+    _emit(tx, made)
     return made
 
 
@@ -147,14 +147,14 @@ async def delete(tx: Tx, before: Product) -> None:
         Refused: a sale of the product is open or planned.
     """
     if await tx.row("SELECT 1 FROM flash_sales WHERE product_id = %s AND status <> 'ENDED'", (before.product_id,)):
-        raise Refused("product-on-sale", "A sale of this product is open or to come; end it first.")
+        raise Refused("product-on-sale", "This product has an open or scheduled sale. End it first.")
     gone = replace(before, deleted=True, version=before.version + 1)
     await tx.execute(
         "UPDATE products SET deleted_at = %s, updated_at = %s, version = %s WHERE product_id = %s",
         (tx.now, tx.now, gone.version, gone.product_id),
     )
     await _end_price(tx, gone.product_id)
-    _tell(tx, gone)
+    _emit(tx, gone)
 
 
 async def price_at(tx: Tx, product_id: str, at: datetime) -> Price | None:
@@ -173,7 +173,7 @@ def product_of(row: Sequence[Any]) -> Product:
 
 
 def sku_taken(sku: str) -> Refused:
-    return Refused("sku-taken", f"Another product has, or had, the SKU {sku}; each has its own for good.", sku=sku)
+    return Refused("sku-taken", f"Another product has or had the SKU {sku}. Choose another SKU.", sku=sku)
 
 
 async def _end_price(tx: Tx, product_id: str) -> datetime:
@@ -193,5 +193,5 @@ async def _price_from(tx: Tx, product: Product, valid_from: datetime) -> None:
     )
 
 
-def _tell(tx: Tx, product: Product) -> None:
+def _emit(tx: Tx, product: Product) -> None:
     tx.emit(updated(product), key=product.product_id, sequence=product.version)

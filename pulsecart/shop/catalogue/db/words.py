@@ -36,9 +36,9 @@ class Search:
     def __init__(self, typed: str) -> None:
         self.params: dict[str, str] = {}
         alternatives = [self._alternative(terms) for terms in alternatives_of(typed)]
-        asked = " || ".join(query for query, _ in alternatives if query)
+        query_text = " || ".join(query for query, _ in alternatives if query)
         self.condition = f"({' OR '.join(condition for _, condition in alternatives)})"
-        self.rank = f"ts_rank(s.words, {asked})::float8" if asked else "0::float8"
+        self.rank = f"ts_rank(s.words, {query_text})::float8" if query_text else "0::float8"
 
     def _alternative(self, terms: list[Term]) -> tuple[str, str]:
         """Return the tsquery, empty without words, and the condition."""

@@ -26,7 +26,7 @@ PACKAGE = __name__.rpartition(".")[0]
 COPY_MAX_AGE_S = 0.1  # no process answers from an older copy of the gate
 
 
-class Wish(Struct, frozen=True):
+class ClaimRequest(Struct, frozen=True):
     """
     A request to the gate for one claim.
 
@@ -53,7 +53,7 @@ class Answer(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class GateLevel:
     """One product's state in the gate."""
 
     epoch: int
@@ -67,7 +67,7 @@ def _script(name: str) -> str:
 
 
 class Gate:
-    """Runs the gate's commands; each raises ``redis.RedisError`` if Redis fails, and may still have been executed."""
+    """Runs the gate's commands; each raises ``RedisError`` if Redis fails, and may still have been executed."""
 
     def __init__(self, redis: "Redis", lease_s: float) -> None:
         self._redis = redis
@@ -77,17 +77,17 @@ class Gate:
         self._forget = redis.register_script(_script("forget"))
         self._load = redis.register_script(_script("load"))
 
-    async def claim(self, wishes: Sequence[Wish], won: Sequence[tuple[str, str]] = ()) -> list[Answer]:
-        """Answer each wish, in order, with one script call. The call also confirms ``won``, as ``confirm`` does."""
+    async def claim(self, requests: Sequence[ClaimRequest], won: Sequence[tuple[str, str]] = ()) -> list[Answer]:
+        """Answer each request, in order, with one script call. The call also confirms ``won``, as ``confirm`` does."""
         arguments: list[str | int] = [self._lease_ms, len(won)]
         for pair in won:
             arguments += pair
-        for wish in wishes:
-            arguments += (wish.claim_id, wish.buyer_id, wish.key, len(wish.lines))
-            for at, line in enumerate(wish.lines):
-                arguments += (*line, wish.sales[at] if wish.sales else NOW)
-        told = iter(await self._claim(args=arguments))
-        return [_answer(verdict.decode(), detail.decode()) for verdict, detail in zip(told, told, strict=True)]
+        for request in requests:
+            arguments += (request.claim_id, request.buyer_id, request.key, len(request.lines))
+            for at, line in enumerate(request.lines):
+                arguments += (*line, request.sales[at] if request.sales else NOW)
+        replies = iter(await self._claim(args=arguments))
+        return [_answer(verdict.decode(), detail.decode()) for verdict, detail in zip(replies, replies, strict=True)]
 
     async def confirm(self, claims: Iterable[tuple[str, str]]) -> None:
         """End the leases of (product, claim) pairs that PostgreSQL has committed."""
@@ -130,13 +130,13 @@ class Gate:
         limited = (sale.sale_id, sale.units, int(sale.ends_at.timestamp() * 1000)) if sale else ("", 0, 0)
         return bool(await self._load(args=[product_id, epoch, left, limit, *rows, *limited]))
 
-    async def look(self, product_id: str) -> Shelf | None:
+    async def look(self, product_id: str) -> GateLevel | None:
         """Return the product's current state, read atomically; None when the gate does not have the product."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
         pipe.zcard(f"{{gate}}:z:{product_id}")
         (epoch, left, version), leases = await pipe.execute()
-        return Shelf(int(epoch), int(left), int(version), int(leases)) if epoch is not None else None
+        return GateLevel(int(epoch), int(left), int(version), int(leases)) if epoch is not None else None
 
     async def products(self) -> list[str]:
         """Return every product that the gate has."""

@@ -57,16 +57,16 @@ def _merged(rows: Sequence[Row]) -> list[Row]:
 
 def _newer(one: Row, other: Row) -> Row:
     late, early = (one, other) if one.sequence >= other.sequence else (other, one)
-    told = late if late.total_minor is not None else early
+    complete = late if late.total_minor is not None else early
     return Row(
         late.customer_id,
         late.order_id,
         late.status,
         max(one.updated_at, other.updated_at),
         late.sequence,
-        told.total_minor,
-        told.currency,
-        told.ordered_at,
+        complete.total_minor,
+        complete.currency,
+        complete.ordered_at,
     )
 
 

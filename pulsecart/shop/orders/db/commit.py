@@ -62,7 +62,7 @@ async def commit(db: Database, intents: Sequence[Intent], pay_within: timedelta)
         except (UniqueViolation, Busy) as error:
             last = error  # a claim was voided, or a key used, between read and write: the next read finds it
     refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # one order may cause the first
-    raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
+    raise refused("busy", "The same orders are being written by another request. Try again in a second.") from last
 
 
 async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: timedelta) -> list[Outcome]:
@@ -77,7 +77,10 @@ async def _commit_once(db: Database, intents: Sequence[Intent], pay_within: time
         return outcomes
     except Unavailable as error:
         if writing and not isinstance(error, Busy):
-            raise CommitUnknown("outcome-unknown", "The order may or may not have been taken; ask again.") from error
+            raise CommitUnknown(
+                "outcome-unknown",
+                "It is not known whether the order was placed. Repeat the request with the same Idempotency-Key.",
+            ) from error
         raise
 
 
@@ -94,7 +97,7 @@ async def _write(
     dropped = [outcome.order for outcome in outcomes if isinstance(outcome, Dropped)]
     await orders.move(tx, dropped, actor=RESERVES)
     for order in dropped:
-        orders.tell_canceled(tx, order, "PENDING", RESERVE)
+        orders.emit_canceled(tx, order, "PENDING", RESERVE)
     waited = all(intent.waiting for intent in intents)
     _take(tx, before, facts.stock, RESERVE if waited else None)
 
@@ -113,11 +116,11 @@ async def _write_held(tx: Tx, held: Sequence[Held], facts: Facts, pay_by: dateti
         tx.later(CLOSE_CARTS, (tx.now, as_json(ordered)), exactly=len(ordered))
     await orders.move(tx, waited, pay_by, actor=RESERVES)
     for order in waited:
-        _tell(tx, order, announce.confirmed(order, pay_by))
+        _emit(tx, order, announce.confirmed(order, pay_by))
     _count_units(tx, [outcome.order for outcome in held], facts)
 
 
-def _tell(tx: Tx, order: Order, message: Any) -> None:
+def _emit(tx: Tx, order: Order, message: Any) -> None:
     tx.emit(message, key=order.order_id, sequence=order.version, cause=orders.cause_of(order), source=RESERVE)
 
 

@@ -44,8 +44,3 @@ async def cancel(tx: Tx, order_ids: Sequence[str]) -> set[str]:
     for order in late.values():
         await orders.cancel(tx, order, "PAYMENT_EXPIRED")
     return set(late)
-
-
-async def cancel_overdue(tx: Tx) -> int:
-    """Cancel up to AT_ONCE overdue orders in one transaction; return how many."""
-    return len(await cancel(tx, await overdue(tx)))

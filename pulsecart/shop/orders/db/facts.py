@@ -7,7 +7,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from pulsecart.runtime.db.database import as_json
-from pulsecart.runtime.first_replies import Stored
+from pulsecart.runtime.first_replies import FirstReply
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.orders.decide import CartRow, Facts, Intent
 from pulsecart.shop.pricing.terms import SaleRow, StockRow
@@ -53,13 +53,13 @@ async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[In
     Read the facts for ``pulsecart.shop.orders.decide.decide`` in a pipelined transaction; the rows stay locked until
     it ends.
     """
-    asking = [intent for intent in intents if not intent.refused]
+    open_intents = [intent for intent in intents if not intent.refused]
     waiting = sorted({intent.order.order_id for intent in intents if intent.waiting})
-    lines = [(line.product_id, intent.order.buyer_id) for intent in asking for line in intent.order.lines]
-    scopes = [intent.key.scope.hex() for intent in asking if intent.key]
-    claims = [intent.order.claim_id for intent in asking]
+    lines = [(line.product_id, intent.order.buyer_id) for intent in open_intents for line in intent.order.lines]
+    scopes = [intent.key.scope.hex() for intent in open_intents if intent.key]
+    claims = [intent.order.claim_id for intent in open_intents]
     products = sorted({product_id for product_id, _ in lines})
-    carts = sorted({intent.cart.cart_id for intent in asking if intent.cart})
+    carts = sorted({intent.cart.cart_id for intent in open_intents if intent.cart})
     facts = Facts()
     if carts:  # before the contended stock rows
         opened = await connection.execute(CARTS, (carts,))
@@ -67,7 +67,7 @@ async def under_lock(connection: AsyncConnection[TupleRow], intents: Sequence[In
         rows = await connection.execute(f"{orders.SELECT} FOR UPDATE OF o", (waiting,))
     stock = await connection.execute(f"{STOCK} FOR UPDATE OF s", (products,))
     buyers = as_json(lines)
-    known = await connection.execute(KNOWN, (as_json(claims), buyers, buyers, _sales(asking), as_json(scopes)))
+    known = await connection.execute(KNOWN, (as_json(claims), buyers, buyers, _sales(open_intents), as_json(scopes)))
     if waiting:
         facts.waiting = orders.by_id(await rows.fetchall())
     if carts:
@@ -87,32 +87,34 @@ async def stock_rows(connection: AsyncConnection[TupleRow], products: Sequence[s
     return _stock(await (await connection.execute(STOCK, (list(products),))).fetchall())
 
 
-async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[bytes]) -> dict[bytes, Stored]:
+async def stored_keys(connection: AsyncConnection[TupleRow], scopes: Sequence[bytes]) -> dict[bytes, FirstReply]:
     """Return the first replies stored under these Idempotency-Keys."""
-    asked = as_json([scope.hex() for scope in scopes])
-    row = await (await connection.execute(KEYS, (asked,))).fetchone()
+    wanted = as_json([scope.hex() for scope in scopes])
+    row = await (await connection.execute(KEYS, (wanted,))).fetchone()
     return _keys(row[0] or () if row else ())
 
 
-async def ended_keys(connection: AsyncConnection[TupleRow], asked: Sequence[tuple[bytes, str]]) -> list[bool]:
+async def ended_keys(connection: AsyncConnection[TupleRow], wanted: Sequence[tuple[bytes, str]]) -> list[bool]:
     """
     Whether, for each pair, an order won the claim and its Idempotency-Key has been deleted since.
 
     Args:
         asked: (scope, claim). The claims are read first: a won claim was committed together with its key.
     """
-    claims = [claim for _, claim in asked]
+    claims = [claim for _, claim in wanted]
     found = await connection.execute(
         "SELECT claim_id::text FROM claims WHERE claim_id = ANY(%s::uuid[]) AND state = 'won'", (claims,)
     )
     won = {claim for (claim,) in await found.fetchall()}
-    stored = await stored_keys(connection, [scope for scope, _ in asked])
-    return [claim in won and scope not in stored for scope, claim in asked]
+    stored = await stored_keys(connection, [scope for scope, _ in wanted])
+    return [claim in won and scope not in stored for scope, claim in wanted]
 
 
-def _sales(asking: Iterable[Intent]) -> list[str]:
+def _sales(candidates: Iterable[Intent]) -> list[str]:
     """Return the sales that waiting orders belong to; these may have ended."""
-    return list({line.sale_id for intent in asking if intent.waiting for line in intent.order.lines if line.sale_id})
+    return list(
+        {line.sale_id for intent in candidates if intent.waiting for line in intent.order.lines if line.sale_id}
+    )
 
 
 def _stock(rows: Iterable[Any]) -> dict[str, StockRow]:
@@ -124,8 +126,8 @@ def _stock(rows: Iterable[Any]) -> dict[str, StockRow]:
     return found
 
 
-def _keys(rows: Iterable[Any]) -> dict[bytes, Stored]:
+def _keys(rows: Iterable[Any]) -> dict[bytes, FirstReply]:
     return {
-        bytes.fromhex(scope): Stored(order_id, bytes.fromhex(payload_hash), status, body)
+        bytes.fromhex(scope): FirstReply(bytes.fromhex(payload_hash), status, body, order_id)
         for scope, order_id, payload_hash, status, body in rows
     }

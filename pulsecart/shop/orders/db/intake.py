@@ -7,11 +7,11 @@ from datetime import datetime
 from psycopg.errors import UniqueViolation
 
 from pulsecart.runtime.db.database import Busy, Database
-from pulsecart.runtime.first_replies import Key, Stored
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Exhausted, Unavailable
 from pulsecart.shop.orders.db import facts, orders
 from pulsecart.shop.orders.db.commit import REPEATS
-from pulsecart.shop.orders.decide import Denied, Held, Outcome, Repeated, price_changed, priced
+from pulsecart.shop.orders.decide import Denied, Held, Outcome, price_changed, priced, repeat
 from pulsecart.shop.orders.order import Order
 from pulsecart.shop.pricing.terms import StockRow, is_open
 
@@ -29,7 +29,7 @@ class Request:
     expected: tuple[float | None, ...] = ()
 
 
-async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
+async def accept(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     """
     Write PENDING orders; ``Held`` contains the order as written (no stock is held yet).
 
@@ -39,14 +39,14 @@ async def take_down(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     last: Exception | None = None
     for _ in range(REPEATS):
         try:
-            return await _take_down_once(db, requests)
+            return await _accept_once(db, requests)
         except (UniqueViolation, Busy) as error:
             last = error  # another process used a key between read and write: the next read finds it
     refused = Exhausted if isinstance(last, UniqueViolation) else Unavailable  # one order may cause the first
-    raise refused("busy", "The same orders are being written elsewhere; try again in a second.") from last
+    raise refused("busy", "The same orders are being written by another request. Try again in a second.") from last
 
 
-async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:
+async def _accept_once(db: Database, requests: Sequence[Request]) -> list[Outcome]:
     products = sorted({line.product_id for request in requests for line in request.order.lines})
     async with db.transaction(pipelined=True) as tx:
         stock = await facts.stock_rows(tx.connection, products)
@@ -63,15 +63,14 @@ async def _take_down_once(db: Database, requests: Sequence[Request]) -> list[Out
     return outcomes
 
 
-def _as_stored(key: Key, order: Order, request: Request) -> Stored:
+def _as_stored(key: Key, order: Order, request: Request) -> FirstReply:
     status, body = request.reply(order)
-    return Stored(order.order_id, key.payload_hash, status, body)
+    return FirstReply(key.payload_hash, status, body, order.order_id)
 
 
-def _decide(request: Request, stock: dict[str, StockRow], stored: dict[bytes, Stored], now: datetime) -> Outcome:
-    first = stored.get(request.key.scope) if request.key else None
-    if first is not None and request.key is not None:
-        return Repeated(first) if first.payload_hash == request.key.payload_hash else Denied("KEY_REUSED")
+def _decide(request: Request, stock: dict[str, StockRow], stored: dict[bytes, FirstReply], now: datetime) -> Outcome:
+    if (repeated := repeat(request.key, stored)) is not None:
+        return repeated
     for line in request.order.lines:
         row = stock.get(line.product_id)
         if row is None:

@@ -100,7 +100,7 @@ def insert(
     for order in new:
         key = keys.get(order.order_id) if keys else None
         history.note(tx, order, history.buyer(order), key=key.text if key else None)
-        _tell_created(tx, order, pay_by)
+        emit_created(tx, order, pay_by)
 
 
 def _row(order: Order) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _item(order: Order, at: int) -> dict[str, Any]:
     return row
 
 
-def _tell_created(tx: Tx, order: Order, pay_by: datetime | None) -> None:
+def emit_created(tx: Tx, order: Order, pay_by: datetime | None) -> None:
     cause, key = cause_of(order), order.order_id
     tx.emit(announce.created(order), key=key, sequence=1, cause=cause, orderstatus=order.status.lower())
     if order.status == "CONFIRMED" and pay_by is not None:
@@ -204,11 +204,11 @@ async def cancel(tx: Tx, order: Order, reason: str, *, actor: str | None = None)
     await move(tx, [canceled], actor=actor)
     if order.status in HOLDS_STOCK:
         await _give_back(tx, order)
-    tell_canceled(tx, canceled, order.status)
+    emit_canceled(tx, canceled, order.status)
     return canceled
 
 
-def tell_canceled(tx: Tx, order: Order, previous: str, source: str | None = None) -> None:
+def emit_canceled(tx: Tx, order: Order, previous: str, source: str | None = None) -> None:
     """Publish order.canceled; triggers filter on its ``previousstatus``: an order without stock was never charged."""
     message, cause = announce.canceled(order, previous), tx.cause if tx.cause.causation_id else cause_of(order)
     key, mark = order.order_id, previous.lower()

@@ -15,7 +15,6 @@ class Queue:
     oldest_s: float
     accepted_per_s: float
     decided_per_s: float
-    dead_letters: int
     lag: dict[str, int]
 
 
@@ -25,8 +24,7 @@ async def queue(tx: Tx) -> Queue:
         """
         SELECT (SELECT count(*) FROM orders WHERE status = 'PENDING'),
                (SELECT coalesce(extract(epoch FROM %(now)s - min(created_at)), 0) FROM orders
-                WHERE status = 'PENDING'),
-               (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL AND discarded_at IS NULL)
+                WHERE status = 'PENDING')
         """,
         {"now": tx.now},
     )
@@ -49,6 +47,6 @@ async def queue(tx: Tx) -> Queue:
         FROM trigger_cursors c
         """
     )
-    pending, oldest, dead = row or (0, 0, 0)
+    pending, oldest = row or (0, 0)
     accepted, decided = rates or (0, 0)
-    return Queue(pending, float(oldest), accepted / WINDOW_S, decided / WINDOW_S, dead, dict(lag))
+    return Queue(pending, float(oldest), accepted / WINDOW_S, decided / WINDOW_S, dict(lag))

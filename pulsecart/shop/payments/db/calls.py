@@ -64,9 +64,9 @@ class Call:
         return Identity(self.caused_by_source or "", self.caused_by) if self.caused_by else None
 
 
-def begin(tx: Tx, begun: Sequence[Begun]) -> None:
+def begin(tx: Tx, started: Sequence[Begun]) -> None:
     """Write the intents in the transaction before the calls."""
-    if begun:
+    if started:
         rows = [
             {
                 "order_id": one.order_id,
@@ -75,7 +75,7 @@ def begin(tx: Tx, begun: Sequence[Begun]) -> None:
                 "caused_by": one.cause.id if one.cause else None,
                 "caused_by_source": one.cause.source if one.cause else None,
             }
-            for one in begun
+            for one in started
         ]
         tx.later(BEGIN, (tx.now, tx.source.rpartition("/")[2], as_json(rows)))
 

@@ -16,7 +16,7 @@ from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleS
 from pulsecart.shop.money import decimal_amount
 
 LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
-SHELF_WAIT = "2s"  # during a sale, all orders of the product contend for its stock row
+STOCK_LOCK_WAIT = "2s"  # during a sale, all orders of the product contend for its stock row
 WARM_BEFORE = timedelta(seconds=30)
 PAGE = 100
 SELECT = """
@@ -82,7 +82,9 @@ async def schedule(tx: Tx, planned: Sale) -> Sale:
             (*_planned(sale), sale.version, sale.buyer_limit),
         )
     except UniqueViolation:
-        raise Refused("sale-exists", "A sale of this product is open or to come; end or change that one.") from None
+        raise Refused(
+            "sale-exists", "This product already has an open or scheduled sale. End or change that sale."
+        ) from None
     tx.emit(FlashSaleScheduled(**_about(sale)), key=sale.sale_id, sequence=sale.version)
     return sale
 
@@ -208,10 +210,10 @@ async def _end_gate(tx: Tx, sale: Sale) -> None:
     """Call before writing the sale's row: a transaction that schedules a sale locks the stock row first."""
     if not sale.buyer_limit:
         return
-    await tx.execute(f"SET LOCAL lock_timeout = '{SHELF_WAIT}'")
-    shelf = await stock.level(tx, sale.product_id, lock=True)
-    if shelf is not None:
-        await stock.raise_epoch(tx, shelf)
+    await tx.execute(f"SET LOCAL lock_timeout = '{STOCK_LOCK_WAIT}'")
+    level = await stock.level(tx, sale.product_id, lock=True)
+    if level is not None:
+        await stock.raise_epoch(tx, level)
 
 
 def _planned(sale: Sale) -> tuple[Any, ...]:

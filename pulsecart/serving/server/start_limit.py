@@ -9,10 +9,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-REQUESTS_PER_TURN = 32
+STARTS_PER_ITERATION = 32
 
 
-class Turns:
+class StartLimit:
     """
     Starts at most ``size`` requests per event loop iteration; the others wait in order of arrival. Their tasks are
     created at their start: waiting tasks cost 4 µs more, a tenth of a "sold out" reply.
@@ -21,7 +21,7 @@ class Turns:
         size: fewer make smaller batches at the gate and leave more of the loop to events; more delay winners.
     """
 
-    def __init__(self, size: int = REQUESTS_PER_TURN) -> None:
+    def __init__(self, size: int = STARTS_PER_ITERATION) -> None:
         self._size = self._left = size
         self._waiting: deque[Callable[[], None]] = deque()
         self._counting = False

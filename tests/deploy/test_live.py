@@ -1,49 +1,54 @@
 """What Tilt runs in a pod: a saved file is served, by a process that outlives mistakes."""
 
 import asyncio
-import os
 import shutil
-import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
 import httpx
 import pytest
 
-from pulsecart.processes.reload import ROOMS
+from benchmarks.live_update import ROOMS, live, watcher
+from benchmarks.operation_start import free_port
 from tools.operations_table import ROOT
 
 WITHIN_S = 20.0
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+class Served(NamedTuple):
+    """
+    Args:
+        process: the container's first.
+    """
+
+    directory: Path
+    client: httpx.AsyncClient
+    process: "subprocess.Popen[bytes]"
+
+    def child(self) -> str | None:
+        """Return the pid of the process that runs the operation; None between two."""
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return found[-1] if found else None
 
 
-def started(directory: Path, port: int) -> "subprocess.Popen[bytes]":
-    nowhere = {"DATABASE_URL": "postgresql:///nowhere", "REDIS_URL": "redis://127.0.0.1:1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "pulsecart.processes.reload", "stock", "--port", str(port)],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(directory), **nowhere},
-        stderr=subprocess.DEVNULL,
-    )
+@pytest.fixture(scope="module")
+def packages(pytestconfig: pytest.Config) -> Path:
+    return watcher(pytestconfig.cache.mkdir("live"))
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[tuple[Path, httpx.AsyncClient]]:
+async def served(tmp_path: Path, packages: Path) -> AsyncIterator[Served]:
     for room in ROOMS:
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     port = free_port()
-    process = started(tmp_path, port)
+    process = live(tmp_path, packages, "stock", "--port", str(port))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             await answers(client, "UP", WITHIN_S)
-            yield tmp_path, client
+            yield Served(tmp_path, client, process)
     finally:
         process.terminate()
         assert process.wait(10) == 0
@@ -69,14 +74,14 @@ def save(directory: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-async def test_a_saved_file_is_served(served: tuple[Path, httpx.AsyncClient]) -> None:
-    directory, client = served
+async def test_a_saved_file_is_served(served: Served) -> None:
+    directory, client = served.directory, served.client
     save(directory, '"UP"', '"ANEW"')
     await answers(client, "ANEW", WITHIN_S)
 
 
-async def test_a_mistake_is_survived_until_the_file_is_saved_again(served: tuple[Path, httpx.AsyncClient]) -> None:
-    directory, client = served
+async def test_a_mistake_is_survived_until_the_file_is_saved_again(served: Served) -> None:
+    directory, client = served.directory, served.client
     save(directory, '"UP"', '"ANEW" this is no Python')
     while True:
         try:
@@ -88,3 +93,20 @@ async def test_a_mistake_is_survived_until_the_file_is_saved_again(served: tuple
         await asyncio.sleep(0.02)
     save(directory, '"ANEW" this is no Python', '"MENDED"')
     await answers(client, "MENDED", WITHIN_S)
+
+
+async def test_a_saved_manifest_restarts_the_operation(served: Served) -> None:
+    before = served.child()
+    path = served.directory / "eventing" / "pay.yaml"
+    path.write_text(path.read_text() + "\n")
+    async with asyncio.timeout(WITHIN_S):
+        while served.child() in (None, before):  # noqa: ASYNC110  # nothing tells of another process
+            await asyncio.sleep(0.02)
+    await answers(served.client, "UP", WITHIN_S)
+
+
+async def test_the_operation_ends_with_the_container(served: Served) -> None:
+    served.process.terminate()
+    assert served.process.wait(10) == 0
+    with pytest.raises(httpx.ConnectError):
+        await served.client.get("/healthz")

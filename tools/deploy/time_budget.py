@@ -8,7 +8,7 @@ TIMEOUT_S = 600.0
 LEAST_S = 0.05  # timeout of a query after the limit: too short for an answer
 
 
-class Patience:
+class TimeBudget:
     """
     Args:
         now: monotonic seconds.
@@ -38,4 +38,4 @@ class Patience:
             self._until += self._now() - began
 
 
-patience = Patience()
+time_budget = TimeBudget()

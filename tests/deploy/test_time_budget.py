@@ -7,7 +7,7 @@ import pytest
 
 from tools.deploy import cluster
 from tools.deploy.cluster import CannotDeploy, kubectl
-from tools.deploy.patience import Patience, patience
+from tools.deploy.time_budget import TimeBudget, time_budget
 
 SLOW = "Unable to connect to the server: net/http: TLS handshake timeout"
 BUSY = "Error from server (Timeout): the server was unable to return a response in the time allotted"
@@ -36,7 +36,7 @@ class Api:
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(api: Api, timeout_s: float) -> Api:
-        monkeypatch.setattr(cluster, "patience", made := Patience(lambda: api.now))
+        monkeypatch.setattr(cluster, "time_budget", made := TimeBudget(lambda: api.now))
         monkeypatch.setattr("tools.deploy.cluster.subprocess.run", api.run)
         monkeypatch.setattr("tools.deploy.cluster.time.sleep", api.sleep)
         made.begin(timeout_s)
@@ -89,10 +89,10 @@ def test_a_refusal_is_final(ask: Any) -> None:
 
 def test_a_build_is_not_the_clusters_time() -> None:
     api = Api(0)
-    held = Patience(lambda: api.now)
+    held = TimeBudget(lambda: api.now)
     held.begin(60)
     api.now += 10
     with held.paused():
         api.now += 3600
     assert held.left_s == 50
-    assert patience.timeout_s == 600
+    assert time_budget.timeout_s == 600
