@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 SAID_S = 20
-LOGS = ("logs", "--all-containers", "--prefix", "--since=5m", "--tail=20", "--max-log-requests=60", "--ignore-errors")
+LOGS = ("logs", "--all-containers", "--prefix", "--since=3m", "--tail=10", "--max-log-requests=60", "--ignore-errors")
+LINES_MAX = 150  # of each answer: its last ones
 
 
 def need_kubectl(left_out: str) -> None:
@@ -44,4 +45,4 @@ def _said(namespace: str, asked: tuple[str, ...]) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return done.stdout + done.stderr
+    return "\n".join((done.stderr + done.stdout).splitlines()[-LINES_MAX:])

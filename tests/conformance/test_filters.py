@@ -9,6 +9,7 @@ from tests.conformance.conftest import Apply, Send
 from tests.conformance.filter_cases import BARE, RICH, TABLES, Case
 from tests.conformance.subscriber import Subscriber
 
+pytestmark = pytest.mark.timeout(240)  # up to 41 Triggers become Ready
 SENT = CloudEvent(
     id="e-1", source="/here/orders", type="order.created.v1", subject="42", extensions={"orderstatus": "pending"}
 )
