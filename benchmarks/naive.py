@@ -19,7 +19,7 @@ from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import key_of
 from pulsecart.serving.operation import operation
 from pulsecart.serving.routes import post
-from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, Gate
+from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, gate_of
 from pulsecart.shop.inventory.gate_rebuild import rebuild
 from pulsecart.shop.messages import StockAdjusted
 from pulsecart.shop.orders import events as announce
@@ -29,10 +29,6 @@ from pulsecart.shop.orders.refusal import refusal
 
 CONNECTIONS = 16
 PRICE_MINOR = 4990
-
-
-def gate_of(deps: Deps) -> Gate:
-    return Gate(deps.redis, deps.settings.lease_s)
 
 
 async def purchase(request: Request, deps: Deps) -> Reply:

@@ -25,7 +25,7 @@ from pulsecart.shop.catalogue.db import products
 from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.inventory.db.stock import Level
-from pulsecart.shop.inventory.gate.gate import Gate
+from pulsecart.shop.inventory.gate.gate import gate_of
 from pulsecart.shop.inventory.gate_rebuild import changed, rebuild
 from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted
 from pulsecart.shop.money import exact_price, wire_id
@@ -75,7 +75,7 @@ async def _schedule(request: Request, deps: Deps, body: SaleBody, key: Key | Non
         kept.append(await keep(tx, key, 201, msgspec.json.encode(document).decode(), WHERE + sale_id))
         return level
 
-    await changed(deps.db, Gate(deps.redis, deps.settings.lease_s), product_id, change, _cause(request))
+    await changed(deps.db, deps.singleton(gate_of), product_id, change, _cause(request))
     return kept[-1]
 
 
@@ -155,7 +155,7 @@ async def _rebuilt(sale: Sale, deps: Deps) -> None:
     if not sale.buyer_limit:
         return
     try:
-        await rebuild(deps.db, Gate(deps.redis, deps.settings.lease_s), sale.product_id)
+        await rebuild(deps.db, deps.singleton(gate_of), sale.product_id)
     except (RedisError, Unavailable) as error:
         log.warning("gate of product %s could not be rebuilt: %s", sale.product_id, error)
 

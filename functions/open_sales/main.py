@@ -64,11 +64,11 @@ async def _turn(deps: Deps, sale_id: str, failed: set[str]) -> None:
 
 async def _make_gates(deps: Deps, product_ids: Sequence[str]) -> None:
     """Rebuild the gates whose epoch is stale; if that fails, ``settle`` or the next purchase detects it."""
-    from pulsecart.shop.inventory.gate.gate import Gate
+    from pulsecart.shop.inventory.gate.gate import gate_of
     from pulsecart.shop.inventory.gate_rebuild import rebuild
 
     try:
-        gate = Gate(deps.redis, deps.settings.lease_s)
+        gate = deps.singleton(gate_of)
         for product_id in product_ids:
             await rebuild(deps.db, gate, product_id)
     except (RedisError, Unavailable) as error:

@@ -11,7 +11,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.inventory.db.stock import Level
-from pulsecart.shop.inventory.gate.gate import Gate, GateLevel
+from pulsecart.shop.inventory.gate.gate import GateLevel, gate_of
 from pulsecart.shop.inventory.gate_rebuild import rebuild
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Settlement:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps.share("settle")
-        self.gate = Gate(deps.redis, deps.settings.lease_s)
+        self.gate = deps.singleton(gate_of)
         self._differences: dict[str, Difference] = {}
 
     async def next_due(self) -> datetime | None:

@@ -26,7 +26,7 @@ from pulsecart.shop.audit.db import versions
 from pulsecart.shop.catalogue.copies.copies import Copies
 from pulsecart.shop.catalogue.db import search
 from pulsecart.shop.inventory.db import stock
-from pulsecart.shop.inventory.gate.gate import Gate
+from pulsecart.shop.inventory.gate.gate import gate_of
 from pulsecart.shop.inventory.gate_rebuild import rebuild
 from pulsecart.shop.orders.db import by_customer, history
 
@@ -51,7 +51,7 @@ class Lost(NamedTuple):
 
 async def gate(deps: Deps, say: Say) -> int:
     """Rebuild the gate of every product; earlier claims can no longer commit. Return how many products."""
-    opened = Gate(deps.redis, deps.settings.lease_s)
+    opened = deps.singleton(gate_of)
     async with deps.db.transaction() as tx:
         product_ids = await stock.product_ids(tx)
     for product_id in product_ids:

@@ -9,6 +9,7 @@ import redis
 
 from pulsecart.shop.audit.db import questions as books
 from pulsecart.shop.audit.verdict import GateReading, Report, gate_findings, judge
+from pulsecart.shop.inventory.gate import keys
 
 POLL_S = 0.25
 GRACE_S = 10.0
@@ -74,11 +75,11 @@ def _gate(redis_url: str) -> tuple[dict[str, GateReading], list[str]]:
         return {}, []
     try:
         with redis.Redis.from_url(redis_url, decode_responses=True, encoding_errors="backslashreplace") as client:
-            products = sorted(client.smembers("{gate}:products"))
+            products = sorted(client.smembers(keys.PRODUCTS))
             pipe = client.pipeline(transaction=True)
             for product in products:
-                pipe.hmget(f"{{gate}}:p:{product}", ["epoch", "left"])
-                pipe.zcard(f"{{gate}}:z:{product}")
+                pipe.hmget(keys.level(product), ["epoch", "left"])
+                pipe.zcard(keys.leases(product))
             replies = iter(pipe.execute(raise_on_error=False))
     except redis.ConnectionError as away:
         return {}, [f"Redis cannot be reached: {away}"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from pulsecart.runtime.redis_client import blocking, errors_translated
 from pulsecart.runtime.redis_error import RedisError
+from pulsecart.shop.inventory.gate import keys
 from pulsecart.shop.inventory.gate.gate import COPY_MAX_AGE_S
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class SoldOut:
 
     def _refresh(self, client: blocking.Redis, product_id: str) -> None:
         copy, now = self._copies[product_id], self._clock()
-        fields: Any = client.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
+        fields: Any = client.hmget(keys.level(product_id), ["epoch", "left", "version"])
         epoch, left, version = fields
         if epoch is None or int(left) > 0 or now - copy.asked_at > FORGET_AFTER_S:
             del self._copies[product_id]
@@ -102,7 +103,7 @@ class SoldOut:
         copy.left, copy.version, copy.taken_at = int(left), (epoch, version), now
 
     def _buyers(self, client: blocking.Redis, product_id: str) -> frozenset[str] | None:
-        key = f"{{gate}}:b:{product_id}"
+        key = keys.buyers(product_id)
         if int(client.hlen(key)) > BUYERS_MAX:
             return None
         names: Any = client.hkeys(key)

@@ -22,7 +22,7 @@ from pulsecart.runtime.problem import Unavailable
 from pulsecart.runtime.redis_error import RedisError
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import shared
-from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, Gate
+from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, gate_of
 from pulsecart.shop.inventory.gate_rebuild import NEVER, rebuild
 from pulsecart.shop.inventory.sold_out import SoldOut
 from pulsecart.shop.orders.db import facts
@@ -62,7 +62,7 @@ class Till:
         settings = deps.settings
         self._deps = deps.share("checkout", CONNECTIONS)
         self._pay_within = timedelta(seconds=settings.pay_within_s)
-        self.gate = Gate(deps.redis, settings.lease_s)
+        self.gate = deps.singleton(gate_of)
         self.sold_out = SoldOut(settings.redis_url)
         self.claims: Batcher[ClaimRequest, Answer] = Batcher(
             self._claim, size_max=settings.batch_max, queue_max=settings.queue_max, drop_abandoned=True

@@ -1,10 +1,7 @@
 """
 Admits, in Redis, at most as many claims as there are units, each with a lease: the stock gate.
 
-The gate is fast and may be wrong; PostgreSQL decides (``pulsecart.shop.orders.db.commit``). Keys, all in one slot:
-``{gate}:p:<product>`` (hash: epoch, left, limit, version; sale, sale_limit, sale_until), ``b:`` (buyer → units, 0 once
-given back), ``s:`` (buyer → units in that sale), ``c:`` (claim → qty, buyer, key, sale), ``k:`` (key → claim), ``z:``
-(claim → lease's end, ms), ``{gate}:products``.
+The gate is fast and may be wrong; PostgreSQL decides (``pulsecart.shop.orders.db.commit``).
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,9 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec import Struct
 
+from pulsecart.shop.inventory.gate import keys
+
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from pulsecart.runtime.deps import Deps
     from pulsecart.shop.inventory.sale_limit import SaleLimit
 
 
@@ -66,6 +66,11 @@ def _script(name: str) -> str:
     return (files(PACKAGE) / f"{name}.lua").read_text()
 
 
+def gate_of(deps: "Deps") -> "Gate":
+    """Create the process's gate, for ``deps.singleton``."""
+    return Gate(deps.redis, deps.settings.lease_s)
+
+
 class Gate:
     """Runs the gate's commands; each raises ``RedisError`` if Redis fails, and may still have been executed."""
 
@@ -96,7 +101,7 @@ class Gate:
             of_product.setdefault(product_id, []).append(claim_id)
         pipe = self._redis.pipeline(transaction=False)
         for product_id, ended in of_product.items():
-            pipe.zrem(f"{{gate}}:z:{product_id}", *ended)  # a command for each claim cost a fifth of checkout
+            pipe.zrem(keys.leases(product_id), *ended)  # a command for each claim cost a fifth of checkout
         await pipe.execute()
 
     async def release(self, claims: Iterable[tuple[str, str]]) -> int:
@@ -133,20 +138,20 @@ class Gate:
     async def look(self, product_id: str) -> GateLevel | None:
         """Return the product's current state, read atomically; None when the gate does not have the product."""
         pipe = self._redis.pipeline(transaction=True)
-        pipe.hmget(f"{{gate}}:p:{product_id}", ["epoch", "left", "version"])
-        pipe.zcard(f"{{gate}}:z:{product_id}")
+        pipe.hmget(keys.level(product_id), ["epoch", "left", "version"])
+        pipe.zcard(keys.leases(product_id))
         (epoch, left, version), leases = await pipe.execute()
         return GateLevel(int(epoch), int(left), int(version), int(leases)) if epoch is not None else None
 
     async def products(self) -> list[str]:
         """Return every product that the gate has."""
-        return sorted(_text(name) for name in await self._redis.smembers("{gate}:products"))
+        return sorted(_text(name) for name in await self._redis.smembers(keys.PRODUCTS))
 
     async def leases(self, product_id: str) -> list[tuple[str, float]]:
         """Return open leases: (claim, seconds until it expires; negative when expired), by Redis's clock."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.time()
-        pipe.zrange(f"{{gate}}:z:{product_id}", 0, -1, withscores=True)
+        pipe.zrange(keys.leases(product_id), 0, -1, withscores=True)
         (seconds, micros), rows = await pipe.execute()
         now_ms = seconds * 1000 + micros / 1000
         return [(claim.decode(), (deadline - now_ms) / 1000) for claim, deadline in rows]
