@@ -18,6 +18,17 @@ def test_migrating_twice_applies_nothing_the_second_time(database_url: str) -> N
     assert migrate(database_url) == []
 
 
+def test_every_table_has_a_comment_that_explains_it(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            """SELECT c.oid::regclass::text, obj_description(c.oid, 'pg_class') FROM pg_class AS c
+               WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+                   AND c.relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')"""
+        ).fetchall()
+    assert len(found) > 20
+    assert not [table for table, comment in found if not comment]
+
+
 def test_a_migration_that_fails_leaves_nothing_of_itself(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
