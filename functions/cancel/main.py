@@ -3,8 +3,6 @@
 import msgspec
 
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.event import is_id
-from pulsecart.runtime.problem import NotFound
 from pulsecart.serving.access import OWNER
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
@@ -23,11 +21,8 @@ async def call_off(request: Request, deps: Deps) -> Reply:
         Forbidden: a customer may cancel only their own PENDING orders, an admin any order (order.rego).
         Refused: the order is FULFILLED.
     """
-    order_id = request.params["id"]
     async with deps.db.transaction() as tx:
-        order = await orders.find(tx, order_id, lock=True) if is_id(order_id) else None
-        if order is None:
-            raise NotFound("unknown-order", f"There is no order {order_id[:64]}.")
+        order = await orders.require(tx, request.params["id"], lock=True)
         check(request, deps, "order", "cancel", owner=order.buyer_id, status=order.status)
         if order.status != "CANCELED":
             order = await orders.cancel(tx, order, "BUYER", actor=history.buyer(order))

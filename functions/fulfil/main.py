@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.db import consumed
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.event import Cause, is_id
-from pulsecart.runtime.problem import Malformed
+from pulsecart.runtime.event import Cause
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderFulfilled, OrderPaid
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import orders
-from pulsecart.shop.orders.order import stepped
+from pulsecart.shop.orders.order import check_id, stepped
 
 
 class Shipping:
@@ -41,8 +40,7 @@ class Shipping:
 
 async def fulfil_order(event: Received[OrderPaid], deps: Deps) -> None:
     """Fulfil a paid order; an order canceled meanwhile or already fulfilled stays unchanged."""
-    if not is_id(event.data.orderId):
-        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is not an order of this shop.")
+    check_id(event.data.orderId)
     await deps.singleton(Shipping).paid.submit(event)
 
 

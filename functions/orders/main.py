@@ -7,7 +7,7 @@ import msgspec
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.fresh import Fresh
-from pulsecart.runtime.problem import Malformed, NotFound
+from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.redis_breaker import Breaker
 from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.access import CUSTOMER, OWNER, OWNER_OR_PARTNER, PUBLIC, PUBLIC_RATE_LIMITED
@@ -21,7 +21,7 @@ from pulsecart.serving.query import parameters, parse_integer
 from pulsecart.serving.routes import get
 from pulsecart.shop.orders.db import by_customer
 from pulsecart.shop.orders.db.by_customer import PAGE
-from pulsecart.shop.orders.db.orders import find
+from pulsecart.shop.orders.db.orders import require
 from pulsecart.shop.orders.db.queue import queue
 from pulsecart.shop.orders.order import Order, order_document
 
@@ -90,9 +90,7 @@ async def show_passport(request: Request, deps: Deps) -> Reply:
     from functions.orders.passport import passport_of  # loads eventing/, which only this route needs
 
     async with deps.db.transaction() as tx:
-        order = await find(tx, request.params["id"])
-    if order is None:
-        raise NotFound("unknown-order", f"There is no order {request.params['id'][:64]}.")
+        order = await require(tx, request.params["id"])
     check(request, deps, "order", "inspect", owner=order.buyer_id, status=order.status)
     errors = request.caller is not None and "admin" in request.caller.roles
     document = await passport_of(order, deps, errors=errors)
@@ -152,9 +150,7 @@ async def healthy(request: Request, deps: Deps) -> Reply:
 
 async def _own(request: Request, deps: Deps, order_id: str) -> Order:
     async with deps.db.transaction() as tx:
-        order = await find(tx, order_id) if is_id(order_id) else None
-    if order is None:
-        raise NotFound("unknown-order", f"There is no order {order_id[:64]}.")
+        order = await require(tx, order_id)
     check(request, deps, "order", "read", owner=order.buyer_id, status=order.status)
     return order
 

@@ -14,8 +14,7 @@ from msgspec import Meta, Struct
 
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.event import is_id
-from pulsecart.runtime.problem import Malformed, NotFound, Refused
+from pulsecart.runtime.problem import Refused
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.access import DEMO, OWNER
@@ -34,7 +33,7 @@ from pulsecart.shop.messages import (
     StockAdjusted,
 )
 from pulsecart.shop.orders.db import orders
-from pulsecart.shop.orders.order import Order, may_become, order_document, refuse_step
+from pulsecart.shop.orders.order import Order, check_id, may_become, order_document, refuse_step
 from pulsecart.shop.payments import calls, payment
 from pulsecart.shop.payments.calls import Failed
 from pulsecart.shop.payments.db.payments import Payment
@@ -97,8 +96,7 @@ async def charge(event: Received[OrderConfirmed], deps: Deps) -> None:
         GatewayTimeout, GatewayDown: the broker retries, with the same key.
     """
     order_id = event.data.orderId
-    if not is_id(order_id):
-        raise Malformed("unknown-order", f"{order_id[:64]} is not an order of this shop.")
+    check_id(order_id)
     if deps.settings.pay_by_hand:
         return
     cashier = deps.singleton(Cashier)
@@ -119,7 +117,7 @@ async def pay_by_hand(request: Request, deps: Deps) -> Reply:
         GatewayTimeout, GatewayDown: the client retries; the order is charged once.
     """
     order_id = request.params["id"]
-    order = await _found(deps, order_id)
+    order = await _read(deps, order_id)
     check(request, deps, "order", "pay", owner=order.buyer_id, status=order.status)
     if order.status not in PAID:
         if not may_become(order.status, "PAID"):
@@ -129,7 +127,7 @@ async def pay_by_hand(request: Request, deps: Deps) -> Reply:
         if owed is not None:
             answer = await cashier.charges.submit(owed)
             await cashier.answers.submit(payment.Answered(None, order_id, answer, owed.call_id))
-        order = await _found(deps, order_id)
+        order = await _read(deps, order_id)
     if order.cancel_reason in DECLINES:
         raise Refused("payment-declined", "The payment was declined and the order is canceled. Place a new order.")
     if order.status not in PAID:
@@ -137,12 +135,9 @@ async def pay_by_hand(request: Request, deps: Deps) -> Reply:
     return Reply(200, msgspec.json.encode(order_document(order)))
 
 
-async def _found(deps: Deps, order_id: str) -> Order:
+async def _read(deps: Deps, order_id: str) -> Order:
     async with deps.db.transaction() as tx:
-        order = await orders.find(tx, order_id)
-    if order is None:
-        raise NotFound("unknown-order", f"There is no order {order_id[:64]}.")
-    return order
+        return await orders.require(tx, order_id)
 
 
 class BehaviourBody(Struct, frozen=True):

@@ -6,13 +6,12 @@ from typing import Any
 
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.event import is_id
-from pulsecart.runtime.problem import Malformed
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
 from pulsecart.shop.money import minor_amount
 from pulsecart.shop.orders.db.by_customer import Row, project
+from pulsecart.shop.orders.order import check_id
 
 Event = OrderCreated | OrderConfirmed | OrderPaid | OrderFulfilled | OrderCanceled
 STATUS: dict[type[Event], str] = {
@@ -38,8 +37,7 @@ class Projection:
 
 async def keep(event: Received[Any], deps: Deps) -> None:
     """Keep the order's newest sequence; repeated, late and reordered events give the same result."""
-    if not is_id(event.data.orderId):  # it would fail the whole batch's write
-        raise Malformed("unknown-order", f"{event.data.orderId[:64]} is not an order's id.")
+    check_id(event.data.orderId)  # otherwise it would fail the whole batch's write
     row = row_of(event.data, event.envelope.sequence, event.envelope.time or deps.clock.now())
     await deps.singleton(Projection).rows.submit(row)
 

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.event import is_id
-from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.messages import OrderCanceled, PaymentRefunded, RefundRequested
 from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.order import check_id
 from pulsecart.shop.payments.calls import Failed, failed, result_of
 from pulsecart.shop.payments.db import calls, payments
 from pulsecart.shop.payments.db.calls import Begun, Ended
@@ -32,8 +31,7 @@ async def give_back(event: Received[OrderCanceled] | Received[RefundRequested], 
         GatewayTimeout, GatewayDown: the broker retries.
     """
     order_id = event.data.orderId
-    if not is_id(order_id):
-        raise Malformed("unknown-order", f"{order_id[:64]} is not an order of this shop.")
+    check_id(order_id)
     if isinstance(event.data, OrderCanceled) and event.data.previousStatus == "PENDING":
         return  # never held stock, so it was never charged
     async with deps.db.transaction() as tx:

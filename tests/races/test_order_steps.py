@@ -12,6 +12,7 @@ from pulsecart.runtime.deps import Deps, close_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import Settings
 from pulsecart.shop.orders.db import due, orders
+from pulsecart.shop.orders.order import stepped
 from tests.client import Client
 from tests.races.books import Books
 from tests.turned_clock import TurnedClock, turned_deps
@@ -107,7 +108,7 @@ async def test_an_order_that_pays_in_its_last_second_is_left_alone_by_the_expiry
         order = await orders.find(tx, str(event.subject), lock=True)
         assert order
         assert await expire(client) == 0
-        await orders.step(tx, order, "PAID")
+        await orders.move(tx, [stepped(order, "PAID")])
     assert await expire(client) == 0
     assert await client.row("SELECT status, pay_by FROM orders") == ("PAID", None)
     await books.balance()

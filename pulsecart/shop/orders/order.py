@@ -6,7 +6,8 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pulsecart.runtime.problem import Refused
+from pulsecart.runtime.event import is_id
+from pulsecart.runtime.problem import Malformed, Refused
 from pulsecart.shop.money import decimal_amount, wire_id
 
 Status = Literal["PENDING", "CONFIRMED", "PAID", "FULFILLED", "CANCELED"]
@@ -20,6 +21,17 @@ STEPS: dict[str, frozenset[str]] = {
     "CANCELED": frozenset(),
 }
 HOLDS_STOCK = frozenset({"CONFIRMED", "PAID", "FULFILLED"})
+
+
+def check_id(order_id: str) -> None:
+    """
+    Reject an event about an order that cannot be one of this shop.
+
+    Raises:
+        Malformed: ``order_id`` is not an order's id.
+    """
+    if not is_id(order_id):
+        raise Malformed("unknown-order", f"{order_id[:64]} is not an order of this shop.")
 
 
 class Line(Struct, frozen=True):

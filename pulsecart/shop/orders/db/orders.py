@@ -7,6 +7,7 @@ from typing import Any
 from pulsecart.runtime.db.database import Tx, as_json
 from pulsecart.runtime.event import Cause, is_id
 from pulsecart.runtime.first_replies import Key
+from pulsecart.runtime.problem import NotFound
 from pulsecart.shop.messages import StockAdjusted
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import history
@@ -67,6 +68,14 @@ async def find(tx: Tx, order_id: str, *, lock: bool = False) -> Order | None:
         return None
     row = await tx.row(SELECT + (" FOR UPDATE OF o" if lock else ""), ([order_id],))
     return order_of(row) if row else None
+
+
+async def require(tx: Tx, order_id: str, *, lock: bool = False) -> Order:
+    """Return the order as ``find`` does, for a request about it; raise NotFound when there is none."""
+    order = await find(tx, order_id, lock=lock)
+    if order is None:
+        raise NotFound("unknown-order", f"There is no order {order_id[:64]}.")
+    return order
 
 
 async def locked(tx: Tx, order_ids: Iterable[str]) -> dict[str, Order]:
@@ -176,18 +185,6 @@ def insert_keys(tx: Tx, replies: Sequence[tuple[Key, str, int, str]]) -> None:
         for key, order_id, status, body in sorted(replies, key=lambda reply: reply[0].scope)
     ]
     tx.later(INSERT_KEYS, (tx.now, as_json(rows)))
-
-
-async def step(tx: Tx, order: Order, status: str) -> Order:
-    """
-    Move a locked order to ``status``.
-
-    Raises:
-        Refused: the state machine does not allow this step.
-    """
-    moved = stepped(order, status)
-    await move(tx, [moved])
-    return moved
 
 
 async def cancel(tx: Tx, order: Order, reason: str, *, actor: str | None = None) -> Order:
