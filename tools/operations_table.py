@@ -106,13 +106,13 @@ def table(rows: Iterable[Wired]) -> str:
 def _row(row: Wired) -> tuple[str, ...]:
     operation = row.operation
     name = f"[`{operation.dns_name}`](functions/{operation.name}/main.py)"
-    hears = [line for trigger in row.triggers for line in _heard(trigger)]
-    hears += [f"every `{source.schedule.expression}`" for source in row.ping_sources]
-    hears += ["dead letters"] if row.dead_letters else []
+    subscribed = [line for trigger in row.triggers for line in _subscribed(trigger)]
+    subscribed += [f"every `{source.schedule.expression}`" for source in row.ping_sources]
+    subscribed += ["dead letters"] if row.dead_letters else []
     through = [_link(trigger.name, trigger.where) for trigger in row.triggers]
     through += [_link(source.name, source.where) for source in row.ping_sources]
     emitted = [_code(message.TYPE) for message in operation.emits]
-    return name, _purpose(operation), *map(_lines, (_answers(operation), hears, through, emitted))
+    return name, _purpose(operation), *map(_lines, (_answers(operation), subscribed, through, emitted))
 
 
 def _link(name: str, where: str) -> str:
@@ -128,7 +128,7 @@ def _web_sockets() -> list[str]:
     return re.findall(r'WebSocketRoute\("([^"]+)"', (ROOT / "pulsecart/edge/app.py").read_text())
 
 
-def _heard(trigger: Trigger) -> list[str]:
+def _subscribed(trigger: Trigger) -> list[str]:
     types = wanted(trigger, [message.TYPE for message in MESSAGES])
     return [_code(event_type) + (f" ({', '.join(marks)})" if marks else "") for event_type, marks in types.items()]
 

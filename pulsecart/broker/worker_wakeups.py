@@ -21,13 +21,13 @@ class WorkerWakeUps:
 
     Args:
         redis: a ``redis.asyncio.Redis``.
-        heard: called for every wake-up from another worker.
+        on_wake_up: called for every wake-up from another worker.
     """
 
     def __init__(self, redis: Any, worker: int, on_wake_up: Callable[[], None]) -> None:
         self._redis = redis
         self._name = str(worker).encode()
-        self._heard = on_wake_up
+        self._on_wake_up = on_wake_up
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
@@ -57,7 +57,7 @@ class WorkerWakeUps:
                         while True:
                             message = await subscription.get_message(timeout=None)
                             if message is not None and message["data"] not in (self._name, self._name.decode()):
-                                self._heard()
+                                self._on_wake_up()
             except (RedisError, OSError) as error:
                 log.debug("worker wake-ups do not work: %r", error)
                 await asyncio.sleep(jittered(RECONNECT_S))

@@ -19,12 +19,12 @@ class SignalWaiter:
 
     def __init__(self) -> None:
         self.ended = False
-        self._heard, self._rung = os.pipe()
-        os.set_blocking(self._heard, False)
-        os.set_blocking(self._rung, False)
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        os.set_blocking(self._write_end, False)
 
     def __enter__(self) -> Self:
-        signal.set_wakeup_fd(self._rung, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)  # without a handler, nothing is written to the pipe
         for sign in ENDING:
             if sign != signal.SIGHUP or signal.getsignal(sign) != signal.SIG_IGN:  # respects nohup
@@ -33,8 +33,8 @@ class SignalWaiter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         signal.set_wakeup_fd(-1)
-        os.close(self._heard)
-        os.close(self._rung)
+        os.close(self._read_end)
+        os.close(self._write_end)
 
     def pause(self, seconds: float) -> None:
         """
@@ -54,8 +54,8 @@ class SignalWaiter:
         Raises:
             Ended: the end is requested now, or was before.
         """
-        if not self.ended and select.select([self._heard], [], [], seconds)[0]:
-            os.read(self._heard, 4096)
+        if not self.ended and select.select([self._read_end], [], [], seconds)[0]:
+            os.read(self._read_end, 4096)
         if self.ended:
             raise Ended
 

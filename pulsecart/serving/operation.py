@@ -122,9 +122,7 @@ class Operation:
         if "traceparent" in request.headers and tracing.parsed(request.headers["traceparent"]) is None:
             del request.headers["traceparent"]  # W3C Trace Context: ignore an invalid one
         if self._running >= self.concurrency:
-            reply = reply_of(
-                Unavailable("busy", f"{self.concurrency} requests are in flight, which is the maximum. Try again.")
-            )
+            reply = reply_of(Unavailable("busy", f"{self.concurrency} requests are in flight, the maximum. Try again."))
         else:
             self._running += 1
             try:
@@ -154,7 +152,7 @@ class Operation:
         began = time.perf_counter()
         about = {"event.type": event.type, "event.source": event.source, "event.id": event.id}
         parent = event.extensions.get("traceparent")
-        with running(self.name) as _here, bind_event(event), span(f"{self.name} hears", parent, about) as trace:
+        with running(self.name) as _here, bind_event(event), span(f"{self.name} handles", parent, about) as trace:
             if tracing.on():  # emitted events become children of this delivery
                 event = structs.replace(event, extensions={**event.extensions, "traceparent": trace.traceparent})
             reply = await self._handle(event, deps, path, signed)

@@ -51,15 +51,15 @@ async def test_every_step_of_an_order_is_in_the_trace_of_its_post(client: Client
     finished = [s for s in spans.get_finished_spans() if not s.links]
     assert {f"{context(s)[0]:032x}" for s in finished} == {TRACE}
     by_id = {f"{context(s)[1]:016x}": s for s in finished}
-    assert lineage(named(finished, "fulfil hears"), by_id) == ["fulfil hears", "pay hears", "checkout.purchase"]
-    assert lineage(named(finished, "gateway.charge"), by_id) == ["gateway.charge", "pay hears", "checkout.purchase"]
-    assert [s.name for s in finished].count("notify hears") == 4
+    assert lineage(named(finished, "fulfil handles"), by_id) == ["fulfil handles", "pay handles", "checkout.purchase"]
+    assert lineage(named(finished, "gateway.charge"), by_id) == ["gateway.charge", "pay handles", "checkout.purchase"]
+    assert [s.name for s in finished].count("notify handles") == 4
     reported = await news(client, order_id)
     assert [message["status"] for message in reported] == ["CONFIRMED", "CONFIRMED", "PAID", "FULFILLED"]
     for message in reported:
         _, trace, notified, flags = message["traceparent"].split("-")
         assert (trace, flags) == (TRACE, "01")
-        assert by_id[notified].name == "notify hears"
+        assert by_id[notified].name == "notify handles"
 
 
 async def test_with_tracing_off_the_same_trace_id_still_reaches_the_stream(client: Client) -> None:

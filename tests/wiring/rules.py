@@ -56,10 +56,10 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
         name = f"{row.operation.dns_name}.yaml"
         known.add(name)
         there = (root / "eventing" / name).is_file()
-        hears = bool(row.operation.events) and (bool(row.triggers or row.ping_sources) or not row.dead_letters)
-        if hears and not there:
+        subscribed = bool(row.operation.events) and (bool(row.triggers or row.ping_sources) or not row.dead_letters)
+        if subscribed and not there:
             yield f"eventing/{name} is missing: {row.operation.name} subscribes to {', '.join(row.operation.events)}"
-        if there and not hears:
+        if there and not subscribed:
             yield f"eventing/{name}: {row.operation.name} subscribes to nothing; remove it, or add events=[on(…)]"
         for call in _calls(row):
             if not call.where.startswith(f"eventing/{name}:"):

@@ -110,8 +110,8 @@ def test_the_table_of_scales_is_that_of_the_manifests() -> None:
 
 
 def test_what_receives_events_scales_to_three_at_most_and_the_relay_is_alone() -> None:
-    hears = [row.operation.dns_name for row in read() if row.operation.events]
-    assert {name: max_scale(name) for name in hears if max_scale(name) > 3} == {}
+    subscribed = [row.operation.dns_name for row in read() if row.operation.events]
+    assert {name: max_scale(name) for name in subscribed if max_scale(name) > 3} == {}
     assert max_scale("relay") == 1
 
 

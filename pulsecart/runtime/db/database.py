@@ -216,10 +216,7 @@ class Database:
         try:
             self.committed()
         except Exception:
-            log.exception(
-                "%s: committed, but the readers of the log got no wake-up; they find the events at their next read",
-                self.operation,
-            )
+            log.exception("%s: committed, but woke no reader of the log; their next poll finds it", self.operation)
 
     @asynccontextmanager
     async def once(self, event: CloudEvent) -> AsyncIterator[Tx]:
