@@ -83,8 +83,9 @@ def start(name: str, importtime: bool = False) -> Start:
 
 
 def _environment() -> dict[str, str]:
-    """Without what would have each start compile its modules again: images hold compiled ones."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """Without what would have each start compile its modules again (images hold compiled ones) or measure lines."""
+    away = {"PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_CONFIG"}
+    kept = {name: value for name, value in os.environ.items() if name not in away}
     return {**kept, **UNREACHABLE}
 
 

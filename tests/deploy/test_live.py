@@ -100,7 +100,7 @@ async def test_a_saved_manifest_restarts_the_operation(served: Served) -> None:
     path = served.directory / "eventing" / "pay.yaml"
     path.write_text(path.read_text() + "\n")
     async with asyncio.timeout(WITHIN_S):
-        while served.child() in (None, before):  # noqa: ASYNC110  # nothing tells of another process
+        while served.child() in (None, before):  # noqa: ASYNC110  # no event reports a new process
             await asyncio.sleep(0.02)
     await answers(served.client, "UP", WITHIN_S)
 

@@ -25,8 +25,8 @@ def copied(to: Path) -> Path:
 
 
 def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """The command in the copy, with this test's own Python environment and outside of CI."""
-    away = {"PULSECART_CI", "PYTHONPATH"}
+    """The command in the copy, with this test's own Python environment, outside of CI and of what measures lines."""
+    away = {"PULSECART_CI", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG"}
     environ = {name: value for name, value in os.environ.items() if name not in away}
     environ |= {"PULSECART_VENV": sys.prefix, "PYTHONPATH": str(root)}
     return subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
