@@ -19,9 +19,9 @@ from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import key_of
 from pulsecart.serving.operation import operation
 from pulsecart.serving.routes import post
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, gate_of
 from pulsecart.shop.inventory.gate_rebuild import rebuild
-from pulsecart.shop.messages import StockAdjusted
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import history
 from pulsecart.shop.orders.order import Line, Order, purchase_document

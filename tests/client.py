@@ -17,8 +17,8 @@ from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import Operation
 from pulsecart.serving.router import Router
-from pulsecart.shop.messages import MESSAGES
 from tests.contracts.described import check_described
+from tools.messages import MESSAGES
 
 
 @dataclass

@@ -22,7 +22,7 @@ from pulsecart.processes import registry
 from pulsecart.runtime.contracts import CONTRACTS_DIR
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving.operation import Operation
-from pulsecart.shop.messages import MESSAGES
+from tools.messages import MESSAGES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 README: Final = ROOT / "README.md"

@@ -8,8 +8,9 @@ from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
 from pulsecart.serving.routes import post
-from pulsecart.shop.messages import OrderCanceled, StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.orders.db import history, orders
+from pulsecart.shop.orders.events import OrderCanceled
 from pulsecart.shop.orders.order import order_document
 
 

@@ -24,7 +24,8 @@ from pulsecart.serving.routes import get, post, put
 from pulsecart.shop.carts.cart import QTY_MAX, Cart, Item, cart_document, merged
 from pulsecart.shop.carts.cart import put as put_item
 from pulsecart.shop.carts.db import carts as rows
-from pulsecart.shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.orders.events import OrderConfirmed, OrderCreated
 from pulsecart.shop.orders.refusal import refusal
 from pulsecart.shop.pricing.terms import limit_per_order, unit_price
 

@@ -21,10 +21,11 @@ from pulsecart.serving.idempotency import correlation_of, first_again, key_of, r
 from pulsecart.serving.operation import operation
 from pulsecart.serving.replies import reply_of
 from pulsecart.serving.routes import post
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.inventory.gate.gate import Answer
-from pulsecart.shop.messages import OrderConfirmed, OrderCreated, StockAdjusted
 from pulsecart.shop.orders.db import intake
 from pulsecart.shop.orders.decide import Denied, Held, Intent, Outcome, Repeated
+from pulsecart.shop.orders.events import OrderConfirmed, OrderCreated
 from pulsecart.shop.orders.order import Line, Order, Path, order_document
 from pulsecart.shop.orders.refusal import denial, public_reason, refusal, sold_out
 from pulsecart.shop.orders.till import Till

@@ -11,8 +11,9 @@ from pulsecart.runtime.db import first_replies
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.wakeups import QUIET_S
 from pulsecart.serving.operation import operation
-from pulsecart.shop.messages import OrderCanceled, StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.orders.db import due
+from pulsecart.shop.orders.events import OrderCanceled
 
 log = logging.getLogger(__name__)
 MARGIN_S = 5.0  # the clocks of the confirming and the expiring process differ

@@ -25,12 +25,13 @@ from pulsecart.shop.catalogue.db import products
 from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.inventory.db.stock import Level
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.inventory.gate.gate import gate_of
 from pulsecart.shop.inventory.gate_rebuild import changed, rebuild
-from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, StockAdjusted
 from pulsecart.shop.money import exact_price, wire_id
 from pulsecart.shop.pricing.db import sales
 from pulsecart.shop.pricing.db.sales import Sale, sale_document
+from pulsecart.shop.pricing.events import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled
 
 log = logging.getLogger(__name__)
 WHERE = "/api/v1/flash-sales/"

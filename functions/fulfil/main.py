@@ -8,9 +8,9 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
-from pulsecart.shop.messages import OrderFulfilled, OrderPaid
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.events import OrderFulfilled, OrderPaid
 from pulsecart.shop.orders.order import check_id, stepped
 
 

@@ -9,8 +9,8 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Unavailable
 from pulsecart.runtime.redis_error import RedisError
 from pulsecart.serving.operation import operation
-from pulsecart.shop.messages import FlashSaleEnded, FlashSaleStarted
 from pulsecart.shop.pricing.db import sales
+from pulsecart.shop.pricing.events import FlashSaleEnded, FlashSaleStarted
 
 log = logging.getLogger(__name__)
 QUIET_S = 330.0  # longer than the sweep interval, so that a process runs for every sale that starts in between

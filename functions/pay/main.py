@@ -24,19 +24,14 @@ from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
 from pulsecart.serving.routes import get, post, put
 from pulsecart.serving.subscriptions import Received, on
-from pulsecart.shop.messages import (
-    OrderCanceled,
-    OrderConfirmed,
-    OrderPaid,
-    PaymentFailed,
-    RefundRequested,
-    StockAdjusted,
-)
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.events import OrderCanceled, OrderConfirmed, OrderPaid
 from pulsecart.shop.orders.order import Order, check_id, may_become, order_document, refuse_step
 from pulsecart.shop.payments import calls, payment
 from pulsecart.shop.payments.calls import Failed
 from pulsecart.shop.payments.db.payments import Payment
+from pulsecart.shop.payments.events import PaymentFailed, RefundRequested
 from pulsecart.shop.payments.simulated_gateway import Ask, Charge, GatewayTimeout, Mode, SimulatedGateway
 
 CONNECTIONS = 3

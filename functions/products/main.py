@@ -24,8 +24,8 @@ from pulsecart.serving.routes import delete, get, post, put
 from pulsecart.shop.catalogue.cache import ProductCache
 from pulsecart.shop.catalogue.db import listing
 from pulsecart.shop.catalogue.db import products as rows
+from pulsecart.shop.catalogue.events import ProductUpdated
 from pulsecart.shop.catalogue.product import Product, product_document, product_etag, sale_document, sale_member
-from pulsecart.shop.messages import ProductUpdated
 from pulsecart.shop.money import decimal_amount, exact_price, wire_id
 
 WHERE = "/api/v1/products/"

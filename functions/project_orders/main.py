@@ -8,9 +8,9 @@ from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
-from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
 from pulsecart.shop.money import minor_amount
 from pulsecart.shop.orders.db.by_customer import Row, project
+from pulsecart.shop.orders.events import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
 from pulsecart.shop.orders.order import check_id
 
 Event = OrderCreated | OrderConfirmed | OrderPaid | OrderFulfilled | OrderCanceled

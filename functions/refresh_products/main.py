@@ -19,14 +19,9 @@ from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.catalogue.copies.copies import ENDED_S, Copies, stock_document
 from pulsecart.shop.catalogue.db import search
-from pulsecart.shop.messages import (
-    FlashSaleChanged,
-    FlashSaleEnded,
-    FlashSaleScheduled,
-    FlashSaleStarted,
-    ProductUpdated,
-    StockAdjusted,
-)
+from pulsecart.shop.catalogue.events import ProductUpdated
+from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.pricing.events import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
 
 
 class Index:

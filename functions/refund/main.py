@@ -10,13 +10,14 @@ from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
-from pulsecart.shop.messages import OrderCanceled, PaymentRefunded, RefundRequested
 from pulsecart.shop.orders.db import orders
+from pulsecart.shop.orders.events import OrderCanceled
 from pulsecart.shop.orders.order import check_id
 from pulsecart.shop.payments.calls import Failed, failed, result_of
 from pulsecart.shop.payments.db import calls, payments
 from pulsecart.shop.payments.db.calls import Begun, Ended
 from pulsecart.shop.payments.db.payments import Payment
+from pulsecart.shop.payments.events import PaymentRefunded, RefundRequested
 from pulsecart.shop.payments.simulated_gateway import Charge, GatewayTimeout, SimulatedGateway
 
 GATEWAY_S = 10.0  # after that the answer counts as lost

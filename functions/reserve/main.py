@@ -9,10 +9,11 @@ from pulsecart.runtime.problem import Malformed, Unavailable
 from pulsecart.runtime.telemetry import metrics
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.inventory.gate.gate import Answer
-from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderCreated, StockAdjusted
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.orders.decide import Denied, Intent
+from pulsecart.shop.orders.events import OrderCanceled, OrderConfirmed, OrderCreated
 from pulsecart.shop.orders.order import Order
 from pulsecart.shop.orders.till import Till
 

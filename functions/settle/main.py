@@ -4,7 +4,7 @@ from functions.settle.settlement import Settlement
 from pulsecart.runtime.deps import Deps
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
-from pulsecart.shop.messages import StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
 
 
 async def give_back(event: Received[StockAdjusted], deps: Deps) -> None:

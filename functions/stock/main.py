@@ -16,8 +16,8 @@ from pulsecart.serving.routes import get, post, put
 from pulsecart.shop.catalogue.copies.copies import Copies, stock_document
 from pulsecart.shop.inventory.db import stock as rows
 from pulsecart.shop.inventory.db.stock import Level
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.inventory.gate_rebuild import changed
-from pulsecart.shop.messages import StockAdjusted
 from pulsecart.shop.money import wire_id
 from pulsecart.shop.orders.till import Till
 

@@ -9,8 +9,9 @@ from pulsecart.runtime.db.shares import Shares
 from pulsecart.runtime.event import rfc3339
 from pulsecart.shop.catalogue.db import products, search
 from pulsecart.shop.catalogue.product import Product
-from pulsecart.shop.messages import FlashSaleStarted, StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.money import decimal_amount
+from pulsecart.shop.pricing.events import FlashSaleStarted
 
 CURRENCY = "USD"
 

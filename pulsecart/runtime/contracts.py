@@ -90,7 +90,7 @@ def _unknown(event_type: str) -> Malformed:
     return Malformed(
         "unknown-type",
         f"No contract for events of type {event_type[:200]!r}. "
-        "Correct the type, or add its schema under contracts/ and its message to pulsecart/shop/messages.py.",
+        "Correct the type, or add its schema under contracts/ and its Struct to events.py of its department.",
     )
 
 

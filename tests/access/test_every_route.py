@@ -21,7 +21,7 @@ from pulsecart.serving.access import Allow
 from pulsecart.serving.replies import EVENTS
 from pulsecart.serving.routes import Route
 from pulsecart.serving.tokens import issue_session
-from pulsecart.shop.messages import FlashSaleEnded
+from pulsecart.shop.pricing.events import FlashSaleEnded
 from tests.access.conftest import ServedShop
 
 OPERATIONS = [*registry.load_all().values(), own(cast(Any, None))]  # nothing is dispatched by asking what there is

@@ -10,7 +10,7 @@ from pulsecart.processes import registry
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.serving.http import Reply
 from pulsecart.serving.operation import Operation
-from pulsecart.shop.messages import OrderPaid
+from pulsecart.shop.orders.events import OrderPaid
 from tests.client import Client
 
 

@@ -6,7 +6,9 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from pulsecart.shop.messages import OrderCreated, OrderPaid, ProductUpdated, StockAdjusted
+from pulsecart.shop.catalogue.events import ProductUpdated
+from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.orders.events import OrderCreated, OrderPaid
 
 AN_ID = "0199f3a2-7c41-7b02-9d1e-5f0c8a6b1e77"
 PATHS = (

@@ -12,7 +12,7 @@ from pulsecart.serving import cloudevents
 from pulsecart.serving.http import Reply
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received
-from pulsecart.shop.messages import OrderPaid
+from pulsecart.shop.orders.events import OrderPaid
 from tests.broker.conftest import Start
 from tests.broker.stage import OK, TYPE, Listener, Log, delivery, event, trigger
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.serving import cloudevents
-from pulsecart.shop.messages import OrderCreated, StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.orders.events import OrderCreated
 from tests.cluster.kube import service
 from tests.cluster.shop import Cluster, until
 

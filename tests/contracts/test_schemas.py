@@ -1,4 +1,4 @@
-"""contracts/ and shop/messages.py say the same, in the places and under the names that the types give them."""
+"""contracts/ and the departments' events.py describe the same data, in places and with names given by the types."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from jsonschema_rs import Draft202012Validator
 
 from pulsecart.runtime.contracts import CONTRACTS_DIR, event_types, schema, schema_path
 from pulsecart.runtime.event import CloudEvent, Message, schema_of
-from pulsecart.shop.messages import MESSAGES
+from tools.messages import MESSAGES
 
 TYPES = sorted(event_types())
 JSON_TYPES: dict[type[msgspec.inspect.Type], str] = {
@@ -25,11 +25,11 @@ JSON_TYPES: dict[type[msgspec.inspect.Type], str] = {
 def test_every_message_has_a_contract_and_every_contract_a_message() -> None:
     messages = {message.TYPE for message in MESSAGES}
     assert messages - event_types() == set(), "add a schema under contracts/ for these"
-    assert event_types() - messages == set(), "add a Struct to pulsecart/shop/messages.py and its MESSAGES for these"
+    assert event_types() - messages == set(), "add a Struct to events.py of their department for these"
 
 
 def test_every_message_class_is_listed_once() -> None:
-    assert set(Message.__subclasses__()) == set(MESSAGES), "MESSAGES in pulsecart/shop/messages.py is not complete"
+    assert set(Message.__subclasses__()) == set(MESSAGES), "a Message outside of pulsecart/shop/<department>/events.py"
     assert len({message.TYPE for message in MESSAGES}) == len(MESSAGES)
 
 

@@ -20,7 +20,8 @@ from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import Cause, CloudEvent, Message, enveloped
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving.server.bounds import Bounds, bounds_of
-from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderPaid, StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.orders.events import OrderConfirmed, OrderCreated, OrderPaid
 from tests.listening import listen
 
 BUYER = "12345"

@@ -12,7 +12,7 @@ from pulsecart.edge.streams.publish import Publisher
 from pulsecart.edge.streams.topics import ORDER
 from pulsecart.local.valkey import Valkey
 from pulsecart.runtime.settings import Settings
-from pulsecart.shop.messages import FlashSaleEnded
+from pulsecart.shop.pricing.events import FlashSaleEnded
 from tests.edge.conftest import Edge, Stream, envelope, eventually, running
 
 

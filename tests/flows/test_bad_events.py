@@ -18,7 +18,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.serving import cloudevents
 from pulsecart.serving.http import Reply, Request
-from pulsecart.shop.messages import OrderPaid
+from pulsecart.shop.orders.events import OrderPaid
 from tests.client import until
 from tests.flows.hands import Hands
 from tests.flows.small_shop import SmallShop, opened

@@ -25,8 +25,8 @@ from pulsecart.serving import cloudevents, operation
 from pulsecart.serving.http import Request
 from pulsecart.serving.subscriptions import Received
 from pulsecart.shop.catalogue.db import search
-from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderPaid
 from pulsecart.shop.orders.db.by_customer import Row
+from pulsecart.shop.orders.events import OrderConfirmed, OrderCreated, OrderPaid
 from tests.client import until
 from tests.flows.hands import Hands
 from tests.flows.small_shop import SmallShop, opened

@@ -4,7 +4,8 @@ from random import Random
 from typing import Any
 
 from pulsecart.runtime.event import CloudEvent
-from pulsecart.shop.messages import OrderCanceled, OrderConfirmed, OrderPaid, RefundRequested
+from pulsecart.shop.orders.events import OrderCanceled, OrderConfirmed, OrderPaid
+from pulsecart.shop.payments.events import RefundRequested
 from pulsecart.shop.payments.simulated_gateway import Mode
 from tests.client import Client
 

@@ -5,7 +5,7 @@ import asyncio
 from msgspec.structs import replace
 
 from pulsecart.runtime.event import CloudEvent
-from pulsecart.shop.messages import OrderFulfilled, OrderPaid
+from pulsecart.shop.orders.events import OrderFulfilled, OrderPaid
 from tests.client import Client
 from tests.functions.money import cancel, confirmed, events_of, state
 

@@ -16,17 +16,12 @@ from pulsecart.edge.streams.publish import STREAM_MAX
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import Cause, CloudEvent, Message, enveloped
 from pulsecart.runtime.settings import Settings
-from pulsecart.shop.messages import (
-    MESSAGES,
-    FlashSaleEnded,
-    FlashSaleScheduled,
-    OrderCanceled,
-    OrderConfirmed,
-    OrderFulfilled,
-    PaymentFailed,
-    ProductUpdated,
-    StockAdjusted,
-)
+from pulsecart.shop.catalogue.events import ProductUpdated
+from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.orders.events import OrderCanceled, OrderConfirmed, OrderFulfilled
+from pulsecart.shop.payments.events import PaymentFailed
+from pulsecart.shop.pricing.events import FlashSaleEnded, FlashSaleScheduled
+from tools.messages import MESSAGES
 
 ORDER = "00000000-0000-4000-8000-000000000001"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 import functions.pay.main as pay
 from pulsecart.admin.audit.audit import audit
 from pulsecart.runtime.event import new_id
-from pulsecart.shop.messages import OrderConfirmed, OrderPaid, PaymentFailed, RefundRequested
+from pulsecart.shop.orders.events import OrderConfirmed, OrderPaid
 from pulsecart.shop.payments import payment
+from pulsecart.shop.payments.events import PaymentFailed, RefundRequested
 from pulsecart.shop.payments.simulated_gateway import SimulatedGateway
 from tests.client import Client
 from tests.functions.money import cancel, confirmed, deliver_all, events_of, gateway, left, state

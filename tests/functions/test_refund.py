@@ -7,7 +7,8 @@ import pytest
 
 import functions.refund.main as refund
 from pulsecart.runtime.event import CloudEvent
-from pulsecart.shop.messages import OrderCanceled, PaymentRefunded
+from pulsecart.shop.orders.events import OrderCanceled
+from pulsecart.shop.payments.events import PaymentRefunded
 from pulsecart.shop.payments.simulated_gateway import Charge, SimulatedGateway
 from tests.client import Client
 from tests.functions.money import cancel, confirmed, events_of, gateway, state

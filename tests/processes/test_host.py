@@ -22,7 +22,7 @@ from pulsecart.serving.asgi import Receive, Scope, Send, send_reply
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import Operation
 from pulsecart.serving.routes import get
-from pulsecart.shop.messages import FlashSaleEnded
+from pulsecart.shop.pricing.events import FlashSaleEnded
 from tests.client import until
 from tests.races.proxy import Proxy
 

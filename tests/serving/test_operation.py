@@ -20,7 +20,7 @@ from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import Operation, operation
 from pulsecart.serving.routes import get, post
 from pulsecart.serving.subscriptions import Received, on, on_anything
-from pulsecart.shop.messages import FlashSaleEnded
+from pulsecart.shop.pricing.events import FlashSaleEnded
 
 Handler = Callable[[Request, Deps], Awaitable[Reply]]
 ENDED = CloudEvent(

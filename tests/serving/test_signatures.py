@@ -23,7 +23,7 @@ from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import Operation
 from pulsecart.serving.signatures import SIGNATURE, Keys
 from pulsecart.serving.subscriptions import Received, on
-from pulsecart.shop.messages import FlashSaleEnded
+from pulsecart.shop.pricing.events import FlashSaleEnded
 
 OLD, NEW, OTHER = (f"the {which} key of 32 bytes or many more" for which in ("old", "new", "other"))
 ENDED = CloudEvent(

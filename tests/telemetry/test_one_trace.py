@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from pulsecart.runtime.telemetry import tracing
 from pulsecart.runtime.telemetry.otel import SdkTracer
-from pulsecart.shop.messages import OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
+from pulsecart.shop.orders.events import OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
 from tests.client import Client
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -8,7 +8,7 @@ import yaml
 
 from pulsecart.runtime.contracts import event_types
 from pulsecart.serving.subscriptions import PING
-from pulsecart.shop.messages import MESSAGES
+from tools.messages import MESSAGES
 from tools.operations_table import Wired, wanted
 
 INVENTED = "ecommerce.nowhere.nothing.happened.v1"

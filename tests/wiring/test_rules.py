@@ -9,7 +9,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Message
 from pulsecart.serving.operation import Operation, operation
 from pulsecart.serving.subscriptions import Received, on, on_anything
-from pulsecart.shop.messages import OrderCreated, OrderPaid
+from pulsecart.shop.orders.events import OrderCreated, OrderPaid
 from tests.wiring import rules
 from tools.operations_table import Wired, wanted, wired
 

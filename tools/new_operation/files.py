@@ -1,7 +1,7 @@
 """The files that a new operation has to itself."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pulsecart.runtime.contracts import schema_path
@@ -85,7 +85,6 @@ def timeout_s(new: Wanted) -> int:
 def _main(new: Wanted) -> str:
     causes = ", ".join([event.short for event in new.hears] + ([new.route] if new.route else []))
     effects = ", ".join(event.short for event in new.emits) or "Say here what it does"
-    structs = sorted({event.struct for event in (*new.hears, *new.emits)})
     lines = [f'"""{causes} → {effects}"""', "", "from pulsecart.runtime.deps import Deps"]
     if new.route:
         lines += ["from pulsecart.serving.access import ADMIN", "from pulsecart.serving.http import Reply, Request"]
@@ -94,8 +93,7 @@ def _main(new: Wanted) -> str:
         lines += [f"from pulsecart.serving.routes import {new.method.lower()}"]
     if new.hears:
         lines += ["from pulsecart.serving.subscriptions import Received, on"]
-    if structs:
-        lines += [f"from pulsecart.shop.messages import {', '.join(structs)}"]
+    lines += _imports((*new.hears, *new.emits))
     lines += [*(_handle(new) if new.hears else ()), *(_answer(new) if new.route else ()), "", "", _operation(new)]
     return "\n".join(lines) + "\n"
 
@@ -195,9 +193,15 @@ def _schema(event: Event) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def _imports(events: Sequence[Event]) -> list[str]:
+    structs: dict[str, set[str]] = {}
+    for event in events:
+        structs.setdefault(event.module, set()).add(event.struct)
+    return [f"from {module} import {', '.join(sorted(structs[module]))}" for module in sorted(structs)]
+
+
 def _test(new: Wanted) -> str:
-    structs = sorted({event.struct for event in (*new.hears[:1], *new.emits)})
-    imports = [f"from pulsecart.shop.messages import {', '.join(structs)}"] if structs else []
+    imports = _imports((*new.hears[:1], *new.emits))
     imports += ["from tests.client import Client"]
     imports += ["from tests.contracts.examples import example"] if new.hears else []
     if not new.emits:

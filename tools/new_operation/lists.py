@@ -9,10 +9,13 @@ from tools.new_operation.files import exchange, parameters_of, timeout_s
 from tools.new_operation.wanted import Event, NotPossible, Wanted
 
 EXCHANGES: Final = "tests/serving/test_functions_framework.py"
-MESSAGES: Final = "pulsecart/shop/messages.py"
 COMPONENTS: Final = "contracts/http/components.yaml"
 CHANGES: Final = "contracts/CHANGELOG.md"
 UNRELEASED: Final = "## Unreleased\n\n| Type | Meaning |\n|---|---|\n"
+EVENTS: Final = (
+    '"""Defines the data of the events about {department}."""\n\n'
+    "from pulsecart.runtime.event import Message\nfrom pulsecart.shop.event_fields import Id\n"
+)
 PARAMETER: Final = (
     "  {listed}: {{name: {name}, in: path, required: true, description: Say here of what., "
     'schema: {{type: string, minLength: 1, maxLength: 64}}, example: "1"}}\n'
@@ -36,10 +39,10 @@ def changed(new: Wanted, root: Path) -> dict[str, str]:
     if new.route:
         edits |= {"contracts/http/access.yaml": _access, COMPONENTS: _parameters}
     if any(event.new for event in new.emits):
-        edits |= {MESSAGES: _messages, CHANGES: _changes}
+        edits |= {f"pulsecart/shop/{new.department}/events.py": _structs, CHANGES: _changes}
     made = {}
     for name, edit in edits.items():
-        before = (root / name).read_text()
+        before = (root / name).read_text() if (root / name).exists() else ""
         try:
             after = edit(new, before)
         except ValueError as error:
@@ -95,7 +98,7 @@ def _exchanges(new: Wanted, text: str) -> str:
     listed = _before(text, "CHECKS", r"^@check\nasync def (\w+)\(", new.name, exchange(new), end)
     if not new.hears:
         return listed
-    listed = _imported(listed, "pulsecart.shop.messages", new.hears[0].struct)
+    listed = _imported(listed, new.hears[0].module, new.hears[0].struct)
     return _imported(listed, "tests.contracts.examples", "example")
 
 
@@ -126,14 +129,11 @@ def _parameters(new: Wanted, text: str) -> str:
     return text
 
 
-def _messages(new: Wanted, text: str) -> str:
-    made = [event for event in new.emits if event.new]
-    listed = "".join(f"    {event.struct},\n" for event in made)
-    head, found, tail = text.partition("MESSAGES: tuple[type[Message], ...] = (\n")
-    names, closed, rest = tail.partition(")\n")
-    if not found or not closed:
-        raise ValueError("line 'MESSAGES: tuple[type[Message], ...] = ('")
-    return f"{head}{''.join(map(_struct, made))}{found}{names}{listed}{closed}{rest}"
+def _structs(new: Wanted, text: str) -> str:
+    """The department's events.py, which this makes if there is none; its builders stay last."""
+    made = "".join(_struct(event) for event in new.emits if event.new)
+    head, builders, tail = (text or EVENTS.format(department=new.department)).partition("\ndef ")
+    return f"{head.rstrip()}\n\n\n{made}{builders.lstrip()}{tail}"
 
 
 def _struct(event: Event) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from pulsecart.processes import registry
 from pulsecart.runtime.contracts import event_types
-from pulsecart.shop.messages import MESSAGES
+from tools.messages import MESSAGES
 from tools.operations_table import ROOT
 
 SHOP: Final = ROOT / "pulsecart" / "shop"
@@ -27,10 +27,11 @@ class NotPossible(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A type, and the name of its Struct in ``pulsecart.shop.messages``; ``new`` where both are still to be written."""
+    """A type, the name of its Struct and the Struct's module; ``new`` if type and Struct are still to be written."""
 
     type: str
     struct: str
+    module: str
     new: bool = False
 
     @property
@@ -178,19 +179,20 @@ def _emitted(name: str, department: str) -> Event:
     thing, fact, version = type.split(".")[-3:]
     struct = "".join(word.capitalize() for word in f"{thing}_{fact}".split("_"))
     struct += "" if version == "v1" else version.upper()
-    if struct in {message.__name__ for message in MESSAGES}:
-        raise NotPossible(
-            f"pulsecart/shop/messages.py already has {struct} for another type than {type}: use another word."
-        )
-    return Event(type, struct, new=True)
+    for message in MESSAGES:
+        if message.__name__ == struct:
+            raise NotPossible(
+                f"{message.__module__} already has {struct} for another type than {type}: use other words."
+            )
+    return Event(type, struct, f"pulsecart.shop.{department}.events", new=True)
 
 
 def _found(name: str) -> Event | None:
     types = [type for type in sorted(event_types()) if name in (type, *_names(type))]
     if len(types) > 1:
         raise NotPossible(f"{name} is ambiguous ({', '.join(types)}): write the full type.")
-    structs = {message.TYPE: message.__name__ for message in MESSAGES}
-    return Event(types[0], structs[types[0]]) if types else None
+    structs = {message.TYPE: message for message in MESSAGES}
+    return Event(types[0], structs[types[0]].__name__, structs[types[0]].__module__) if types else None
 
 
 def _names(type: str) -> tuple[str, str]:

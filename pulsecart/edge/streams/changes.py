@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pulsecart.shop.messages import FlashSaleChanged, FlashSaleScheduled, FlashSaleStarted, StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.pricing.events import FlashSaleChanged, FlashSaleScheduled, FlashSaleStarted
 
 OPEN_S = 24 * 3600
 ENDED_S = 5 * 60  # a queued sale leaves 100,000 refused orders behind; PostgreSQL still has each

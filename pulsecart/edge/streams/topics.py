@@ -13,21 +13,10 @@ from pulsecart.runtime.event import Message
 from pulsecart.runtime.problem import NotFound
 from pulsecart.serving.access import CUSTOMER, OWNER_ONLY, PUBLIC, Allow
 from pulsecart.serving.routes import RouteTable
-from pulsecart.shop.messages import (
-    FlashSaleChanged,
-    FlashSaleEnded,
-    FlashSaleScheduled,
-    FlashSaleStarted,
-    OrderCanceled,
-    OrderConfirmed,
-    OrderCreated,
-    OrderFulfilled,
-    OrderPaid,
-    PaymentFailed,
-    PaymentRefunded,
-    RefundRequested,
-    StockAdjusted,
-)
+from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.orders.events import OrderCanceled, OrderConfirmed, OrderCreated, OrderFulfilled, OrderPaid
+from pulsecart.shop.payments.events import PaymentFailed, PaymentRefunded, RefundRequested
+from pulsecart.shop.pricing.events import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from pulsecart.shop.messages import ProductUpdated
+from pulsecart.shop.catalogue.events import ProductUpdated
 from pulsecart.shop.money import decimal_amount, wire_id
 
 

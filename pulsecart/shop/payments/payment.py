@@ -9,13 +9,13 @@ from pulsecart.runtime.db.database import Database, Tx
 from pulsecart.runtime.event import Cause, CloudEvent, Identity
 from pulsecart.runtime.problem import Unprocessable
 from pulsecart.shop.inventory.db import stock
-from pulsecart.shop.messages import PaymentFailed, RefundRequested
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import history, orders
 from pulsecart.shop.orders.order import Order, stepped
 from pulsecart.shop.payments.db import calls, payments
 from pulsecart.shop.payments.db.calls import Begun, Ended
 from pulsecart.shop.payments.db.payments import Payment
+from pulsecart.shop.payments.events import PaymentFailed, RefundRequested
 from pulsecart.shop.payments.simulated_gateway import Charge
 
 WHY = {"DECLINED": ("DECLINED", "PAYMENT_DECLINED"), "VOIDED": ("TIMEOUT", "PAYMENT_FAILED")}

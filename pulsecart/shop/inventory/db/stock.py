@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pulsecart.runtime.db.database import Tx
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.inventory.sale_limit import SaleLimit
-from pulsecart.shop.messages import StockAdjusted
 
 
 @dataclass(frozen=True, slots=True)

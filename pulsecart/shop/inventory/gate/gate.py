@@ -54,7 +54,7 @@ class Answer(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class GateLevel:
-    """One product's state in the gate."""
+    """The gate level of one product."""
 
     epoch: int
     left: int

@@ -8,7 +8,7 @@ from psycopg.errors import UniqueViolation
 
 from pulsecart.runtime.db.database import Busy, Database, Tx, as_json
 from pulsecart.runtime.problem import Exhausted, Unavailable
-from pulsecart.shop.messages import StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import facts as reading
 from pulsecart.shop.orders.db import orders

@@ -8,7 +8,7 @@ from pulsecart.runtime.db.database import Tx, as_json
 from pulsecart.runtime.event import Cause, is_id
 from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import NotFound
-from pulsecart.shop.messages import StockAdjusted
+from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.orders import events as announce
 from pulsecart.shop.orders.db import history
 from pulsecart.shop.orders.order import HOLDS_STOCK, Line, Order, stepped

@@ -12,8 +12,8 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.event import rfc3339
 from pulsecart.runtime.problem import Refused
 from pulsecart.shop.inventory.db import stock
-from pulsecart.shop.messages import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
 from pulsecart.shop.money import decimal_amount
+from pulsecart.shop.pricing.events import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
 
 LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
 STOCK_LOCK_WAIT = "2s"  # during a sale, all orders of the product contend for its stock row
