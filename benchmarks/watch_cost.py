@@ -8,9 +8,10 @@ from timeit import repeat
 from prometheus_client import CollectorRegistry, Histogram
 
 from pulsecart.runtime.telemetry.logs import bind
-from pulsecart.runtime.telemetry.metrics import ORDERS_CREATED, Requests
+from pulsecart.runtime.telemetry.metrics import Requests
 from pulsecart.runtime.telemetry.stall import running
 from pulsecart.runtime.telemetry.tracing import span
+from pulsecart.shop.metrics import ORDERS_CREATED
 
 TIMES, ROUNDS = 200_000, 5
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

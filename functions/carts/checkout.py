@@ -9,12 +9,12 @@ from msgspec import Meta, Struct
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import Problem, Refused
-from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.logs import bind
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.bodies import Id
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of, first_again
+from pulsecart.shop import metrics
 from pulsecart.shop.carts.cart import Cart, differences, order_lines, refuse_differences
 from pulsecart.shop.carts.db import carts as rows
 from pulsecart.shop.inventory.gate.gate import Answer

@@ -10,7 +10,6 @@ from pulsecart.runtime.deadline import Deadline
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.first_replies import Key
 from pulsecart.runtime.problem import Malformed, Problem
-from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.logs import bind
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.access import CUSTOMER
@@ -21,6 +20,7 @@ from pulsecart.serving.idempotency import correlation_of, first_again, key_of, r
 from pulsecart.serving.operation import operation
 from pulsecart.serving.replies import reply_of
 from pulsecart.serving.routes import post
+from pulsecart.shop import metrics
 from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.inventory.gate.gate import Answer
 from pulsecart.shop.orders.db import intake

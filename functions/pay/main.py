@@ -25,6 +25,7 @@ from pulsecart.serving.policy import check
 from pulsecart.serving.routes import get, post, put
 from pulsecart.serving.subscriptions import Received, on
 from pulsecart.shop.inventory.events import StockAdjusted
+from pulsecart.shop.metrics import PAYMENTS
 from pulsecart.shop.orders.db import orders
 from pulsecart.shop.orders.events import OrderCanceled, OrderConfirmed, OrderPaid
 from pulsecart.shop.orders.order import Order, check_id, may_become, order_document, refuse_step
@@ -64,7 +65,7 @@ class Cashier:
                 failures.append(Failed(one.order_id, one.call_id, "charge", answer))
             result = calls.result_of(answer) if isinstance(answer, Exception) else answer.status
             metrics.outside_call("charge", result, began)
-            metrics.PAYMENTS.of(result).add()
+            PAYMENTS.of(result).add()
         await calls.failed(self._db, failures)
         return answers
 

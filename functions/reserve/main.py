@@ -6,9 +6,9 @@ from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.problem import Malformed, Unavailable
-from pulsecart.runtime.telemetry import metrics
 from pulsecart.serving.operation import operation
 from pulsecart.serving.subscriptions import Received, on
+from pulsecart.shop import metrics
 from pulsecart.shop.inventory.events import StockAdjusted
 from pulsecart.shop.inventory.gate.gate import Answer
 from pulsecart.shop.orders.db import orders

@@ -8,7 +8,7 @@ from typing import Any
 
 from pulsecart.runtime.away import is_away
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.telemetry import metrics
+from pulsecart.shop import metrics
 from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.inventory.db.stock import Level
 from pulsecart.shop.inventory.gate.gate import GateLevel, gate_of

@@ -33,6 +33,7 @@ from pulsecart.serving.server.bounds import Bounds, bounds_of
 from pulsecart.serving.server.guard import Guard
 from pulsecart.serving.server.http import HttpProtocol
 from pulsecart.serving.server.start_limit import StartLimit
+from pulsecart.shop import metrics as _business  # noqa: F401  # /metrics shows the families that are declared
 
 BACKLOG = 4096
 GRACE_S = 5

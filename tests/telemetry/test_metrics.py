@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 
 from pulsecart.runtime.telemetry import batched as counting
 from pulsecart.runtime.telemetry import metrics
+from pulsecart.shop import metrics as business
 
 
 def sample(name: str, **labels: str) -> float:
@@ -20,14 +21,14 @@ def sample(name: str, **labels: str) -> float:
 
 def test_an_order_created_is_counted_under_the_seeds_name() -> None:
     before = sample("orders_created_total", path="sync")
-    metrics.ORDERS_CREATED.of("sync").add()
-    metrics.ORDERS_CREATED.of("sync").add(256)
+    business.ORDERS_CREATED.of("sync").add()
+    business.ORDERS_CREATED.of("sync").add(256)
     assert sample("orders_created_total", path="sync") - before == 257
 
 
 def test_a_refused_reservation_is_counted_by_its_reason() -> None:
     before = sample("inventory_reservation_failures_total", reason="SOLD_OUT")
-    metrics.RESERVATION_FAILURES.of("SOLD_OUT").add()
+    business.RESERVATION_FAILURES.of("SOLD_OUT").add()
     assert sample("inventory_reservation_failures_total", reason="SOLD_OUT") - before == 1
 
 
@@ -110,7 +111,8 @@ def test_the_exposition_is_prometheus_text() -> None:
 WORKER = """
 import sys
 from pulsecart.runtime.telemetry import batched as counting, metrics
-metrics.ORDERS_CREATED.of("sync").add(int(sys.argv[1]))
+from pulsecart.shop.metrics import ORDERS_CREATED
+ORDERS_CREATED.of("sync").add(int(sys.argv[1]))
 metrics.Requests("checkout", "/r").add(200, 5.0)
 counting.fold()
 if sys.argv[2:]:

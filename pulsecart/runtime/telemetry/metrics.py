@@ -1,18 +1,20 @@
-"""Declares all metrics, with the names of seed 002 §10, and renders ``/metrics``."""
+"""Declares the metrics of requests, events and processes, with the names of seed 002 §10; renders ``/metrics``."""
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pulsecart.runtime.telemetry.batched import Counters, Histograms, Measured, fold_all
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Metric
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.registry import Collector
 
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+# Builds what is calculated from the sum of all workers at each scrape: gauges of single workers could not be added up.
+DERIVED: "list[Callable[[CollectorRegistry], Collector]]" = []
 STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -45,9 +47,6 @@ HTTP = Histograms(
     "status",
     counted=("http_requests_total", "Requests answered"),
 )
-ORDERS_CREATED = Counters("orders_created_total", "Orders recorded", "path")
-ORDER_CREATION_MS = Histograms("order_creation_latency_ms", "Request read to order committed, ms", "path")
-RESERVATION_FAILURES = Counters("inventory_reservation_failures_total", "Reservations rejected", "reason")
 DELIVERIES = Histograms(
     "event_delivery_duration_ms",
     "Time of an operation to handle an event, ms",
@@ -58,7 +57,6 @@ DELIVERIES = Histograms(
 EVENTS_REFUSED = Counters(
     "events_refused_total", "Events without a valid signature, by the reason", "operation", "reason"
 )
-PAYMENTS = Counters("payments_total", "Charges by outcome: the payment gateway's answer, or none", "outcome")
 OUTSIDE_CALLS = Histograms(
     "outside_call_duration_ms",
     "Time of one call to an external system, ms",
@@ -69,27 +67,10 @@ OUTSIDE_CALLS = Histograms(
         "Calls to external systems by result: the answer, or TIMEOUT, UNAVAILABLE, REFUSED, ERROR",
     ),
 )
-GROUP_COMMIT_ORDERS = Histograms("group_commit_batch_orders", "Orders in one transaction", bounds=BATCH_SIZES)
-GROUP_COMMIT_MS = Histograms("group_commit_duration_ms", "Transaction of one batch, ms")
-GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt from PostgreSQL", "reason")
-CLAIMS_SETTLED = Counters("claims_settled_total", "Claims settled after their lease: won, void or released", "outcome")
-PRODUCT_CACHE = Counters("product_cache_lookups_total", "Product reads: hit, miss, or miss and stale", "outcome")
-PRODUCT_READS = Counters("product_reads_total", "Product queries that PostgreSQL answered")
 CONNECTIONS_ENDED = Counters(
     "http_connections_ended_total", "Connections and requests that ended before a handler got them", "reason"
 )
 LOOP_STALLS = Histograms("loop_stall_ms", "Time of blocks of the event loop over 100 ms, ms", "operation")
-
-
-def order_created(path: str, began: float) -> None:
-    """
-    Record a committed order.
-
-    Args:
-        began: ``time.perf_counter()`` when its request was read.
-    """
-    ORDERS_CREATED.of(path).add()
-    ORDER_CREATION_MS.of(path).add((time.perf_counter() - began) * 1000)
 
 
 def outside_call(call: str, outcome: str, began: float) -> None:
@@ -126,26 +107,9 @@ def exposition() -> tuple[bytes, str]:
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     registry = _everyones(Path(directory)) if directory else REGISTRY
     derived = CollectorRegistry()
-    derived.register(_HitRatio(registry))
+    for derive in DERIVED:
+        derived.register(derive(registry))
     return generate_latest(registry) + generate_latest(derived), CONTENT_TYPE_LATEST
-
-
-class _HitRatio:
-    """Derives ``product_cache_hit_ratio`` from the counters of all workers: per-worker gauges could not be summed."""
-
-    def __init__(self, counted: "CollectorRegistry") -> None:
-        self._counted = counted
-
-    def collect(self) -> "Iterator[Metric]":
-        from prometheus_client.core import GaugeMetricFamily
-
-        hits, misses = (
-            self._counted.get_sample_value("product_cache_lookups_total", {"outcome": outcome}) or 0
-            for outcome in ("hit", "miss")
-        )
-        if hits + misses:
-            description = "Product reads answered from a copy ÷ product reads"
-            yield GaugeMetricFamily("product_cache_hit_ratio", description, hits / (hits + misses))
 
 
 def _everyones(directory: Path) -> "CollectorRegistry":

@@ -21,7 +21,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Gone, NotFound, Unavailable
 from pulsecart.runtime.redis_breaker import Breaker, Silent
 from pulsecart.runtime.redis_error import RedisError
-from pulsecart.runtime.telemetry import metrics
+from pulsecart.shop import metrics
 from pulsecart.shop.catalogue.copies.copies import UNKNOWN, Copies, Copy
 from pulsecart.shop.catalogue.db import products
 from pulsecart.shop.catalogue.product import (

@@ -20,8 +20,8 @@ from pulsecart.runtime.event import new_id
 from pulsecart.runtime.first_replies import FirstReply
 from pulsecart.runtime.problem import Unavailable
 from pulsecart.runtime.redis_error import RedisError
-from pulsecart.runtime.telemetry import metrics
 from pulsecart.runtime.telemetry.tracing import shared
+from pulsecart.shop import metrics
 from pulsecart.shop.inventory.gate.gate import Answer, ClaimRequest, gate_of
 from pulsecart.shop.inventory.gate_rebuild import NEVER, rebuild
 from pulsecart.shop.inventory.sold_out import SoldOut
