@@ -30,8 +30,8 @@ from pulsecart.shop.inventory.gate.gate import gate_of
 from pulsecart.shop.inventory.gate_rebuild import changed, rebuild
 from pulsecart.shop.money import exact_price, wire_id
 from pulsecart.shop.pricing.db import sales
-from pulsecart.shop.pricing.db.sales import Sale, sale_document
 from pulsecart.shop.pricing.events import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled
+from pulsecart.shop.pricing.sale import Sale, sale_document
 
 log = logging.getLogger(__name__)
 WHERE = "/api/v1/flash-sales/"
@@ -178,7 +178,8 @@ async def _changed(tx: Tx, sale: Sale, body: SaleChangeBody) -> Sale:
 
 
 def _document(sale: Sale) -> dict[str, object]:
-    return sale_document(sale) | {"productId": wire_id(sale.product_id)}
+    members = {"buyerLimit": sale.buyer_limit, "status": sale.status, "version": sale.version}
+    return sale_document(sale) | {"productId": wire_id(sale.product_id)} | members
 
 
 def _unknown(sale_id: str) -> NotFound:

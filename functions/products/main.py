@@ -25,8 +25,9 @@ from pulsecart.shop.catalogue.cache import ProductCache
 from pulsecart.shop.catalogue.db import listing
 from pulsecart.shop.catalogue.db import products as rows
 from pulsecart.shop.catalogue.events import ProductUpdated
-from pulsecart.shop.catalogue.product import Product, product_document, product_etag, sale_document, sale_member
+from pulsecart.shop.catalogue.product import Product, product_document, product_etag, sale_member
 from pulsecart.shop.money import decimal_amount, exact_price, wire_id
+from pulsecart.shop.pricing.sale import sale_of_product
 
 WHERE = "/api/v1/products/"
 MOMENT_MAX = 40
@@ -139,7 +140,7 @@ def _created(product: Product) -> tuple[int, str, str]:
 def _listed(one: listing.Listed, now: datetime) -> dict[str, Any]:
     document = product_document(one.product) | {"available": one.units or 0}
     if one.sale:
-        document[sale_member(one.sale.starts_at, now)] = sale_document(one.sale)
+        document[sale_member(one.sale.starts_at, now)] = sale_of_product(one.sale)
     return document
 
 

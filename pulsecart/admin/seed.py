@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 
 from pulsecart.runtime.db.database import Database, Tx, new_pool
 from pulsecart.runtime.db.shares import Shares
-from pulsecart.runtime.event import rfc3339
 from pulsecart.shop.catalogue.db import products, search
 from pulsecart.shop.catalogue.product import Product
 from pulsecart.shop.inventory.events import StockAdjusted
-from pulsecart.shop.money import decimal_amount
-from pulsecart.shop.pricing.events import FlashSaleStarted
+from pulsecart.shop.pricing.db import sales
+from pulsecart.shop.pricing.sale import Sale
 
 CURRENCY = "USD"
 
@@ -32,6 +31,8 @@ class DemoProduct:
 
 @dataclass(frozen=True, slots=True)
 class DemoSale:
+    """The demo's sale before its moments are known: it starts when it is loaded."""
+
     sale_id: str
     product_id: str
     price_minor: int
@@ -81,19 +82,13 @@ async def _add(tx: Tx, product: DemoProduct) -> None:
 
 
 async def _start(tx: Tx, sale: DemoSale) -> None:
-    ends_at = tx.now + timedelta(days=sale.days)
-    row = await tx.row("UPDATE sale_calendar SET version = version + 1 RETURNING version")
-    await tx.execute(
-        "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, status, version)"
-        " VALUES (%s, %s, %s, %s, %s, 'STARTED', %s)",
-        (sale.sale_id, sale.product_id, sale.price_minor, tx.now, ends_at, row[0] if row else 1),
-    )
-    started = FlashSaleStarted(
-        saleId=sale.sale_id,
-        productId=sale.product_id,
-        price=decimal_amount(sale.price_minor, CURRENCY),
+    started = Sale(
+        sale_id=sale.sale_id,
+        product_id=sale.product_id,
+        price_minor=sale.price_minor,
         currency=CURRENCY,
-        startsAt=rfc3339(tx.now),
-        endsAt=rfc3339(ends_at),
+        starts_at=tx.now,
+        ends_at=tx.now + timedelta(days=sale.days),
+        status="STARTED",
     )
-    tx.emit(started, key=sale.sale_id, sequence=row[0] if row else 1)
+    await sales.schedule(tx, started)

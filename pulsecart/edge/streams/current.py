@@ -10,6 +10,7 @@ from pulsecart.edge.streams.rows import OrderNow, SaleNow, StockNow
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.event import rfc3339
 from pulsecart.shop.money import decimal_amount
+from pulsecart.shop.pricing.sale import sale_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +77,18 @@ def _sales(version: int, sales: Sequence[SaleNow], now: str) -> bytes:
     return encode({"now": now, "sequence": version, "sales": [_sale(sale) for sale in sales]})
 
 
-def _sale(sale: SaleNow) -> dict[str, Any]:
-    return {
-        "saleId": sale.sale_id,
-        "productId": sale.product_id,
-        "name": sale.name,
-        "price": decimal_amount(sale.price_minor, sale.currency),
-        "currency": sale.currency,
-        "startsAt": rfc3339(sale.starts_at),
-        "endsAt": rfc3339(sale.ends_at),
-        "status": sale.status,
-        "stock": sale.available,
-        "initial": sale.initial,
-        "buyerLimit": min(filter(None, (sale.buyer_limit, sale.product_limit)), default=0),
-        "saleLimit": sale.buyer_limit,
-        "productLimit": sale.product_limit,
-    }
+def _sale(now: SaleNow) -> dict[str, Any]:
+    sale = now.sale
+    first = {"saleId": sale.sale_id, "productId": sale.product_id, "name": now.name}
+    return (
+        first
+        | sale_document(sale)
+        | {
+            "status": sale.status,
+            "stock": now.available,
+            "initial": now.initial,
+            "buyerLimit": min(filter(None, (sale.buyer_limit, now.product_limit)), default=0),
+            "saleLimit": sale.buyer_limit,
+            "productLimit": now.product_limit,
+        }
+    )

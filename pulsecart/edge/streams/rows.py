@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pulsecart.runtime.db.database import Tx
+from pulsecart.shop.pricing.sale import Sale, sale_of
 
 SALES_MAX = 50
 ORDERS_MAX = 20
@@ -47,21 +48,13 @@ class SaleNow:
 
     Args:
         initial: all units that were ever stocked.
-        buyer_limit: units that one buyer may buy in this sale; 0 for no limit.
         product_limit: units of the product that one buyer may buy in total, at any time; 0 for no limit.
     """
 
-    sale_id: str
-    product_id: str
+    sale: Sale
     name: str
-    price_minor: int
-    currency: str
-    starts_at: datetime
-    ends_at: datetime
-    status: str
     available: int
     initial: int
-    buyer_limit: int
     product_limit: int
 
 
@@ -94,12 +87,12 @@ async def sales(tx: Tx) -> tuple[int, Sequence[SaleNow]]:
     """Return the calendar's version and the sales that are open, scheduled or ended within a day, by end."""
     rows = await tx.rows(
         """
-        SELECT s.sale_id, s.product_id, p.name, s.price_minor, p.currency, s.starts_at, s.ends_at,
+        SELECT s.sale_id, s.product_id, s.price_minor, p.currency, s.starts_at, s.ends_at,
                CASE WHEN s.status = 'ENDED' OR s.ends_at <= %(now)s THEN 'ENDED'
                     WHEN s.starts_at > %(now)s THEN 'SCHEDULED' ELSE 'STARTED' END AS status,
-               k.available,
+               s.version, s.buyer_limit, p.name, k.available,
                (SELECT coalesce(sum(a.delta), 0) FROM inventory_adjustment a WHERE a.product_id = s.product_id),
-               s.buyer_limit, k.buyer_limit
+               k.buyer_limit
         FROM flash_sales s JOIN products p USING (product_id) JOIN stock k USING (product_id)
         WHERE s.ends_at > %(now)s - interval '1 day'
         ORDER BY (s.status = 'ENDED' OR s.ends_at <= %(now)s), s.starts_at > %(now)s, s.ends_at, s.sale_id
@@ -108,4 +101,4 @@ async def sales(tx: Tx) -> tuple[int, Sequence[SaleNow]]:
         {"now": tx.now, "most": SALES_MAX},
     )
     version = await tx.row("SELECT version FROM sale_calendar")
-    return (version[0] if version else 0), [SaleNow(*row) for row in rows]
+    return (version[0] if version else 0), [SaleNow(sale_of(row), *row[9:]) for row in rows]

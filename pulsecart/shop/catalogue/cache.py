@@ -24,14 +24,8 @@ from pulsecart.runtime.redis_error import RedisError
 from pulsecart.shop import metrics
 from pulsecart.shop.catalogue.copies.copies import UNKNOWN, Copies, Copy
 from pulsecart.shop.catalogue.db import products
-from pulsecart.shop.catalogue.product import (
-    OpenSale,
-    Product,
-    product_document,
-    product_etag,
-    sale_document,
-    sale_member,
-)
+from pulsecart.shop.catalogue.product import Product, product_document, product_etag, sale_member
+from pulsecart.shop.pricing.sale import Sale, sale_of_product
 
 log = logging.getLogger(__name__)
 CONNECTIONS = 2
@@ -61,7 +55,7 @@ class Shown:
     headers: tuple[tuple[str, str], ...]
 
 
-Read = tuple[Product, OpenSale | None, datetime]
+Read = tuple[Product, Sale | None, datetime]
 
 
 class ProductCache:
@@ -200,7 +194,7 @@ class ProductCache:
         product, sale, read_at = read
         if sale:
             lasts_s = (sale.ends_at - read_at).total_seconds()
-            await self._copies.put_sale(product_id, sale.version, _encode(sale_document(sale)), lasts_s)
+            await self._copies.put_sale(product_id, sale.version, _encode(sale_of_product(sale)), lasts_s)
         await self._copies.put(product_id, product.version, read_at, document_of(product))
 
     async def _read(self, product_ids: list[str]) -> Sequence[Read | None]:
@@ -222,7 +216,7 @@ def shown_now(product_id: str, read: Read | None) -> Shown:
         raise _unknown(product_id)
     product, sale, read_at = read
     at = read_at.timestamp()
-    encoded = (_encode(sale_document(sale)), sale.version) if sale else (b"", 0)
+    encoded = (_encode(sale_of_product(sale)), sale.version) if sale else (b"", 0)
     return shown(product_id, Copy(product.version, 0, at, document_of(product), *encoded), read_at)
 
 

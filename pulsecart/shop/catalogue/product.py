@@ -32,18 +32,6 @@ class Product(Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
-class OpenSale(Struct, frozen=True, kw_only=True):
-    """A sale that is open or planned; ``version`` is the sequence of its newest event."""
-
-    sale_id: str
-    product_id: str
-    price_minor: int
-    currency: str
-    starts_at: datetime
-    ends_at: datetime
-    version: int
-
-
 def product_etag(version: int, sale_version: int | None = None, *, opens: bool = False) -> str:
     """Return ``"7"``; ``"7-12"`` while a sale is open, ``"7-12-next"`` before it ``opens``."""
     if sale_version is None:
@@ -64,17 +52,6 @@ def product_document(product: Product) -> dict[str, Any]:
         "version": product.version,
         "createdAt": product.created_at,
         "updatedAt": product.updated_at,
-    }
-
-
-def sale_document(sale: OpenSale) -> dict[str, Any]:
-    """Return the sale's document, shown beside the list price as ``sale``, or as ``nextSale`` before its start."""
-    return {
-        "saleId": sale.sale_id,
-        "price": decimal_amount(sale.price_minor, sale.currency),
-        "currency": sale.currency,
-        "startsAt": sale.starts_at,
-        "endsAt": sale.ends_at,
     }
 
 

@@ -18,7 +18,13 @@ class StockRow(Struct, frozen=True):
 
 
 class SaleRow(Struct, frozen=True):
-    """``buyer_limit``: units that one buyer may have in this sale; 0 means no limit."""
+    """
+    The part of a sale that decides about an order, not a whole ``Sale``: checkout reads it in one statement with the
+    stock rows, for each batch, and the rest would be more columns to send and parse.
+
+    Args:
+        buyer_limit: units that one buyer may have in this sale; 0 means no limit.
+    """
 
     price_minor: int
     starts_at: datetime

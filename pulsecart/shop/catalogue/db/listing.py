@@ -8,7 +8,9 @@ from msgspec import Struct
 from pulsecart.runtime.db.database import Tx
 from pulsecart.shop.catalogue.db.products import COLUMNS, NOT_OVER, product_of
 from pulsecart.shop.catalogue.db.words import Search
-from pulsecart.shop.catalogue.product import OpenSale, Product
+from pulsecart.shop.catalogue.product import Product
+from pulsecart.shop.pricing.db.sales import COLUMNS as SALE
+from pulsecart.shop.pricing.sale import Sale, sale_of
 
 # Sort keys and their types. Ids break ties, so that every product has one position. Names sort by the code points of
 # their lower case, whatever the database's locale. For relevance, the search provides the expression.
@@ -19,7 +21,6 @@ KEYS = {
     "relevance": ("", "float8"),
 }
 CATEGORIES_MAX = 1000
-SALE = "f.sale_id, f.price_minor, f.starts_at, f.ends_at, f.version"
 
 
 Place = str | int | float | datetime
@@ -54,7 +55,7 @@ class Listed(Struct, frozen=True):
 
     product: Product
     units: int | None
-    sale: OpenSale | None
+    sale: Sale | None
     key: str
 
 
@@ -104,7 +105,7 @@ def _query(wanted: Wanted, now: datetime) -> tuple[str, dict[str, Any]]:
         conditions.append(f"({key}, p.product_id) {beyond} (%(after_key)s::{kind}, %(after_id)s)")
         params["after_key"], params["after_id"] = wanted.after
     sql = f"""
-        SELECT {COLUMNS}, k.available, {SALE}, ({key})::text
+        SELECT {COLUMNS}, k.available, ({key})::text, {SALE}
         FROM products p LEFT JOIN stock k ON k.product_id = p.product_id
         LEFT JOIN flash_sales f ON f.product_id = p.product_id AND {NOT_OVER} {joins}
         WHERE {" AND ".join(conditions)} ORDER BY {key} {direction}, p.product_id {direction} LIMIT %(most)s
@@ -113,17 +114,5 @@ def _query(wanted: Wanted, now: datetime) -> tuple[str, dict[str, Any]]:
 
 
 def _listed(row: Any) -> Listed:
-    product = product_of(row)
-    units, sale_id, price_minor, starts_at, ends_at, version, key = row[-7:]
-    sale = None
-    if sale_id is not None:
-        sale = OpenSale(
-            sale_id=sale_id,
-            product_id=product.product_id,
-            price_minor=price_minor,
-            currency=product.currency,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            version=version,
-        )
-    return Listed(product, units, sale, key)
+    units, key, *sale = row[-11:]
+    return Listed(product_of(row), units, sale_of(sale) if sale[0] is not None else None, key)

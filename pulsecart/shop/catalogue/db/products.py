@@ -13,7 +13,9 @@ from pulsecart.runtime.event import Cause
 from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Refused
 from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
-from pulsecart.shop.catalogue.product import OpenSale, Product, updated
+from pulsecart.shop.catalogue.product import Product, updated
+from pulsecart.shop.pricing.db.sales import SELECT as SALES
+from pulsecart.shop.pricing.sale import Sale, sale_of
 
 LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
 COLUMNS = """p.product_id, p.sku, p.name, p.description, p.category, p.price_minor, p.currency, p.version, p.created_at,
@@ -36,16 +38,12 @@ async def by_ids(tx: Tx, product_ids: Sequence[str]) -> dict[str, Product]:
     return {row[0]: product_of(row) for row in rows}
 
 
-async def sales(tx: Tx, product_ids: Sequence[str]) -> dict[str, OpenSale]:
+async def sales(tx: Tx, product_ids: Sequence[str]) -> dict[str, Sale]:
     """Return the open or planned sale of each product, by product id; a product has at most one."""
     rows = await tx.rows(
-        f"""
-        SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.version
-        FROM flash_sales f JOIN products p USING (product_id) WHERE f.product_id = ANY(%(ids)s) AND {NOT_OVER}
-        """,
-        {"ids": list(product_ids), "now": tx.now},
+        f"{SALES} WHERE f.product_id = ANY(%(ids)s) AND {NOT_OVER}", {"ids": list(product_ids), "now": tx.now}
     )
-    return {row[1]: OpenSale(**dict(zip(OpenSale.__struct_fields__, row, strict=True))) for row in rows}
+    return {row[1]: sale_of(row) for row in rows}
 
 
 async def lock(tx: Tx, product_id: str) -> Product | None:

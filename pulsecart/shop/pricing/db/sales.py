@@ -1,58 +1,34 @@
 """Stores flash sales in PostgreSQL and publishes each step with the next version of the sale calendar."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from psycopg.errors import UniqueViolation
 
 from pulsecart.runtime.db.database import Tx
-from pulsecart.runtime.event import rfc3339
 from pulsecart.runtime.problem import Refused
 from pulsecart.shop.inventory.db import stock
-from pulsecart.shop.money import decimal_amount
 from pulsecart.shop.pricing.events import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
+from pulsecart.shop.pricing.sale import Sale, sale_document, sale_of
 
 LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
 STOCK_LOCK_WAIT = "2s"  # during a sale, all orders of the product contend for its stock row
 WARM_BEFORE = timedelta(seconds=30)
 PAGE = 100
-SELECT = """
-    SELECT f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version,
-           f.buyer_limit
-    FROM flash_sales f JOIN products p USING (product_id)
-"""
-
-
-class Sale(Struct, frozen=True, kw_only=True):
-    """
-    ``status``: SCHEDULED, STARTED, ENDED; ``version``: the sequence of its newest event, one for each change.
-
-    Args:
-        buyer_limit: units that one buyer may have in this sale, in addition to the product's own limit; 0 for none.
-    """
-
-    sale_id: str
-    product_id: str
-    price_minor: int
-    currency: str
-    starts_at: datetime
-    ends_at: datetime
-    status: str = "SCHEDULED"
-    version: int = 0
-    buyer_limit: int = 0
+COLUMNS = """f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version,
+    f.buyer_limit"""
+SELECT = f"SELECT {COLUMNS} FROM flash_sales f JOIN products p USING (product_id)"
 
 
 async def find(tx: Tx, sale_id: str) -> Sale | None:
     row = await tx.row(f"{SELECT} WHERE sale_id = %s", (sale_id,))
-    return _sale(row) if row else None
+    return sale_of(row) if row else None
 
 
 async def newest(tx: Tx) -> list[Sale]:
     """Return at most PAGE sales, latest start first."""
-    return [_sale(row) for row in await tx.rows(f"{SELECT} ORDER BY f.starts_at DESC, f.sale_id LIMIT %s", (PAGE,))]
+    return [sale_of(row) for row in await tx.rows(f"{SELECT} ORDER BY f.starts_at DESC, f.sale_id LIMIT %s", (PAGE,))]
 
 
 async def lock(tx: Tx, sale_id: str) -> Sale | None:
@@ -64,12 +40,12 @@ async def lock(tx: Tx, sale_id: str) -> Sale | None:
     """
     await tx.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
     row = await tx.row(f"{SELECT} WHERE sale_id = %s FOR UPDATE OF f", (sale_id,))
-    return _sale(row) if row else None
+    return sale_of(row) if row else None
 
 
 async def schedule(tx: Tx, planned: Sale) -> Sale:
     """
-    Insert a new sale and publish its first version.
+    Insert a new sale, planned or started, and publish its first version.
 
     Raises:
         Refused: the product has another sale that has not ended.
@@ -77,15 +53,19 @@ async def schedule(tx: Tx, planned: Sale) -> Sale:
     sale = await _numbered(tx, planned)
     try:
         await tx.execute(
-            "INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, version, buyer_limit)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            (*_planned(sale), sale.version, sale.buyer_limit),
+            """
+            INSERT INTO flash_sales (sale_id, product_id, price_minor, starts_at, ends_at, status, version, buyer_limit)
+            VALUES (%(sale_id)s, %(product_id)s, %(price_minor)s, %(starts_at)s, %(ends_at)s, %(status)s, %(version)s,
+                    %(buyer_limit)s)
+            """,
+            asdict(sale),
         )
     except UniqueViolation:
         raise Refused(
             "sale-exists", "This product already has an open or scheduled sale. End or change that sale."
         ) from None
-    tx.emit(FlashSaleScheduled(**_about(sale)), key=sale.sale_id, sequence=sale.version)
+    message = FlashSaleStarted if sale.status == "STARTED" else FlashSaleScheduled
+    tx.emit(message(**sale_document(sale)), key=sale.sale_id, sequence=sale.version)
     return sale
 
 
@@ -101,7 +81,7 @@ async def change(tx: Tx, before: Sale, price_minor: int, ends_at: datetime) -> S
         await _end_gate(tx, before)
     after = await _numbered(tx, replace(before, price_minor=price_minor, ends_at=ends_at))
     message = FlashSaleChanged if before.status == "STARTED" else FlashSaleScheduled
-    tx.emit(message(**_about(after)), key=after.sale_id, sequence=after.version)
+    tx.emit(message(**sale_document(after)), key=after.sale_id, sequence=after.version)
     return await _write(tx, after)
 
 
@@ -158,12 +138,12 @@ async def turn(tx: Tx, sale_id: str) -> Sale | None:
     row = await tx.row(f"{SELECT} WHERE sale_id = %s AND status <> 'ENDED' FOR UPDATE OF f SKIP LOCKED", (sale_id,))
     if row is None:
         return None
-    sale = _sale(row)
+    sale = sale_of(row)
     if sale.ends_at <= tx.now:
         return await end(tx, sale)
     if sale.status == "SCHEDULED" and sale.starts_at <= tx.now:
         started = await _numbered(tx, replace(sale, status="STARTED"))
-        tx.emit(FlashSaleStarted(**_about(started)), key=sale_id, sequence=started.version)
+        tx.emit(FlashSaleStarted(**sale_document(started)), key=sale_id, sequence=started.version)
         return await _write(tx, started)
     return sale
 
@@ -191,21 +171,6 @@ async def first_asked(tx: Tx, most: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def sale_document(sale: Sale) -> dict[str, Any]:
-    """Return a sale as the API shows it."""
-    return {
-        "saleId": sale.sale_id,
-        "productId": sale.product_id,
-        "price": decimal_amount(sale.price_minor, sale.currency),
-        "currency": sale.currency,
-        "startsAt": rfc3339(sale.starts_at),
-        "endsAt": rfc3339(sale.ends_at),
-        "buyerLimit": sale.buyer_limit,
-        "status": sale.status,
-        "version": sale.version,
-    }
-
-
 async def _end_gate(tx: Tx, sale: Sale) -> None:
     """Call before writing the sale's row: a transaction that schedules a sale locks the stock row first."""
     if not sale.buyer_limit:
@@ -214,16 +179,6 @@ async def _end_gate(tx: Tx, sale: Sale) -> None:
     level = await stock.level(tx, sale.product_id, lock=True)
     if level is not None:
         await stock.raise_epoch(tx, level)
-
-
-def _planned(sale: Sale) -> tuple[Any, ...]:
-    return sale.sale_id, sale.product_id, sale.price_minor, sale.starts_at, sale.ends_at
-
-
-def _about(sale: Sale) -> dict[str, Any]:
-    return {
-        name: value for name, value in sale_document(sale).items() if name not in ("buyerLimit", "status", "version")
-    }
 
 
 async def _numbered(tx: Tx, sale: Sale) -> Sale:
@@ -237,7 +192,3 @@ async def _write(tx: Tx, sale: Sale) -> Sale:
         (sale.price_minor, sale.ends_at, sale.status, sale.version, sale.sale_id),
     )
     return sale
-
-
-def _sale(row: Sequence[Any]) -> Sale:
-    return Sale(**dict(zip(Sale.__struct_fields__, row, strict=True)))
