@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pulsecart.runtime.db.database import Tx
-from pulsecart.shop.pricing.sale import Sale, sale_of
+from pulsecart.shop.pricing.db.rows import sale_of
+from pulsecart.shop.pricing.sale import Sale
 
 SALES_MAX = 50
 ORDERS_MAX = 20

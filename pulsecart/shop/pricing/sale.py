@@ -1,6 +1,5 @@
 """Models a flash sale and its document in events, the API, live streams and products."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,11 +26,6 @@ class Sale(Struct, frozen=True, kw_only=True):
     status: str = "SCHEDULED"
     version: int = 0
     buyer_limit: int = 0
-
-
-def sale_of(row: Sequence[Any]) -> Sale:
-    """Return the sale of a row's first columns, which are in the order of the members."""
-    return Sale(**dict(zip(Sale.__struct_fields__, row, strict=False)))
 
 
 def sale_document(sale: Sale) -> dict[str, Any]:

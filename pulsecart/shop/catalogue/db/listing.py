@@ -9,8 +9,9 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.shop.catalogue.db.products import COLUMNS, NOT_OVER, product_of
 from pulsecart.shop.catalogue.db.words import Search
 from pulsecart.shop.catalogue.product import Product
-from pulsecart.shop.pricing.db.sales import COLUMNS as SALE
-from pulsecart.shop.pricing.sale import Sale, sale_of
+from pulsecart.shop.pricing.db.rows import COLUMNS as SALE
+from pulsecart.shop.pricing.db.rows import sale_of
+from pulsecart.shop.pricing.sale import Sale
 
 # Sort keys and their types. Ids break ties, so that every product has one position. Names sort by the code points of
 # their lower case, whatever the database's locale. For relevance, the search provides the expression.

@@ -14,8 +14,9 @@ from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Refused
 from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.catalogue.product import Product, updated
-from pulsecart.shop.pricing.db.sales import SELECT as SALES
-from pulsecart.shop.pricing.sale import Sale, sale_of
+from pulsecart.shop.pricing.db.rows import SELECT as SALES
+from pulsecart.shop.pricing.db.rows import sale_of
+from pulsecart.shop.pricing.sale import Sale
 
 LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
 COLUMNS = """p.product_id, p.sku, p.name, p.description, p.category, p.price_minor, p.currency, p.version, p.created_at,

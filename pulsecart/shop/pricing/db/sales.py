@@ -9,16 +9,14 @@ from psycopg.errors import UniqueViolation
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.problem import Refused
 from pulsecart.shop.inventory.db import stock
+from pulsecart.shop.pricing.db.rows import SELECT, sale_of
 from pulsecart.shop.pricing.events import FlashSaleChanged, FlashSaleEnded, FlashSaleScheduled, FlashSaleStarted
-from pulsecart.shop.pricing.sale import Sale, sale_document, sale_of
+from pulsecart.shop.pricing.sale import Sale, sale_document
 
 LOCK_WAIT = "100ms"  # a concurrent price change is refused at once
 STOCK_LOCK_WAIT = "2s"  # during a sale, all orders of the product contend for its stock row
 WARM_BEFORE = timedelta(seconds=30)
 PAGE = 100
-COLUMNS = """f.sale_id, f.product_id, f.price_minor, p.currency, f.starts_at, f.ends_at, f.status, f.version,
-    f.buyer_limit"""
-SELECT = f"SELECT {COLUMNS} FROM flash_sales f JOIN products p USING (product_id)"
 
 
 async def find(tx: Tx, sale_id: str) -> Sale | None:
