@@ -88,7 +88,7 @@ REFUSED = {
     "field": (added(TRIGGER, "  colour: red"), "x.yaml:13: spec.colour is not supported. Allowed: broker, filter,"),
     "metadata": (TRIGGER.replace("metadata:\n", "metadata:\n  finalizers: []\n"), "x.yaml:4: metadata.finalizers"),
     "cesql": (added(TRIGGER, "  filters:\n  - cesql: type = 'x'"), "x.yaml:14: spec.filters[0].cesql: is not"),
-    "dialect": (added(TRIGGER, "  filters:\n  - like: {type: x}"), "x.yaml:14: spec.filters[0].like is not known here"),
+    "dialect": (added(TRIGGER, "  filters:\n  - like: {type: x}"), "x.yaml:14: spec.filters[0].like is not supported"),
     "two dialects": (added(TRIGGER, "  filters: [{exact: {a: b}, prefix: {a: b}}]"), "exactly one of exact, prefix,"),
     "empty": (added(TRIGGER, "  filters: [{exact: {}}]"), "x.yaml:13: spec.filters[0] is empty"),
     "empty value": (added(TRIGGER, "  filters: [{exact: {type: ''}}]"), "type has no value"),
@@ -139,5 +139,5 @@ def test_a_broker_without_a_dead_letter_sink_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_manifests_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="holds no"):
+    with pytest.raises(Misconfigured, match="has no"):
         load(tmp_path, SERVICES)

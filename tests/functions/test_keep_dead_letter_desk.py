@@ -113,7 +113,7 @@ async def test_many_are_discarded_at_once_where_that_was_confirmed_or_said(
         terminal.isatty = lambda: True  # type: ignore[method-assign]
         monkeypatch.setattr("sys.stdin", terminal)
         asked = desk.ask("discard", "--trigger", "pay", "--why", "x", status=0 if left == 2 else 2)
-        assert left == 4 or "Discard 2 dead letters? [y/N] 2 of 2 are discarded" in asked
+        assert left == 4 or "Discard 2 dead letters? [y/N] 2 of 2 were discarded" in asked
         assert len(desk.listed()) == left
     desk.ask("discard", "--all", "--cause", "not now", "--why", "x")
     assert desk.listed() == []

@@ -93,7 +93,7 @@ def deps(**settings: Any) -> Deps:
     made: dict[Any, Any] = {}
     whole = Settings(database_url="", redis_url="", **{"session_secret": SECRET, **settings})
     fake = SimpleNamespace(settings=whole, clock=Clock())
-    fake.one = lambda make: made.setdefault(make, None) or made.update({make: make(fake)}) or made[make]
+    fake.singleton = lambda make: made.setdefault(make, None) or made.update({make: make(fake)}) or made[make]
     return cast(Deps, fake)
 
 
