@@ -35,7 +35,6 @@ from pulsecart.serving.operation import Operation
 from pulsecart.serving.router import Router
 from pulsecart.serving.routes import get, post
 from pulsecart.serving.server.bounds import bounds_of
-from pulsecart.shop import metrics as _business  # noqa: F401  # /metrics shows the families that are declared
 from pulsecart.shop.orders.till import Till
 
 log = logging.getLogger(__name__)

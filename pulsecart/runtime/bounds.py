@@ -55,11 +55,9 @@ def check_event(event: "CloudEvent") -> None:
     extensions = event.extensions
     if len(extensions) > EXTENSIONS_MAX:
         raise Malformed("bad-attribute", f"An event has at most {EXTENSIONS_MAX} extensions; put the rest into data.")
-    joined = "".join((event.id, event.source, event.type, event.datacontenttype or "", *extensions.values()))
-    joined += (event.subject or "") + (event.dataschema or "")
-    if not (
-        len(joined) <= ATTRIBUTE_BYTES and joined.isascii() and joined.isprintable()
-    ):  # nearly all events pass here
+    chars = "".join((event.id, event.source, event.type, event.datacontenttype or "", *extensions.values()))
+    chars += (event.subject or "") + (event.dataschema or "")
+    if not (len(chars) <= ATTRIBUTE_BYTES and chars.isascii() and chars.isprintable()):  # nearly all events pass here
         _check_each(event)
     sequence = extensions.get("sequence")
     if sequence and not is_sequence(sequence):

@@ -57,7 +57,7 @@ EVENT = {
     "ce-source": "/somebody",
     "ce-type": FlashSaleEnded.TYPE,
 }
-UNKNOWN = ("nobody", "expired", "for another shop", "forged")
+UNKNOWN = ("unauthenticated", "expired", "for another shop", "forged")
 SESSIONS = ("its owner's session", "another's session", "a session that is over")
 KNOWN = {
     "owner": (OWNER, "customer"),
@@ -76,7 +76,7 @@ def expected(word: str, asker: str) -> str:
     if reported.get("unasked"):
         return "in"
     if asker in SESSIONS and not reported["session"]:
-        asker = "nobody"
+        asker = "unauthenticated"
     if asker == "a session that is over":
         return "401"
     if asker in SESSIONS:
@@ -84,13 +84,13 @@ def expected(word: str, asker: str) -> str:
     if asker in inside:
         return "in"
     if asker in UNKNOWN:
-        return "403" if asker == "nobody" and not inside else "401"
+        return "403" if asker == "unauthenticated" and not inside else "401"
     return "403"
 
 
 async def headers_of(open_shop: ServedShop, asker: str) -> dict[str, str]:
     match asker:
-        case "nobody":
+        case "unauthenticated":
             return {}
         case "its owner's session" | "another's session":
             user = OWNER if asker.startswith("its owner") else "another"

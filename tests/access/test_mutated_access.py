@@ -22,7 +22,7 @@ from tests.access.test_every_route import DECLARED, NAMES, ROUTES, TABLE, WORDS
 
 METRICS_TOKEN = "of-the-tests-for-metrics"
 SHOWN = (
-    "nobody",
+    "unauthenticated",
     "nonsense",
     "a session",
     "an old session",
@@ -38,7 +38,11 @@ Answer = tuple[str, bool]  # in, 401 or 403; whether it was counted
 def headers(jwks: Path) -> dict[str, dict[str, str]]:
     """What each shows; nothing is asked of a database."""
     clock, signing = Clock(), settings_of(jwks)
-    shown: dict[str, dict[str, str]] = {"nobody": {}, "a ticket": {}, "nonsense": {"authorization": "Bearer nonsense"}}
+    shown: dict[str, dict[str, str]] = {
+        "unauthenticated": {},
+        "a ticket": {},
+        "nonsense": {"authorization": "Bearer nonsense"},
+    }
     for name, at in (("a session", clock.now()), ("an old session", clock.now() - 48 * HOUR)):
         shown[name] = {"cookie": f"pulsecart_session={issue_session('u-1', signing, at)}"}
     shown["the metrics token"] = {"authorization": f"Bearer {METRICS_TOKEN}"}
@@ -98,14 +102,21 @@ def _wanted(reported: dict[str, Any], name: str, demo: bool) -> Answer:
         return ("in", False) if reported.get("token") else ("401", False)
     if name == "nonsense" or (name == "an old session" and reported["session"]):
         return "401", False
-    caller = {"a session": "owner" if reported["session"] else "nobody", "an old session": "nobody"}.get(name, name)
+    caller = {
+        "a session": "owner" if reported["session"] else "unauthenticated",
+        "an old session": "unauthenticated",
+    }.get(name, name)
     caller = "owner" if caller == "customer" else caller
     if caller == "a ticket":
-        caller = "owner" if reported.get("ticket") else "nobody"
+        caller = "owner" if reported.get("ticket") else "unauthenticated"
         if caller == "owner":
             return "in", False  # not counted before it is used up
-    if caller == "nobody":
-        if "nobody" in reported["in"] or reported.get("anonymous") or (demo and reported.get("unsigned", False)):
+    if caller == "unauthenticated":
+        if (
+            "unauthenticated" in reported["in"]
+            or reported.get("anonymous")
+            or (demo and reported.get("unsigned", False))
+        ):
             return "in", False
         return ("401" if reported["in"] else "403"), False
     if caller in reported["in"] or (demo and not reported["in"]):
