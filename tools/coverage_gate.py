@@ -9,10 +9,11 @@ from coverage import Coverage
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("functions", "pulsecart")
-TOTAL_PERCENT = 90
+TOTAL_PERCENT = 96
 FILE_PERCENT = 80
 # A file that may have less, and why.
-LESS: dict[str, str] = {}
+FORKED = "handles requests in functions-framework's workers, which end by a signal without writing what they measured"
+LESS = {"pulsecart/serving/functions_framework.py": FORKED, "pulsecart/serving/server/framework.py": FORKED}
 
 
 class Lines(NamedTuple):

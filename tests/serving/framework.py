@@ -13,6 +13,7 @@ import httpx
 
 from pulsecart.admin.which_shop import ROOT
 from tests.client import until
+from tests.measured import MEASURED
 
 COMMAND = str(Path(sys.executable).with_name("functions-framework"))
 START_S = 30.0
@@ -34,7 +35,7 @@ class Served:
             self.process = subprocess.Popen(
                 [*command, "--host", "127.0.0.1", "--port", str(self.port)],
                 cwd=ROOT,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ},
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **MEASURED, **environ},
                 stdout=out,
                 stderr=out,
                 process_group=0,

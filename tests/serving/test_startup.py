@@ -20,6 +20,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
 from pulsecart.serving import functions_framework as starlette_adapter
 from pulsecart.serving import startup
+from tests.measured import MEASURED
 
 NEEDED = {"DATABASE_URL": "", "REDIS_URL": ""}
 JWKS = {"JWT_JWKS_URL": "https://issuer.example/keys", "JWT_ISSUER": "https://issuer.example"}
@@ -182,7 +183,7 @@ def test_a_process_ends_with_the_setting_s_name_and_no_traceback(
         ended = subprocess.run(
             [sys.executable, "-m", *run],
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **nowhere, **given},
+            env={"PATH": os.environ["PATH"], **MEASURED, **nowhere, **given},
             pass_fds=[listening.fileno()],
             capture_output=True,
             text=True,
