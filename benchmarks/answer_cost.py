@@ -86,7 +86,7 @@ class Discarding(asyncio.Transport):
 
 
 async def measure(connections: int, rounds: int) -> float:
-    """The least CPU time of an answer in any round, in microseconds, of this process's own code."""
+    """Return the least CPU time per answer of any round, in microseconds, of this process's own code."""
     async with servers() as stack:
         stocked(stack.database_url, 0)
         settings = read(
@@ -125,7 +125,7 @@ async def measure(connections: int, rounds: int) -> float:
 
 
 def run(code: Path, connections: int, rounds: int) -> float:
-    """``measure`` in a process of its own, of the checkout in ``code``."""
+    """Run ``measure`` in a process of its own, with the checkout in ``code``."""
     command = [sys.executable, "-m", "benchmarks.answer_cost", "--here", f"--connections={connections}"]
     completed = subprocess.run([*command, f"--rounds={rounds}"], cwd=code, check=True, capture_output=True, text=True)
     return float(json.loads(completed.stdout))

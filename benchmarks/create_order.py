@@ -60,7 +60,7 @@ async def trivial() -> AsyncIterator[Asked]:
 
 async def turn(side: Asked, rate: int, seconds: float) -> list[float]:
     """
-    Milliseconds of each request after the first WARM_S.
+    Return the milliseconds of each request after the first WARM_S.
 
     Raises:
         RuntimeError: an answer was another than it should be.
@@ -87,7 +87,7 @@ async def _one(http: ClientSession, side: Asked, key: str, due: float, took: lis
 
 
 def summary(turns: list[list[float]]) -> dict[str, float]:
-    """Medians over the turns."""
+    """Return the medians over the turns."""
     cuts = [quantiles(took, n=100) for took in turns]
     return {f"p{p}_ms": round(median(cut[p - 1] for cut in cuts), 1) for p in (50, 95, 99)}
 

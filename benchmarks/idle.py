@@ -20,7 +20,7 @@ SETTLE_S = 15.0  # the first moments still start connections, triggers and the a
 
 
 def measure(seconds: float, workers: int) -> dict[str, Any]:
-    """PSS in MB of 2^20 bytes per group and in all; CPU as a percentage of one core."""
+    """Return PSS in MB of 2^20 bytes per group and in all; CPU as a percentage of one core."""
     with shop(workers) as (here, data):
         run = running(data) or {}
         groups = {**here.processes, "supervisor": [run["pid"]]}

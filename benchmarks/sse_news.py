@@ -1,5 +1,5 @@
 """
-Order committed → page sees it: a shop takes so many orders a second, and each buyer's page listens.
+Measures the time from an order's commit to its page, at a steady rate of orders whose buyers' pages are open.
 
     scripts/python -m benchmarks.sse_news [--per-second 100] [--seconds 20] [--path sync|async] [--out FILE.json]
 
@@ -34,7 +34,7 @@ LAST_NEWS_S = 5.0
 
 
 class Measured:
-    """Ages in ms by kind of news, and how many orders were seen to their end."""
+    """Holds ages in ms by kind of news, and the number of orders that were followed to their end."""
 
     def __init__(self) -> None:
         self.ages: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""Live streams over a real socket."""
+"""Live streams work over a real socket."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""``/ws/orders`` over a real socket."""
+"""``/ws/orders`` works over a real socket."""
 
 import asyncio
 import io

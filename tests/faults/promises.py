@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 def open_orders(database_url: str) -> int:
-    """Orders that have no end yet; -1 where PostgreSQL does not answer."""
+    """Count the orders that are not finished; -1 if PostgreSQL does not answer."""
     try:
         with psycopg.connect(database_url, connect_timeout=5) as connection:
             row = connection.execute(OPEN).fetchone()
@@ -30,7 +30,7 @@ def open_orders(database_url: str) -> int:
 
 
 def dead_letters(database_url: str) -> list[Row]:
-    """These rounds send no invalid event, so that every dead letter is wrong."""
+    """Return the dead letters; each is an error, as these rounds send no invalid event."""
     with psycopg.connect(database_url, row_factory=dict_row) as connection:
         return connection.execute("SELECT trigger, type, event_id, error_code, error_data FROM dead_letters").fetchall()
 
@@ -52,7 +52,7 @@ def broken(database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
 
 
 async def contradicted(url: str, database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
-    """Orders whose answer of the API differs from the tables."""
+    """Return the orders for which the API's answer differs from the tables."""
     orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
     answers = await ask_all(url, [("GET", f"/api/v1/orders/{order_id}") for order_id in orders], 4)
     rows = []

@@ -1,4 +1,4 @@
-"""k8s/ says what functions/ and the migrations say, within what PostgreSQL can bear."""
+"""k8s/ agrees with functions/ and the migrations, and fits into PostgreSQL's connections."""
 
 import os
 import re
@@ -211,7 +211,7 @@ def test_production_makes_no_secret_and_believes_no_buyer() -> None:
 
 @pytest.mark.parametrize("component", ["broker-kafka", "broker-jetstream", "monitoring", "event-policy"])
 def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
-    """An overlay in another directory, as in a user's own repository."""
+    """The overlay is in another directory, as in a user's own repository."""
     there = os.path.relpath(ROOT / "k8s", tmp_path)
     wanted = {"resources": [f"{there}/overlays/production"], "components": [f"{there}/components/{component}"]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
