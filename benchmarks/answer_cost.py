@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.sides import purchases, servers, stocked
 from pulsecart.processes.function import Function, server
 from pulsecart.runtime.deps import close_deps, open_deps
@@ -151,7 +151,7 @@ def main() -> int:
             least[side].append(round(run(code, options.connections, options.rounds), 1))
             print(f"  {side:6} {least[side][-1]:.1f} µs", file=sys.stderr)
     ratio = round(min(least["after"]) / min(least["before"]), 3)
-    tell(
+    write_report(
         {"machine": described(), "connections": options.connections, "us": least, "after_per_before": ratio},
         options.out,
     )

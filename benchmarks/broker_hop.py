@@ -24,7 +24,7 @@ import psycopg
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from pulsecart.broker.local import LocalBroker
 from pulsecart.local.servers import Stack
 from pulsecart.runtime.db.migrate import migrate
@@ -181,7 +181,7 @@ def main() -> int:
         migrate(stack.database_url)
         directory = manifests(Path(place) / "eventing", options.triggers)
         result |= uvloop.run(measure(stack, directory, options.hops, options.events, options.triggers))
-    tell(result, options.out)
+    write_report(result, options.out)
     return 0
 
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from tests.cluster.shop import Cluster, gateway_of, until
 
 AT_ONCE = 32
@@ -47,7 +47,7 @@ async def main() -> None:
         sys.stderr.write(f"warm: {found['warm_s']}\n")
         found["from_zero_s"] = [await _from_zero(cluster) for _ in range(options.cold)]
         await http.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock=500")
-    tell(found, options.out)
+    write_report(found, options.out)
 
 
 async def _orders(cluster: Cluster, count: int) -> dict[str, float]:

@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from tools.deploy.cluster import found, kubectl, listed
 from tools.deploy.image import LOCAL, _run
 
@@ -183,7 +183,7 @@ def main() -> int:
     finally:
         if not options.keep:
             kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-    tell({"machine": described(), **_summary(names, took, warm)}, options.out)
+    write_report({"machine": described(), **_summary(names, took, warm)}, options.out)
     return 0
 
 

@@ -23,7 +23,7 @@ import uvloop
 from aiohttp import ClientSession, TCPConnector
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.shop import PLENTY, drained, shop
 from benchmarks.sides import hello, nothing
 from tools.crowd.ask import ask
@@ -111,7 +111,9 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    tell({"machine": described(), **uvloop.run(measure(options.rate, options.seconds, options.pairs))}, options.out)
+    write_report(
+        {"machine": described(), **uvloop.run(measure(options.rate, options.seconds, options.pairs))}, options.out
+    )
     return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.shop import shop
 from pulsecart.admin.which_shop import running
 from tools.crowd.machine import cpu_s, pss_mb
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     result = {"machine": described(), **measure(options.seconds, options.workers)}
-    tell(result, options.out)
+    write_report(result, options.out)
     return 0
 
 

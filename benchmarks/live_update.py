@@ -23,7 +23,7 @@ from urllib.request import urlopen
 
 from benchmarks.machine import described
 from benchmarks.operation_start import GIVE_UP_S, LOOK_S, ROOT, UNREACHABLE, free_port, start
-from benchmarks.report import tell
+from benchmarks.report import write_report
 
 ROOMS = ("contracts", "eventing", "functions", "pulsecart")
 LOCK = ROOT / "requirements" / "live.lock"
@@ -104,7 +104,7 @@ def main() -> int:
         "start_s": {"median": round(median(starts), 2), "longest": round(max(starts), 2)},
         "ratio": round(median(took) / median(starts), 2),
     }
-    tell(found, options.out)
+    write_report(found, options.out)
     return 0
 
 

@@ -23,7 +23,7 @@ from statistics import median
 from typing import IO, Any
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from pulsecart.processes import registry
 
 ROOT = Path(__file__).parent.parent
@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    tell({"machine": described(), **measure(options.operations, options.times)}, options.out)
+    write_report({"machine": described(), **measure(options.operations, options.times)}, options.out)
     return 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 
-def tell(found: Mapping[str, Any], out: Path | None) -> None:
+def write_report(found: Mapping[str, Any], out: Path | None) -> None:
     """Write the result as JSON."""
     text = json.dumps(found, indent=1)
     print(text)

@@ -8,19 +8,19 @@ from typing import Any, cast
 
 from tools.crowd.ask import address
 
-Hear = Callable[[str, Mapping[str, Any]], None]
+OnEvent = Callable[[str, Mapping[str, Any]], None]
 
 
 class EventSource(asyncio.Protocol):
     """
     Args:
-        hear: gets (event, data) of each event; None: they are only counted, by their first field.
+        on_event: gets (event, data) of each event; None: they are only counted, by their first field.
     """
 
-    def __init__(self, request: bytes, on_event: Hear | None) -> None:
+    def __init__(self, request: bytes, on_event: OnEvent | None) -> None:
         self.events = 0
         self._request = request
-        self._hear = on_event
+        self._on_event = on_event
         self._rest = b""
         self._transport: asyncio.Transport | None = None
 
@@ -29,7 +29,7 @@ class EventSource(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        if self._hear is None:
+        if self._on_event is None:
             self.events += data.count(b"\nevent: ")
             return
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
@@ -38,14 +38,14 @@ class EventSource(asyncio.Protocol):
             event, _, data = rest.partition(b"\ndata: ")
             if found:
                 self.events += 1
-                self._hear(event.decode(), json.loads(data))
+                self._on_event(event.decode(), json.loads(data))
 
     def close(self) -> None:
         if self._transport:
             self._transport.close()
 
 
-async def listen(url: str, path: str, on_event: Hear | None = None, cookie: str = "") -> EventSource:
+async def listen(url: str, path: str, on_event: OnEvent | None = None, cookie: str = "") -> EventSource:
     """Open a stream."""
     host, port = address(url)
     request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\nCookie: {cookie}\r\n\r\n"

@@ -25,7 +25,7 @@ import psycopg
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.sse_client import EventSource, listen
 from benchmarks.sse_server import DIRECT, TASKS
 from pulsecart.edge.streams.hub import PACE_S
@@ -112,7 +112,7 @@ def main() -> int:
     options = parser.parse_args()
     result = {"machine": described(), "clients": options.clients, "news": options.news}
     result |= uvloop.run(measure(options.clients, options.news, options.pairs))
-    tell(result, options.out)
+    write_report(result, options.out)
     return 0
 
 

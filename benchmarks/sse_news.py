@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.shop import shop
 from benchmarks.sse_client import age_ms, listen, percentiles, send
 from tools.crowd.machine import cpu_s
@@ -113,7 +113,7 @@ def main() -> int:
         "news": {kind: percentiles(ages) for kind, ages in sorted(found.ages.items())},
         "worker_cpu_share": round(share, 2),
     }
-    tell(result, options.out)
+    write_report(result, options.out)
     return 0
 
 

@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 
 ROOT = Path(__file__).parent.parent
 GIVE_UP_S = 120.0
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    tell({"machine": described(), **measure(options.times)}, options.out)
+    write_report({"machine": described(), **measure(options.times)}, options.out)
     return 0
 
 

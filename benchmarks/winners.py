@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.machine import described
 from benchmarks.paths import sale
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from tools.crowd.__main__ import allow_connections
 
 WANTED = 4.0  # winners' p99 ÷ p50 of all answers, at most
@@ -112,7 +112,7 @@ def main() -> int:
         print(plan, file=sys.stderr)
         sale_result["rows"].append(pairs(options.before.resolve(), options.pairs, **plan))
     print(table(sale_result["rows"]), file=sys.stderr)
-    tell(sale_result, options.out)
+    write_report(sale_result, options.out)
     return 0 if all(row["after"]["passed"] for row in sale_result["rows"]) else 1
 
 

@@ -130,11 +130,11 @@ class Edge:
         reply = await notify.operation.handle_event(event, self.deps)
         assert reply.status == 204, reply.body
 
-    async def tell_stock(self, available: int, sequence: int, product_id: str = "1") -> None:
+    async def publish_stock(self, available: int, sequence: int, product_id: str = "1") -> None:
         message = StockAdjusted(productId=product_id, delta=-1, available=available, reason="RESERVED")
         await self.publish(envelope(message, product_id, sequence))
 
-    async def tell_order(self, order_id: str, status: str, sequence: int, buyer_id: str = BUYER) -> None:
+    async def publish_order(self, order_id: str, status: str, sequence: int, buyer_id: str = BUYER) -> None:
         await self.publish(envelope(order_message(order_id, status, buyer_id), order_id, sequence))
 
 

@@ -33,7 +33,7 @@ class Buyer:
 
     Args:
         habit: what it does beside asking: click twice at once, ask again afterwards, cancel what it got.
-        told: every order id that an answer named, with the answer's status.
+        answers: every order id that an answer named, with the answer's status.
         end: "taken", one of NO, or an answer that must never occur.
     """
 
@@ -42,13 +42,13 @@ class Buyer:
     path: Path
     qty: int
     habit: Literal["", "double-click", "again", "cancel"] = ""
-    told: list[tuple[int, str]] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
     end: str = ""
     canceled: str = ""
 
     @property
     def order_id(self) -> str:
-        return self.told[0][1] if self.told else ""
+        return self.answers[0][1] if self.answers else ""
 
 
 def invent(count: int, first_user: int, random: Random) -> list[Buyer]:
@@ -116,7 +116,7 @@ class Crowd:
             await asyncio.gather(*(self._until_end(buyer) for _ in range(clicks)))
             if buyer.habit == "again":
                 await self._until_end(buyer)
-            if buyer.habit == "cancel" and buyer.told:
+            if buyer.habit == "cancel" and buyer.answers:
                 await self._cancel(buyer)
         self.served += 1
         self._moved.set()
@@ -167,7 +167,7 @@ def _end_of(buyer: Buyer, status: int, document: dict[str, Any]) -> str:
     """Return the final answer; empty if the buyer must ask again."""
     slug = _slug(document)
     if status == TAKEN[buyer.path]:
-        buyer.told.append((status, str(document["orderId"])))
+        buyer.answers.append((status, str(document["orderId"])))
         return "taken"
     if status == 0 or status in NOT_NOW or (status, slug) == (409, "request-in-flight"):
         return ""

@@ -156,7 +156,7 @@ def _description(new: Wanted) -> str:
         f"  id: {camel(new.name)}",
         f"  tag: {new.department.capitalize()}",
         "  summary: Say here what it does",
-        "  caller: keeper",
+        "  caller: admin",
         *([f"  parameters: [{parameters}]"] if parameters else []),
         "  replies:",
         "    204: {description: The request is done.}",

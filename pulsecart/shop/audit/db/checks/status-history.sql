@@ -22,9 +22,9 @@ FROM orders o FULL JOIN (
     ) AS judged
     GROUP BY order_id
 ) AS h ON h.order_id = o.order_id
-LEFT JOIN told ON told.order_id = h.order_id::text
+LEFT JOIN order_events ON order_events.order_id = h.order_id::text
 WHERE (
     allowed AND h.steps = version - first_sequence + 1 AND last_sequence = version AND last_status = o.status
-    AND h.confirmed IS NOT DISTINCT FROM told.confirmed AND h.paid IS NOT DISTINCT FROM told.paid
-    AND h.fulfilled IS NOT DISTINCT FROM told.fulfilled AND h.canceled IS NOT DISTINCT FROM told.canceled
+    AND h.confirmed IS NOT DISTINCT FROM order_events.confirmed AND h.paid IS NOT DISTINCT FROM order_events.paid
+    AND h.fulfilled IS NOT DISTINCT FROM order_events.fulfilled AND h.canceled IS NOT DISTINCT FROM order_events.canceled
 ) IS NOT TRUE
