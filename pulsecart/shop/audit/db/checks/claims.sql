@@ -1,4 +1,4 @@
--- a claim is won by exactly one order that took stock, and no order lives on a void or unknown one
+-- each won claim belongs to exactly one order that took stock, and no order has a void or unknown claim
 SELECT claim_id, state AS claim, order_id, status, confirmed
 FROM claims
 FULL JOIN (

@@ -1,4 +1,4 @@
--- an order's events are 1 to its version, no gap or repeat, each step after the one it needs, the last its state
+-- an order's events count from 1 to its version, no gap or repeat, each step after the one it needs, the last its state
 SELECT order_id, status, version, events, created, confirmed, paid, fulfilled, canceled
 FROM order_events FULL JOIN (SELECT order_id::text, status, version FROM orders) AS o USING (order_id)
 WHERE (

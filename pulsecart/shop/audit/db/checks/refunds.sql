@@ -1,4 +1,4 @@
--- money went back once for each refunded payment, and for no other
+-- each refunded payment was returned once, and no other payment was
 SELECT order_id, p.status AS payment, published
 FROM (SELECT order_id::text, status FROM payments) AS p FULL JOIN (
     SELECT partitionkey AS order_id, count(*) AS published

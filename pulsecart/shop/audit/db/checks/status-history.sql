@@ -1,4 +1,4 @@
--- an order's status history is its steps: each allowed after the one before, each published, the last its state
+-- an order's status history has its steps: each allowed after the one before, each published, the last its state
 SELECT coalesce(o.order_id, h.order_id) AS order_id, o.status, o.version, h.steps, last_status, last_sequence
 FROM orders o FULL JOIN (
     SELECT order_id, count(*) AS steps, bool_and(allowed) AS allowed, min(sequence) AS first_sequence,
