@@ -106,7 +106,7 @@ def test_the_table_of_scales_is_that_of_the_manifests() -> None:
         f"| `{name}` | {max_scale(name)} | {pool(name)} | {template(name)['spec']['timeoutSeconds']} s |"
         for name in NAMES
     ], "mend docs/kubernetes.md"
-    assert f"Together {sum(max_scale(name) * pool(name) for name in NAMES)} connections" in text
+    assert f"Together these are {sum(max_scale(name) * pool(name) for name in NAMES)} connections" in text
 
 
 def test_what_receives_events_scales_to_three_at_most_and_the_relay_is_alone() -> None:

@@ -86,10 +86,10 @@ def _triggers(new: Wanted, text: str) -> str:
 
 def _scales(new: Wanted, text: str) -> str:
     row = f"| `{new.dns_name}` | 1 | 1 | {timeout_s(new)} s |\n"
-    listed = _before(text, "| Operation | Pods at most |", r"^\| `(\S+)` \|.*\n", new.dns_name, row, "\nTogether ")
-    total = re.search(r"^Together (\d+) connections", listed, re.MULTILINE)
+    listed = _before(text, "| Operation | Maximum pods |", r"^\| `(\S+)` \|.*\n", new.dns_name, row, "\nTogether ")
+    total = re.search(r"^Together these are (\d+) connections", listed, re.MULTILINE)
     if total is None:
-        raise ValueError("sentence 'Together … connections'")
+        raise ValueError("sentence 'Together these are … connections'")
     return f"{listed[: total.start(1)]}{int(total[1]) + 1}{listed[total.end(1) :]}"
 
 
