@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.sides import purchases, servers, stocked
 from pulsecart.processes.function import Function, server
 from pulsecart.runtime.deps import close_deps, open_deps
@@ -86,7 +86,7 @@ class Discarding(asyncio.Transport):
 
 
 async def measure(connections: int, rounds: int) -> float:
-    """The least CPU time of an answer in any round, in microseconds, of this process's own code."""
+    """Return the least CPU time per answer of any round, in microseconds, of this process's own code."""
     async with servers() as stack:
         stocked(stack.database_url, 0)
         settings = read(
@@ -125,7 +125,7 @@ async def measure(connections: int, rounds: int) -> float:
 
 
 def run(code: Path, connections: int, rounds: int) -> float:
-    """``measure`` in a process of its own, of the checkout in ``code``."""
+    """Run ``measure`` in a process of its own, with the checkout in ``code``."""
     command = [sys.executable, "-m", "benchmarks.answer_cost", "--here", f"--connections={connections}"]
     completed = subprocess.run([*command, f"--rounds={rounds}"], cwd=code, check=True, capture_output=True, text=True)
     return float(json.loads(completed.stdout))
@@ -151,7 +151,7 @@ def main() -> int:
             least[side].append(round(run(code, options.connections, options.rounds), 1))
             print(f"  {side:6} {least[side][-1]:.1f} µs", file=sys.stderr)
     ratio = round(min(least["after"]) / min(least["before"]), 3)
-    tell(
+    write_report(
         {"machine": described(), "connections": options.connections, "us": least, "after_per_before": ratio},
         options.out,
     )

@@ -1,5 +1,5 @@
 """
-What a hop through the local broker costs: an event committed → its subscriber called.
+Measures a hop through the local broker: from the event's commit to the call of its subscriber.
 
     scripts/python -m benchmarks.broker_hop [--hops 500] [--events 40000] [--triggers 1] [--out FILE.json]
 
@@ -24,7 +24,7 @@ import psycopg
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from pulsecart.broker.local import LocalBroker
 from pulsecart.local.servers import Stack
 from pulsecart.runtime.db.migrate import migrate
@@ -65,7 +65,7 @@ class Subscriber:
         return Reply(204)
 
     def expect(self, more: int) -> None:
-        """``reached`` is set after this many further calls."""
+        """Set ``reached`` after this many further calls."""
         self.enough = self.count + more
         self.reached.clear()
 
@@ -98,7 +98,7 @@ def manifests(directory: Path, triggers: int) -> Path:
 async def unloaded(
     writer: psycopg.AsyncConnection[Any], wake: Callable[[], None], to: Subscriber, hops: int
 ) -> list[float]:
-    """Milliseconds of each hop, sorted."""
+    """Return the milliseconds of each hop, sorted."""
     took = []
     for _ in range(hops):
         to.expect(1)
@@ -113,7 +113,7 @@ async def unloaded(
 
 
 async def rate(act: Callable[[], Awaitable[None]], to: Subscriber, events: int, triggers: int) -> dict[str, float]:
-    """Events a second from the beginning of ``act`` to the last call, and this process' CPU per event."""
+    """Return the events per second from the beginning of ``act`` to the last call, and this process' CPU per event."""
     to.expect(events * triggers)
     began, cpu = time.perf_counter(), time.process_time()
     await act()
@@ -181,7 +181,7 @@ def main() -> int:
         migrate(stack.database_url)
         directory = manifests(Path(place) / "eventing", options.triggers)
         result |= uvloop.run(measure(stack, directory, options.hops, options.events, options.triggers))
-    tell(result, options.out)
+    write_report(result, options.out)
     return 0
 
 

@@ -1,6 +1,6 @@
 """
-On a cluster, against the deployed shop: what the way through gateway and edge costs a purchase, and how long an order
-takes to FULFILLED, with everything warm and from zero.
+Measures the deployed shop on a cluster: the cost of gateway and edge for a purchase, and an order's time to
+FULFILLED, with everything warm and from zero.
 
     KUBECONFIG=… scripts/python -m benchmarks.cluster_order [--pairs 5] [--orders 20] [--cold 3] [--out FILE.json]
 """
@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from tests.cluster.shop import Cluster, gateway_of, until
 
 AT_ONCE = 32
@@ -47,11 +47,11 @@ async def main() -> None:
         sys.stderr.write(f"warm: {found['warm_s']}\n")
         found["from_zero_s"] = [await _from_zero(cluster) for _ in range(options.cold)]
         await http.put(f"/api/v1/sync/stock/{PRODUCT}/reset?stock=500")
-    tell(found, options.out)
+    write_report(found, options.out)
 
 
 async def _orders(cluster: Cluster, count: int) -> dict[str, float]:
-    """Medians of orders one after another; the first one, which wakes what sleeps, is not counted."""
+    """Return medians of orders placed one after another; the first, which starts idle operations, is not counted."""
     timed = [await _order(cluster) for _ in range(count + 1)][1:]
     return {step: round(median(one[step] for one in timed), 3) for step in timed[0]}
 
@@ -62,7 +62,7 @@ async def _from_zero(cluster: Cluster) -> dict[str, float]:
 
 
 async def _order(cluster: Cluster) -> dict[str, float]:
-    """Seconds from the POST: to its answer, and to each event's commit by the database's own clock."""
+    """Return the seconds from the POST to its answer, and to each event's commit by the database's own clock."""
     began, epoch = time.perf_counter(), time.time()
     order_id = await cluster.buy_later(randrange(10**9), PRODUCT)
     answered = time.perf_counter() - began
@@ -76,8 +76,8 @@ async def _order(cluster: Cluster) -> dict[str, float]:
 
 async def _ways(cluster: Cluster, pairs: int) -> dict[str, Any]:
     """
-    What is sold out, asked for through gateway and edge, and directly of checkout's own pod, in turns: an order would
-    set the whole cluster to work, and that is all one would measure.
+    Measure "sold out" through gateway and edge, and directly at checkout's own pod, in turns: an order would start work
+    on the whole cluster, which would dominate the measurement.
     """
     answer = await cluster.http.put(f"/api/v1/sync/stock/{SOLD_OUT}/reset?stock=0")
     assert answer.status_code == 200, answer.text
@@ -96,7 +96,7 @@ async def _ways(cluster: Cluster, pairs: int) -> dict[str, Any]:
 
 
 async def _turn(http: httpx.AsyncClient) -> tuple[float, float]:
-    """Answers a second, and the median in ms, of so many purchases at once."""
+    """Return the answers per second, and the median in ms, of this many purchases at once."""
     waits: list[float] = []
     left = iter(range(PER_TURN))
 

@@ -1,6 +1,6 @@
 """
-On a cluster with the shop deployed: request to answer from zero, and memory when warm, of every operation and of
-functions-framework's hello-world, in turns and in a namespace of their own.
+Measures on a cluster with the shop deployed: the time from request to answer from zero, and memory when warm, of
+every operation and of functions-framework's hello-world, in turns and in a namespace of their own.
 
     scripts/python -m benchmarks.cold_start --loader tests/cluster/load-image [--rounds 5] [--out FILE.json]
 
@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from tools.deploy.cluster import found, kubectl, listed
 from tools.deploy.image import LOCAL, _run
 
@@ -38,7 +38,7 @@ MIB = 2**20
 
 
 def hello_image(loader: str) -> str:
-    """Given to the cluster by the shop's own loader: what is in it is called as the shop's is."""
+    """Build the image by the shop's own loader; its files have the names of the shop's."""
     image = f"{LOCAL}/pulsecart-hello:{int(time.time())}"
     with tempfile.TemporaryDirectory() as directory:
         package, lock = Path(directory) / "pulsecart" / "processes", Path(directory) / "requirements"
@@ -54,7 +54,7 @@ def hello_image(loader: str) -> str:
 
 
 def manifests(image: str) -> list[dict[str, Any]]:
-    """Copies of the shop's services, its settings and secrets, names for its stores, and hello-world's services."""
+    """Return copies of the shop's services, settings and secrets, names for its stores, and hello-world's services."""
     shop = listed("services.serving.knative.dev", SHOP)
     labels = (found("namespace", SHOP) or {})["metadata"]["labels"]
     kept = {name: value for name, value in labels.items() if name.startswith("pod-security")}
@@ -100,7 +100,7 @@ def _hello(service: Mapping[str, Any], name: str, image: str) -> dict[str, Any]:
 
 
 def ask(address: str, name: str) -> float:
-    """Seconds from the request to its whole answer."""
+    """Return the seconds from the request to its whole answer."""
     began = time.perf_counter()
     connection = http.client.HTTPConnection(address, timeout=GIVE_UP_S)
     try:
@@ -115,7 +115,7 @@ def ask(address: str, name: str) -> float:
 
 
 def wait_for_zero() -> None:
-    """Until no service has a pod that is not leaving, and a little longer: those that leave use the machine too."""
+    """Wait until every service's pods are terminating, and a little longer, as these use the machine too."""
     deadline = time.monotonic() + GIVE_UP_S
     while any("deletionTimestamp" not in pod["metadata"] for pod in listed("pods", NAMESPACE)):
         if time.monotonic() > deadline:
@@ -125,7 +125,7 @@ def wait_for_zero() -> None:
 
 
 def cold(address: str, names: Sequence[str], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of each operation and of the hello-world beside it; who goes first changes with each round."""
+    """Return the seconds of each operation and of the hello-world beside it; the first to start changes each round."""
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for turn in range(rounds):
         wait_for_zero()
@@ -138,7 +138,7 @@ def cold(address: str, names: Sequence[str], rounds: int) -> dict[str, list[tupl
 
 
 def memory(address: str, names: Sequence[str]) -> dict[str, float]:
-    """MiB of each one's own container, working set by the kubelet's reckoning, after WARM_REQUESTS."""
+    """Return the MiB of each one's own container, working set as the kubelet reports it, after WARM_REQUESTS."""
     of: dict[str, float] = {}
     batch = [HELLO.format(names[0]), *names]
     for name in batch:
@@ -183,7 +183,7 @@ def main() -> int:
     finally:
         if not options.keep:
             kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-    tell({"machine": described(), **_summary(names, took, warm)}, options.out)
+    write_report({"machine": described(), **_summary(names, took, warm)}, options.out)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What is compared with what, and what is wanted of it."""
+"""Lists the comparisons: two sides, and the required ratio of their throughputs."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -13,7 +13,7 @@ Opened = Callable[[], AbstractAsyncContextManager[Side]]
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """``wanted``: A's throughput ÷ B's should be at least this; None where nothing is asked."""
+    """``wanted``: A's throughput ÷ B's should be at least this; None if no ratio is required."""
 
     name: str
     a: Opened

@@ -23,7 +23,7 @@ import uvloop
 from aiohttp import ClientSession, TCPConnector
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.shop import PLENTY, drained, shop
 from benchmarks.sides import hello, nothing
 from tools.crowd.ask import ask
@@ -60,7 +60,7 @@ async def trivial() -> AsyncIterator[Asked]:
 
 async def turn(side: Asked, rate: int, seconds: float) -> list[float]:
     """
-    Milliseconds of each request after the first WARM_S.
+    Return the milliseconds of each request after the first WARM_S.
 
     Raises:
         RuntimeError: an answer was another than it should be.
@@ -87,7 +87,7 @@ async def _one(http: ClientSession, side: Asked, key: str, due: float, took: lis
 
 
 def summary(turns: list[list[float]]) -> dict[str, float]:
-    """Medians over the turns."""
+    """Return the medians over the turns."""
     cuts = [quantiles(took, n=100) for took in turns]
     return {f"p{p}_ms": round(median(cut[p - 1] for cut in cuts), 1) for p in (50, 95, 99)}
 
@@ -111,7 +111,9 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    tell({"machine": described(), **uvloop.run(measure(options.rate, options.seconds, options.pairs))}, options.out)
+    write_report(
+        {"machine": described(), **uvloop.run(measure(options.rate, options.seconds, options.pairs))}, options.out
+    )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The cheapest server there is: one fixed answer to whatever arrives. It shows what the generator itself costs."""
+"""Serves one fixed answer to every request, at the least cost: it shows the cost of the load generator itself."""
 
 import asyncio
 import socket

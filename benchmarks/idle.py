@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.shop import shop
 from pulsecart.admin.which_shop import running
 from tools.crowd.machine import cpu_s, pss_mb
@@ -20,7 +20,7 @@ SETTLE_S = 15.0  # the first moments still start connections, triggers and the a
 
 
 def measure(seconds: float, workers: int) -> dict[str, Any]:
-    """PSS in MB of 2^20 bytes per group and in all; CPU as a percentage of one core."""
+    """Return PSS in MB of 2^20 bytes per group and in all; CPU as a percentage of one core."""
     with shop(workers) as (here, data):
         run = running(data) or {}
         groups = {**here.processes, "supervisor": [run["pid"]]}
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     result = {"machine": described(), **measure(options.seconds, options.workers)}
-    tell(result, options.out)
+    write_report(result, options.out)
     return 0
 
 

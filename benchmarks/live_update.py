@@ -1,5 +1,5 @@
 """
-From a saved file to the first answer that shows it, and beside it a plain start of the same operation.
+Measures the time from a saved file to the first answer that shows it, and a plain start of the same operation.
 
     scripts/python -m benchmarks.live_update [--operation checkout] [--times 7] [--out FILE.json]
 """
@@ -23,7 +23,7 @@ from urllib.request import urlopen
 
 from benchmarks.machine import described
 from benchmarks.operation_start import GIVE_UP_S, LOOK_S, ROOT, UNREACHABLE, free_port, start
-from benchmarks.report import tell
+from benchmarks.report import write_report
 
 ROOMS = ("contracts", "eventing", "functions", "pulsecart")
 LOCK = ROOT / "requirements" / "live.lock"
@@ -32,7 +32,7 @@ SAID = '"UP"'
 
 
 def watcher(cache: Path) -> Path:
-    """The directory with the packages of ``requirements/live.lock``, installed as the Dockerfile does."""
+    """Return the directory with the packages of ``requirements/live.lock``, installed as the Dockerfile does."""
     made = cache / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     if not (made / "ready").exists():
         venv.create(made, clear=True, with_pip=True)
@@ -55,7 +55,7 @@ def live(directory: Path, packages: Path, *arguments: str) -> "subprocess.Popen[
 
 
 def updates(operation: str, times: int) -> list[float]:
-    """Seconds, each."""
+    """Return the seconds of each update."""
     with tempfile.TemporaryDirectory() as made:
         directory, port = Path(made), free_port()
         for room in ROOMS:
@@ -104,7 +104,7 @@ def main() -> int:
         "start_s": {"median": round(median(starts), 2), "longest": round(max(starts), 2)},
         "ratio": round(median(took) / median(starts), 2),
     }
-    tell(found, options.out)
+    write_report(found, options.out)
     return 0
 
 

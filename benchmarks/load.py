@@ -1,4 +1,4 @@
-"""Constant load over K keep-alive connections: each sends its next request when it has its answer."""
+"""Generates constant load over K keep-alive connections: each sends its next request when it has its answer."""
 
 import asyncio
 from array import array
@@ -16,7 +16,7 @@ from tools.crowd.wire import Answer, Connection, Lines
 @dataclass(frozen=True, slots=True)
 class Turn:
     """
-    One side's turn.
+    Holds the figures of one side's turn.
 
     Args:
         per_s: answers per second of the clock.

@@ -1,4 +1,4 @@
-"""Where and when something was measured."""
+"""Describes the machine and the time of a measurement."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def described() -> dict[str, Any]:
-    """``load_before`` is the machine's load average over one minute: above 0.5, other programs were running too."""
+    """Return the description; ``load_before``: one minute's load average, above 0.5 if other programs were running."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),

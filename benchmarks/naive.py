@@ -1,5 +1,5 @@
 """
-The shop as one would write it first: for each request one script call, and one transaction, a statement at a time.
+Sells in the simplest way, as a reference: one script call and one transaction per request, a statement at a time.
 
 All guards of ``checkout`` are here (gate with limit and lease, claim, epoch, stock, buyer's limit, Idempotency-Key,
 events in the log); nothing is grouped and nothing is remembered. It is what ``benchmarks.comparisons`` compares with.

@@ -1,6 +1,6 @@
 """
-The process part of a cold start: from the command to the first byte of its first answer, each operation in turns with
-functions-framework's hello-world.
+Measures the process part of a cold start: from the command to the first byte of its first answer, each operation in
+turns with functions-framework's hello-world.
 
     scripts/python -m benchmarks.operation_start [--times 7] [OPERATION …] [--out FILE.json]
 
@@ -23,7 +23,7 @@ from statistics import median
 from typing import IO, Any
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from pulsecart.processes import registry
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +36,7 @@ UNREACHABLE = {"DATABASE_URL": "postgresql://shop@127.0.0.1:9/none", "REDIS_URL"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """``modules``: each that was imported before the first answer, with its own µs; only where that was asked for."""
+    """``modules``: each that was imported before the first answer, with its own µs; empty unless requested."""
 
     wall_ms: float
     cpu_ms: float
@@ -49,7 +49,7 @@ class Start:
 
 def start(name: str, importtime: bool = False) -> Start:
     """
-    Start it, ask it for /healthz until it answers, and kill it there and then.
+    Start it, send requests to /healthz until it answers, and kill it immediately.
 
     Args:
         name: an operation, or HELLO.
@@ -83,7 +83,7 @@ def start(name: str, importtime: bool = False) -> Start:
 
 
 def _environment() -> dict[str, str]:
-    """Without what would have each start compile its modules again (images hold compiled ones) or measure lines."""
+    """Return the environment without variables that make each start compile its modules again, or measure coverage."""
     away = {"PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_CONFIG"}
     kept = {name: value for name, value in os.environ.items() if name not in away}
     return {**kept, **UNREACHABLE}
@@ -121,7 +121,7 @@ def free_port() -> int:
 
 
 def measure(names: Sequence[str], times: int) -> dict[str, Any]:
-    """Per operation: medians, and the median over all turns of its CPU ÷ hello-world's in the same turn."""
+    """Return per operation: medians, and the median over all turns of its CPU ÷ hello-world's in the same turn."""
     starts: dict[str, list[Start]] = {name: [] for name in (HELLO, *names)}
     for name in starts:
         start(name)  # writes bytecode
@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    tell({"machine": described(), **measure(options.operations, options.times)}, options.out)
+    write_report({"machine": described(), **measure(options.operations, options.times)}, options.out)
     return 0
 
 

@@ -28,13 +28,13 @@ TOLERATED = 0.001  # share of other answers than the expected one
 
 
 class Spoiled(Exception):
-    """A side gave other answers than it should; its figures would mean nothing."""
+    """A side gave other answers than it should, so its figures would mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """
-    Seconds counted per turn, seconds before that are not, and turns of each side.
+    Holds the seconds counted per turn, the seconds before that are not, and the turns of each side.
 
     Args:
         others_max: a pair in which other programs used more cores than this is played again,
@@ -50,7 +50,7 @@ class Pace:
 
 async def compete(contest: Contest, connections: Sequence[int], pace: Pace) -> list[dict[str, Any]]:
     """
-    One row per number of connections; both sides stay up throughout and take turns.
+    Return one row per number of connections; both sides stay up throughout and take turns.
 
     Raises:
         Spoiled: a side answered something else than it should.
@@ -77,7 +77,7 @@ async def compete(contest: Contest, connections: Sequence[int], pace: Pace) -> l
 
 
 async def _wait_for_quiet(others_max: float) -> None:
-    """Until the machine has been quiet for a second, for a minute at most."""
+    """Wait until the machine has been quiet for a second, for a minute at most."""
     for _ in range(60):
         before = busy_s()
         await asyncio.sleep(1)
@@ -99,7 +99,7 @@ async def _take_turn(side: Side, connections: int, pace: Pace) -> Turn:
 
 
 def row(contest: Contest, connections: int, sides: tuple[Side, Side], pairs: list[tuple[Turn, Turn]]) -> dict[str, Any]:
-    """``ratios`` are A's throughput ÷ B's, pair by pair; everything else is the median over the turns."""
+    """Return the figures; ``ratios`` are A's throughput ÷ B's, pair by pair; the others are medians over the turns."""
     ratios = [a.per_s / b.per_s for a, b in pairs]
     return {
         "contest": contest.name,
@@ -126,7 +126,7 @@ HEAD = f"| A ÷ B | connections | ratio (spread) | A: {SIDE} | B: {SIDE} |"
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The Markdown that ``docs/benchmarks.md`` shows."""
+    """Return the Markdown that ``docs/benchmarks.md`` shows."""
     return "\n".join([HEAD, "|---|---|---|---|---|---|---|", *map(line_of, rows)]) + "\n"
 
 

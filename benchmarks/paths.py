@@ -1,5 +1,5 @@
 """
-The same sale on both paths: what buyers wait, how many are served, what it costs.
+Compares the same sale on both paths: the buyers' waiting times, the answers per second, the CPU.
 
     scripts/python -m benchmarks.paths [--buyers 20000] [--units 1000] [--connections 64 500 2000] [--out FILE.json]
 
@@ -29,7 +29,7 @@ from tools.crowd.report import document
 def sale(
     path: str, connections: int, buyers: int, units: int, workers: int = 1, code: Path | None = None
 ) -> dict[str, Any]:
-    """The player's report of one sale; ``passed`` says whether it added up. ``workers`` and ``code`` as for a shop."""
+    """Return the report of one sale; ``passed``: all its checks passed. ``workers``, ``code``: as for a shop."""
     with shop(workers, code) as (here, _):
         plan = Plan(
             url=here.url,
@@ -55,7 +55,7 @@ HEAD = (
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The Markdown that ``docs/sync-or-async.md`` shows."""
+    """Return the Markdown that ``docs/sync-or-async.md`` shows."""
     return "\n".join([HEAD, "|---|---|---|---|---|---|---|---|---|", *map(_line, rows)]) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark found: on standard output, and in the file that was asked for."""
+"""Writes a benchmark's result to standard output, and to the requested file."""
 
 import json
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 
-def tell(found: Mapping[str, Any], out: Path | None) -> None:
-    """As JSON."""
+def write_report(found: Mapping[str, Any], out: Path | None) -> None:
+    """Write the result as JSON."""
     text = json.dumps(found, indent=1)
     print(text)
     if out:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.serve FD WHAT``: one worker on an inherited socket, the same server for every side."""
+"""``python -m benchmarks.serve FD WHAT``: serves any side on an inherited socket, with the same server."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 async def hello(listening: socket.socket) -> None:
-    """functions-framework's own ASGI application around its own kind of function."""
+    """Serve functions-framework's own ASGI application around its own kind of function."""
     from functions_framework.aio import create_asgi_app
 
     source = str(HERE / "hello" / "main.py")
@@ -26,7 +26,7 @@ async def hello(listening: socket.socket) -> None:
 
 
 async def raw(listening: socket.socket) -> None:
-    """A bare ASGI function: what the server can do when the application does nothing."""
+    """Serve a bare ASGI function: the server's speed when the application does nothing."""
     start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"13")]}
     body = {"type": "http.response.body", "body": b"Hello, World!"}
 
@@ -39,17 +39,17 @@ async def raw(listening: socket.socket) -> None:
 
 
 async def checkout(listening: socket.socket) -> None:
-    """``checkout`` alone, as a cluster runs it: no broker, no edge."""
+    """Serve ``checkout`` alone, as a cluster runs it: no broker, no edge."""
     await run(registry.load("checkout"), read(os.environ), listening)
 
 
 async def products(listening: socket.socket) -> None:
-    """``products`` alone, as a cluster runs it."""
+    """Serve ``products`` alone, as a cluster runs it."""
     await run(registry.load("products"), read(os.environ), listening)
 
 
 async def naive(listening: socket.socket) -> None:
-    """The naive shop, served as ``checkout`` is."""
+    """Serve the naive shop as ``checkout`` is served."""
     from benchmarks.naive import naive
 
     await run(naive.operation, read(os.environ), listening)

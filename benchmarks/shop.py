@@ -21,11 +21,11 @@ PLENTY = 10_000_000
 
 
 class NotReady(Exception):
-    """The shop did not start, or did not finish what it had begun."""
+    """The shop did not start, or did not finish its work."""
 
 
 def started_by(checkout: Path) -> str:
-    """The module that ``scripts/up`` of this checkout runs: its name differs between the code's ages."""
+    """Return the module that ``scripts/up`` of this checkout runs: older checkouts have another name for it."""
     script = (checkout / "scripts" / "up").read_text()
     found = re.search(r'/python" -m (\S+)', script)
     if found is None:
@@ -35,7 +35,7 @@ def started_by(checkout: Path) -> str:
 
 @contextmanager
 def shop(workers: int = 1, code: Path | None = None) -> Iterator[tuple[Running, Path]]:
-    """A running shop of this code, or of another checkout, and its data directory; both are gone afterwards."""
+    """Start a shop of this code, or of another checkout; yield it and its data directory; remove both afterwards."""
     with tempfile.TemporaryDirectory(prefix="pulsecart-bench-") as directory:
         data = Path(directory) / "data"
         command = [sys.executable, "-m", started_by(code or ROOT), "--port", "0", "--data", str(data)]
@@ -79,7 +79,7 @@ async def drained(url: str) -> None:
 
 
 def whole(*, stock: int, path: str = "sync") -> Callable[[], AbstractAsyncContextManager[Side]]:
-    """The whole host, one worker, its broker dispatching; a turn begins when the log was read to its end."""
+    """Return the side of a whole host, one worker, its broker; a turn begins when the log was read to its end."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Side]:

@@ -1,4 +1,4 @@
-"""The sides of a comparison: a running server, and the request that it is asked."""
+"""Defines the sides of a comparison: a running server, and the request that it gets."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ PLENTY = 100_000_000
 
 
 async def nothing() -> None:
-    """What most sides do before and after a turn."""
+    """Do nothing, as most sides do before and after a turn."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Side:
 
 
 def purchases(url: str, product: str = "1", path: str = "/api/v1/sync/purchase") -> Callable[[], bytes]:
-    """Purchases of one unit, each by a new buyer under a new key."""
+    """Return a function that makes purchases of one unit, each by a new buyer under a new key."""
     host, port = address(url)
     made = purchase_maker(f"{host}:{port}", path, product, 1)
     base, next_one = 10**9 + randbelow(4 * 10**9), count()
@@ -66,7 +66,7 @@ def purchases(url: str, product: str = "1", path: str = "/api/v1/sync/purchase")
 
 @asynccontextmanager
 async def process(app: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[tuple[str, int]]:
-    """(address, pid) of one worker that serves ``app`` of ``benchmarks.serve``."""
+    """Yield (address, pid) of one worker that serves ``app`` of ``benchmarks.serve``."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         fd = listening.fileno()
@@ -99,13 +99,13 @@ async def _answering(url: str, child: "subprocess.Popen[bytes]") -> None:
 
 @asynccontextmanager
 async def hello() -> AsyncIterator[Side]:
-    """functions-framework's hello-world, sent the same bytes as the shop."""
+    """Yield functions-framework's hello-world, sent the same bytes as the shop."""
     async with process("hello") as (url, pid):
         yield Side("hello", url, 200, purchases(url), {"server": [pid]})
 
 
 def product_request(url: str, etag: str = "") -> Callable[[], bytes]:
-    """The same product again and again; with ``etag`` as by who has it already."""
+    """Return a function that requests the same product; with ``etag`` as a client that has it already."""
     host, port = address(url)
     condition = f"If-None-Match: {etag}\r\n" if etag else ""
     request = f"GET /api/v1/products/1 HTTP/1.1\r\nHost: {host}:{port}\r\n{condition}\r\n".encode()
@@ -114,13 +114,13 @@ def product_request(url: str, etag: str = "") -> Callable[[], bytes]:
 
 @asynccontextmanager
 async def hello_asked_for_a_product() -> AsyncIterator[Side]:
-    """functions-framework's hello-world, sent the bytes that ``reading`` is sent."""
+    """Yield functions-framework's hello-world, sent the bytes that ``reading`` is sent."""
     async with process("hello") as (url, pid):
         yield Side("hello", url, 200, product_request(url), {"server": [pid]})
 
 
 def reading(etag: str = "") -> Callable[[], AbstractAsyncContextManager[Side]]:
-    """``products`` alone over servers of its own, with the demo's goods: product 1, which is on sale."""
+    """Return the side of ``products`` alone, with its own servers and the demo's goods; it reads product 1, on sale."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Side]:
@@ -143,20 +143,20 @@ async def raw() -> AsyncIterator[Side]:
 
 @asynccontextmanager
 async def servers() -> AsyncIterator[Stack]:
-    """PostgreSQL and Valkey of this side alone, with the shop's schema, durable as in every shop."""
+    """Start PostgreSQL and Valkey for this side alone, with the shop's schema, durable as in every shop."""
     with tempfile.TemporaryDirectory(prefix="pulsecart-bench-") as data, Stack(Path(data)) as stack:
         migrate(stack.database_url)
         yield stack
 
 
 def pids(stack: Stack) -> dict[str, list[int]]:
-    """The groups of processes whose CPU is counted beside the server's."""
+    """Return the groups of processes whose CPU is counted beside the server's."""
     groups = {"postgres": stack.postgres, "valkey": stack.valkey}
     return {name: [server.process.pid] for name, server in groups.items() if server and server.process}
 
 
 def selling(app: str, *, stock: int) -> Callable[[], AbstractAsyncContextManager[Side]]:
-    """``app`` alone over servers of its own: ``stock`` 0 makes it answer "sold out", plenty makes every buyer win."""
+    """Return the side of ``app`` alone: ``stock`` 0 makes it answer "sold out", a large one makes every buyer win."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Side]:
@@ -178,7 +178,7 @@ def selling(app: str, *, stock: int) -> Callable[[], AbstractAsyncContextManager
 
 
 def stocked(database_url: str, units: int) -> None:
-    """Product 1 in an open sale, two units at most for each buyer, as in the demo."""
+    """Put product 1 into an open sale, two units at most for each buyer, as in the demo."""
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "INSERT INTO products (product_id, sku, name, price_minor) VALUES ('1', 'S-1', 'One', 12900)"

@@ -1,4 +1,4 @@
-"""EventSources that cost little: a socket and a callback each."""
+"""Provides cheap EventSources: a socket and a callback each."""
 
 import asyncio
 import json
@@ -8,19 +8,19 @@ from typing import Any, cast
 
 from tools.crowd.ask import address
 
-Hear = Callable[[str, Mapping[str, Any]], None]
+OnEvent = Callable[[str, Mapping[str, Any]], None]
 
 
 class EventSource(asyncio.Protocol):
     """
     Args:
-        hear: gets (event, data) of each event; None: they are only counted, by their first field.
+        on_event: gets (event, data) of each event; None: they are only counted, by their first field.
     """
 
-    def __init__(self, request: bytes, on_event: Hear | None) -> None:
+    def __init__(self, request: bytes, on_event: OnEvent | None) -> None:
         self.events = 0
         self._request = request
-        self._hear = on_event
+        self._on_event = on_event
         self._rest = b""
         self._transport: asyncio.Transport | None = None
 
@@ -29,7 +29,7 @@ class EventSource(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        if self._hear is None:
+        if self._on_event is None:
             self.events += data.count(b"\nevent: ")
             return
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
@@ -38,15 +38,15 @@ class EventSource(asyncio.Protocol):
             event, _, data = rest.partition(b"\ndata: ")
             if found:
                 self.events += 1
-                self._hear(event.decode(), json.loads(data))
+                self._on_event(event.decode(), json.loads(data))
 
     def close(self) -> None:
         if self._transport:
             self._transport.close()
 
 
-async def listen(url: str, path: str, on_event: Hear | None = None, cookie: str = "") -> EventSource:
-    """An open stream."""
+async def listen(url: str, path: str, on_event: OnEvent | None = None, cookie: str = "") -> EventSource:
+    """Open a stream."""
     host, port = address(url)
     request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\nCookie: {cookie}\r\n\r\n"
     loop = asyncio.get_running_loop()
@@ -55,7 +55,7 @@ async def listen(url: str, path: str, on_event: Hear | None = None, cookie: str 
 
 
 async def send(url: str, method: str, path: str, body: Any = None) -> tuple[int, bytes, Any]:
-    """(status, head, decoded JSON) of one request; a client library would cost ten times as much."""
+    """Return (status, head, decoded JSON) of one request; a client library would cost ten times as much."""
     host, port = address(url)
     raw = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\nContent-Length: {len(raw)}\r\n\r\n"
@@ -68,12 +68,12 @@ async def send(url: str, method: str, path: str, body: Any = None) -> tuple[int,
 
 
 def age_ms(at: str) -> float:
-    """Since a moment that a process of this machine wrote down, RFC 3339."""
+    """Return the milliseconds since a time that a process of this machine wrote, RFC 3339."""
     return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() * 1000
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
-    """p50, p95, p99 and max, ms."""
+    """Return p50, p95, p99 and max, ms."""
     ranked = sorted(values)
     at = {name: ranked[min(len(ranked) - 1, int(len(ranked) * share))] for name, share in SHARES.items()}
     return {"count": len(ranked), **{name: round(value, 1) for name, value in at.items()}}

@@ -25,7 +25,7 @@ import psycopg
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.sse_client import EventSource, listen
 from benchmarks.sse_server import DIRECT, TASKS
 from pulsecart.edge.streams.hub import PACE_S
@@ -45,7 +45,7 @@ WITHIN_S = 60.0
 
 @asynccontextmanager
 async def edge(side: str, settings: Settings) -> AsyncIterator[tuple[str, int]]:
-    """(address, pid) of a process that serves the edge alone."""
+    """Yield (address, pid) of a process that serves the edge alone."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
         command = [sys.executable, "-m", "benchmarks.sse_server", str(listening.fileno()), side]
         environ = {**os.environ, "DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
@@ -58,7 +58,7 @@ async def edge(side: str, settings: Settings) -> AsyncIterator[tuple[str, int]]:
 
 
 async def turn(side: str, clients: int, news: int, first: int, deps: Deps) -> dict[str, float]:
-    """One side's µs per delivery, and KB per client."""
+    """Return one side's µs per delivery, and KB per client."""
     async with edge(side, deps.settings) as (url, pid):
         probe = await listen(url, f"/sse/stock/{TOPIC.id}")
         await _all_have([probe], 1)
@@ -112,7 +112,7 @@ def main() -> int:
     options = parser.parse_args()
     result = {"machine": described(), "clients": options.clients, "news": options.news}
     result |= uvloop.run(measure(options.clients, options.news, options.pairs))
-    tell(result, options.out)
+    write_report(result, options.out)
     return 0
 
 

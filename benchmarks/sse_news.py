@@ -1,5 +1,5 @@
 """
-Order committed → page sees it: a shop takes so many orders a second, and each buyer's page listens.
+Measures the time from an order's commit to its page, at a steady rate of orders whose buyers' pages are open.
 
     scripts/python -m benchmarks.sse_news [--per-second 100] [--seconds 20] [--path sync|async] [--out FILE.json]
 
@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.shop import shop
 from benchmarks.sse_client import age_ms, listen, percentiles, send
 from tools.crowd.machine import cpu_s
@@ -34,7 +34,7 @@ LAST_NEWS_S = 5.0
 
 
 class Measured:
-    """Ages in ms by kind of news, and how many orders were seen to their end."""
+    """Holds ages in ms by kind of news, and the number of orders that were followed to their end."""
 
     def __init__(self) -> None:
         self.ages: dict[str, list[float]] = {}
@@ -113,7 +113,7 @@ def main() -> int:
         "news": {kind: percentiles(ages) for kind, ages in sorted(found.ages.items())},
         "worker_cpu_share": round(share, 2),
     }
-    tell(result, options.out)
+    write_report(result, options.out)
     return 0
 
 

@@ -1,5 +1,5 @@
 """
-From ``scripts/up`` to the first purchase that is answered, on a warm virtual environment.
+Measures the time from ``scripts/up`` to the first answered purchase, with an existing virtual environment.
 
     scripts/python -m benchmarks.startup [--times 5] [--out FILE.json]
 
@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 
 ROOT = Path(__file__).parent.parent
 GIVE_UP_S = 120.0
@@ -27,7 +27,7 @@ BODY = '{"productId":1,"quantity":1,"userId":%d}'
 
 
 def start_to_purchase(data: Path, buyer: int) -> float:
-    """Seconds; the shop is stopped again before this returns."""
+    """Return the seconds; the shop is stopped again before that."""
     port = _free_port()
     command = [str(ROOT / "scripts" / "up"), "--port", str(port), "--data", str(data)]
     began = time.monotonic()
@@ -60,7 +60,7 @@ def _free_port() -> int:
 
 
 def measure(times: int) -> dict[str, Any]:
-    """Medians and all values, seconds."""
+    """Return the medians and all values, seconds."""
     found: dict[str, list[float]] = {"first_start_s": [], "later_start_s": []}
     for n in range(times):
         with tempfile.TemporaryDirectory(prefix="pulsecart-bench-") as directory:
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    tell({"machine": described(), **measure(options.times)}, options.out)
+    write_report({"machine": described(), **measure(options.times)}, options.out)
     return 0
 
 

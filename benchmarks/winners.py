@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.machine import described
 from benchmarks.paths import sale
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from tools.crowd.__main__ import allow_connections
 
 WANTED = 4.0  # winners' p99 ÷ p50 of all answers, at most
@@ -24,7 +24,7 @@ EVERYBODY_WINS = 500  # connections of the sale in which all win
 
 
 def pairs(before: Path, count: int, **plan: int) -> dict[str, Any]:
-    """The medians of ``count`` sales of each side, played in turns."""
+    """Return the medians of ``count`` sales of each side, played in turns."""
     taken: dict[str, list[dict[str, Any]]] = {"before": [], "after": []}
     for _ in range(count):
         for side, code in (("before", before), ("after", None)):
@@ -39,7 +39,7 @@ def pairs(before: Path, count: int, **plan: int) -> dict[str, Any]:
 
 
 def summary(sales: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Medians; ``ratios`` are of winners' p99 to the p50 of all answers, sale by sale."""
+    """Return medians; ``ratios`` are of winners' p99 to the p50 of all answers, sale by sale."""
     ratios = [sale_result["winners_p99_per_all_p50"] for sale_result in sales]
     return {
         "ratio": median(ratios),
@@ -64,7 +64,7 @@ def _median(values: Iterable[float]) -> float:
 
 
 def line(side: dict[str, Any]) -> str:
-    """One side's cells of the table."""
+    """Return one side's cells of the table."""
     spread = f"{side['ratio']:.1f} ({min(side['ratios']):.1f}–{max(side['ratios']):.1f})"
     waits = " | ".join(_waits(side[of]) for of in ("winners_ms", "all_ms"))
     return f"{spread} | {waits} | {side['per_s']:,.0f} | {side['cpu_us']:.0f}"
@@ -78,7 +78,7 @@ HEAD = "| sale | p99 ÷ p50 of all | winners p50 / p95 / p99 ms | all p50 / p95 
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The Markdown that ``docs/benchmarks.md`` shows."""
+    """Return the Markdown that ``docs/benchmarks.md`` shows."""
     lines = [HEAD, "|---|--:|--:|--:|--:|--:|"]
     for row in rows:
         what = f"{row['units']:,} for {row['buyers']:,}, {row['connections']:,} connections, workers: {row['workers']}"
@@ -112,7 +112,7 @@ def main() -> int:
         print(plan, file=sys.stderr)
         sale_result["rows"].append(pairs(options.before.resolve(), options.pairs, **plan))
     print(table(sale_result["rows"]), file=sys.stderr)
-    tell(sale_result, options.out)
+    write_report(sale_result, options.out)
     return 0 if all(row["after"]["passed"] for row in sale_result["rows"]) else 1
 
 

@@ -37,7 +37,7 @@ PIP_TO_UV = {
 
 
 class CannotInstall(Exception):
-    """What failed, and what to do about it."""
+    """The installation failed; the message has the reason, and what to do."""
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -46,7 +46,7 @@ def say(text: str, end: str = "\n") -> None:
 
 def pip() -> list[str]:
     """
-    The command of the newest pip that is there without an environment.
+    Return the command of the newest pip that exists without an environment.
 
     Raises:
         CannotInstall: this Python was packaged without one.
@@ -65,7 +65,7 @@ def pip() -> list[str]:
 
 
 def run(command: Sequence[str | Path], **more: str) -> subprocess.CompletedProcess[str]:
-    """Without what an activated environment or a caller's Python settings would change."""
+    """Run the command without the variables of an activated environment or of a caller's Python settings."""
     kept = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     }
@@ -73,7 +73,7 @@ def run(command: Sequence[str | Path], **more: str) -> subprocess.CompletedProce
 
 
 def uv_settings() -> dict[str, str]:
-    """pip's index, certificates and proxy, for uv, which does not read pip's configuration."""
+    """Return pip's index, certificates and proxy as variables for uv, which does not read pip's configuration."""
     listed = run([sys.executable, *pip(), "config", "list"]).stdout
     found: dict[str, str] = {}
     for line in listed.splitlines():
@@ -85,7 +85,7 @@ def uv_settings() -> dict[str, str]:
 
 
 def get_uv(lock: Path, beside: Path) -> Path | None:
-    """Installs uv by its lock where it is missing; ``None`` where this platform or index has none."""
+    """Install uv by its lock if it is missing; return None if this platform or index has no uv."""
     place = beside / f"uv-{digest(lock)}"
     if not place.exists():
         made = place.with_name(f"{place.name}.part")
@@ -98,13 +98,13 @@ def get_uv(lock: Path, beside: Path) -> Path | None:
 
 
 def digest(lock: Path) -> str:
-    """Names what a lock describes for this Python."""
+    """Return a name for the lock's content with this Python."""
     return hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
 
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """One line while it takes: on a terminal with the seconds that have passed."""
+    """Print one line for the duration of the context; on a terminal, with the seconds that have passed."""
     began, done = time.monotonic(), threading.Event()
     live = sys.stderr.isatty()
 
@@ -127,7 +127,7 @@ def waiting(text: str) -> Iterator[None]:
 
 def install(environment: Path, lock: Path, uv: Path | None) -> None:
     """
-    Installs exactly the files of ``lock``, then proves that every package has what it requires.
+    Install exactly the files of ``lock``, then verify that every package has its requirements.
 
     Raises:
         CannotInstall: with what the installer printed.
@@ -175,7 +175,7 @@ def complete(environment: Path, lock: Path) -> bool:
 
 
 def point(link: Path, environment: Path, beside: Path) -> None:
-    """Replaces the link in one step, and removes the environments that neither it nor its predecessor names."""
+    """Replace the link in one step, and remove the environments that neither it nor its predecessor names."""
     before = link.resolve()
     if link.is_dir() and not link.is_symlink():  # an environment that was made before there were links
         before = beside / f"before-{os.getpid()}"

@@ -1,4 +1,4 @@
-"""Calls operations by their routes, in process, and hands them what the log holds: a shop without its host."""
+"""Calls operations by their routes, in this process, and delivers the log's events to them: a shop without a host."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ class Client:
         return (await self.operations[operation].handle_event(event, self.deps)).status
 
     async def log(self, *types: str) -> list[CloudEvent]:
-        """Every event so far, in the log's order, of these types or of all."""
+        """Return every event so far, in the log's order, of these types or of all."""
         async with self.deps.db.transaction() as tx:
             rows = await tx.rows(
                 "SELECT id, source, type, time, subject, dataschema, data, extensions, partitionkey FROM outbox"
@@ -109,7 +109,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 
 async def until(holds: Callable[[], Awaitable[Any]], within_s: float = 20.0) -> Any:
-    """The first true value of ``holds``, asked again and again."""
+    """Call ``holds`` again and again; return its first true value."""
     async with asyncio.timeout(within_s):
         while not (value := await holds()):  # noqa: ASYNC110  # what is waited for has no event of its own
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Valkey for every test: started once, a fresh database and an empty Redis each."""
+"""Provides real PostgreSQL and Valkey: started once; each test has a fresh database and an empty Redis."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ MEMORY_BYTES = 1024**3  # the servers use up to 300 MB
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """Servers of this test session alone, in a directory that goes with it."""
+    """Provide servers for this test session alone, in a directory that is deleted with it."""
     with tempfile.TemporaryDirectory(prefix="pulsecart-test-", dir=_memory()) as data, Stack(Path(data)) as servers:
         yield servers
 
@@ -46,7 +46,7 @@ def _memory() -> Path | None:
 
 @pytest.fixture(scope="session")
 def migrated(stack: Stack) -> str:
-    """The server's own URL; its database TEMPLATE has the schema and no rows, and no test connects to it."""
+    """Provide the server's own URL; its database TEMPLATE has the schema and no rows, and no test connects to it."""
     _administer(stack.database_url, "CREATE DATABASE {}", TEMPLATE)
     migrate(_database(stack.database_url, TEMPLATE), stack.operations_url)
     return stack.database_url
@@ -54,7 +54,7 @@ def migrated(stack: Stack) -> str:
 
 @pytest.fixture
 def database_url(migrated: str) -> Iterator[str]:
-    """A database of this test alone, migrated and empty."""
+    """Provide a database for this test alone, migrated and empty."""
     name = f"test_{os.urandom(6).hex()}"
     _administer(migrated, f"CREATE DATABASE {{}} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY", name)
     yield _database(migrated, name)
@@ -63,7 +63,7 @@ def database_url(migrated: str) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(stack: Stack) -> str:
-    """An empty Redis."""
+    """Provide an empty Redis."""
     with redis.Redis.from_url(stack.redis_url) as client:
         client.flushall()
     return stack.redis_url
@@ -71,7 +71,7 @@ def redis_url(stack: Stack) -> str:
 
 @pytest.fixture(scope="session")
 def jwks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an issuer publishes whose tokens every shop of these tests accepts."""
+    """Provide the published keys of an issuer whose tokens every shop of these tests accepts."""
     published = dev_issuer.jwks_of(tmp_path_factory.mktemp("issuer"))
     dev_issuer.ensure(published)
     return published
@@ -79,7 +79,7 @@ def jwks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def operations_url(database_url: str, stack: Stack) -> str:
-    """The same database as operations use it: as a role that reads and writes rows and changes no schema."""
+    """Provide the same database with the operations' role, which reads and writes rows and changes no schema."""
     return _database(stack.operations_url, database_url.partition("@/")[2].partition("?")[0])
 
 
@@ -96,7 +96,7 @@ def settings(database_url: str, redis_url: str, jwks: Path) -> Settings:
 
 @pytest.fixture
 async def deps(settings: Settings) -> AsyncIterator[Deps]:
-    """What operations are given, on a database with the demo's goods and its sale open for a minute."""
+    """Provide the operations' Deps, on a database with the demo's goods and its sale open for a minute."""
     await load_catalogue(settings.database_url, GOODS, SALE, datetime.now(UTC) - timedelta(minutes=1))
     opened = open_deps(replace(settings, accept_unsigned_buyers=True))
     yield opened
@@ -105,13 +105,13 @@ async def deps(settings: Settings) -> AsyncIterator[Deps]:
 
 @pytest.fixture
 def client(deps: Deps) -> Client:
-    """The demo's shop without its host."""
+    """Provide the demo's shop without its host."""
     return Client(deps)
 
 
 @pytest.fixture
 def start_shop(tmp_path: Path) -> Iterator[Callable[..., RunningShop]]:
-    """Starts whole shops as ./scripts/up does, each a process on a free port; all are stopped after the test."""
+    """Provide a function that starts whole shops as ./scripts/up does, each a process on a free port."""
     shops: list[RunningShop] = []
 
     def start(
@@ -128,7 +128,7 @@ def start_shop(tmp_path: Path) -> Iterator[Callable[..., RunningShop]]:
 
 @pytest.fixture
 def shop(start_shop: Callable[..., RunningShop]) -> RunningShop:
-    """One running shop with one worker and the demo's goods."""
+    """Provide a running shop with one worker and the demo's goods."""
     return start_shop()
 
 
@@ -160,7 +160,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _refuse_skip(report: Report) -> Report:
-    """Under PULSECART_CI=1 nothing is skipped: what could not run has failed."""
+    """Fail skipped tests if PULSECART_CI=1: there, a test that cannot run is an error."""
     if report.skipped and os.environ.get("PULSECART_CI") == "1" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped, and CI skips nothing: {report.longrepr}"

@@ -1,4 +1,4 @@
-"""Skips what needs kubectl where there is none, but never in CI; adds a cluster's state to a failed test's report."""
+"""Skips tests that need a missing kubectl, but never in CI; adds a cluster's state to a failed test's report."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Listening sockets for servers that tests run on asyncio's own event loop."""
+"""Opens listening sockets for servers that tests run on asyncio's own event loop."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""A clock that tests turn: what waits, waits no real time."""
+"""Provides a clock that tests turn: a wait takes no real time."""
 
 import asyncio
 from dataclasses import replace
@@ -24,14 +24,14 @@ class TurnedClock(Clock):
         self.at += timedelta(seconds=seconds)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """In the place of ``pulsecart.runtime.wakeups.wait_on``."""
+        """Replaces ``pulsecart.runtime.wakeups.wait_on``."""
         await asyncio.sleep(0)
         if not event.is_set():
             self.turn(seconds)
 
 
 def turned_deps(settings: Settings, clock: TurnedClock) -> Deps:
-    """Deps of the demo whose time is ``clock``'s."""
+    """Open the demo's Deps with ``clock`` as their time."""
     deps = open_deps(replace(settings, accept_unsigned_buyers=True), clock)
     deps.wake_ups = WakeUps(clock, clock.wait)
     return deps

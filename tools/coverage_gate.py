@@ -1,4 +1,4 @@
-"""Checks the lines that the tests ran: a minimum for all files of what ships, and one for each file."""
+"""Checks the lines that the tests ran: a minimum for all shipped files together, and one for each file."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""functions-framework's own hello-world: what every ratio is taken against."""
+"""Defines functions-framework's own hello-world, the reference of every ratio."""
 
 import functions_framework.aio
 from starlette.requests import Request

@@ -1,4 +1,4 @@
-"""functions-framework's hello-world in one process, the leanest way to serve it: ``python serve.py [PORT]``."""
+"""Serves functions-framework's hello-world in one process, at the least cost: ``python serve.py [PORT]``."""
 
 import os
 import sys

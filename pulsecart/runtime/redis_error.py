@@ -2,7 +2,7 @@
 
 
 class RedisError(Exception):
-    """Redis did not execute a command, or did not say so: it may still have been executed."""
+    """Redis did not execute a command, or did not report it: it may still have been executed."""
 
 
 class RedisAway(RedisError):

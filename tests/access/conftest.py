@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class ServedShop:
-    """The whole shop over HTTP; nothing is dispatched in it, so that what is PENDING stays so."""
+    """Serves the whole shop over HTTP; its broker dispatches nothing, so that a PENDING order stays PENDING."""
 
     http: httpx.AsyncClient
     jwks: Path
@@ -36,7 +36,7 @@ class ServedShop:
         return {"authorization": f"Bearer {made}"}
 
     async def status(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> httpx.Response:
-        """The answer's head; what has a body without an end is not waited for."""
+        """Return the head of the response; an endless body is not awaited."""
         sent = {"accept": "application/json", **headers}
         async with self.http.stream(method, path, headers=sent, json=body or {}) as response:
             if response.headers.get("content-type") != EVENTS:
@@ -56,7 +56,7 @@ async def served_shop(deps: Deps, jwks: Path) -> AsyncIterator[ServedShop]:
 
 @pytest.fixture
 async def open_shop(deps: Deps, jwks: Path) -> AsyncIterator[ServedShop]:
-    """As it is outside of the demo."""
+    """Serve a shop that requires tokens, as outside of the demo."""
     opened = open_deps(replace(deps.settings, accept_unsigned_buyers=False))
     async for open_shop in served_shop(opened, jwks):
         yield open_shop
@@ -65,6 +65,6 @@ async def open_shop(deps: Deps, jwks: Path) -> AsyncIterator[ServedShop]:
 
 @pytest.fixture
 async def demo(deps: Deps, jwks: Path) -> AsyncIterator[ServedShop]:
-    """As ./scripts/up starts it."""
+    """Serve a demo, as ./scripts/up starts it."""
     async for open_shop in served_shop(deps, jwks):
         yield open_shop

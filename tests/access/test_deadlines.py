@@ -19,14 +19,14 @@ BODY = {"productId": 1, "userId": 7}
 
 
 async def reads() -> float:
-    """Queries for products so far."""
+    """Return the number of product queries so far."""
     metrics.exposition()
     return REGISTRY.get_sample_value("product_reads_total") or 0
 
 
 @asynccontextmanager
 async def silent_redis(deps: Deps, place: Path) -> AsyncIterator[tuple[Client, list[asyncio.StreamWriter]]]:
-    """The same shop, whose Redis takes every word and never answers; and who connected to it so far."""
+    """Yield the same shop on a Redis that accepts every command and never answers, and its connections so far."""
     talking: list[asyncio.StreamWriter] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -30,7 +30,7 @@ NAMES = [f"{route.method} {route.path}" for route in ROUTES]
 PAGE = yaml.safe_load((CONTRACTS_DIR / "http" / "access.yaml").read_text())
 WORDS: dict[str, dict[str, Any]] = PAGE["words"]
 TABLE: dict[str, str] = {name: word for routes in PAGE["routes"].values() for name, word in routes.items()}
-SOCKETS = {"WS /ws/orders"}  # asked in tests/access/test_doors.py
+SOCKETS = {"WS /ws/orders"}  # tested in tests/access/test_other_entrances.py
 DECLARED = {name: value for name, value in vars(access).items() if isinstance(value, Allow)}
 OWNER, ANY_ID = "the-owner", "1"
 ORDERS = (
@@ -70,7 +70,7 @@ EVERYBODY = (*UNKNOWN, *SESSIONS, *KNOWN)
 
 
 def expected(word: str, asker: str) -> str:
-    """``in``, 401 or 403, as the page reads, with nothing of how it is enforced."""
+    """Return ``in``, 401 or 403, as access.yaml specifies it; independent of the code that enforces it."""
     reported = WORDS[word]
     inside = reported["in"]
     if reported.get("unasked"):
@@ -113,7 +113,7 @@ async def headers_of(open_shop: ServedShop, asker: str) -> dict[str, str]:
 
 @dataclass
 class Asked:
-    """What a route is asked: about the owner's thing, and with what it takes to be done."""
+    """Holds a request to a route: a resource of the owner, and a body and headers that the route accepts."""
 
     path: str
     body: Any = field(default_factory=dict)
@@ -139,7 +139,7 @@ async def place(open_shop: ServedShop, route: Route) -> Asked:
 
 
 async def cart(open_shop: ServedShop, route: Route) -> Asked:
-    """The owner's own, with a line in it."""
+    """Return a request for a new cart of the owner with one line."""
     owner = open_shop.token(OWNER, "customer")
     thing = (await open_shop.http.post("/api/v1/carts", headers=owner)).json()["cartId"]
     filled = await open_shop.http.put(f"/api/v1/carts/{thing}/items/2", json={"qty": 1}, headers=owner)
@@ -178,7 +178,7 @@ def test_the_page_has_every_route_and_no_other_and_the_api_s_description_agrees(
 
 
 def test_the_table_is_of_all_that_the_host_answers(open_shop: ServedShop) -> None:
-    """Its operations and its own, the edge's, and beside routes what tests/access/test_doors.py asks."""
+    """The host serves the listed routes and the edge's; tests/access/test_other_entrances.py tests the rest."""
     assert set(NAMES) == {
         *open_shop.host.router.names(),
         *(f"{one.method} {one.path}" for one in edge.operation.routes),
@@ -204,7 +204,7 @@ def check(response: httpx.Response, wanted: str, word: str, asker: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 def test_a_route_about_someone_s_thing_says_here_whose(route: Route) -> None:
-    """Otherwise the tests above would use a resource without an owner."""
+    """Without this, the tests above would use a resource without an owner."""
     name = f"{route.method} {route.path}"
     assert bool(route.allow.owners) == (name in (*ORDERS, *CUSTOMERS)), "add it to ORDERS or CUSTOMERS, or mend allow"
     assert ("/carts/{id}" in route.path) == (name in CARTS), "add it to CARTS"
@@ -228,7 +228,7 @@ def test_a_route_that_says_nothing_cannot_be_made() -> None:
 
 
 def test_the_page_distinguishes_its_words() -> None:
-    """One that answered the same for all would prove nothing."""
+    """A page that gives the same answer for every word would prove nothing."""
     reported = {word: (*(expected(word, asker) for asker in EVERYBODY), *map(str, rest(word))) for word in WORDS}
     assert len(set(reported.values())) == len(reported)
     assert [expected("owner", asker) for asker in KNOWN] == ["in", "403", "403", "in", "403"]

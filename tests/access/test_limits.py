@@ -23,7 +23,7 @@ ORDERS = "/api/v1/customers/{}/orders"
 
 @dataclass
 class Set(Clock):
-    """Begins with a window of a minute."""
+    """Stands still at the beginning of a rate limit window of one minute."""
 
     at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(second=0, microsecond=0))
 
@@ -95,7 +95,7 @@ async def test_who_may_not_is_informed_and_not_counted(strict: Client) -> None:
 
 
 async def test_a_refused_purchase_counts_and_takes_nothing(demo: Client) -> None:
-    """In the demo, who the body names is the caller."""
+    """In the demo, the buyer named in the body is the caller."""
     for n in range(QUOTA):
         assert (await demo.buy(user=7, product=2, key=f"k{n}")).status == 200
     assert (await demo.buy(user=7, product=2, key="one more")).status == 429

@@ -1,4 +1,4 @@
-"""Every ``allow=`` widened and narrowed: each change is caught by what contracts/http/access.yaml says of the route."""
+"""Widens and narrows every ``allow=``: the comparison with contracts/http/access.yaml detects each change."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,7 +36,7 @@ Answer = tuple[str, bool]  # in, 401 or 403; whether it was counted
 
 @pytest.fixture(scope="module")
 def headers(jwks: Path) -> dict[str, dict[str, str]]:
-    """What each shows; nothing is asked of a database."""
+    """Return each caller's request headers; no database is used."""
     clock, signing = Clock(), settings_of(jwks)
     shown: dict[str, dict[str, str]] = {
         "unauthenticated": {},
@@ -65,7 +65,7 @@ def settings_of(jwks: Path) -> Settings:
 
 @pytest.fixture
 async def shops(jwks: Path) -> Any:
-    """One outside of a demo, one in it."""
+    """Yield the dependencies of a shop outside of the demo and of a demo."""
     strict = open_deps(settings_of(jwks))
     demo = open_deps(replace(strict.settings, accept_unsigned_buyers=True))
     yield strict, demo
@@ -74,7 +74,7 @@ async def shops(jwks: Path) -> Any:
 
 
 async def answers(route: Route, shops: tuple[Deps, Deps], headers: dict[str, dict[str, str]]) -> list[Answer]:
-    """What the serving layer does with each, before a handler sees whose thing it is."""
+    """Return the serving layer's answer to each caller, before a handler checks the resource's owner."""
     reported = []
     for deps in shops:
         for name in SHOWN:
@@ -91,7 +91,7 @@ async def answers(route: Route, shops: tuple[Deps, Deps], headers: dict[str, dic
 
 
 def wanted(word: str) -> list[Answer]:
-    """The same from the page alone."""
+    """Return the answers that access.yaml alone specifies."""
     return [_wanted(WORDS[word], name, demo) for demo in (False, True) for name in SHOWN]
 
 
@@ -125,7 +125,7 @@ def _wanted(reported: dict[str, Any], name: str, demo: bool) -> Answer:
 
 
 def changed(allow: Allow) -> Iterator[Allow]:
-    """Every other word, and every one of this one's own parts changed that means something in it."""
+    """Yield every other declared Allow, and each variant of this one with one effective member changed."""
     yield from (other for other in DECLARED.values() if other != allow)
     if allow.roles is None:
         yield from (Allow(frozenset({role})) for role in ROLES)

@@ -1,4 +1,4 @@
-"""Who is shown decides: a userId beside a token or session may only agree, in the demo too."""
+"""The token or session names the buyer: a userId beside it must be the same, in the demo too."""
 
 from typing import Any
 

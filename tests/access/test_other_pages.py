@@ -1,4 +1,4 @@
-"""Other sites' pages: a browser's cookie goes along unasked, so it counts for what our own pages ask, and no other."""
+"""Browsers send the cookie with requests of other sites' pages too; it is accepted from our own pages only."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The policies in Rego: each of their own tests by name, and what the operations make of a verdict."""
+"""Runs the Rego policies' own tests by name, and checks how the operations apply a verdict."""
 
 import re
 from itertools import product

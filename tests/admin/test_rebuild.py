@@ -75,7 +75,7 @@ async def test_a_redis_without_data_gets_the_same_streams_and_the_same_gate(clie
 
 
 def odd(data: bytes, **attributes: str) -> CloudEvent:
-    """An order.paid as some other system could have written it."""
+    """Return an order.paid as another system could have written it."""
     about = {"partitionkey": new_id(), "sequence": padded(3), **attributes}
     return CloudEvent(id=new_id(), source="/elsewhere", type=OrderPaid.TYPE, data=data, extensions=about)
 

@@ -1,4 +1,4 @@
-"""What an event that was never sent by this shop has put into a copy, a rebuild takes out again."""
+"""A rebuild removes from a copy the data of events that this shop never published."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ HISTORY = "SELECT * FROM order_status_history ORDER BY order_id, sequence"
 
 
 def forged(event: CloudEvent, sequence: int | None = GIGANTIC, **data: Any) -> CloudEvent:
-    """The same event with another sequence and other data."""
+    """Return the same event with another sequence and other data."""
     reported = json.encode(json.decode(event.data or b"{}") | data)
     number = event.sequence if sequence is None else sequence
     return replace(event, id=new_id(), data=reported, extensions={**event.extensions, "sequence": padded(number)})
 
 
 async def log(client: Client, *events: CloudEvent) -> None:
-    """As an admin's POST to the embedded broker, or an old database, may have put them there."""
+    """Write events to the log, as an admin's POST to the embedded broker, or an old database, may have done."""
     async with client.deps.db.transaction() as tx:
         await outbox.append(tx.connection, events)
 

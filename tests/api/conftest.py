@@ -14,7 +14,7 @@ from tests.tokens import bearer
 
 @dataclass(frozen=True)
 class Asked:
-    """``known``: what there is, by the resource before it in a path; ``admin``: headers of an admin."""
+    """``known``: existing ids, by the path segment before the id; ``admin``: headers of an admin."""
 
     shop: RunningShop
     known: dict[str, list[str]]

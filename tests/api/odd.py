@@ -1,4 +1,4 @@
-"""Odd text, where a client can put some: strategies for Hypothesis."""
+"""Defines Hypothesis strategies for unusual text in all places where a client can send text."""
 
 import json
 from typing import Any, NamedTuple

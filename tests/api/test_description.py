@@ -1,4 +1,4 @@
-"""A running shop keeps to its own description, whatever is asked: good requests and bad ones (schemathesis)."""
+"""A running shop keeps to its own description, for valid and invalid requests (schemathesis)."""
 
 import os
 import re
@@ -69,7 +69,7 @@ KEEPERS = {
 
 
 def _described() -> dict[str, Any]:
-    """As a demo keeps to it: it believes who sends no token. Who may what is asked route by route elsewhere."""
+    """Return the document as it holds for a demo, which needs no token; tests/access checks access."""
     whole = document()
     for path in whole["paths"].values():
         for reported in path.values():
@@ -164,7 +164,7 @@ def _name_what_there_is(case: Case, asked: Asked) -> None:
 
 
 def _whole(body: Any) -> Any:
-    """1.0 as 1: to JSON Schema they are the same, to the shop the first is no whole number."""
+    """Return 1.0 as 1: JSON Schema treats them as equal, but the shop does not accept the first as an integer."""
     if isinstance(body, dict):
         return {name: _whole(value) for name, value in body.items()}
     if isinstance(body, list):

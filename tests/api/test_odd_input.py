@@ -1,4 +1,4 @@
-"""Odd text at every entrance of a running shop never causes a 5xx, and other requests are answered as usual."""
+"""Unusual text at every entrance of a running shop never causes a 5xx, and other requests are answered as usual."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def http(asked: Asked) -> Iterator[httpx.Client]:
 
 
 def status_of(http: httpx.Client, asked: Asked, sent: Sent) -> tuple[int, str]:
-    """And the beginning of what is answered: a stream has no end to wait for."""
+    """Return the status and the beginning of the body; a stream's end is not awaited."""
     known = () if {name for name, _ in sent.headers} & {"authorization", "cookie"} else tuple(asked.admin.items())
     keeper = known if sent.target.startswith(("/broker", "/api/v1/products", "/api/v1/flash-sales")) else ()
     named = [(name.encode(), value.encode()) for name, value in keeper]

@@ -1,4 +1,4 @@
-"""Every kind of wrong, one SQL script each."""
+"""Lists an SQL script for each kind of error that the audit must find."""
 
 CREATED, PAID = "ecommerce.order.order.created.v1", "ecommerce.order.order.paid.v1"
 STOCK = "ecommerce.inventory.stock.adjusted.v1"

@@ -1,4 +1,4 @@
-"""A small shop's tables, written as its operations would leave them: something of everything, and nothing wrong."""
+"""Writes a small shop's tables as its operations would leave them: rows of every kind, without errors."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ PAYMENT = {"PAID": "CHARGED", "FULFILLED": "CHARGED", "RETURNED": "REFUNDED"}
 
 
 class ShopBooks:
-    """Writes products, orders and what was said about them; ``orders`` names them by what became of them."""
+    """Writes products, orders and their events; ``orders`` maps each order's final state to its id."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self.connection = connection
@@ -52,7 +52,7 @@ class ShopBooks:
         self.say("ecommerce.inventory.stock.adjusted.v1", product_id, row[1], data)
 
     def order(self, ended: str, buyer: str, product_id: str = "1", qty: int = 1, age_s: float = 1) -> str:
-        """An order that went through ``STEPS[ended]``."""
+        """Write an order that went through ``STEPS[ended]``; return its id."""
         order_id, claim_id, steps = new_id(), new_id(), STEPS[ended]
         self.orders[ended] = order_id
         held = "confirmed" in steps
@@ -82,7 +82,7 @@ class ShopBooks:
         return order_id
 
     def note(self, order_id: str, sequence: int, status: str) -> None:
-        """A step in the order's history."""
+        """Write a step of the order's history."""
         self.connection.execute(
             "INSERT INTO order_status_history (order_id, sequence, status, happened_at, actor)"
             " VALUES (%s, %s, %s, now(), 'operation:test')",
@@ -90,7 +90,7 @@ class ShopBooks:
         )
 
     def say(self, type: str, key: str, sequence: int, data: dict[str, Any]) -> int:
-        """Append to the log; its position."""
+        """Append an event to the log; return its position."""
         row = self.connection.execute(
             "INSERT INTO outbox (id, source, type, subject, time, dataschema, partitionkey, extensions, data)"
             " VALUES (%s, '/pulsecart/test', %s, %s, now(), %s, %s, %s, %s) RETURNING position",
@@ -100,7 +100,7 @@ class ShopBooks:
         return int(row[0])
 
     def read_by(self, trigger: str) -> None:
-        """A trigger whose cursor stands at the log's end."""
+        """Write a trigger whose cursor is at the log's end."""
         self.connection.execute(
             "INSERT INTO trigger_cursors (trigger, window_from, window_to, position)"
             " VALUES (%s, pg_current_snapshot(), pg_current_snapshot(), 0)"
@@ -129,7 +129,7 @@ class ShopBooks:
             self.number("ecommerce.payment.payment.refunded.v1", order_id, amount=amount_minor / 100, currency="USD")
 
     def number(self, type: str, order_id: str, **money: Any) -> None:
-        """An event about an order's money: it takes the order's next version."""
+        """Append an event about an order's payment, with the order's next version."""
         row = self.connection.execute(
             "UPDATE orders SET version = version + 1 WHERE order_id = %s RETURNING version, status", (order_id,)
         ).fetchone()
@@ -139,7 +139,7 @@ class ShopBooks:
 
 
 def small_shop(database_url: str) -> ShopBooks:
-    """Two products, an order of every kind, a stored reply, a projection, and a trigger that has handled all events."""
+    """Write two products, an order of each kind, a stored reply, a projection, and a trigger at the log's end."""
     connection = psycopg.connect(database_url, autocommit=True)
     books = ShopBooks(connection)
     books.stock("1", 1000, limit=2)

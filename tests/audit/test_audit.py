@@ -1,4 +1,4 @@
-"""The audit finds every kind of wrong, planted one at a time into the tables of a shop where nothing is."""
+"""The audit finds every kind of error; each is inserted alone into the tables of a shop without errors."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""scripts/audit as people and machines call it."""
+"""scripts/audit prints its result for a terminal and for programs."""
 
 import json
 from collections.abc import Iterator

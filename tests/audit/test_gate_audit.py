@@ -1,4 +1,4 @@
-"""The audit compares the gate with PostgreSQL, and knows a difference from something that is under way."""
+"""The audit compares the gate with PostgreSQL, and distinguishes a difference from work in progress."""
 
 from collections.abc import Iterator
 

@@ -21,7 +21,7 @@ def log(database_url: str) -> Log:
 
 @pytest.fixture
 async def bare(settings: Settings) -> AsyncIterator[Deps]:
-    """Deps on a database without goods or events."""
+    """Provide Deps on a database without goods or events."""
     opened = open_deps(settings)
     yield opened
     await close_deps(opened)

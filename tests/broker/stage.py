@@ -1,4 +1,4 @@
-"""What the broker's tests play with: events, listeners that remember, a log to write to, and manifests."""
+"""Provides the broker's tests with events, recording listeners, a log to write to, and manifests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -99,7 +99,7 @@ class Listener:
         await self.until(lambda listener: len(listener.done) >= count)
 
     def sequences(self, key: str) -> list[int]:
-        """Of what was done of this key, in order."""
+        """Return the sequences of this key's handled events, in order."""
         return [event.sequence for event in self.done if event.partitionkey == key]
 
     async def _tell(self) -> None:
@@ -108,7 +108,7 @@ class Listener:
 
 
 class Log:
-    """Writes to the outbox as operations do, each call a transaction."""
+    """Writes to the outbox as operations do, in one transaction per call."""
 
     def __init__(self, database_url: str) -> None:
         self.database_url = database_url

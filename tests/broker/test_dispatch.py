@@ -18,7 +18,7 @@ WAITING = "SELECT count(*) FROM trigger_backlog"
 
 
 def answering(*statuses: int) -> Listener:
-    """A listener that gives these answers to each event in turn, then 204."""
+    """Return a listener that gives these answers to each event in turn, then 204."""
     tries: Counter[str] = Counter()
 
     async def behave(event: CloudEvent) -> Reply:
@@ -243,7 +243,7 @@ async def test_an_event_that_takes_long_delays_neither_the_cursor_nor_other_keys
 async def test_a_row_found_while_its_event_ends_is_not_delivered_again(
     start: Start, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look into the backlog is on its way back when the event that took long is done."""
+    """The query of the backlog is in flight when the slow event ends."""
     finish, found = asyncio.Event(), asyncio.Event()
     looks = Store.due
 

@@ -1,4 +1,4 @@
-"""An event that is given up: the reason is logged, and a dead letter that cannot be stored holds back nothing."""
+"""An event that is given up: the reason is logged, and a dead letter that cannot be stored blocks no other event."""
 
 from typing import Any
 

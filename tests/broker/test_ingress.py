@@ -1,4 +1,4 @@
-"""The ingress: 202 only for what is durable, group commit, contracts, and no more under pressure."""
+"""The ingress: 202 only for durable events, group commit, contracts, and 503 under overload."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Lanes against a plain model: whatever happens and whenever it ends, nothing is lost and no key is out of order."""
+"""Compares the lanes with a plain model: no event is lost and no key is out of order, for any steps in any order."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ STEPS = st.lists(
 
 
 class Model:
-    """A log of twenty chunks, what is stored, and what was done."""
+    """Models a log of twenty chunks, the stored rows, and the handled events."""
 
     def __init__(self, keys: list[str]) -> None:
         self.chunks: list[Chunk] = []
@@ -64,7 +64,7 @@ class Model:
         self.finished.append(entry)
 
     def look(self) -> None:
-        """What is stored is found again, as it was when it was last written."""
+        """Check that the stored rows can be read again, as they were last written."""
         for row in sorted(self.rows.values(), key=lambda row: row.position):
             entry = Entry(row.key, row.position, None, None, 0.0)
             if self.lanes.restore(entry):

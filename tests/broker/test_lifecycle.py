@@ -1,4 +1,4 @@
-"""Triggers come, go, are restarted and lose their connection; replies go round."""
+"""Triggers are added, removed, restarted and lose their connection; their replies are routed as events."""
 
 import asyncio
 import logging
@@ -110,7 +110,7 @@ async def test_a_lost_connection_is_replaced_and_nothing_is_lost(start: Start, l
 async def test_no_delivery_begins_once_the_locks_connection_is_lost(
     start: Start, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A delivery that takes long to be cancelled keeps the session open: retries that come due meanwhile wait."""
+    """A delivery that is slow to be cancelled keeps the session open: retries that come due meanwhile wait."""
     lost, going_on = asyncio.Event(), asyncio.Event()
 
     async def behave(event: CloudEvent) -> Reply:

@@ -28,7 +28,7 @@ async def writers(database_url: str) -> AsyncIterator[list[psycopg.AsyncConnecti
 
 
 async def read_on(reader: LogReader, cursor: Cursor) -> tuple[list[CloudEvent], Cursor]:
-    """All that follows."""
+    """Read on to the end of the log; return all events and the last cursor."""
     found: list[CloudEvent] = []
     while (chunk := await reader.next(cursor)) is not None:
         found += [row.event for row in chunk.rows]
@@ -228,7 +228,7 @@ def test_one_snapshot_sees_what_another_does(later: str, earlier: str, answer: b
 
 
 def chunks_of(monkeypatch: pytest.MonkeyPatch, rows: int, listed: int | None = None) -> None:
-    """Small chunks, so that few rows make many."""
+    """Set a small chunk size, so that few rows make many chunks."""
     new = {"CHUNK": rows, "_NEW": log_module._NEW.replace(f"LIMIT {log_module.CHUNK + 1}", f"LIMIT {rows + 1}")}
     new["_WINDOW"] = log_module._WINDOW.replace(f"LIMIT {log_module.CHUNK + 1}", f"LIMIT {rows + 1}")
     if listed is not None:

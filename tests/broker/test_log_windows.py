@@ -1,4 +1,4 @@
-"""One read serves all who stand at the same place; who is behind joins them."""
+"""Readers at the same position share one read; a reader that is behind joins them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from tests.client import until
 
 
 class Counting(LogReader):
-    """Counts what it reads."""
+    """Counts its reads."""
 
     reads = 0
 
@@ -39,7 +39,7 @@ async def tail(reader: Counting) -> AsyncIterator[Tail]:
 
 
 async def follow(tail: Tail, cursor: Cursor, count: int) -> tuple[list[str], Cursor]:
-    """The ids of the next ``count`` events."""
+    """Read the next ``count`` events; return their ids and the last cursor."""
     ids: list[str] = []
     while len(ids) < count:
         chunk = await tail.after(cursor)

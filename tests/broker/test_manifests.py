@@ -1,4 +1,4 @@
-"""eventing/*.yaml is read as Knative reads it, and what cannot be done stops the start with file, line and reason."""
+"""eventing/*.yaml is read as Knative reads it; an unsupported part stops the start with file, line and reason."""
 
 from pathlib import Path
 

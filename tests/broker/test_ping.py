@@ -1,4 +1,4 @@
-"""A PingSource's ticks: at their time by an injected clock, once across workers, tried again, never caught up."""
+"""A PingSource fires on time by an injected clock, once across workers, retries, and skips missed ticks."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ AGAIN = Outcome("again", code=503)
 
 
 class Clock:
-    """Time passes only during a sleep, and no further than ``until``."""
+    """Advances only during a sleep, and no further than ``until``."""
 
     def __init__(self, until: datetime) -> None:
         self.time = NOON

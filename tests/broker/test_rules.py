@@ -1,4 +1,4 @@
-"""Backoff, verdicts, dead letters and schedules, as values."""
+"""Computes backoff, verdicts, dead letters and schedules without I/O."""
 
 from base64 import b64decode
 from datetime import UTC, datetime

@@ -41,7 +41,7 @@ async def test_workers_share_the_triggers_and_each_event_is_received_once(start:
 
 
 async def test_an_event_is_kept_for_the_triggers_of_a_worker_that_is_still_starting(start: Start, log: Log) -> None:
-    """Without a place for every trigger as soon as one worker runs: the other one stands behind the event."""
+    """Fails if not every trigger has a cursor as soon as one worker runs: the other worker would miss the event."""
     here, there = Listener("listener"), Listener("listener")
     first = await start(trigger("a"), trigger("b"), to=[here], worker=0, workers=2)
     assert first.status().keys() <= {"a"}

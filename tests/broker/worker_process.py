@@ -1,5 +1,5 @@
 """
-One worker as a process of its own, to be killed: ``python -m tests.broker.worker_process DIR WORKER WORKERS``.
+Runs one worker as a process for tests to kill: ``python -m tests.broker.worker_process DIR WORKER WORKERS``.
 
 It writes its events into the table ``heard``, in the order of delivery.
 """

@@ -38,7 +38,7 @@ PHONE: ViewportSize = {"width": 360, "height": 740}
 
 @dataclass
 class Visit:
-    """One visitor's page; ``requested`` are the URLs it asked for, ``errors`` what it complained about."""
+    """Holds one visitor's page; ``requested`` are the URLs it requested, ``errors`` its reported errors."""
 
     page: Page
     requested: list[str]
@@ -53,7 +53,7 @@ class Visit:
         return int(self.page.evaluate("streams.filter(one => one.readyState !== EventSource.CLOSED).length"))
 
     def steps(self) -> list[str]:
-        """The newest order's steps that were reached."""
+        """Return the completed steps of the newest order."""
         return self.page.locator(".order").first.locator("li[data-reached=true] b").all_inner_texts()
 
 
@@ -69,7 +69,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Ended before other modules' tests: playwright's loop holds the thread that theirs need."""
+    """Provide a browser that ends with its module: playwright's event loop occupies the thread of all tests."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("no Chromium here: install it, e.g. with `apt-get install -y chromium`, and run again")
@@ -81,7 +81,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(shop: RunningShop, chromium: Browser) -> Iterator[Visitor]:
-    """Opens the page as a new visitor and waits until it is live."""
+    """Provide a function that opens the page as a new visitor and waits until it is live."""
     expect.set_options(timeout=PATIENCE_MS)
     contexts = []
 
@@ -103,7 +103,7 @@ def visit(shop: RunningShop, chromium: Browser) -> Iterator[Visitor]:
 
 
 def tab_to(page: Page, selector: str) -> None:
-    """Press Tab until this has the focus; fails where that never comes."""
+    """Press Tab until this element has the focus; fail if it never does."""
     for _ in range(TABS_MAX):
         page.keyboard.press("Tab")
         if page.locator(selector).evaluate("one => one === document.activeElement"):

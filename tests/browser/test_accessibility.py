@@ -1,4 +1,4 @@
-"""No page has anything that axe-core finds fault with, in light and in dark."""
+"""axe-core reports no violation on any page, with light and dark colors."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 
 def assert_accessible(page: Page) -> None:
-    """Every rule that axe-core has, contrast included, and at least the rules on contrast and names were tried."""
+    """Check the page by all rules of axe-core, and that at least those on contrast and names were applied."""
     results = Axe().run(page, options={"resultTypes": ["violations", "passes"]})
     assert results.violations_count == 0, results.generate_report()
     tried = {rule["id"] for rule in results.response["passes"]}

@@ -1,4 +1,4 @@
-"""The page, as a visitor sees it."""
+"""The sale page works for a visitor."""
 
 import pytest
 from playwright.sync_api import expect

@@ -1,4 +1,4 @@
-"""The storefront, as a visitor walks through it: list, product, cart, order."""
+"""The storefront works for a visitor, from list to product, cart and order."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def priced(shop: RunningShop, product: int, price: float) -> Iterator[None]:
 
 
 def change_price(shop: RunningShop, product: int, price: float) -> float:
-    """The price it had."""
+    """Change the price; return the previous one."""
     url = f"{shop.url}/api/v1/products/{product}"
     with urllib.request.urlopen(url, timeout=10) as answer:
         found, etag = json.loads(answer.read()), answer.headers["etag"]
@@ -73,7 +73,7 @@ def change_price(shop: RunningShop, product: int, price: float) -> float:
 
 
 def orders_of(shop: RunningShop, page: Page) -> list[Any]:
-    """As they are in PostgreSQL: what a copy says may be late."""
+    """Return the orders as PostgreSQL has them: a copy may be late."""
     buyer = page.evaluate("localStorage.buyer")
     with connect(shop.database_url) as connection:
         return connection.execute("SELECT order_id FROM orders WHERE buyer_id = %s", (buyer,)).fetchall()

@@ -1,4 +1,4 @@
-"""The whole shop on a real cluster, as tests/cluster/up left it: asked through its gateway, its tables and kubectl."""
+"""Provides the shop that tests/cluster/up deployed on a real cluster: its gateway, its tables, kubectl."""
 
 import os
 from collections.abc import AsyncIterator, Generator, Sequence
@@ -44,7 +44,7 @@ def required() -> None:
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    """Ends with the audit: whatever a test did, the books are right, once dead letters were replayed."""
+    """Provide the shop; after the test, replay its dead letters and require a clean audit."""
     url, host = await gateway_of("edge")
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(

@@ -1,4 +1,4 @@
-"""What a test asks of the deployed shop."""
+"""Defines the requests and queries of tests to the deployed shop."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 async def until(holds: Callable[[], Awaitable[T]], within_s: float, what: str) -> T:
-    """The first true value of ``holds``, asked again and again."""
+    """Call ``holds`` again and again; return its first true value."""
     try:
         async with asyncio.timeout(within_s):
             while not (value := await holds()):  # noqa: ASYNC110  # a cluster is asked
@@ -31,7 +31,7 @@ async def until(holds: Callable[[], Awaitable[T]], within_s: float, what: str) -
 
 
 async def gateway_of(operation: str) -> tuple[str, str]:
-    """URL of the gateway on the node, and the Host header by which it knows a public operation."""
+    """Return the gateway's URL on the node, and the Host header by which it routes to a public operation."""
     (wanted,) = [one for one in await listed("ksvc") if one["metadata"]["name"] == operation]
     (node, *_) = await listed("nodes")
     address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
@@ -77,7 +77,7 @@ class Cluster:
         self._database_url = ""
 
     async def buy_later(self, user: int, product: str = "2") -> str:
-        """The order's id of an accepted async purchase."""
+        """Place an async purchase; return its order's id."""
         body = {"productId": product, "quantity": 1, "userId": user}
         answer = await self.http.post("/api/v1/async/purchase", json=body, headers={"idempotency-key": str(uuid4())})
         assert answer.status_code == 202, answer.text
@@ -94,14 +94,14 @@ class Cluster:
         await until(there, within_s, f"order {order_id} is {status}")
 
     async def gateway_behaves(self, mode: str) -> None:
-        """Sends no request if it does already, so that operations at zero stay there."""
+        """Set the gateway's mode; send no request if it is set already, so that operations at zero stay there."""
         if await self.row("SELECT mode, share FROM simulated_gateway.behaviour") == (mode, 1.0):
             return
         answer = await self.http.put("/api/v1/payments/simulator", json={"mode": mode, "share": 1.0})
         assert answer.status_code == 200, answer.text
 
     async def news(self, path: str, headers: dict[str, str]) -> AsyncIterator[StreamEvent]:
-        """Yield a stream's news; as a browser's EventSource it reconnects after a cut, with the last id."""
+        """Yield a stream's news; reconnect after a cut with the last id, as a browser's EventSource does."""
         last_id = ""
         while True:
             sent = {**headers, "accept": "text/event-stream"} | ({"last-event-id": last_id} if last_id else {})
@@ -117,7 +117,7 @@ class Cluster:
             await asyncio.sleep(LOOK_S)
 
     async def socket_news(self, order_id: str, headers: dict[str, str]) -> AsyncIterator[StreamEvent]:
-        """The same over a WebSocket, which is opened again with the last id."""
+        """Yield the order's news over a WebSocket; reconnect after a cut with the last id."""
         gateway = httpx.URL(self.url)
         last: dict[str, str] = {}
         while True:
@@ -154,7 +154,7 @@ class Cluster:
             return await (await connection.execute(sql.encode(), params)).fetchall()
 
     async def database_url(self) -> str:
-        """As the operations have it, with the pod's own address: this machine does not ask the cluster's DNS."""
+        """Return the operations' database URL with the pod's address: this machine cannot use the cluster's DNS."""
         if not self._database_url:
             self._database_url = await self._reached("pulsecart-database", "DATABASE_URL", "postgresql")
         return self._database_url
@@ -167,7 +167,7 @@ class Cluster:
         return (await secret(of, key)).replace(f"@{name}", f"@{pod['status']['podIP']}")
 
     async def pods(self, selector: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
-        """Those that run and are not on their way out."""
+        """Return the running pods that are not terminating."""
         found = await listed("pods", selector, namespace)
         return [p for p in found if p["status"]["phase"] == "Running" and "deletionTimestamp" not in p["metadata"]]
 
@@ -175,7 +175,7 @@ class Cluster:
         return await self.pods(f"serving.knative.dev/service={operation}")
 
     async def awake(self) -> set[str]:
-        """Operations that have a pod which is not on its way out."""
+        """Return the operations that have a pod which is not terminating."""
         found = await self.pods("serving.knative.dev/service")
         return {pod["metadata"]["labels"]["serving.knative.dev/service"] for pod in found}
 
@@ -188,23 +188,23 @@ class Cluster:
         await until(asleep, within_s, "every operation is at zero")
 
     async def kill(self, selector: str, namespace: str = NAMESPACE) -> None:
-        """SIGKILL at once to every pod that matches."""
+        """Kill every matching pod at once (SIGKILL)."""
         await kubectl("delete", "pod", "-l", selector, "--grace-period=0", "--force", namespace=namespace)
 
     async def sale(self, *options: str) -> str:
-        """``scripts/sale`` through the gateway; its report. Fails where its own checks do."""
+        """Run ``scripts/sale`` through the gateway and return its report; fail if its own checks fail."""
         return await run(
             sys.executable, "-m", "tools.crowd", "--url", self.url, "--host", self.host, "--no-audit", *options
         )
 
     async def desk(self, *asked: str) -> str:
-        """``scripts/dead-letters``"""
+        """Run ``scripts/dead-letters`` and return its output."""
         return await run(
             sys.executable, "-m", "pulsecart.admin.dead_letters", "--database-url", await self.database_url(), *asked
         )
 
     async def mended(self) -> None:
-        """The gateway works again, what it kept from being done is replayed, and the audit is clean."""
+        """Repair the gateway, replay the events that failed meanwhile, and require a clean audit."""
         await self.gateway_behaves("approve")
         for last in (False, True):
             if last or await self.row(OPEN_LETTERS):

@@ -1,4 +1,4 @@
-"""What is missing on a cluster is said by scripts/deploy, and stands where a Kubernetes user looks first."""
+"""scripts/deploy reports each missing prerequisite, and a Kubernetes user finds the cause in the usual places."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ class Said(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A namespace of this test's own, and the image that the deployed shop runs."""
+    """Holds a namespace of this test alone, and the deployed shop's image."""
 
     name: str
     image: str
@@ -144,7 +144,7 @@ async def test_a_second_apply_changes_nothing() -> None:
     ],
 )
 async def test_the_cluster_would_take_every_overlay(place: Place, overlay: str) -> None:
-    """Its schemas, defaults, webhooks and admission, without a trace."""
+    """Checks schemas, defaults, webhooks and admission by a dry run, which changes nothing."""
     place.write(overlay)
     # Knative's webhook rejects an EventPolicy where senders are not authenticated; test_event_policy.py applies one.
     documents = yaml.safe_load_all(await run("kubectl", "kustomize", str(place.overlay)))

@@ -1,4 +1,4 @@
-"""An operation that keeps failing: its event waits with its cause where it is seen, and is replayed to it alone."""
+"""An event of a failing operation becomes a dead letter with its cause; a replay reaches that operation alone."""
 
 import json
 

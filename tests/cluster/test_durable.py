@@ -1,4 +1,4 @@
-"""What the death of a channel's dispatcher costs: over JetStream nothing, in memory a failed POST that is repeated."""
+"""After the loss of a channel's dispatcher JetStream loses no event; in memory, a POST fails and is repeated."""
 
 import asyncio
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ async def test_in_memory_the_senders_post_fails_with_the_dispatcher_and_is_repea
 
 
 async def dispatcher_dies(flavour: str) -> None:
-    """SIGKILL; returns when another one is there."""
+    """Kill the dispatcher (SIGKILL) and wait for its replacement."""
     selector = f"messaging.knative.dev/role=dispatcher,messaging.knative.dev/channel={CHANNELS[flavour]}"
     before = {pod["metadata"]["uid"] for pod in await listed("pods", selector, SYSTEM)}
     assert before, f"no pod has {selector}"

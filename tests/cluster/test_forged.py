@@ -1,4 +1,4 @@
-"""Any pod reaches a cluster-local operation and the broker; what it makes up changes nothing, and is seen."""
+"""Any pod reaches a cluster-local operation and the broker; its forged events change nothing, and are reported."""
 
 import json
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ async def to_broker(cluster: Cluster, event: CloudEvent, **headers: str) -> int:
 
 @pytest.fixture
 async def forged(cluster: Cluster) -> AsyncIterator[list[CloudEvent]]:
-    """What a test made up; its dead letters go with it, for they are in no log and cannot be replayed."""
+    """Provide a list for forged events; delete their dead letters afterwards, as no log has them for a replay."""
     made: list[CloudEvent] = []
     yield made
     await cluster.rows("DELETE FROM dead_letters WHERE event_id = ANY(%s) RETURNING 1", [event.id for event in made])

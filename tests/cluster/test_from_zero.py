@@ -66,7 +66,7 @@ async def test_a_relay_that_is_killed_is_woken_again_by_who_waited_for_it(cluste
 
 @pytest.mark.timeout(900)
 async def test_twenty_thousand_buyers_for_a_thousand_units_from_zero_and_back(cluster: Cluster) -> None:
-    """Last here: test_receipt.py begins at zero, where this ends."""
+    """Runs last in this module: test_receipt.py starts at zero, where this test ends."""
     await cluster.at_zero()
     seen: set[str] = set()
     looking = asyncio.create_task(operations_seen(cluster, seen))

@@ -1,4 +1,4 @@
-"""The whole shop where Knative Eventing authenticates senders: its broker takes events from the relay alone."""
+"""With sender authentication in Knative Eventing, the shop's broker accepts events from the relay alone."""
 
 import json
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ AUDIENCE = audience_of(NAMESPACE, "default")
 
 @pytest.fixture
 async def guarded(cluster: Cluster) -> AsyncIterator[Cluster]:
-    """With k8s/components/event-policy; afterwards the shop is as tests/cluster/up left it."""
+    """Provide the shop with k8s/components/event-policy; restore the deployment of tests/cluster/up afterwards."""
     (broker,) = await listed("brokers")
     if "natjsm" in broker["spec"]["config"]["name"]:
         pytest.skip("the JetStream channel shows Knative's filter no identity: docs/kubernetes.md")
@@ -37,7 +37,7 @@ async def guarded(cluster: Cluster) -> AsyncIterator[Cluster]:
 
 
 async def deploy(overlay: str) -> None:
-    """With the image that is there."""
+    """Deploy the overlay with the image that is already deployed."""
     output = await deployed("--overlay", str(HERE / overlay), "--image", await image())
     assert output.status == 0, output.err
 
@@ -60,7 +60,7 @@ async def test_events_reach_operations_by_the_relay_alone_and_others_end_at_the_
 
 
 async def ticks_wake(operation: str, cluster: Cluster) -> None:
-    """A PingSource goes past the broker, and needs no policy."""
+    """Check that a PingSource, which bypasses the broker, needs no policy."""
 
     async def asleep() -> bool:
         return not await cluster.pods_of(operation)

@@ -1,4 +1,4 @@
-"""A flash sale sells exactly what there is, whatever dies meanwhile; test_from_zero.py has a large one."""
+"""A flash sale sells exactly the available units while pods are killed; test_from_zero.py has a large one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ async def checkouts(cluster: Cluster) -> None:
 
 
 async def dispatcher(cluster: Cluster) -> None:
-    """The in-memory channel's: what it had is lost, relay's request fails, and is sent again."""
+    """Kill the in-memory channel's dispatcher: its events are lost, the relay's request fails, and is sent again."""
     await cluster.kill("messaging.knative.dev/role=dispatcher", "knative-eventing")
     await cluster.kill("eventing.knative.dev/brokerRole=filter", "knative-eventing")
 

@@ -1,4 +1,4 @@
-"""Catalogue, flash sales and carts on a cluster: changed by who may, read through copies, ordered whole."""
+"""Catalogue, flash sales and carts on a cluster: changed with permission, read through copies, ordered completely."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ def admin(cluster: Cluster) -> Ask:
 
 
 async def lamp(admin: Ask) -> tuple[str, dict[str, Any], str]:
-    """(path, body, ETag) of a new product with units to sell."""
+    """Create a product with units to sell; return (path, body, ETag)."""
     body = {"sku": f"LAMP-{token_hex(4)}", "name": "Lamp", "price": 40, "category": "Home"}
     made = await admin("POST", "/api/v1/products", body)
     assert made.status_code == 201, made.text

@@ -1,4 +1,4 @@
-"""A browser's streams survive what a cluster does to them: time limits, and a new revision of the edge."""
+"""A browser's streams survive a cluster's time limits and a new revision of the edge."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ async def _until_canceled(news: AsyncIterator[StreamEvent]) -> list[StreamEvent]
 
 
 async def edge_with(cluster: Cluster, **settings: str) -> None:
-    """A new revision of the edge, as a roll-out makes it; returns when it serves."""
+    """Roll out a new revision of the edge and wait until it serves."""
     env = [{"name": name, "value": value} for name, value in settings.items()]
     change = [{"op": "add", "path": "/spec/template/spec/containers/0/env", "value": env}]
     await kubectl("patch", "ksvc", "edge", "--type=json", "-p", json.dumps(change))

@@ -1,4 +1,4 @@
-"""What the tests of delivery send, and what they look for in a dead letter."""
+"""Defines the events that the delivery tests send, and the attributes that they expect of a dead letter."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ def quick(**more: Any) -> dict[str, Any]:
 
 
 def assert_cause(broker: BrokerUnderTest, sink: Subscriber, dest: str, code: str) -> None:
-    """Of a failure without a status of its own; which Trigger it was, the path of its sink says in any case."""
+    """Check the cause of a failure without a response status; the sink's path names the Trigger in any case."""
     assert sink.got[0].path == urlsplit(dest).path
     extensions = sink.got[0].event.extensions
     if differs(broker, "The cause of a failure without a status"):

@@ -1,6 +1,6 @@
 """
-A broker under test. The suite says what Knative's default broker does; it runs against the local one, and against a
-cluster by another implementation of this protocol.
+Defines a broker under test. The suite describes Knative's default broker; it runs against the local one, and against
+a cluster by another implementation of this protocol.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ Manifest = dict[str, Any]
 
 class BrokerUnderTest(Protocol):
     """
-    ``host`` is where its subscribers have to listen to be reached, ``namespace`` where its objects are, ``flavour``
-    the name it has in ``differences``.
+    ``host``: the address on which its subscribers must listen; ``namespace``: that of its objects; ``flavour``: its
+    name in ``differences``.
     """
 
     host: str
@@ -34,23 +34,23 @@ class BrokerUnderTest(Protocol):
     flavour: str
 
     def named(self, name: str) -> str:
-        """What an object called ``name`` in a manifest is called there."""
+        """Return the object's actual name for ``name`` in a manifest."""
 
     async def apply(self, manifests: Sequence[Manifest]) -> None:
-        """Returns when all of them are at work."""
+        """Apply the manifests and wait until all of them are active."""
 
     async def send(self, headers: dict[str, str], body: bytes, *, to: str = BROKER) -> int:
-        """POST to the ingress of a Broker; the status."""
+        """POST to the ingress of a Broker; return the status."""
 
     async def address(self, to: str = BROKER) -> str:
-        """The URL of a Broker's ingress, for senders that are programs of their own."""
+        """Return the URL of a Broker's ingress, for senders in other processes."""
 
     async def stop(self) -> None:
-        """Take away what was applied."""
+        """Delete the applied objects."""
 
 
 class EmbeddedBroker:
-    """The one in ``pulsecart/broker``."""
+    """Runs the broker of ``pulsecart/broker``."""
 
     host = "127.0.0.1"
     namespace = "default"

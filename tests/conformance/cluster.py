@@ -1,7 +1,7 @@
 """
-A broker of a real cluster: what a test applies goes there by kubectl, and its subscribers listen where pods reach this
-machine. All of a run lives in one namespace that goes with it; each test has objects of its own, since a Broker that
-is deleted and made again under one name would find the channel of the first.
+Tests a broker of a real cluster: kubectl applies a test's manifests, and its subscribers listen on this machine,
+where pods reach them. A run has one namespace, which is deleted with it; each test has objects of its own, since a
+Broker that is deleted and made again under one name would find the channel of the first.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ SEND_S = 60.0  # the in-memory channel answers after its subscribers have, retri
 
 
 class NoCluster(Exception):
-    """The message says what did not answer."""
+    """No cluster can be used; the message names the part that did not answer."""
 
 
 class Run:
     """
-    A namespace for one run of the suite, on the cluster of KUBECONFIG.
+    Holds the namespace for one run of the suite, on the cluster of KUBECONFIG.
 
     Raises:
         NoCluster: it does not answer, or has no Knative Eventing.
@@ -61,7 +61,7 @@ class Run:
         kubectl("create", "namespace", self.namespace)
 
     def broker(self, flavour: str) -> "ClusterBroker":
-        """For one test; skips it where the cluster lacks such channels."""
+        """Make a broker for one test; skip the test if the cluster lacks such channels."""
         if flavour not in self._flavours:
             pytest.skip(f"no {CONFIGS[flavour]} on this cluster: install its channels, see docs/conformance.md")
         if flavour == "jetstream" and not self._kept:
@@ -70,7 +70,7 @@ class Run:
         return ClusterBroker(self, CONFIGS[flavour], flavour, str(next(self._tests)))
 
     def _keep_a_channel(self, config: str) -> None:
-        """With its last channel JetStream's dispatcher goes, and the next one waits for its lease."""
+        """Keep one channel: JetStream's dispatcher ends with its last channel, and the next one waits for its lease."""
         template = kubectl(
             "get", "configmap", config, "-n", "knative-eventing", "-o", r"jsonpath={.data.channelTemplateSpec}"
         )
@@ -104,7 +104,7 @@ class ClusterBroker:
             await self._heard(probe)
 
     async def ready(self, manifests: Sequence[Manifest]) -> None:
-        """Apply, and wait for each to be Ready: events may still pass a Trigger by."""
+        """Apply, and wait for each to be Ready; events may still miss a Trigger."""
         objects = await self._apply(manifests)
         wait = ("wait", "--for=condition=Ready", f"--timeout={READY_S}s", "-f", "-")
         await asyncio.to_thread(kubectl, *wait, stdin=objects, timeout_s=READY_S)
@@ -176,7 +176,7 @@ def _asked(*arguments: str) -> str:
 
 
 def _node_address() -> str:
-    """Pods reach the machine of the first node there; elsewhere CONFORMANCE_HOST has to say where this one is."""
+    """Return this machine's address for pods: the first node's; elsewhere CONFORMANCE_HOST must name it."""
     nodes = _asked("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}")
     return nodes.split()[0]
 

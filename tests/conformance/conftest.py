@@ -1,4 +1,4 @@
-"""What a conformance test plays with: the broker under test, and a server for every subscriber and for dead letters."""
+"""Provides each conformance test with a broker under test, and servers for subscribers and dead letters."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -38,7 +38,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def run() -> Iterator[Run]:
-    """On the cluster of KUBECONFIG; without one its tests are skipped, or fail where they are required."""
+    """Provide the cluster of KUBECONFIG; without it, skip its tests, or fail them if they are required."""
     try:
         made = Run()
     except NoCluster as error:
@@ -61,21 +61,21 @@ async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 @pytest.fixture
 async def subscriber(broker: BrokerUnderTest) -> AsyncIterator[Subscriber]:
-    """Of every Trigger, each at its own path."""
+    """Provide the subscriber of every Trigger, each at its own path."""
     async with Subscriber(broker.host) as server:
         yield server
 
 
 @pytest.fixture
 async def sink(broker: BrokerUnderTest) -> AsyncIterator[Subscriber]:
-    """Where dead letters go."""
+    """Provide the server that receives dead letters."""
     async with Subscriber(broker.host) as server:
         yield server
 
 
 @pytest.fixture
 def apply(broker: BrokerUnderTest, subscriber: Subscriber, sink: Subscriber) -> Apply:
-    """Triggers by name with what their spec adds, on a broker with two quick retries; other manifests as they are."""
+    """Provide a function that applies Triggers by name, on a broker with two quick retries, and other manifests."""
 
     async def make(*others: Manifest, **triggers: dict[str, Any]) -> None:
         manifests = [broker_of(sink)]
@@ -90,7 +90,7 @@ def apply(broker: BrokerUnderTest, subscriber: Subscriber, sink: Subscriber) -> 
 
 @pytest.fixture
 def send(broker: BrokerUnderTest) -> Send:
-    """An event into the broker, which has to take it."""
+    """Provide a function that sends an event to the broker and requires 202."""
 
     async def post(event: CloudEvent) -> None:
         status = await broker.send(*cloudevents.binary(event))
@@ -100,7 +100,7 @@ def send(broker: BrokerUnderTest) -> Send:
 
 
 def broker_of(sink: Subscriber) -> Manifest:
-    """Two quick retries, then the sink."""
+    """Return a Broker with two quick retries and this dead letter sink."""
     delivery = {
         "deadLetterSink": {"uri": sink.url(SINK)},
         "retry": 2,

@@ -1,6 +1,6 @@
 """
-Where brokers differ for a reason, by the rule's name in docs/conformance.md. A test asks here before it expects
-anything else of one of them; what is not here is the same everywhere.
+Lists the accepted differences between brokers, by the rule's name in docs/conformance.md. A test looks here before
+it expects another result of one broker; every rule that is not listed is the same everywhere.
 """
 
 from tests.conformance.broker import BrokerUnderTest

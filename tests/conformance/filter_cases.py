@@ -1,5 +1,5 @@
 """
-What Knative's filters let through, as a table: its broker compares each attribute's text in Go (pkg/eventfilter of
+Lists the events that Knative's filters match: its broker compares each attribute's text in Go (pkg/eventfilter of
 Knative Eventing 0.48.2), and its own tests try the same dialects.
 """
 
@@ -24,7 +24,7 @@ BARE = CloudEvent(id="other", source="https://example.com/bare", type="bare", da
 
 
 class Case(NamedTuple):
-    """What a Trigger's spec says, and whether RICH and BARE reach its subscriber."""
+    """Holds a Trigger's spec, and whether RICH and BARE reach its subscriber."""
 
     spec: dict[str, Any]
     rich: bool

@@ -1,4 +1,4 @@
-"""Knative Eventing where it authenticates senders: the switch, tokens of service accounts, a Broker's policy."""
+"""Enables sender authentication in Knative Eventing: the feature flag, service account tokens, a Broker's policy."""
 
 import json
 import time
@@ -20,7 +20,7 @@ SUBSCRIPTIONS = "subscriptions.messaging.knative.dev"
 
 @contextmanager
 def authenticated() -> Iterator[None]:
-    """Eventing authenticates senders inside, on the whole cluster; at the end the switch is as it was before."""
+    """Enable sender authentication on the whole cluster for the context; restore the feature flag at its end."""
     before = json.loads(kubectl("get", "configmap", "config-features", "-n", SYSTEM, "-o", "json"))["data"].get(FLAG)
     try:
         _switch(ON)
@@ -34,7 +34,7 @@ def authenticated() -> Iterator[None]:
 
 
 def _switch(value: str | None) -> None:
-    """Returns when every Broker and in-memory channel has an audience and every Trigger an identity; or none has."""
+    """Set the flag; wait until all Brokers, in-memory channels and Triggers have an identity, or none has."""
     patch = json.dumps({"data": {FLAG: value}})
     kubectl("patch", "configmap", "config-features", "-n", SYSTEM, "--type=merge", "-p", patch)
     until = time.monotonic() + SWITCHED_S
@@ -47,7 +47,7 @@ def _switch(value: str | None) -> None:
 
 
 def _identities() -> Iterator[tuple[str, bool | None]]:
-    """Each thing that gets an identity, and whether it has one; None while it is being recreated."""
+    """Yield each object that gets an identity, and whether it has one; None while it is being recreated."""
     brokers, channels = _there(BROKERS), _there(CHANNELS)
     for one in brokers + channels:
         if address := one.get("status", {}).get("address"):
@@ -70,8 +70,9 @@ def _named(one: dict[str, Any]) -> str:
 
 def forget_subscribers_that_are_no_more() -> None:
     """
-    The switch recreates every Trigger's Subscription, and each writes the channel's whole list of subscribers, so
-    that old ones come back. They have no identity: Knative's filter refuses them, and the channel answers 500 for good.
+    Remove subscribers without a Subscription. The switch recreates every Trigger's Subscription, and each writes the
+    channel's whole list of subscribers, so that old ones come back. They have no identity: Knative's filter refuses
+    them, and the channel answers 500 for good.
     """
     subscriptions = {one["metadata"]["uid"] for one in _there(SUBSCRIPTIONS)}
     for channel in _there(CHANNELS):
@@ -89,18 +90,18 @@ def forget_subscribers_that_are_no_more() -> None:
 
 
 def _there(*kinds: str) -> list[dict[str, Any]]:
-    """In every namespace; what is being deleted is left out."""
+    """Return the objects of these kinds in all namespaces, without those being deleted."""
     items = json.loads(kubectl("get", ",".join(kinds), "-A", "-o", "json"))["items"]
     return [one for one in items if "deletionTimestamp" not in one["metadata"]]
 
 
 def audience_of(namespace: str, broker: str) -> str:
-    """As Eventing writes it into the Broker's address."""
+    """Return the audience that Eventing writes into the Broker's address."""
     return f"eventing.knative.dev/broker/{namespace}/{broker}"
 
 
 def token_of(account: str, namespace: str, audience: str) -> str:
-    """By the cluster's TokenRequest; ten minutes is the shortest that it makes."""
+    """Request a token from the cluster (TokenRequest); ten minutes is the shortest lifetime."""
     return kubectl("create", "token", account, "-n", namespace, f"--audience={audience}", "--duration=600s").strip()
 
 
@@ -109,7 +110,7 @@ def subject(account: str, namespace: str) -> str:
 
 
 def policy(name: str, broker: str, *subjects: str) -> Manifest:
-    """The Broker takes events from these subjects alone. ``broker`` is its name on the cluster."""
+    """Return a policy that admits only these subjects. ``broker`` is the Broker's name on the cluster."""
     to = {"ref": {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": broker}}
     return {
         "apiVersion": "eventing.knative.dev/v1alpha1",

@@ -42,11 +42,11 @@ class Subscriber:
         self._changed = asyncio.Condition()
 
     def url(self, name: str) -> str:
-        """Of the Trigger ``name``."""
+        """Return the URL for the Trigger ``name``."""
         return f"http://{self.host}:{self._port}/{name}"
 
     def of(self, name: str) -> list[Got]:
-        """What came for this Trigger."""
+        """Return the requests received for this Trigger."""
         return [got for got in self.got if got.path == f"/{name}"]
 
     async def until(self, condition: Callable[[Sequence[Got]], bool], timeout_s: float = 20.0) -> None:

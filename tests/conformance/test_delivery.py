@@ -1,4 +1,4 @@
-"""What a subscriber's answer leads to: done, again, or a dead letter."""
+"""A subscriber's status decides a delivery: done, retry, or dead letter."""
 
 import asyncio
 from base64 import b64decode

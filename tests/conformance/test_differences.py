@@ -1,4 +1,4 @@
-"""docs/conformance.md lists what brokers do differently, and nothing else is allowed to differ."""
+"""Brokers differ only in the ways that docs/conformance.md lists."""
 
 import re
 from pathlib import Path

@@ -1,6 +1,6 @@
 """
-Knative's broker where Eventing authenticates senders: an EventPolicy lets one service account in, as
-k8s/components/event-policy does for the relay, and what others send ends at the ingress.
+With sender authentication in Knative Eventing, an EventPolicy admits one service account, as
+k8s/components/event-policy does for the relay; the ingress rejects the events of all others.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +27,7 @@ RELAY, OTHER = "relay", "other"
 
 @pytest.fixture(scope="module")
 def elsewhere(run: Run) -> Iterator[str]:
-    """A second namespace, with a service account of the relay's name."""
+    """Provide a second namespace, with a service account of the relay's name."""
     namespace = f"{run.namespace}-elsewhere"
     kubectl("create", "namespace", namespace)
     kubectl("create", "serviceaccount", RELAY, "-n", namespace)
@@ -37,7 +37,7 @@ def elsewhere(run: Run) -> Iterator[str]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def authenticating(run: Run) -> AsyncIterator[None]:
-    """Ends when an event without a token comes through again."""
+    """Enable sender authentication; at the end, wait until an event without a token is delivered again."""
     for account in (RELAY, OTHER):
         kubectl("create", "serviceaccount", account, "-n", run.namespace)
     with authenticated():
@@ -50,7 +50,7 @@ async def authenticating(run: Run) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def broker(run: Run, authenticating: None) -> AsyncIterator[ClusterBroker]:
-    """It shows the relay's token where a test shows none."""
+    """Provide a broker whose requests have the relay's token, unless the test gives another one."""
     made = run.broker("cluster")
     made.shown = bearer(token_of(RELAY, run.namespace, audience_of(run.namespace, made.named(BROKER))))
     yield made
@@ -59,7 +59,7 @@ async def broker(run: Run, authenticating: None) -> AsyncIterator[ClusterBroker]
 
 @pytest.fixture
 async def guarded(broker: ClusterBroker, apply: Apply) -> ClusterBroker:
-    """From the relay alone, to a Trigger ``t``. The policy is there before its Broker."""
+    """Apply a policy that admits the relay alone, before its Broker, and a Trigger ``t``."""
     lets_in = policy("from-the-relay", broker.named(BROKER), subject(RELAY, broker.namespace))
     await broker.ready([lets_in])
     await apply(t=quick())
@@ -71,7 +71,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def sent(broker: ClusterBroker, token: str, event: CloudEvent) -> int:
-    """The status for an event that is sent with this token, or with none where that is empty."""
+    """Send an event with this token, none if it is empty; return the status."""
     relays, broker.shown = broker.shown, {}
     headers, body = cloudevents.binary(event)
     status = await broker.send(headers | bearer(token), body)
@@ -80,7 +80,7 @@ async def sent(broker: ClusterBroker, token: str, event: CloudEvent) -> int:
 
 
 async def assert_only(genuine: CloudEvent, broker: ClusterBroker, subscriber: Subscriber, sink: Subscriber) -> None:
-    """The relay's next event is the first that arrives anywhere: nothing went before it."""
+    """Check that the relay's next event is the first to arrive anywhere: no earlier event was delivered."""
     assert await broker.send(*cloudevents.binary(genuine)) == 202
     await subscriber.until(lambda got: len(got) == 1)
     assert [got.event.id for got in subscriber.got] == [genuine.id]
@@ -88,7 +88,7 @@ async def assert_only(genuine: CloudEvent, broker: ClusterBroker, subscriber: Su
 
 
 def signed_by_another_key(token: str) -> str:
-    """The relay's own claims under a key of ours, which takes the name of the cluster's."""
+    """Return the relay's claims, signed by our own key under the id of the cluster's key."""
     claims = jwt.decode(token, options={"verify_signature": False})
     claims["exp"] = datetime.now(UTC) + timedelta(hours=1)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -1,4 +1,4 @@
-"""Which events reach a Trigger's subscriber."""
+"""A Trigger's subscriber gets exactly the events that match its filter."""
 
 from typing import Any
 

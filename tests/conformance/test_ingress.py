@@ -1,4 +1,4 @@
-"""What the ingress takes, and what it refuses."""
+"""The ingress accepts valid events and rejects all others."""
 
 import pytest
 
@@ -62,7 +62,7 @@ async def test_a_batch_is_refused(apply: Apply, broker: BrokerUnderTest) -> None
 async def test_a_token_that_was_not_asked_for_changes_nothing_and_goes_no_further(
     apply: Apply, broker: BrokerUnderTest, subscriber: Subscriber
 ) -> None:
-    """As on a cluster that does not authenticate senders; test_event_policy.py has one that does."""
+    """The broker does not authenticate senders here; test_event_policy.py has one that does."""
     await apply(t={})
     assert await broker.send({**JSON, "authorization": "Bearer forged"}, b"{}") == 202
     await subscriber.until(lambda got: len(got) == 1)

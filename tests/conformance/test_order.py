@@ -1,6 +1,7 @@
 """
-Order per partitionkey: promised by the local broker (and by Kafka's with delivery.order: ordered), and kept over the
-in-memory channel by who sends an event of a key only after the one before it was answered, as the relay does.
+Events of one partitionkey keep their order: the local broker guarantees it (and Kafka's with delivery.order:
+ordered); over the in-memory channel a sender keeps it that waits for each answer before it sends the key's next event,
+as the relay does.
 """
 
 import asyncio

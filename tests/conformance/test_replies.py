@@ -1,4 +1,4 @@
-"""What a subscriber answers with: an event for others, or something that is none."""
+"""A subscriber's response is routed as an event if it is one, and is a failure if it is not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A signature arrives with its event, whatever brokers and channels do to it; without one there is a dead letter."""
+"""A signature arrives with its event through all brokers and channels; an event without one becomes a dead letter."""
 
 from datetime import UTC, datetime
 
@@ -26,7 +26,7 @@ SHAPES = [
 
 
 def as_an_operation(got: Got) -> Answer | None:
-    """Its status; None for one that may be handled."""
+    """Return the operation's error status; None if it may handle the event."""
     try:
         KEYS.verify(got.event)
     except (Unauthorized, Forbidden) as refused:

@@ -1,4 +1,4 @@
-"""What the official SDKs send is what the official SDKs get, attribute by attribute and byte by byte."""
+"""The official SDKs receive the events of the official SDKs unchanged, each attribute and each byte."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ ADDED_BY_KNATIVE = frozenset(("knativearrivaltime", "traceparent", "tracestate")
 
 @pytest.fixture(scope="module")
 def strangers() -> list[sdks.Sdk]:
-    """The SDKs, fetched and compiled once for all runs on this machine."""
+    """Provide the SDKs, fetched and compiled once for all runs on this machine."""
     try:
         return sdks.made(CACHE)
     except sdks.Missing as missing:
@@ -73,7 +73,7 @@ def _number(got: Got) -> str:
 
 
 def _lost(receivers: list[sdks.Receiver], subscriber: Subscriber, sink: Subscriber, taken: set[str]) -> str:
-    """Where the accepted events are that a subscriber has not got."""
+    """Describe the accepted events that a subscriber did not receive, and the dead letters."""
     causes = "knativeerrordest", "knativeerrorcode"
     dead = sorted((_number(got), *(got.event.extensions.get(cause) for cause in causes)) for got in sink.got)
     arrived = {receiver.sdk.name: set(receiver.got) for receiver in receivers}
@@ -89,7 +89,7 @@ async def _all_sent(strangers: list[sdks.Sdk], url: str, asked: list[dict[str, A
 
 
 def _is_refused(message: Said, broker: BrokerUnderTest) -> bool:
-    """Whether it is in structured mode, with JSON that is no string where Go's SDK expects text."""
+    """Return whether it is in structured mode, with JSON that is no string where Go's SDK expects text."""
     is_json = message.written is not None and message.content is None
     return is_json and not _is_json_to_go(message) and differs(broker, "JSON data has any media type")
 
@@ -100,7 +100,7 @@ def _is_json_to_go(message: Said) -> bool:
 
 
 def _data(message: Said, broker: BrokerUnderTest) -> bytes:
-    """What of its data a receiver gets."""
+    """Return the data as a receiver gets it through this broker."""
     if message.content is not None and not _is_json_to_go(message) and differs(broker, "JSON data has any media type"):
         return message.content
     if message.written is not None and differs(broker, "JSON data begins with its value"):
@@ -126,7 +126,7 @@ def _heard(sdk: sdks.Sdk, message: Said, got: Mapping[str, Any], broker: BrokerU
 
 
 def _on_the_wire(message: Said, got: Got, broker: BrokerUnderTest) -> list[str]:
-    """The same, of what came over HTTP."""
+    """Return the differences between the sent event and the received HTTP request."""
     arrived = {n[3:]: plain(v.encode("latin-1").decode()) for n, v in got.headers.items() if n.startswith("ce-")}
     if "content-type" in got.headers:
         arrived["datacontenttype"] = got.headers["content-type"]
@@ -138,7 +138,7 @@ def _on_the_wire(message: Said, got: Got, broker: BrokerUnderTest) -> list[str]:
 
 
 def _attributes(message: Said, broker: BrokerUnderTest) -> dict[str, str]:
-    """What a receiver reads that decodes percent signs once."""
+    """Return the attributes as read by a receiver that decodes percent signs once."""
     sent = dict(message.attributes)
     if message.structured and differs(broker, "Attributes are percent-encoded"):
         sent = _decoded(sent)
@@ -163,7 +163,7 @@ def _compared(sent: dict[str, str], got: dict[str, str], broker: BrokerUnderTest
 
 
 def _instant(text: str, digits: int) -> tuple[datetime, str]:
-    """A time in UTC: whole seconds, and as many digits of the fraction."""
+    """Return a time as UTC whole seconds, and this many digits of its fraction."""
     text = text.upper().replace("Z", "+00:00")
     at = datetime.fromisoformat(text[:19] + text[-6:]).astimezone(UTC)
     fraction = text[19:-6].lstrip(".")

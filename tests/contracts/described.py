@@ -1,4 +1,4 @@
-"""Whatever an operation answers in a test is as the API's description says."""
+"""Compares each answer of an operation in a test with the API's description."""
 
 from functools import cache
 from typing import Any

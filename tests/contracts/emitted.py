@@ -1,4 +1,4 @@
-"""What a test's operations put into the outbox keeps its contracts: asked after every test that uses a database."""
+"""Compares the events in the outbox with their contracts, after every test that uses a database."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -40,8 +40,8 @@ class Written(NamedTuple):
 
 def assert_outbox_is_contractual(database_url: str) -> None:
     """
-    Every event of ours in table ``outbox`` has a whole envelope and data as its schema says, an id of its own, was
-    named among its operation's ``emits``, and no two that differ have one place (sequence) in one aggregate's history.
+    Check each of our events in table ``outbox``: its envelope is complete, its data is valid by its schema, its id is
+    unique, its operation's ``emits`` lists it, and no other event has its sequence in the aggregate's history.
     """
     rows = _read(database_url)
     complaints = [
@@ -127,7 +127,7 @@ def _event(row: Written) -> CloudEvent:
 
 
 def _structured(row: Written) -> dict[str, Any]:
-    """As CloudEvents' JSON format shows it."""
+    """Return the event in CloudEvents' JSON format."""
     event = _event(row)
     data = {"data": msgspec.json.decode(row.data)} if row.data else {}
     return {**event.attributes(), **({"time": rfc3339(event.time)} if event.time else {}), **data}

@@ -1,4 +1,4 @@
-"""What compares replies with the description notices each way in which one may differ."""
+"""The comparison of replies with the description detects each kind of difference."""
 
 import pytest
 

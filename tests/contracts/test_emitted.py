@@ -1,4 +1,4 @@
-"""The outbox is held to its contracts after every test; this shows that it would be noticed."""
+"""The check of the outbox, which runs after every test, detects each violation of a contract."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def write(database_url: str) -> Write:
-    """Appends one good event to the outbox; its columns by name where they are to differ."""
+    """Provide a function that appends a valid event to the outbox, with the given columns changed."""
 
     def append(like: str = CREATED, **changes: Any) -> None:
         row = {

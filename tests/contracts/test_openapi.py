@@ -1,4 +1,4 @@
-"""The API's description is whole, valid, says what the code says, and nothing of how the shop is built."""
+"""The API's description is complete, valid, agrees with the code, and discloses no internals."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The compatibility gate: what was released stays as it was."""
+"""The compatibility check rejects changes of released contracts."""
 
 import json
 import shutil

@@ -101,7 +101,7 @@ def test_the_envelope_describes_every_attribute_of_our_events_and_its_examples()
 
 
 def _differences(info: Any, node: dict[str, Any], root: dict[str, Any], where: str) -> Any:
-    """Where the Struct and the schema disagree, one sentence each."""
+    """Yield one sentence per difference between the Struct and the schema."""
     node = _resolved(root, node)
     expected = JSON_TYPES[type(info)]
     if node.get("type") != expected:

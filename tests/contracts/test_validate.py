@@ -1,4 +1,4 @@
-"""An event that breaks its contract is turned away with what is wrong, where, and what to do."""
+"""An event that violates its contract is rejected with the error, its place, and the correction."""
 
 import json
 from typing import Any

@@ -13,7 +13,7 @@ import httptools
 
 @dataclass
 class Faults:
-    """What this shop does wrong."""
+    """Lists the faults that this shop is configured to show."""
 
     forgets_keys: bool = False  # a repeat is a new order
     oversells_by: int = 0
@@ -40,7 +40,7 @@ class FakeShop:
     _bought: Counter[int] = field(default_factory=Counter)
 
     def answer(self, method: str, path: str, key: str, body: bytes) -> tuple[int, dict[str, Any]] | None:
-        """None: hang up."""
+        """Return status and body; None closes the connection without an answer."""
         match method, path.split("?")[0].split("/")[3:]:
             case "PUT", ["sync", "stock", _, "reset"]:
                 self.stock = int(path.partition("stock=")[2])
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
 
 @asynccontextmanager
 async def open_shop(shop: FakeShop) -> AsyncIterator[str]:
-    """The address it answers at."""
+    """Serve the shop and yield its address."""
     server = await asyncio.get_running_loop().create_server(lambda: Connection(shop), "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

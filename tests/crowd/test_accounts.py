@@ -1,4 +1,4 @@
-"""The player's arithmetic: percentiles, buckets, what an answer means, what a process costs."""
+"""Computes percentiles, buckets, verdicts and CPU figures of the load generator without a shop."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The player's accounts, against a shop whose every answer is known."""
+"""The load generator's checks are correct, against a shop whose every answer is known."""
 
 import asyncio
 import io
@@ -21,7 +21,7 @@ NONE = Habits(retry=0, double_click=0, give_up=0, cheat=0)
 
 
 async def played(shop: FakeShop, **changes: Any) -> tuple[Plan, Played, dict[str, Any], set[str]]:
-    """The plan, what was measured, the report, and the names of the checks that failed."""
+    """Play a sale; return the plan, the measurements, the report, and the names of the failed checks."""
     async with open_shop(shop) as url:
         plan = Plan(**{"url": url, "buyers": 400, "units": 30, "connections": 20, "habits": NONE, **changes})
         result = await play(plan, Console(file=io.StringIO()))

@@ -1,4 +1,4 @@
-"""What the image holds, and what its name is made of."""
+"""The image has the expected files, and its name depends on their content."""
 
 import shutil
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_it_is_named_by_its_content_alone(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code, to be changed."""
+    """Provide a copy of the code, for tests that change it."""
     copy = tmp_path_factory.mktemp("checkout")
     for room in CODE:
         shutil.copytree(ROOT / room, copy / room, ignore=SKIPPED)

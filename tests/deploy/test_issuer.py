@@ -1,4 +1,4 @@
-"""Whose tokens a development cluster trusts: those of this machine's scripts/token, and production's never."""
+"""A development cluster trusts the issuer of this machine's scripts/token; production never does."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What Tilt runs in a pod: a saved file is served, by a process that outlives mistakes."""
+"""The process that Tilt runs in a pod serves each saved file, and survives files with errors."""
 
 import asyncio
 import shutil
@@ -55,7 +55,7 @@ async def served(tmp_path: Path, packages: Path) -> AsyncIterator[Served]:
 
 
 async def answers(client: httpx.AsyncClient, wanted: str, within_s: float) -> None:
-    """Wait until /healthz says ``wanted``."""
+    """Wait until /healthz answers ``wanted``."""
     began = monotonic()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The demo goes to kind and to this machine; to a cluster elsewhere only where that is asked for in a word."""
+"""The demo is deployed to kind and this machine; to another cluster only on explicit request."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What scripts/deploy asks for before it applies anything, of a kubectl that answers as a cluster without it would."""
+"""scripts/deploy checks the prerequisites before it applies anything; a simulated kubectl answers it here."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The migrations' Job across releases: Kubernetes allows no change of a Job that is there."""
+"""Tests the migrations' Job across releases: Kubernetes allows no change of an existing Job."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ IMAGE = "dev.local/pulsecart:new"
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The Job that the cluster has under ``job``, None for none; ``deleted`` lists what was deleted."""
+    """Provide the cluster's Job under ``job``, None for none; ``deleted`` lists the deleted objects."""
     state: dict[str, Any] = {"job": None, "deleted": []}
     monkeypatch.setattr(overlay, "found", lambda kind, name, namespace: state["job"])
     monkeypatch.setattr(overlay, "kubectl", lambda *arguments: state["deleted"].append(arguments[:3]))
@@ -29,7 +29,7 @@ def there(image: str, **conditions: str) -> Object:
 
 
 def applied() -> tuple[list[Object], list[str]]:
-    """The Jobs that would be applied, and every image of the shop beside them."""
+    """Return the Jobs that would be applied, and every image of the shop beside them."""
     documents = overlay.with_image(
         [
             {

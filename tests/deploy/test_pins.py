@@ -1,4 +1,4 @@
-"""scripts/pins: images by digest and manifests by checksum, asked of a registry and a host that are played here."""
+"""scripts/pins fetches digests of images and checksums of manifests, here from a simulated registry and host."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ CRDS = b"apiVersion: v1\nkind: Namespace\nmetadata: {name: knative-serving}\n"
 
 
 class Hosts(ThreadingHTTPServer):
-    """A registry that gives a token to every client, and a host of manifests."""
+    """Simulates a registry that gives a token to every client, and a host of manifests."""
 
     asked: list[str]
     manifest = CRDS
@@ -79,7 +79,7 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
 
 @pytest.fixture
 def root(tmp_path: Path, hosts: Hosts) -> Path:
-    """The project's own files, with the played host's URL in the place of Knative's."""
+    """Provide the project's own files, with the simulated host's URL in place of Knative's."""
     for name in ("Dockerfile", "kind-cluster.yaml"):
         shutil.copy(ROOT / name, tmp_path / name)
     for place in ("k8s", "eventing"):
@@ -139,7 +139,7 @@ def test_without_any_network_nothing_is_written(root: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Writes down what it was called with, and the file that it was to apply."""
+    """Provide a kubectl that records its arguments and the file that it should apply."""
     place = tmp_path_factory.mktemp("bin")
     (place / "kubectl").write_text(
         f'#!/bin/sh\necho "$@" >>{place}/called\ncat "$5" >>{place}/applied 2>/dev/null || true\n'

@@ -1,4 +1,4 @@
-"""What is said when not everything was Ready in time, also where the API server was too slow for the last question."""
+"""scripts/deploy reports the objects that were not Ready in time, even if the API is too slow for a last query."""
 
 from collections.abc import Sequence
 from typing import Any

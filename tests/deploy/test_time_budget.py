@@ -1,4 +1,4 @@
-"""How long scripts/deploy waits is what --timeout says: for a slow API as for pods, and never for a build."""
+"""scripts/deploy waits for --timeout: for a slow API as for pods, but without the time of a build."""
 
 import subprocess
 from typing import Any
@@ -14,7 +14,7 @@ BUSY = "Error from server (Timeout): the server was unable to return a response 
 
 
 class Api:
-    """Answers kubectl by the test's clock: each question takes ``takes_s``, and ``fails`` of them are answered so."""
+    """Answers kubectl by the test's clock: each query takes ``takes_s``; the first ``fails`` of them fail."""
 
     def __init__(self, takes_s: float, *fails: str) -> None:
         self.now = 0.0

@@ -48,7 +48,7 @@ class Stream:
     _parsed: list[Event] = field(default_factory=list)
 
     async def next(self, *, comments: bool = False, timeout_s: float = 5.0) -> Event:
-        """The next event; raises StopAsyncIteration at the stream's end and TimeoutError when nothing comes."""
+        """Return the next event; raise StopAsyncIteration at the stream's end and TimeoutError if none comes."""
         async with asyncio.timeout(timeout_s):
             while True:
                 event = await self._next()
@@ -130,11 +130,11 @@ class Edge:
         reply = await notify.operation.handle_event(event, self.deps)
         assert reply.status == 204, reply.body
 
-    async def tell_stock(self, available: int, sequence: int, product_id: str = "1") -> None:
+    async def publish_stock(self, available: int, sequence: int, product_id: str = "1") -> None:
         message = StockAdjusted(productId=product_id, delta=-1, available=available, reason="RESERVED")
         await self.publish(envelope(message, product_id, sequence))
 
-    async def tell_order(self, order_id: str, status: str, sequence: int, buyer_id: str = BUYER) -> None:
+    async def publish_order(self, order_id: str, status: str, sequence: int, buyer_id: str = BUYER) -> None:
         await self.publish(envelope(order_message(order_id, status, buyer_id), order_id, sequence))
 
 
@@ -159,7 +159,7 @@ def envelope(message: Message, key: str, sequence: int) -> CloudEvent:
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 5.0) -> None:
-    """Waits until the condition holds; the test fails when it does not."""
+    """Wait until the condition holds; fail the test if it does not."""
     async with asyncio.timeout(timeout_s):
         while True:
             holds = condition()
@@ -172,7 +172,7 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], timeout_s:
 async def served(
     app: Any, ending: Sequence[Callable[[], Awaitable[None]]] = (), bounds: Bounds | None = None
 ) -> AsyncIterator[str]:
-    """Its URL, on a server and port of its own."""
+    """Serve the edge on its own server and port; yield its URL."""
     with listen() as listening:
         server = serving_as_the_host_does(app, ending, bounds=bounds)
         serving = asyncio.create_task(server.serve(sockets=[listening]))

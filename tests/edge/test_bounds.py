@@ -1,4 +1,4 @@
-"""What is open, and what waits, for one caller and one address: streams and sockets."""
+"""Limits apply to open streams and sockets, and to waiting data, per caller and per address."""
 
 import asyncio
 import json

@@ -42,7 +42,7 @@ async def ticket(edge: Edge, **headers: str) -> str:
 
 
 async def lasts_until(edge: Edge, path: str, **headers: str) -> float:
-    """When a stream that began well came to its end."""
+    """Open a stream, and return the time at which it ended."""
     async with edge.stream(path, **headers) as stream:
         assert (await stream.next()).event in ("order", "snapshot")
         rest = await stream.until_end()
@@ -118,7 +118,7 @@ async def test_a_longer_session_does_not_lengthen_a_stream_and_its_jitter_stays(
 
 
 async def test_a_reply_with_a_stream_ends_so_too(edge: Edge, jwks: Path) -> None:
-    """As functions-framework serves it."""
+    """The stream is served as by functions-framework."""
     path = f"/sse/orders/{await edge.add_order()}"
     headers: dict[str, Any] = {"accept": "text/event-stream"} | token(jwks)
     began = time()

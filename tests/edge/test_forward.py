@@ -29,7 +29,7 @@ class Shop(NamedTuple):
 
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
-    """The edge in front of a server that answers for every operation; each of ``answers`` one request, then 200."""
+    """Provide the edge in front of a server for all operations; each of ``answers`` answers one request, then 200."""
     asked: list[Request] = []
     answers: list[Callable[[Request], Awaitable[Reply]]] = []
 

@@ -1,4 +1,4 @@
-"""The pages have addresses of their own, and ask for nothing that is not there or that their policy forbids."""
+"""The pages have URLs of their own, and load only existing files that their content security policy permits."""
 
 import re
 from html.parser import HTMLParser
@@ -12,7 +12,7 @@ NAMES = re.compile(r'(?:src|href)="(/static/[^"]+)"|(?:from|import) "\./([^"]+)"
 
 
 class Inline(HTMLParser):
-    """What a policy without ``unsafe-inline`` would stop."""
+    """Finds the inline code that a policy without ``unsafe-inline`` would block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Inline(HTMLParser):
 
 
 async def all_of(edge: Edge, page: str) -> dict[str, str]:
-    """Every file that the page leads to, over its modules' imports, as path → text; each of them answers 200."""
+    """Return every file that the page loads, modules' imports included, as path → text; require 200 for each."""
     files: dict[str, str] = {}
     wanted = [page]
     while wanted:

@@ -1,4 +1,4 @@
-"""Live streams over a real socket."""
+"""Live streams work over a real socket."""
 
 import asyncio
 from dataclasses import replace
@@ -23,7 +23,7 @@ async def test_a_new_listener_gets_a_snapshot_and_then_the_news(edge: Edge) -> N
         first = await stream.next()
         assert (first.event, first.id) == ("snapshot", "4-0")
         assert first.data == {"productId": "1", "available": 10, "sequence": 4}
-        await edge.tell_stock(9, 5)
+        await edge.publish_stock(9, 5)
         news = await stream.next()
         assert (news.event, news.id, news.data["available"]) == ("stock", "5-0", 9)
 
@@ -32,9 +32,9 @@ async def test_news_that_the_snapshot_contains_already_are_not_reported_again(ed
     await edge.add_product(available=10, version=4)
     async with edge.stream("/sse/stock/1") as stream:
         await stream.next()
-        await edge.tell_stock(11, 3)
-        await edge.tell_stock(10, 4)
-        await edge.tell_stock(9, 5)
+        await edge.publish_stock(11, 3)
+        await edge.publish_stock(10, 4)
+        await edge.publish_stock(9, 5)
         assert (await stream.next()).id == "5-0"
 
 
@@ -59,7 +59,7 @@ async def test_a_client_that_comes_again_with_its_id_gets_what_it_missed_and_no_
     await edge.sign_in()
     order_id = await edge.add_order(version=3)
     for sequence, status in enumerate(("PENDING", "CONFIRMED", "PAID"), 1):
-        await edge.tell_order(order_id, status, sequence)
+        await edge.publish_order(order_id, status, sequence)
     async with edge.stream(f"/sse/orders/{order_id}", last_id="1-0") as stream:
         missed = [await stream.next(), await stream.next()]
         assert [(news.event, news.id, news.data["status"]) for news in missed] == [
@@ -70,7 +70,7 @@ async def test_a_client_that_comes_again_with_its_id_gets_what_it_missed_and_no_
 
 async def test_the_id_may_come_in_the_query_because_a_first_connection_can_set_no_header(edge: Edge) -> None:
     await edge.add_product(version=6)
-    await edge.tell_stock(999, 6)
+    await edge.publish_stock(999, 6)
     async with edge.stream("/sse/stock/1?last_event_id=5-0") as stream:
         assert (await stream.next()).id == "6-0"
 
@@ -78,7 +78,7 @@ async def test_the_id_may_come_in_the_query_because_a_first_connection_can_set_n
 async def test_of_many_missed_stock_levels_only_the_newest_is_reported(edge: Edge) -> None:
     await edge.add_product(version=9)
     for sequence in range(1, 10):
-        await edge.tell_stock(1000 - sequence, sequence)
+        await edge.publish_stock(1000 - sequence, sequence)
     async with edge.stream("/sse/stock/1", last_id="2-0") as stream:
         assert (await stream.next()).id == "9-0"
 
@@ -98,7 +98,7 @@ async def test_a_client_whose_history_is_gone_is_informed_and_gets_a_snapshot(
 ) -> None:
     await edge.add_product(available=5, version=8)
     for sequence in reported:
-        await edge.tell_stock(5, sequence)
+        await edge.publish_stock(5, sequence)
     async with edge.stream("/sse/stock/1", last_id=last_id) as stream:
         gap, snapshot = await stream.next(), await stream.next()
         assert (gap.event, gap.data["reason"], gap.id) == ("gap", reason, None)
@@ -111,17 +111,17 @@ async def test_a_client_that_has_the_present_misses_nothing_though_redis_is_behi
 ) -> None:
     await edge.add_product(available=5, version=8)
     for sequence in reported:
-        await edge.tell_stock(5, sequence)
+        await edge.publish_stock(5, sequence)
     async with edge.stream("/sse/stock/1", last_id="8-0") as stream:
-        await edge.tell_stock(4, 9)
+        await edge.publish_stock(4, 9)
         assert (await stream.next()).id == "9-0"
 
 
 async def test_an_order_without_an_id_begins_with_its_history_and_ends_in_the_present(edge: Edge) -> None:
     await edge.sign_in()
     order_id = await edge.add_order("CONFIRMED", version=2)
-    await edge.tell_order(order_id, "PENDING", 1)
-    await edge.tell_order(order_id, "CONFIRMED", 2)
+    await edge.publish_order(order_id, "PENDING", 1)
+    await edge.publish_order(order_id, "CONFIRMED", 2)
     async with edge.stream(f"/sse/orders/{order_id}") as stream:
         events = [await stream.next() for _ in range(3)]
         assert [(e.event, e.data["status"]) for e in events] == [
@@ -129,7 +129,7 @@ async def test_an_order_without_an_id_begins_with_its_history_and_ends_in_the_pr
             ("order", "CONFIRMED"),
             ("snapshot", "CONFIRMED"),
         ]
-        await edge.tell_order(order_id, "PAID", 3)
+        await edge.publish_order(order_id, "PAID", 3)
         assert (await stream.next()).data["status"] == "PAID"
 
 
@@ -197,9 +197,9 @@ async def test_a_stream_ends_by_itself_before_a_request_must_and_continues_from_
         await edge.add_product(version=1)
         async with edge.stream("/sse/stock/1") as stream:
             await stream.next()
-            await edge.tell_stock(999, 2)
+            await edge.publish_stock(999, 2)
             assert [event.id for event in await stream.until_end()] == ["2-0"]
-        await edge.tell_stock(998, 3)
+        await edge.publish_stock(998, 3)
         async with edge.stream("/sse/stock/1", last_id=stream.last_id) as again:
             assert (await again.next()).id == "3-0"
 
@@ -264,7 +264,7 @@ async def test_a_thousand_clients_cost_redis_one_connection(edge: Edge) -> None:
         clients = await edge.deps.redis.client_list()
         assert sum(client["cmd"] == "xread" for client in clients) == 1
         assert len(clients) <= 20
-        await edge.tell_stock(999, 1)
+        await edge.publish_stock(999, 1)
     assert got == ["1-0"] * 200
 
 
@@ -292,11 +292,11 @@ async def test_news_lost_with_redis_data_are_a_gap_and_a_snapshot_for_everyone(e
     await edge.add_product(available=10, version=4)
     async with edge.stream("/sse/stock/1") as stream:
         await stream.next()
-        await edge.tell_stock(9, 5)
+        await edge.publish_stock(9, 5)
         await stream.next()
         await edge.set_stock(2, 12)
         await edge.deps.redis.flushall()
-        await edge.tell_stock(1, 13)
+        await edge.publish_stock(1, 13)
         gap, snapshot, news = [await stream.next() for _ in range(3)]
         assert gap.event == "gap"
         assert (snapshot.event, snapshot.data["available"]) == ("snapshot", 2)
@@ -321,7 +321,7 @@ async def test_a_redis_that_was_restarted_is_a_gap_and_a_snapshot_for_everyone(
                 valkey.wait_ready()
                 assert [(await stream.next()).event for _ in range(2)] == ["gap", "snapshot"]
                 assert [(await sales.next()).event for _ in range(2)] == ["gap", "snapshot"]
-                await edge.tell_stock(6, 6)
+                await edge.publish_stock(6, 6)
                 assert (await stream.next()).data["available"] == 6
     finally:
         valkey.stop()
@@ -332,7 +332,7 @@ async def test_what_others_write_into_our_stream_disturbs_no_one(edge: Edge) -> 
     async with edge.stream("/sse/stock/1") as stream:
         await stream.next()
         await edge.deps.redis.xadd(FIREHOSE, {"unheard": "of"})
-        await edge.tell_stock(999, 2)
+        await edge.publish_stock(999, 2)
         assert (await stream.next()).id == "2-0"
 
 
@@ -344,7 +344,7 @@ async def test_a_reader_that_fails_for_no_known_reason_sends_its_clients_to_come
         assert await stream.until_end() == []
     async with edge.stream("/sse/stock/1") as stream:
         await stream.next()
-        await edge.tell_stock(999, 2)
+        await edge.publish_stock(999, 2)
         assert (await stream.next()).id == "2-0"
 
 
@@ -354,7 +354,7 @@ async def test_news_trimmed_before_they_were_read_are_a_gap_and_a_snapshot(edge:
         await stream.next()
         await edge.set_stock(3, 20)
         await edge.deps.redis.set(COUNT_KEY, 50)
-        await edge.tell_stock(2, 21)
+        await edge.publish_stock(2, 21)
         assert [(await stream.next()).event for _ in range(3)] == ["gap", "snapshot", "stock"]
 
 

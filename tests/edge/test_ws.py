@@ -1,4 +1,4 @@
-"""``/ws/orders`` over a real socket."""
+"""``/ws/orders`` works over a real socket."""
 
 import asyncio
 import io
@@ -44,12 +44,12 @@ async def next_message(opened: ClientConnection) -> dict[str, Any]:
 async def test_a_subscriber_of_one_order_gets_its_history_and_its_news(edge: Edge) -> None:
     await edge.sign_in()
     order_id = await edge.add_order()
-    await edge.tell_order(order_id, "PENDING", 1)
+    await edge.publish_order(order_id, "PENDING", 1)
     async with socket(edge) as opened:
         await say(opened, type="subscribe", orderId=order_id)
         assert await next_message(opened) == {"event": "subscribed", "data": {"orderId": order_id}}
         assert [(await next_message(opened))["event"] for _ in range(2)] == ["order", "snapshot"]
-        await edge.tell_order(order_id, "CONFIRMED", 2)
+        await edge.publish_order(order_id, "CONFIRMED", 2)
         news = await next_message(opened)
         assert (news["event"], news["id"], news["data"]["status"]) == ("order", "2-0", "CONFIRMED")
 
@@ -61,16 +61,16 @@ async def test_without_an_order_id_all_of_ones_own_orders_are_received_and_no_on
         await say(opened, type="subscribe")
         assert (await next_message(opened))["event"] == "subscribed"
         assert (await next_message(opened))["event"] == "snapshot"
-        await edge.tell_order(others, "PENDING", 1, buyer_id="somebody-else")
-        await edge.tell_order(mine, "PENDING", 1, buyer_id=BUYER)
+        await edge.publish_order(others, "PENDING", 1, buyer_id="somebody-else")
+        await edge.publish_order(mine, "PENDING", 1, buyer_id=BUYER)
         assert (await next_message(opened))["data"]["orderId"] == mine
 
 
 async def test_a_client_that_comes_again_says_what_it_has(edge: Edge) -> None:
     await edge.sign_in()
     order_id = await edge.add_order("CONFIRMED", version=2)
-    await edge.tell_order(order_id, "PENDING", 1)
-    await edge.tell_order(order_id, "CONFIRMED", 2)
+    await edge.publish_order(order_id, "PENDING", 1)
+    await edge.publish_order(order_id, "CONFIRMED", 2)
     async with socket(edge) as opened:
         await say(opened, orderId=order_id, lastEventId="1-0")
         assert [(await next_message(opened)).get("id") for _ in range(2)] == [None, "2-0"]
@@ -196,7 +196,7 @@ async def test_after_unsubscribing_nothing_is_received(edge: Edge) -> None:
         assert [(await next_message(opened))["event"] for _ in range(2)] == ["subscribed", "snapshot"]
         await say(opened, type="unsubscribe", orderId=order_id)
         await eventually(lambda: edge.hub.listeners == 0)
-        await edge.tell_order(order_id, "CONFIRMED", 2)
+        await edge.publish_order(order_id, "CONFIRMED", 2)
         await say(opened, type="ping")
         assert (await next_message(opened))["event"] == "pong"
 

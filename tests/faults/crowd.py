@@ -1,4 +1,4 @@
-"""The buyers of one round: each asks under its Idempotency-Key until it has an end answer, whatever dies meanwhile."""
+"""Simulates one round's buyers: each repeats a request under its Idempotency-Key until it gets a final answer."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ PATHS: dict[Path, str] = {
 TAKEN = {"sync": 200, "async": 202, "orders": 201}
 NO = ("sold-out", "limit-reached")
 NOT_NOW = (429, 503)
-PATHS_OF_PURCHASES = 32
+BUYERS_AT_ONCE = 32
 ANSWER_WITHIN_S = 20.0
 END_WITHIN_S = 90.0
 LOST, TIMED_OUT = "no answer", "timed out"
@@ -29,11 +29,11 @@ LOST, TIMED_OUT = "no answer", "timed out"
 @dataclass
 class Buyer:
     """
-    One wish under one key.
+    Holds one buyer's purchase under one key.
 
     Args:
         habit: what it does beside asking: click twice at once, ask again afterwards, cancel what it got.
-        told: every order id that an answer named, with the answer's status.
+        answers: every order id that an answer named, with the answer's status.
         end: "taken", one of NO, or an answer that must never occur.
     """
 
@@ -42,17 +42,17 @@ class Buyer:
     path: Path
     qty: int
     habit: Literal["", "double-click", "again", "cancel"] = ""
-    told: list[tuple[int, str]] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
     end: str = ""
     canceled: str = ""
 
     @property
     def order_id(self) -> str:
-        return self.told[0][1] if self.told else ""
+        return self.answers[0][1] if self.answers else ""
 
 
 def invent(count: int, first_user: int, random: Random) -> list[Buyer]:
-    """A crowd: half of it on the synchronous path; one in twenty buys for the one before, to pass the limit of 2."""
+    """Make the buyers: half use the synchronous path; one in twenty is the previous buyer, beyond the limit of 2."""
     buyers: list[Buyer] = []
     for number in range(count):
         greedy = bool(buyers) and random.random() < 0.05
@@ -70,7 +70,7 @@ def invent(count: int, first_user: int, random: Random) -> list[Buyer]:
 
 class Crowd:
     """
-    Lets buyers in, ``PATHS_OF_PURCHASES`` at a time.
+    Admits buyers, at most ``BUYERS_AT_ONCE`` at a time.
 
     Attributes:
         served: buyers that have their end answer.
@@ -78,12 +78,12 @@ class Crowd:
     """
 
     def __init__(self, url: str, random: Random) -> None:
-        limits = httpx.Limits(max_connections=2 * PATHS_OF_PURCHASES)
+        limits = httpx.Limits(max_connections=2 * BUYERS_AT_ONCE)
         self.served = 0
         self.noted: Counter[str] = Counter()
         self._random = random
         self._http = httpx.AsyncClient(base_url=url, timeout=ANSWER_WITHIN_S, limits=limits, trust_env=False)
-        self._paths = asyncio.Semaphore(PATHS_OF_PURCHASES)
+        self._admitted = asyncio.Semaphore(BUYERS_AT_ONCE)
         self._moved = asyncio.Event()
 
     async def __aenter__(self) -> "Crowd":
@@ -93,7 +93,7 @@ class Crowd:
         await self._http.aclose()
 
     async def buy(self, buyers: Iterable[Buyer]) -> None:
-        """Returns when every one of them has its end answer, or has waited END_WITHIN_S for it."""
+        """Wait until every buyer has its final answer, or has waited END_WITHIN_S for it."""
         await asyncio.gather(*(self._visit(buyer) for buyer in buyers))
 
     async def until_served(self, count: int) -> None:
@@ -102,7 +102,7 @@ class Crowd:
             await self._moved.wait()
 
     async def insist(self, method: str, path: str, body: Any = None) -> Any:
-        """The document of a 200, asked for again and again."""
+        """Repeat the request until it gets 200; return the document."""
         async with asyncio.timeout(END_WITHIN_S):
             while True:
                 status, document = await self._ask(method, path, body)
@@ -111,12 +111,12 @@ class Crowd:
                 await self._breathe()
 
     async def _visit(self, buyer: Buyer) -> None:
-        async with self._paths:
+        async with self._admitted:
             clicks = 2 if buyer.habit == "double-click" else 1
             await asyncio.gather(*(self._until_end(buyer) for _ in range(clicks)))
             if buyer.habit == "again":
                 await self._until_end(buyer)
-            if buyer.habit == "cancel" and buyer.told:
+            if buyer.habit == "cancel" and buyer.answers:
                 await self._cancel(buyer)
         self.served += 1
         self._moved.set()
@@ -141,7 +141,7 @@ class Crowd:
             await self._breathe()
 
     async def _ask(self, method: str, path: str, body: Any = None, key: str = "") -> tuple[int, dict[str, Any]]:
-        """Status and document; 0 where the connection was lost before an answer."""
+        """Return status and document; 0 if the connection was lost before an answer."""
         headers = {"idempotency-key": key} if key else {}
         try:
             answer = await self._http.request(method, path, json=body, headers=headers)
@@ -164,10 +164,10 @@ def _wish(buyer: Buyer) -> dict[str, Any]:
 
 
 def _end_of(buyer: Buyer, status: int, document: dict[str, Any]) -> str:
-    """Empty where it has to ask again."""
+    """Return the final answer; empty if the buyer must ask again."""
     slug = _slug(document)
     if status == TAKEN[buyer.path]:
-        buyer.told.append((status, str(document["orderId"])))
+        buyer.answers.append((status, str(document["orderId"])))
         return "taken"
     if status == 0 or status in NOT_NOW or (status, slug) == (409, "request-in-flight"):
         return ""

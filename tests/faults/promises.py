@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 def open_orders(database_url: str) -> int:
-    """Orders that have no end yet; -1 where PostgreSQL does not answer."""
+    """Count the orders that are not finished; -1 if PostgreSQL does not answer."""
     try:
         with psycopg.connect(database_url, connect_timeout=5) as connection:
             row = connection.execute(OPEN).fetchone()
@@ -30,7 +30,7 @@ def open_orders(database_url: str) -> int:
 
 
 def dead_letters(database_url: str) -> list[Row]:
-    """These rounds send no invalid event, so that every dead letter is wrong."""
+    """Return the dead letters; each is an error, as these rounds send no invalid event."""
     with psycopg.connect(database_url, row_factory=dict_row) as connection:
         return connection.execute("SELECT trigger, type, event_id, error_code, error_data FROM dead_letters").fetchall()
 
@@ -43,7 +43,7 @@ def broken(database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
     order; what is sold out for a buyer is not bought by it; an order without an answer is a row, too.
     """
     orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
-    reported = {order_id for buyer in buyers for _, order_id in buyer.told}
+    reported = {order_id for buyer in buyers for _, order_id in buyer.answers}
     rows = [row for buyer in buyers for row in _of_buyer(buyer, orders)]
     unreported = [
         order for order in orders.values() if order["order_id"] not in reported and order["status"] != "CANCELED"
@@ -52,34 +52,34 @@ def broken(database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
 
 
 async def contradicted(url: str, database_url: str, buyers: Sequence[Buyer]) -> list[Row]:
-    """Orders whose answer of the API differs from the tables."""
+    """Return the orders for which the API's answer differs from the tables."""
     orders = _orders(database_url, {str(buyer.user) for buyer in buyers})
     answers = await ask_all(url, [("GET", f"/api/v1/orders/{order_id}") for order_id in orders], 4)
     rows = []
     for order, (status, document) in zip(orders.values(), answers, strict=True):
         shown = (document or {}).get("status"), str((document or {}).get("userId"))
         if status != 200 or shown != (order["status"], order["buyer_id"]):
-            rows.append({"broken": "the door tells another story", "answer": status, "shown": shown, **order})
+            rows.append({"broken": "the API answers another state", "answer": status, "shown": shown, **order})
     return rows
 
 
 def _of_buyer(buyer: Buyer, orders: dict[str, Row]) -> Iterable[Row]:
-    about = {"user": buyer.user, "key": buyer.key, "path": buyer.path, "told": buyer.told, "end": buyer.end}
+    about = {"user": buyer.user, "key": buyer.key, "path": buyer.path, "answers": buyer.answers, "end": buyer.end}
     if buyer.end not in ("taken", *NO):
         yield {"broken": "no final answer, or one that must not occur", **about}
-    if len({order_id for _, order_id in buyer.told}) > 1:
+    if len({order_id for _, order_id in buyer.answers}) > 1:
         yield {"broken": "one key, two orders", **about}
-    if buyer.told and buyer.end in NO:
+    if buyer.answers and buyer.end in NO:
         yield {"broken": "sold, and then sold out under the same key", **about}
-    order = orders.get(buyer.order_id) if buyer.told else None
-    if buyer.told and (order is None or order["buyer_id"] != str(buyer.user) or order["path"] != buyer.path):
+    order = orders.get(buyer.order_id) if buyer.answers else None
+    if buyer.answers and (order is None or order["buyer_id"] != str(buyer.user) or order["path"] != buyer.path):
         yield {"broken": "no such order of this buyer", "order": order, **about}
     if order is not None and order["items"] != _goods(buyer):
         yield {"broken": "other goods", "order": order, **about}
     if order is not None and order["status"] not in ENDS:
         yield {"broken": "accepted without an end", "order": order, **about}
     if order is not None and buyer.canceled and order["status"] != buyer.canceled:
-        yield {"broken": f"told {buyer.canceled} when it canceled", "order": order, **about}
+        yield {"broken": f"answered {buyer.canceled} when it canceled", "order": order, **about}
 
 
 def _goods(buyer: Buyer) -> dict[str, int]:

@@ -1,5 +1,5 @@
 """
-Kills each of the shop's processes in turn during a sale, many times, and proves after each that nothing was lost.
+Kills each of the shop's processes in turn during a sale, many times, and checks after each that nothing was lost.
 
     python -m tests.faults.rounds [--rounds 50] [--seed S] [--workers 2]
 
@@ -38,7 +38,7 @@ MOODS = (("approve", 0.0), ("approve", 0.0), ("decline", 0.2), ("timeout", 0.3),
 @dataclass
 class Round:
     """
-    One sale with one death in it.
+    Holds the result of one sale during which one process was killed.
 
     Args:
         killed_at: buyers that had their end answer by then.
@@ -62,7 +62,7 @@ class Round:
 
 
 async def play(shop: Shop, number: int, victim: str, random: Random, buyers: int = BUYERS, units: int = UNITS) -> Round:
-    """One round on a running shop; the shop runs again at its end."""
+    """Play one round on a running shop; the shop runs again at its end."""
     began = time.monotonic()
     mood, share = random.choice(MOODS)
     reported = Round(number, victim, mood)
@@ -105,7 +105,7 @@ async def _open(crowd: Crowd, units: int, mood: str, share: float) -> None:
 
 
 async def _killed(shop: Shop, crowd: Crowd, victim: str, random: Random, number: int) -> float:
-    """Kills, waits for the replacement, and buys something; the seconds that took."""
+    """Kill, wait for the replacement, and buy something; return the seconds that this took."""
     killed = time.monotonic()
     replaced = strike(shop, victim, random)
     await asyncio.to_thread(eventually, replaced, f"another {victim} runs", SETTLE_S)
@@ -115,7 +115,7 @@ async def _killed(shop: Shop, crowd: Crowd, victim: str, random: Random, number:
 
 
 async def _ended(shop: Shop) -> None:
-    """Waits until every order has its end; what has none by SETTLE_S is found as a broken promise."""
+    """Wait until every order is finished; one that is not by SETTLE_S counts as a broken promise."""
     until = time.monotonic() + SETTLE_S
     while time.monotonic() < until:
         if await asyncio.to_thread(promises.open_orders, shop.running.database_url) == 0:
@@ -130,7 +130,7 @@ async def _audited(shop: Shop) -> list[dict[str, Any]]:
 
 
 async def _latecomers(shop: Shop, crowd: Crowd, number: int) -> list[Buyer]:
-    """Buy whatever is left, one unit each, and one more: nothing is undersold, and the last answer is "sold out"."""
+    """Buy all remaining units, one each, and one more: no unit is left, and the last answer is "sold out"."""
     stock = (await crowd.insist("GET", f"/api/v1/sync/stock/{FLASH}"))["stock"]
     late = [Buyer(number * 1_000_000 + 500_000 + n, f"late-{number}-{n}", "sync", 1) for n in range(stock + 1)]
     for some in (late[:-1], late[-1:]):
@@ -146,7 +146,7 @@ async def _latecomers(shop: Shop, crowd: Crowd, number: int) -> list[Buyer]:
 def run(
     rounds: int, seed: int, data: Path, workers: int, victims: Sequence[str], say: Callable[[str], None], **sizes: int
 ) -> list[Round]:
-    """Rounds on one shop, until one is not clean; ``sizes`` as in ``play``."""
+    """Play rounds on one shop until one fails; ``sizes`` as in ``play``."""
     random = Random(seed)
     say(f"seed {seed}: starting a shop with {workers} worker{'s' * (workers > 1)} on {data}")
     shop = Shop(data, workers)
@@ -164,7 +164,7 @@ def run(
 
 
 def line(reported: Round, rounds: int) -> str:
-    """One round for people."""
+    """Format one round as a line of text."""
     ends = ", ".join(f"{n} {end}" for end, n in reported.ends.most_common())
     noted = ", ".join(f"{n}× {what}" for what, n in reported.noted.most_common() if not what.startswith("409 "))
     verdict = "clean" if not reported.findings else f"NOT CLEAN: {len(reported.findings)} rows"
@@ -177,7 +177,7 @@ def line(reported: Round, rounds: int) -> str:
 
 
 def summary(played: Sequence[Round]) -> str:
-    """A table by victim, in Markdown."""
+    """Format a table by victim, in Markdown."""
     rows = [
         "| killed | rounds | back after: p50 | max | all settled after: p50 | max | not clean |",
         "|---|--:|--:|--:|--:|--:|--:|",

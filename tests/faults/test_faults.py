@@ -1,4 +1,4 @@
-"""A few rounds of kill -9 in every test run; ``python -m tests.faults.rounds`` plays fifty."""
+"""Plays a few rounds of kill -9 in every test run; ``python -m tests.faults.rounds`` plays fifty."""
 
 from pathlib import Path
 from secrets import randbelow

@@ -1,4 +1,4 @@
-"""What is killed, always with SIGKILL, and how the shop is back afterwards."""
+"""Kills processes, always with SIGKILL, and detects when the shop has recovered."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ BACKENDS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backen
 
 
 class Shop:
-    """One data directory and one port; the processes on it come and go."""
+    """Holds one data directory and one port; the processes on it change."""
 
     def __init__(self, data: Path, workers: int = 1, environ: Mapping[str, str] | None = None) -> None:
         self.data = data
@@ -28,7 +28,7 @@ class Shop:
         self.start()
 
     def start(self) -> None:
-        """``./scripts/up``, as often as it takes for the dead one's port to be free."""
+        """Start ``./scripts/up``, repeatedly until the killed process has released its port."""
         self.starts += 1
         for _ in range(20):
             self.running = RunningShop(self.data, port=self._port, workers=self._workers, environ=self._environ)
@@ -49,7 +49,7 @@ class Shop:
         return f"http://127.0.0.1:{self._port}"
 
     def errors(self) -> list[dict[str, str]]:
-        """What was logged as an error since the last call."""
+        """Return the errors logged since the last call."""
         with self.data.with_suffix(".log").open() as log:
             log.seek(self._read)
             lines = log.readlines()

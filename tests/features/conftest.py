@@ -1,4 +1,4 @@
-"""A shop that a scenario plays on: its steps are coroutines of one loop, in which the broker works on meanwhile."""
+"""Provides a scenario with a shop: its steps are coroutines of one event loop, in which the broker works meanwhile."""
 
 import asyncio
 import inspect
@@ -25,7 +25,7 @@ CONNECTIONS = 16  # of a host
 
 
 def awaited(step: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
-    """A step that is a coroutine; pytest-bdd calls functions only."""
+    """Wrap a step that is a coroutine; pytest-bdd calls functions only."""
 
     @wraps(step)
     def run(runner: asyncio.Runner, **given: Any) -> Any:
@@ -45,7 +45,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture
 def shop(runner: asyncio.Runner, settings: Settings) -> Iterator[SmallShop]:
-    """The whole shop, with the demo's goods."""
+    """Provide the whole shop, with the demo's goods."""
     playing = _playing(settings)
     yield runner.run(playing.__aenter__())
     runner.run(playing.__aexit__(None, None, None))

@@ -1,4 +1,4 @@
-"""The steps of checkout.feature, on a whole shop."""
+"""Defines the steps of checkout.feature, on a whole shop."""
 
 import re
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ WHOLE_STORY = ["CONFIRMED", "PAID", "FULFILLED"]
 
 @dataclass
 class Ada:
-    """What the scenario remembers of her: her cart, her newest answer, and whether the queue is held for her."""
+    """Holds the scenario's buyer: her cart, her newest answer, and whether the queue is held for her."""
 
     shop: SmallShop
     cart_id: str = ""
@@ -42,7 +42,7 @@ class Ada:
         self.answered(200)
 
     def answered(self, status: int) -> Any:
-        """The body of her newest answer, which has this status."""
+        """Return the body of her newest answer; require this status."""
         assert self.answer is not None
         assert self.answer.status == status, self.answer
         return self.answer.body
@@ -52,7 +52,7 @@ class Ada:
         await self.ask("POST", f"/api/v1/carts/{self.cart_id}/checkout", body, key)
 
     async def orders(self) -> list[tuple[str, int]]:
-        """Each order from her cart or the queue: its id, and its total in cents."""
+        """Return each order from her cart or the queue: its id, and its total in cents."""
         return await self.shop.client.rows(
             "SELECT order_id::text, total_minor FROM orders WHERE buyer_id = %s AND path <> 'sync'", str(ADA)
         )
@@ -68,7 +68,7 @@ class Ada:
         return [status for (status,) in rows]
 
     async def refused_for(self, type: str, **line: Any) -> None:
-        """Her newest answer is this problem, of one line, and there is no order."""
+        """Check that her newest answer is this problem, for one line, and that there is no order."""
         problem = self.answered(409)
         assert problem["type"].rpartition("/")[2] == type
         (found,) = problem["lines"]
@@ -82,7 +82,7 @@ def ada(shop: SmallShop) -> Ada:
 
 
 def lines(text: str) -> list[tuple[int, str]]:
-    """``2 × "Desk lamp" and 1 × "Kettle"`` as pairs."""
+    """Parse ``2 × "Desk lamp" and 1 × "Kettle"`` to pairs."""
     found = [(int(qty), name) for qty, name in re.findall(r'(\d+) × "([^"]+)"', text)]
     assert found, text
     return found

@@ -1,4 +1,4 @@
-"""Whatever these tests make the operations emit keeps its contract."""
+"""Compares every event that these tests emit with its contract."""
 
 from tests.contracts.emitted import _contractual_outbox
 

@@ -1,4 +1,4 @@
-"""All that a shop remembers, without ids, times and the order of things: two runs of one script must agree on it."""
+"""Reads a shop's complete state, without ids, times and order: two runs of one script must have the same."""
 
 import json
 from collections import Counter
@@ -52,7 +52,7 @@ State = dict[str, Counter[Any]]
 
 
 async def final_state(client: Client) -> State:
-    """Every table, every product's gate, and what each live stream says last."""
+    """Return every table, every product's gate, and the newest entry of each live stream."""
     there = {name for (name,) in await client.rows(NAMES)}
     assert there - LEFT_OUT <= TABLES.keys(), f"say what is compared of {there - LEFT_OUT - TABLES.keys()}"
     state: State = {name: Counter(await client.rows(sql)) for name, sql in TABLES.items() if name in there}
@@ -77,7 +77,7 @@ async def _gate(redis: Any) -> Counter[Any]:
 
 
 async def _copies(redis: Any) -> Counter[Any]:
-    """What events alone have written: stock, and the prices of sales, each with its sequence."""
+    """Return the data that events alone have written: stock, and the prices of sales, each with its sequence."""
     output: Counter[Any] = Counter()
     for kind in ("inventory", "flash_price"):
         async for key in redis.scan_iter(f"{kind}:*"):
@@ -88,7 +88,7 @@ async def _copies(redis: Any) -> Counter[Any]:
 
 
 async def _streams(redis: Any, buyers: dict[str, str]) -> Counter[Any]:
-    """The newest entry of each; what came too late for its stream was refused, so older ones may be missing."""
+    """Return the newest entry of each stream; late entries were rejected, so older ones may be missing."""
     newest: Counter[Any] = Counter()
     async for key in redis.scan_iter("news:*", _type="stream"):
         *where, what = key.decode().split(":")
@@ -101,7 +101,7 @@ async def _streams(redis: Any, buyers: dict[str, str]) -> Counter[Any]:
 
 
 def differences(plain: State, other: State) -> dict[str, tuple[list[Any], list[Any]]]:
-    """By name: what only the one has, what only the other."""
+    """Return by name the rows that only one of the two states has."""
     return {
         name: (
             sorted((plain[name] - other[name]).elements(), key=repr),

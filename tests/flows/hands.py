@@ -1,4 +1,4 @@
-"""What may stand between the broker and its subscribers: hands that hold events back, and hands that deliver badly."""
+"""Replaces the delivery between broker and subscribers: ``Hands`` hold events back, ``BadHands`` deliver badly."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -31,7 +31,7 @@ class Hands:
         self._held: dict[str, asyncio.Event] = {}
 
     def wrap(self, real: Deliver) -> Deliver:
-        """LocalBroker's ``deliver``."""
+        """Wrap LocalBroker's ``deliver``."""
 
         async def deliver(trigger: Trigger, event: CloudEvent) -> Outcome:
             while trigger.name in self._held:
@@ -50,7 +50,7 @@ class Hands:
 
     @contextmanager
     def holding(self, trigger: str) -> Iterator[None]:
-        """Nothing begins to be delivered to it meanwhile."""
+        """Hold back all deliveries to this trigger for the context."""
         released = self._held[trigger] = asyncio.Event()
         try:
             yield
@@ -59,15 +59,15 @@ class Hands:
             released.set()
 
     async def empty(self) -> None:
-        """Waits until nothing is left in them."""
+        """Wait until no delivery is in flight."""
 
     async def let_go(self) -> None:
-        """Deliver what was kept for the end."""
+        """Deliver the events that were kept for the end."""
 
 
 class BadHands(Hands):
     """
-    Delivers every event twice, each time after a delay of its own, and half of them the second time at the very end.
+    Delivers every event twice, each time after a delay of its own; half of the second deliveries are the very last.
 
     The broker gets "done" at once, so neither its order nor its retries protect a consumer.
 
@@ -120,7 +120,7 @@ class BadHands(Hands):
             self.refused.append((trigger.name, event, outcome))
 
     def out_of_order(self, trigger: str) -> int:
-        """How often an event came first after one of its key with a higher sequence."""
+        """Count the events that first arrived after one of their key with a higher sequence."""
         newest: dict[str, int] = {}
         seen: set[str] = set()
         late = 0

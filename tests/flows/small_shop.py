@@ -1,4 +1,4 @@
-"""A whole shop in this process: every operation, the eventing of the product, and a crowd that follows a script."""
+"""Runs a whole shop in this process: every operation, the product's eventing, and buyers that follow a script."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ class SmallShop:
     knative: LocalBroker
 
     async def follow_the_script(self) -> None:
-        """Every kind of purchase and of end, one after the other, so that each run decides the same."""
+        """Play every kind of purchase and of end, one after the other, so that each run decides the same."""
         for step in (
             self.catalogue,
             self.bought,
@@ -44,7 +44,7 @@ class SmallShop:
         await self.at_rest()
 
     async def catalogue(self) -> None:
-        """A product changed twice, one deleted, and a sale that costs something else for a while."""
+        """Change one product twice, delete one, and change the price of a sale for some time."""
         for name in ("Kettle", "Better kettle"):
             body = {"sku": "PC-KETTLE", "name": name, "price": 59}
             assert (await self.client.ask("PUT", "/api/v1/products/2", body, if_match="*")).status == 200
@@ -54,7 +54,7 @@ class SmallShop:
             assert changed.status == 200
 
     async def bought(self) -> None:
-        """On each path, the last with two products; each request comes twice."""
+        """Buy on each path, on the last one two products; send each request twice."""
         for user, path in ((1, "sync"), (2, "async")):
             first, again = [await self.client.buy(user=user, qty=2, key="k", path=path) for _ in range(2)]
             assert first.body == again.body
@@ -64,7 +64,7 @@ class SmallShop:
             await self.ends(user, "FULFILLED")
 
     async def canceled(self) -> None:
-        """Before its money is asked for, and after it was taken."""
+        """Cancel one order before its payment is requested, and one after it was charged."""
         with self.hands.holding("pay"):
             await self.client.buy(user=4)
             await self.cancel(4)
@@ -82,7 +82,7 @@ class SmallShop:
         await self.gateway("approve")
 
     async def expired(self) -> None:
-        """While the gateway is down, so that it is not known whether the order was charged."""
+        """Let an order expire while the gateway is down, so that it is unknown whether the order was charged."""
         await self.gateway("fail")
         await self.client.buy(user=7)
         await self.pays(7, "INTENDED")
@@ -95,7 +95,7 @@ class SmallShop:
             await self.pays(7, "VOIDED")
 
     async def sold_out(self) -> None:
-        """For one at the gate, for one in the queue; then a unit comes back and is sold to another."""
+        """Refuse one buyer at the gate and one in the queue; then a unit is released and sold to another buyer."""
         await self.at_rest()  # what was given back before is back
         await self.client.restock(1, 1)
         with self.hands.holding("fulfil"):
@@ -128,21 +128,21 @@ class SmallShop:
         assert (await self.client.ask("PUT", "/api/v1/payments/simulator", {"mode": mode})).status == 200
 
     async def ends(self, user: int, status: str) -> None:
-        """Waits until the buyer's one order has come that far."""
+        """Wait until the buyer's only order has this status."""
         await self._holds("SELECT 1 FROM orders WHERE buyer_id = %s AND status = %s", str(user), status)
 
     async def has(self, user: int, count: int) -> None:
-        """Waits until so many orders of the buyer have an end."""
+        """Wait until this many orders of the buyer are finished."""
         ended = "SELECT 1 FROM orders WHERE buyer_id = %s AND status IN ('FULFILLED', 'CANCELED') HAVING count(*) = %s"
         await self._holds(ended, str(user), count)
 
     async def pays(self, user: int, status: str | None) -> None:
-        """Waits until the payment of the buyer's one order stands so; None for no payment."""
+        """Wait until the payment of the buyer's only order has this status; None for no payment."""
         sql = "SELECT 1 FROM orders LEFT JOIN payments p USING (order_id) WHERE buyer_id = %s AND p.status"
         await self._holds(f"{sql} IS NOT DISTINCT FROM %s", str(user), status)
 
     async def at_rest(self) -> None:
-        """Waits until all events are handled."""
+        """Wait until all events are handled."""
         await until(self._at_rest, WITHIN_S)
 
     async def _at_rest(self) -> bool:
@@ -171,7 +171,7 @@ async def opened(
     deps: Deps, clock: TurnedClock, hands: Hands, eventing: Path = EVENTING_DIR, **instead: Any
 ) -> AsyncIterator[SmallShop]:
     """
-    The shop on ``deps``, its broker running.
+    Open the shop on ``deps``, with its broker running.
 
     Args:
         instead: what the broker calls in the place of the operation of that name.

@@ -1,4 +1,4 @@
-"""Events that no consumer can take, and consumers that fail: each ends where the tables of status codes say."""
+"""Invalid events and failing consumers lead to the results that the tables of status codes list."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ class Fulfil:
 
 @pytest.fixture
 def eventing(tmp_path: Path) -> Path:
-    """The product's triggers; what fails is tried again at once, and less often."""
+    """Provide the product's triggers with immediate and fewer retries."""
     made = tmp_path / "eventing"
     made.mkdir()
     for source in EVENTING_DIR.glob("*.yaml"):
@@ -66,7 +66,7 @@ def shop(deps: Deps, eventing: Path) -> Open:
 
 
 def paid(data: Any, key: str = "") -> CloudEvent:
-    """An order.paid as some other system could have sent it."""
+    """Return an order.paid as another system could have sent it."""
     key = key or new_id()
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
     about = {"partitionkey": key, "sequence": padded(3), "correlationid": key}
@@ -87,7 +87,7 @@ def good(order_id: str = "") -> dict[str, Any]:
 
 
 async def write(shop: SmallShop, event: CloudEvent) -> None:
-    """Past the ingress, into the log itself."""
+    """Write to the log itself, without the ingress."""
     async with shop.client.deps.db.transaction() as tx:
         tx.events.append(event)
     shop.knative.wake()
@@ -100,7 +100,7 @@ async def ingress(shop: SmallShop, event: CloudEvent) -> tuple[int, dict[str, An
 
 
 async def letters(shop: SmallShop, count: int) -> dict[str, Any]:
-    """Waits until so many dead letters wait; by trigger: event, code, what was answered, where, the whole event."""
+    """Wait for this many dead letters; return by trigger: event, code, answer, address, the whole event."""
     columns = "trigger, event_id, error_code, error_data, error_dest, event"
 
     async def there() -> list[Any]:
@@ -113,7 +113,7 @@ async def letters(shop: SmallShop, count: int) -> dict[str, Any]:
 
 
 async def desk(shop: SmallShop, capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What scripts/dead-letters says."""
+    """Run scripts/dead-letters and return its output."""
     where = ["--database-url", shop.client.deps.settings.database_url]
     assert await asyncio.to_thread(dead_letters.main, [*where, *words]) == 0
     return capsys.readouterr().out
@@ -157,7 +157,7 @@ async def test_what_is_broken_in_the_log_is_a_dead_letter_at_once_for_each_who_r
 
 
 async def test_a_poison_event_holds_back_no_one_of_its_key(shop: Open) -> None:
-    """An unknown order: the events after it on its key are handled."""
+    """The event names an unknown order; the events after it on its key are handled."""
     async with shop() as open_shop:
         key = new_id()
         await write(open_shop, paid({**good(), "orderId": "no order"}, key))

@@ -1,4 +1,4 @@
-"""Every event twice, late and out of order, to every consumer: the shop comes to the same end."""
+"""Every consumer gets every event twice, late and out of order: the shop reaches the same state."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ CONNECTIONS = 16  # of a host
 
 @asynccontextmanager
 async def played(settings: Settings, hands: Hands) -> AsyncIterator[SmallShop]:
-    """A shop that has followed the script to its end."""
+    """Yield a shop that has followed the script to its end."""
     clock = TurnedClock(datetime.now(UTC))
     await load_catalogue(settings.database_url, GOODS, SALE, clock.now() - timedelta(minutes=1))
     deps = open_deps(replace(settings, accept_unsigned_buyers=True, pool_max=CONNECTIONS), clock)
@@ -48,7 +48,7 @@ def another_database(migrated: str) -> Iterator[str]:
 
 @pytest.fixture
 async def plain(settings: Settings, another_database: str) -> State:
-    """What the script comes to where every event is delivered once and in order; Redis is empty again."""
+    """Provide the script's final state with every event delivered once and in order; then clear Redis."""
     async with played(replace(settings, database_url=another_database), Hands()) as shop:
         state = await final_state(shop.client)
         await shop.client.deps.redis.flushall()
@@ -69,7 +69,7 @@ async def test_every_event_twice_late_and_out_of_order_comes_to_the_same_end(
 
 
 def _were_bad(hands: BadHands, state: State) -> None:
-    """Every consumer gets every event twice, and some in the wrong order."""
+    """Check that every consumer got every event twice, and some in the wrong order."""
     assert {name for (name,) in state["trigger_cursors"]} == hands.arrived.keys()
     for trigger, events in hands.arrived.items():
         times = {event.id: 0 for event in events}

@@ -1,4 +1,4 @@
-"""A sale's visitors look before they buy, most of them from copies, while the shop changes what they look at."""
+"""In a sale, most views of products are answered from copies, while the shop changes these products."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ WITHIN_S = 20.0
 
 
 async def cache_lookups(http: httpx.AsyncClient) -> dict[str, float]:
-    """``hit``, ``miss``, ``stale`` so far, and the ``ratio``."""
+    """Return the counts ``hit``, ``miss``, ``stale`` so far, and the ``ratio``."""
     reported = {}
     for line in (await http.get("/metrics")).text.splitlines():
         if line.startswith("product_cache_lookups_total{"):

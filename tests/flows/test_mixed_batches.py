@@ -1,4 +1,4 @@
-"""Events that cannot be processed, among many that can: they share transactions, and only the bad ones fail."""
+"""Invalid events among many valid ones share transactions with them, and only the invalid ones fail."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def event(type: str, data: dict[str, Any], **attributes: Any) -> CloudEvent:
 
 
 def bad_events(dice: Random) -> Iterator[CloudEvent]:
-    """Invalid events of every type that operations of orders subscribe to, each with another error."""
+    """Yield invalid events of every type that operations of orders subscribe to, each with another error."""
     while True:
         order = {"orderId": new_id(), **MONEY}
         kind, data = dice.choice(
@@ -83,7 +83,7 @@ def wrong_data(wrong: dict[str, Any]) -> dict[str, Any]:
 
 
 async def write(shop: SmallShop, events: list[CloudEvent]) -> None:
-    """Past the ingress, into the log itself."""
+    """Write to the log itself, without the ingress."""
     async with shop.client.deps.db.transaction() as tx:
         tx.events.extend(events)
     shop.knative.wake()
@@ -147,7 +147,7 @@ async def test_the_ingress_refuses_each_of_them_and_takes_what_comes_beside_them
 
 
 async def test_what_shares_a_write_fails_alone_in_every_operation_that_writes_together(deps: Deps) -> None:
-    """Even where the rule at the entrance knows nothing of it."""
+    """Writes values that the check of incoming events would reject."""
     now = datetime.now(UTC)
     projection, index, publisher = (
         deps.singleton(Projection).rows,

@@ -1,4 +1,4 @@
-"""A purchase on the whole running shop, from POST to FULFILLED, on every path; and the books afterwards."""
+"""A purchase on the whole running shop goes from POST to FULFILLED, on every path; a clean audit follows."""
 
 import asyncio
 from collections import Counter
@@ -23,7 +23,7 @@ async def http(shop: RunningShop) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def becomes(http: httpx.AsyncClient, url: str, status: str) -> dict[str, Any]:
-    """Waits until what ``url`` shows has that status."""
+    """Wait until the document at ``url`` has this status."""
 
     async def shown() -> Any:
         document = (await http.get(url)).json()

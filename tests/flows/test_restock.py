@@ -1,4 +1,4 @@
-"""After a reset has answered, its caller's next purchase sees the new stock, whichever worker answers it."""
+"""After a stock reset was answered, its caller's next purchase sees the new stock, on every worker."""
 
 import asyncio
 from collections.abc import Callable

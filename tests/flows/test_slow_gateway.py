@@ -18,7 +18,7 @@ LATER = 1000
 
 
 class Silent:
-    """In the gateway's place: answers when it may."""
+    """Replaces the gateway; answers only when the test permits it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Whatever these tests make the operations emit keeps its contract; and the shop as it is outside of the demo."""
+"""Compares every event that these tests emit with its contract, and provides a shop outside of the demo."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,22 +16,22 @@ __all__ = ["_contractual_outbox"]
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow machine is no reason to ask PostgreSQL where a test means a copy."""
+    """Wait longer for Redis, so that a slow machine does not replace an expected copy by PostgreSQL."""
     monkeypatch.setattr(redis_breaker, "LOOK_S", 20.0)
 
 
 class Strict(Client):
-    """A client whose shop requires tokens."""
+    """Sends requests to a shop that requires tokens."""
 
     def as_buyer(self, user: str) -> dict[str, str]:
-        """Headers of a signed-in buyer."""
+        """Return headers of a signed-in buyer."""
         session = issue_session(user, self.deps.settings, self.deps.clock.now())
         return {"cookie": f"pulsecart_session={session}"}
 
 
 @pytest.fixture
 async def strict(deps: Deps) -> AsyncIterator[Strict]:
-    """The same shop, without the demo's trust."""
+    """Provide the same shop outside of the demo."""
     opened = open_deps(replace(deps.settings, accept_unsigned_buyers=False))
     yield Strict(opened)
     await close_deps(opened)

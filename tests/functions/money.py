@@ -1,4 +1,4 @@
-"""Plays the broker for the operations that move money: what the log holds, in any order, as often as asked."""
+"""Delivers the log's events to the operations that move money, in any order and repeatedly."""
 
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ SUBSCRIBER_OF = {
 
 
 async def confirmed(client: Client, user: int = 7) -> CloudEvent:
-    """A purchase of product 1, and the event that says it holds its unit."""
+    """Purchase product 1; return the order.confirmed event."""
     assert (await client.buy(product=1, user=user)).status == 200
     return (await client.log(OrderConfirmed.TYPE))[-1]
 
@@ -33,7 +33,7 @@ async def cancel(client: Client, order_id: str) -> int:
 
 
 async def state(client: Client, order_id: str) -> tuple[Any, ...]:
-    """Status of the order, of its payment, and of the charge at the gateway."""
+    """Return the status of the order, of its payment, and of the charge at the gateway."""
     row = await client.row(
         """
         SELECT o.status, p.status, c.status FROM orders o LEFT JOIN payments p USING (order_id)
@@ -45,12 +45,12 @@ async def state(client: Client, order_id: str) -> tuple[Any, ...]:
 
 
 async def events_of(client: Client, order_id: str) -> list[str]:
-    """The order's events by their short names, in order."""
+    """Return the order's events by their short names, in order."""
     return [event.type.split(".")[3] for event in await client.log() if event.partitionkey == order_id]
 
 
 async def deliver_all(client: Client, dice: Random | None = None) -> None:
-    """Until nothing new happens: every event at least twice, in the log's order or as the dice fall."""
+    """Deliver every event at least twice, in the log's order or at random, until there are no new events."""
     delivered: dict[str, int] = {}
     while waiting := [e for e in await client.log(*SUBSCRIBER_OF) if delivered.get(e.id, 0) < 2]:
         event = dice.choice(waiting) if dice else waiting[0]
@@ -61,7 +61,7 @@ async def deliver_all(client: Client, dice: Random | None = None) -> None:
 
 
 async def left(client: Client) -> tuple[int, int]:
-    """Units of product 1 on hand, and how many buyer 7 may not buy again."""
+    """Return the units of product 1 on hand, and the units that count against buyer 7's limit."""
     row = await client.row("SELECT available FROM stock WHERE product_id = '1'")
     bought = await client.row("SELECT coalesce(sum(units), 0) FROM buyer_units WHERE buyer_id = '7'")
     return row[0], bought[0]

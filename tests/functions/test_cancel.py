@@ -1,4 +1,4 @@
-"""cancel: gives an order's units back, once, to its owner's word."""
+"""cancel: releases an order's units once, at its owner's request."""
 
 import asyncio
 

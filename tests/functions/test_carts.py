@@ -21,7 +21,7 @@ DAY_S = 24 * 3600
 
 
 async def new_cart(client: Client, *lines: tuple[int, int], **who: str) -> str:
-    """A cart with these (product, quantity); its path."""
+    """Create a cart with these (product, quantity); return its path."""
     opened = await client.ask("POST", "/api/v1/carts", **who)
     assert opened.status in (200, 201)
     for product, qty in lines:
@@ -38,7 +38,7 @@ async def check_out(client: Client, cart: str, user: int = 7, key: str = "k", **
 
 
 async def insist(client: Client, cart: str, **more: Any) -> Answered:
-    """The order, once the gate has forgotten the claim that PostgreSQL refused: until then the key is in flight."""
+    """Repeat the checkout until the gate has no claim that PostgreSQL refused: until then the key is in flight."""
 
     async def ordered() -> Answered | None:
         answered = await check_out(client, cart, **more)
@@ -58,7 +58,7 @@ async def reprice(client: Client, product: int, minor: int) -> None:
 
 
 async def taken(client: Client) -> dict[str, int]:
-    """Units that orders hold, per product."""
+    """Return the units that orders hold, per product."""
     return dict(
         await client.rows(
             "SELECT product_id, sum(qty)::int FROM order_items JOIN orders USING (order_id)"
@@ -87,7 +87,7 @@ async def test_an_anonymous_cart_is_its_holder_s_by_a_cookie_that_no_script_read
 
 
 async def test_no_two_carts_have_ids_that_reveal_each_other(client: Client) -> None:
-    """Random from end to end: an id that sorts by time lets others be guessed."""
+    """The ids are completely random: an id that sorts by time would let others be guessed."""
     ids = [(await client.ask("POST", "/api/v1/carts")).body["cartId"] for _ in range(8)]
     assert {id[14] for id in ids} == {"4"}
     assert len({id[:8] for id in ids}) == 8
@@ -305,7 +305,7 @@ async def test_a_price_that_changed_is_refused_by_name_until_it_is_accepted(clie
 async def test_a_price_that_changes_after_the_look_is_not_charged(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the check and the order's transaction: without the comparison under lock it would be the new price."""
+    """The price changes between check and transaction: without the comparison under lock it would be charged."""
     from pulsecart.shop.orders.till import Till
 
     cart, place = await new_cart(client, (2, 1), (3, 1)), Till.place
@@ -391,7 +391,7 @@ def clock() -> TurnedClock:
 
 @pytest.fixture
 async def later(settings: Settings, clock: TurnedClock) -> AsyncIterator[Client]:
-    """A shop whose clock is turned by hand."""
+    """Provide a shop whose clock the test turns."""
     await load_catalogue(settings.database_url, GOODS, SALE, clock.now() - timedelta(minutes=1))
     deps: Deps = turned_deps(settings, clock)
     yield Client(deps)

@@ -1,4 +1,4 @@
-"""checkout: sells what there is, once per key, and says why not."""
+"""checkout: sells the available units, once per key, and gives the reason for each refusal."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Sessions, tickets, sales and the page, through the operation itself."""
+"""edge: serves sessions, tickets, sales and the page, called as an operation."""
 
 import json
 from collections.abc import AsyncIterator

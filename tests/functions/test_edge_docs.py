@@ -1,4 +1,4 @@
-"""What who builds on the API reads: the document, the page, and where a problem's type leads."""
+"""edge: serves the API's description as document and page, and redirects a problem's type to its section."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""expire: cancels an order that was not paid in time, at its very second."""
+"""expire: cancels an order that was not paid in time, at the exact second."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""expire: an Idempotency-Key answers for a day (seed 002 §9); then its rows are gone, and it is a new one."""
+"""expire: an Idempotency-Key answers for a day (seed 002 §9); then its rows are deleted, and it is new again."""
 
 import asyncio
 from datetime import timedelta
@@ -31,12 +31,12 @@ async def order(client: Client) -> Answered:
 
 
 async def product(client: Client) -> Answered:
-    """The same SKU is refused once the key is new."""
+    """Create a product; after the key has expired, the same SKU is refused."""
     return await client.ask("POST", "/api/v1/products", {"sku": "S", "name": "S", "price": 1}, idempotency_key="k")
 
 
 async def end_waiting(client: Client) -> None:
-    """What was taken down is decided, and whatever was confirmed is paid."""
+    """Decide every waiting order and charge every confirmed one."""
     for name, operation in (("created", "reserve"), ("confirmed", "pay")):
         for event in await client.log(f"ecommerce.order.order.{name}.v1"):
             assert await client.handle_event(operation, event) == 204

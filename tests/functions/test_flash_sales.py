@@ -37,7 +37,7 @@ async def change(client: Client, sale: str = "flash-1", if_match: str = "", **me
 
 
 def over_the_limit(client: Client) -> list[str]:
-    """What the audit finds of buyers and limits."""
+    """Return the audit's findings about buyers and limits."""
     with snapshot(client.deps.settings.database_url) as connection:
         return [
             found.check
@@ -47,7 +47,7 @@ def over_the_limit(client: Client) -> list[str]:
 
 
 def kind(answered: Answered) -> str:
-    """The problem's name."""
+    """Return the problem's name."""
     return str(answered.body["type"]).rpartition("/")[2]
 
 

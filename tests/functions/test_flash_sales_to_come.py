@@ -1,4 +1,4 @@
-"""A sale to come is said wherever its product is shown, and begins there by the clock alone."""
+"""A scheduled sale is shown wherever its product is shown, and starts there by the clock alone."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,14 +26,14 @@ async def schedule(client: Client, **members: Any) -> str:
 
 
 async def handle_events(client: Client) -> None:
-    """All that was said of sales so far."""
+    """Deliver all events of sales so far."""
     for event in await client.log(*PRICING):
         assert await client.handle_event("refresh_products", event) == 204
         assert await client.handle_event("notify", event) == 204
 
 
 async def shown(client: Client) -> dict[str, Any]:
-    """What the product itself says of its sale, copy or not, and the list as well."""
+    """Return the sale in the product's own document, and require the same in the list."""
     one = (await client.ask("GET", "/api/v1/products/2")).body
     listed = (await client.ask("GET", "/api/v1/products?limit=100")).body["products"]
     (same,) = (product for product in listed if product["productId"] == 2)

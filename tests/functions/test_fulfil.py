@@ -1,4 +1,4 @@
-"""fulfil: what is paid is shipped once; what was canceled meanwhile is not."""
+"""fulfil: ships a paid order once, and an order canceled meanwhile never."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""keep-dead-letter: every event that was given up is kept with its cause, and can be sent again to who failed."""
+"""keep-dead-letter: stores every event that was given up with its cause; a replay reaches the failed subscriber."""
 
 import json
 from dataclasses import replace as dataclass_replace
@@ -215,7 +215,7 @@ async def test_what_is_no_event_as_we_read_them_is_kept_too(
     headers: dict[str, str],
     body: bytes,
 ) -> None:
-    """Knative's broker carries more than our operations accept, and a sink that refuses loses it."""
+    """Knative's broker delivers more than our operations accept, and an event that the sink rejects is lost."""
     for _ in range(2):
         assert (await keeper.answer(Request("POST", "/pay", dict(headers), body), bare)).status == 204
     assert dead_letters.main(["--database-url", log.database_url, "show", "1"]) == 0

@@ -1,4 +1,4 @@
-"""scripts/dead-letters: chosen by trigger and cause, discarded with who and why, listed on 80 columns."""
+"""scripts/dead-letters: selects by trigger and cause, stores operator and reason of a discard, fits 80 columns."""
 
 import io
 import json
@@ -22,7 +22,7 @@ keeper = keep_dead_letter.operation
 
 
 class Desk:
-    """scripts/dead-letters on one database."""
+    """Runs scripts/dead-letters on one database."""
 
     def __init__(self, log: Log, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
         self._where = ["--database-url", log.database_url]

@@ -1,4 +1,4 @@
-"""What happened reaches the live streams once, in order, with little work for Redis."""
+"""notify: publishes each event to the live streams once, in order, with little load for Redis."""
 
 import asyncio
 import json

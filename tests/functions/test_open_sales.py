@@ -43,7 +43,7 @@ async def schedule(client: Client, product: int, starts_s: float, ends_s: float,
 
 
 async def published(client: Client, kind: str, sale: str) -> list[datetime | None]:
-    """When the sale's events of this kind say that it happened."""
+    """Return the times in the sale's events of this kind."""
     return [event.time for event in await client.log(kind) if event.subject == sale]
 
 

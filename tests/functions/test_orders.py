@@ -1,4 +1,4 @@
-"""orders: what became of an order, for its owner; and how the queue stands."""
+"""orders: shows an order's status to its owner, and the state of the queue."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""orders: each step has its row, with who took it, when and why, written with the step itself."""
+"""orders: writes one row per step, with actor, time and cause, in the step's own transaction."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ async def steps(client: Client, order_id: str) -> list[Any]:
 
 
 async def steps_of(client: Client, order_id: str) -> dict[str, str]:
-    """The order's events: short name → id."""
+    """Return the order's events: short name → id."""
     return {e.type.split(".")[3]: e.id for e in await client.log() if e.partitionkey == order_id}
 
 
@@ -75,7 +75,7 @@ async def test_a_late_cancel_is_the_buyer_s_and_the_refund_is_refund_s(client: C
 
 
 async def test_step_and_row_are_one_transaction(client: Client) -> None:
-    """A history that refuses its row refuses the step."""
+    """A row that the history rejects also rejects the step."""
     order_id = (await client.buy(user=7)).body["orderId"]
     await client.rows(
         "INSERT INTO order_status_history (order_id, sequence, status, happened_at, actor)"

@@ -1,4 +1,4 @@
-"""orders: a caller's own orders, page by page, from the projection orders_by_customer."""
+"""orders: lists a caller's own orders, page by page, from the projection orders_by_customer."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.functions.conftest import Strict
 
 
 async def bought(client: Client, user: int, count: int) -> list[str]:
-    """Ids of new orders that are in the projection, newest first."""
+    """Place orders; return the ids of those in the projection, newest first."""
     ids = [(await client.buy(user=user, product=2)).body["orderId"] for _ in range(count)]
     for event in await client.log():
         if event.type in client.operations["project_orders"].events:

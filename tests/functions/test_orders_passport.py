@@ -1,4 +1,4 @@
-"""orders: an order's passport says what the tables say of its request, steps, events and deliveries."""
+"""orders: an order's passport shows the tables' data on its request, steps, events and deliveries."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +18,7 @@ from tests.functions.money import cancel, deliver_all
 
 @pytest.fixture
 async def placed(client: Client) -> None:
-    """Every trigger has its place, at the log's end."""
+    """Create the cursor of every trigger, at the log's end."""
     await place_triggers(client.deps.settings.database_url)
 
 
@@ -29,7 +29,7 @@ async def passport(client: Client, order_id: str) -> Any:
 
 
 def results(document: Any) -> dict[tuple[str, str], str]:
-    """(event's short name, trigger) → result."""
+    """Return (event's short name, trigger) → result."""
     return {
         (event["type"].split(".")[3], delivery["trigger"]): delivery["result"]
         for event in document["events"]
@@ -38,12 +38,12 @@ def results(document: Any) -> dict[tuple[str, str], str]:
 
 
 def deliveries(document: Any) -> dict[tuple[int, str], Any]:
-    """(event's sequence, trigger) → the delivery."""
+    """Return (event's sequence, trigger) → the delivery."""
     return {(event["sequence"], one["trigger"]): one for event in document["events"] for one in event["deliveries"]}
 
 
 async def pass_all(client: Client, triggers: Iterable[str]) -> None:
-    """The cursors of these triggers move to the log's end."""
+    """Move the cursors of these triggers to the log's end."""
     async with store.session(client.deps.settings.database_url) as opened:
         end = (await opened.log.end()).window_to
         await opened.write({name: (Cursor(end, end, 0), 0.0) for name in triggers}, {})

@@ -1,4 +1,4 @@
-"""orders: order_status:{id} is written by events, removed by the last one, and only read by who asks (seed 002 §7)."""
+"""orders: events write order_status:{id}, the last one removes it, and requests only read it (seed 002 §7)."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +14,7 @@ ORDER = "ecommerce.order.order."
 
 
 async def tell(client: Client, *names: str) -> None:
-    """Hands notify the order events of these names, as often as they are in the log."""
+    """Deliver the order events of these names to notify, as often as the log has them."""
     for name in names:
         for event in await client.log(f"{ORDER}{name}.v1"):
             assert await client.handle_event("notify", event) == 204
@@ -25,7 +25,7 @@ async def cached(client: Client) -> list[str]:
 
 
 async def status(client: Client, order_id: str) -> tuple[str, int, str]:
-    """Status and sequence as shown, and where they came from."""
+    """Return status and sequence as shown, and their source."""
     answered = await client.ask("GET", f"/api/v1/orders/{order_id}/status")
     assert answered.status == 200
     assert set(answered.body) <= {"orderId", "status", "sequence", "at"}

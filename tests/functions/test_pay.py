@@ -1,4 +1,4 @@
-"""pay: the money of an order that holds stock is taken once, whatever comes twice, late or not at all."""
+"""pay: charges an order that holds stock once; events may be repeated, late or lost."""
 
 import asyncio
 from random import Random

@@ -1,4 +1,4 @@
-"""Calls to the payment gateway: each try is on the order's passport, counted, and the first failure is one warning."""
+"""pay: each call to the gateway is on the order's passport and counted; an order's first failure is one warning."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from tests.functions.test_orders_passport import deliveries, pass_all, passport
 
 
 async def attempts(client: Client, order_id: str) -> list[tuple[Any, ...]]:
-    """Call, result and error of each try, the first first."""
+    """Return call, result and error of each attempt, oldest first."""
     shown = (await passport(client, order_id))["attempts"]
     assert all(one["at"] <= one["endedAt"] for one in shown if one["endedAt"])
     return [(one["call"], one["result"], one["error"]) for one in shown]
@@ -144,7 +144,7 @@ async def test_a_gateway_that_says_nothing_is_a_timeout_for_all_who_wait(
         raise AssertionError
 
     async def cut_off(operation: str, event: CloudEvent) -> None:
-        """As a trigger's own timeout does."""
+        """Cancel the delivery, as a trigger's own timeout does."""
         asked.clear()
         delivery = asyncio.create_task(client.handle_event(operation, event))
         await asked.wait()

@@ -1,4 +1,4 @@
-"""pay: an order's owner pays by hand; with the automatic charge beside it, the money is taken once."""
+"""pay: an order's owner pays manually; with the automatic charge beside it, the order is charged once."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""products: a catalogue of versions, each with its price, its event and its place in every list."""
+"""products: each version of a product has its price, its event and its place in every list."""
 
 import asyncio
 from datetime import timedelta
@@ -21,7 +21,7 @@ async def made(client: Client, **members: Any) -> Answered:
 
 
 async def change(client: Client, answered: Answered, **members: Any) -> Answered:
-    """PUT of a product as it was answered, but for these members."""
+    """PUT a product as it was returned, with these members changed."""
     body = {name: answered.body[name] for name in ("sku", "name", "price", "currency", "category", "description")}
     path = f"/api/v1/products/{answered.body['productId']}"
     return await client.ask("PUT", path, body | members, if_match=answered.headers["etag"])

@@ -1,4 +1,4 @@
-"""Every currency of ISO 4217, with its own digits, wherever an amount is taken, kept, compared or shown."""
+"""Every currency of ISO 4217 has its own digits, wherever an amount is read, stored, compared or shown."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""products, listed: each once, in the order and of the kind that was asked for, and found by words."""
+"""products: lists each product once, in the requested order and with the requested filters, and searches words."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -15,7 +15,7 @@ EXTREMES = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "10000-01-
 
 
 def place(sort: str, key: str, product_id: str = "1") -> str:
-    """A cursor that the shop never returned."""
+    """Return a cursor that the shop never issued."""
     return urlsafe_b64encode(json.dumps((sort, key, product_id)).encode()).decode().rstrip("=")
 
 

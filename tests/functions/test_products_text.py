@@ -1,4 +1,4 @@
-"""Text in every script: what can be stored can be searched, filtered, sorted, and paged through to the end."""
+"""products: text of every script can be stored, searched, filtered, sorted, and paged through to the end."""
 
 import re
 import unicodedata
@@ -26,7 +26,7 @@ some_names = st.text(
 
 
 async def insert(client: Client, **rows: dict[str, str]) -> None:
-    """Products without the detour of a request; ``rows`` by id."""
+    """Insert products without a request; ``rows`` by id."""
     for product_id, row in rows.items():
         members = {"description": "", "category": ""} | row
         await client.rows(

@@ -1,4 +1,4 @@
-"""project_orders: each order's newest state, whatever the order and the number of its events' comings."""
+"""project_orders: stores each order's newest state, for events in any order and number."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ TABLE = (
 
 
 async def history(client: Client) -> list[CloudEvent]:
-    """A shop's day: orders that end in every state."""
+    """Place orders that end in every state; return their events."""
     paid, canceled, lost = [(await client.buy(user=7, product=product)).body["orderId"] for product in (2, 3, 2)]
     await client.buy(user=8, product=2, path="async")
     await client.restock(4, 0)
@@ -40,7 +40,7 @@ async def project(client: Client, events: list[CloudEvent]) -> Any:
 
 
 async def rebuilt(client: Client, events: list[CloudEvent]) -> Any:
-    """What the table is when it is thrown away and the log is played again, one by one."""
+    """Empty the table, replay the log event by event, and return the table."""
     await client.rows("DELETE FROM orders_by_customer RETURNING 1")
     for event in events:
         assert await client.handle_event("project_orders", event) == 204

@@ -1,4 +1,4 @@
-"""refresh_products: copies and the search index follow the events, whatever their order and number."""
+"""refresh_products: copies and the search index follow the events, for any order and number."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def copies(deps: Deps) -> Copies:
 
 @pytest.fixture
 async def other(deps: Deps) -> AsyncIterator[Client]:
-    """Another process of the same shop."""
+    """Provide another process of the same shop."""
     opened = open_deps(deps.settings)
     yield Client(opened)
     await close_deps(opened)
@@ -50,7 +50,7 @@ async def rename(client: Client, name: str, product: int = 2) -> CloudEvent:
 
 
 async def reads() -> float:
-    """Queries for products so far, of all processes here."""
+    """Return the number of product queries so far, of all processes here."""
     from prometheus_client import REGISTRY
 
     metrics.exposition()
@@ -140,7 +140,7 @@ async def test_who_asks_after_an_event_is_not_given_a_read_that_began_before_it(
 
 
 async def _has_looked(cache: ProductCache, times: int) -> bool:
-    """So many wait for the one read that is under way."""
+    """Return whether this many callers wait for the one read in flight."""
     (task,) = cache._filling.values()
     return len(task._callbacks or ()) > times
 
@@ -171,7 +171,7 @@ async def test_an_old_event_that_comes_again_makes_no_copy_stale(client: Client)
 
 @pytest.fixture
 async def cut_off(deps: Deps) -> AsyncIterator[Client]:
-    """A process that reaches Redis but not PostgreSQL."""
+    """Provide a process that reaches Redis but not PostgreSQL."""
     opened = open_deps(replace(deps.settings, database_url="postgresql://shop@127.0.0.1:1/shop"))
     yield Client(opened)
     await close_deps(opened)

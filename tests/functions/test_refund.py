@@ -1,4 +1,4 @@
-"""refund: the money of a canceled order goes back once; what was never taken cannot be taken any more."""
+"""refund: refunds a canceled order once; an order that was never charged cannot be charged any more."""
 
 import asyncio
 from typing import Any

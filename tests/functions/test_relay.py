@@ -1,4 +1,4 @@
-"""relay: the log goes to the broker, each key in order, nothing is lost, and one relay works at a time."""
+"""relay: sends the log to the broker, each key in order, loses no event, and runs once at a time."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""reserve: holds every line of a PENDING order, or none, and says which."""
+"""reserve: takes every line of a PENDING order, or none, and names the line that failed."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ CART = {"userId": 7, "items": [{"productId": 2, "qty": 2}, {"productId": 3, "qty
 
 
 async def accepted(client: Client, user: int = 7, product: int = 1, qty: int = 1) -> CloudEvent:
-    """An order taken down; its event."""
+    """Accept an order without its stock; return its event."""
     body = (await client.buy(product=product, user=user, qty=qty, path="async")).body
     return await created_of(client, body["orderId"])
 

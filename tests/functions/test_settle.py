@@ -1,4 +1,4 @@
-"""settle: ends what a silent process left, gives released units back once, and compares gate and table."""
+"""settle: ends claims of processes that stopped, returns released units once, and compares gate and table."""
 
 import asyncio
 from dataclasses import replace
@@ -34,7 +34,7 @@ async def left(gate: Gate, product: str = "1") -> int:
 
 
 async def opened(client: Client, gate: Gate) -> None:
-    """The gate stands, with 999 left and no lease."""
+    """Open the gate, with 999 units left and no lease."""
     assert (await client.buy(user=1)).status == 200
     await until(lambda: no_lease(gate))
 
@@ -175,7 +175,7 @@ async def test_a_gate_of_an_older_epoch_is_rebuilt_at_the_first_look(client: Cli
 
 
 async def test_a_gate_that_is_ahead_of_its_database_is_overtaken(client: Client, gate: Gate) -> None:
-    """A database restored from a backup, beside a Redis that went on."""
+    """The database was restored from a backup, and Redis was not."""
     await opened(client, gate)
     await client.rows("UPDATE stock SET epoch = 0 WHERE product_id = '1' RETURNING 1")
     await client.deps.redis.hset("{gate}:p:1", "epoch", "70")

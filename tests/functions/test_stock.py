@@ -1,4 +1,4 @@
-"""stock: what there is; and every change by hand is a recorded adjustment."""
+"""stock: shows the available units, and records every manual change as an adjustment."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The shop at a time that the test turns: import both fixtures."""
+"""Provides a shop whose clock the test turns: import both fixtures."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

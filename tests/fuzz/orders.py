@@ -1,4 +1,4 @@
-"""Request bodies of orders: bytes of any kind, JSON of any shape, and orders that are almost right."""
+"""Generates request bodies of orders: any bytes, any JSON, and orders that are almost valid."""
 
 import json
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ def _as_json(value: Any) -> bytes:
 
 
 def _torn(body: bytes, cuts: Iterable[tuple[int, bytes]]) -> bytes:
-    """Bytes put in the place of others here and there."""
+    """Replace some bytes by others."""
     torn = bytearray(body)
     for at, instead in cuts:
         place = at % (len(torn) + 1)

@@ -1,5 +1,5 @@
 """
-Whatever bytes come as an order, the answer is 2xx, or 4xx as problem+json, and nothing unexpected is logged.
+For any bytes sent as an order, the answer is 2xx, or 4xx as problem+json, and no unexpected error is logged.
 
 Seconds here, the same examples each time. Longer, with others each time:
 
@@ -26,7 +26,7 @@ EXAMPLES = 300
 
 
 class Counter(logging.Handler):
-    """What was logged as unexpected."""
+    """Counts unexpected log records."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

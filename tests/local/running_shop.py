@@ -1,4 +1,4 @@
-"""A whole shop as a process, for tests that kill, restart or visit it."""
+"""Runs a whole shop as a process, for tests that kill, restart or visit it."""
 
 import contextlib
 import http.client
@@ -18,7 +18,7 @@ START_S = 40.0
 
 
 def eventually(condition: Callable[[], object], what: str, within_s: float = 20.0) -> None:
-    """Wait for a condition; fails with ``what`` when it does not come true in time."""
+    """Wait for a condition; fail with ``what`` if it does not become true in time."""
     until = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < until, f"{what}: not within {within_s:.0f} s"
@@ -27,7 +27,7 @@ def eventually(condition: Callable[[], object], what: str, within_s: float = 20.
 
 class RunningShop:
     """
-    ``python -m pulsecart.local.up`` on a port that is free.
+    Runs ``python -m pulsecart.local.up`` on a free port.
 
     Args:
         data: its data directory; its output goes to ``<data>.log``.
@@ -63,7 +63,7 @@ class RunningShop:
 
     @property
     def run(self) -> dict[str, Any]:
-        """run.json as it is now, ``{}`` when there is none; see pulsecart.admin.which_shop.running."""
+        """Return run.json as it is now, ``{}`` if there is none; see pulsecart.admin.which_shop.running."""
         return running(self.data) or {}
 
     @property
@@ -80,18 +80,18 @@ class RunningShop:
 
     @property
     def said(self) -> str:
-        """Everything it and its workers have printed."""
+        """Return the complete output of the process and its workers."""
         return self.log.read_text(errors="replace")
 
     @property
     def pids(self) -> dict[str, int]:
-        """``{"host": …, "postgres": …, "valkey": …}``, workers after the first as ``host1``, …"""
+        """Return ``{"host": …, "postgres": …, "valkey": …}``, workers after the first as ``host1``, …"""
         run = self.run
         workers = {f"host{w['worker'] or ''}": int(w["pid"]) for w in run["workers"]}
         return workers | {"postgres": int(run["postgres_pid"]), "valkey": int(run["valkey_pid"])}
 
     def get(self, path: str) -> int:
-        """The status of a GET; 0 when there was no answer."""
+        """Return the status of a GET; 0 without an answer."""
         with contextlib.closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=5)) as asking:
             try:
                 asking.request("GET", path)
@@ -100,13 +100,13 @@ class RunningShop:
                 return 0
 
     def kill(self, name: str) -> None:
-        """kill -9 one of ``pids``, and wait until another runs in its place."""
+        """Kill one of ``pids`` (SIGKILL), and wait until its replacement runs."""
         killed = self.pids[name]
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: self.pids.get(name, killed) != killed, f"{name} was restarted")
 
     def stop(self, how: signal.Signals = signal.SIGINT, within_s: float = 30.0) -> int:
-        """Its exit status; negative where a signal ended it, or where it had to be killed."""
+        """Stop the shop; return its exit status, negative if a signal ended it, or if it had to be killed."""
         if self.process.poll() is None:
             self.process.send_signal(how)
         try:

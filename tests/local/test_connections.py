@@ -1,4 +1,4 @@
-"""The whole shop against clients that send half of what they should, and more than they may."""
+"""The whole shop survives clients that send incomplete requests or exceed the limits."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ LIMITS = {
 
 
 def answer(shop: RunningShop, sent: bytes) -> bytes:
-    """What comes until the server closes."""
+    """Return the bytes received until the server closes."""
     at = urlsplit(shop.url)
     with socket.create_connection((at.hostname, at.port), 10) as asking:
         threading.Thread(target=lambda: _sent(asking, sent)).start()

@@ -1,4 +1,4 @@
-"""What is there before the first worker is."""
+"""prepare: every trigger has its cursor before the first worker starts."""
 
 import pytest
 

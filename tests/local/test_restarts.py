@@ -1,4 +1,4 @@
-"""Restarting what dies, on a clock of its own."""
+"""Restarts processes that end, by the test's clock."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ class Clock:
 
 
 class Mayfly:
-    """A child that is dead as soon as it is started."""
+    """A child that ends as soon as it is started."""
 
     name = "mayfly"
 

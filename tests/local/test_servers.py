@@ -1,4 +1,4 @@
-"""What the servers of one data directory survive, and what is said when they cannot start."""
+"""The servers of a data directory recover from crashes, and give the reason when they cannot start."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""scripts/token: the development issuer of a data directory, whose tokens the shop on it accepts."""
+"""scripts/token: issues tokens with a data directory's development keys, which the shop on it accepts."""
 
 import stat
 import subprocess

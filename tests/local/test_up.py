@@ -1,4 +1,4 @@
-"""./scripts/up as its user meets it: a process, its sentences, and what it does when something dies."""
+"""./scripts/up prints its state, stops on a signal, and restarts processes that end."""
 
 import json
 import os

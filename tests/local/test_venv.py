@@ -1,4 +1,4 @@
-"""./scripts/venv: real environments, made of packages that are written here, without an index."""
+"""./scripts/venv makes real environments, from packages that these tests write, without an index."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ LINUX = ("x86_64-manylinux_2_34", "aarch64-manylinux_2_34")
 
 
 def wheel(place: Path, name: str, version: str, requires: str = "") -> str:
-    """Writes a package with one module that knows its version; gives its line in a lock."""
+    """Write a package with one module that contains its version; return its line in a lock."""
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     files = {
@@ -49,7 +49,7 @@ def wheel(place: Path, name: str, version: str, requires: str = "") -> str:
 
 
 class Checkout:
-    """The scripts beside two locks of its own, whose packages lie in a directory; there is no index."""
+    """Holds the scripts with two locks, whose packages lie in a directory; there is no index."""
 
     def __init__(self, place: Path, uv: Path) -> None:
         self.place = place
@@ -85,13 +85,13 @@ class Checkout:
         )
 
     def venv(self, lock: str = "runtime", **environ: str) -> tuple[int, str]:
-        """Exit status, and all that was printed."""
+        """Run scripts/venv; return exit status and all output."""
         started = self.start(lock, **environ)
         stdout, stderr = started.communicate(timeout=50)
         return started.returncode, stdout + stderr
 
     def alpha(self) -> str:
-        """The version of ``alpha`` that the shop would import now."""
+        """Return the version of ``alpha`` that the shop would import now."""
         command = [str(self.link / "bin" / "python"), "-c", "import alpha; print(alpha.VERSION)"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -101,7 +101,7 @@ class Checkout:
 
 @pytest.fixture(scope="module")
 def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the uv that requirements/installer.lock names."""
+    """Provide the directory of the uv that requirements/installer.lock names."""
     place = tmp_path_factory.mktemp("uv")
     make_venv = runpy.run_path(str(ROOT / "scripts" / "make_venv.py"))
     if not make_venv["get_uv"](ROOT / "requirements" / "installer.lock", place):
@@ -118,7 +118,7 @@ def checkout(tmp_path: Path, uv: Path) -> Checkout:
 
 @pytest.fixture
 def hanging_index() -> Iterator[str]:
-    """An index that accepts connections and answers nothing."""
+    """Provide an index that accepts connections and answers nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/simple"
 
@@ -264,7 +264,7 @@ def test_a_subcommand_answers_help_too_before_anything_is_installed(tmp_path: Pa
 def test_each_lock_has_all_that_every_supported_python_needs(
     lock: str, pythons: tuple[str, ...], platforms: tuple[str, ...], uv: Path, tmp_path: Path
 ) -> None:
-    """Resolved with all that packages require, from wheels alone: what the lock lacks has no hash, and is refused."""
+    """Resolves every dependency from wheels alone: a package that the lock lacks has no hash, and is refused."""
     unmet = {}
     for python in pythons:
         for platform in platforms:

@@ -1,4 +1,4 @@
-"""Standard input, with each Knative Service as the Deployment that Knative makes of it: kube-score knows no Knative."""
+"""Copies standard input with each Knative Service replaced by its Deployment: kube-score knows no Knative."""
 
 import sys
 from typing import Any

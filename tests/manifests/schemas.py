@@ -1,6 +1,6 @@
 """
-``python schemas.py OUT FILE…``: JSON Schemas for kubeconform, one per kind, from Kubernetes' OpenAPI document (.json)
-and CustomResourceDefinitions (.yaml). A field that no schema knows is refused, where the kind itself does.
+``python schemas.py OUT FILE…``: writes JSON Schemas for kubeconform, one per kind, from Kubernetes' OpenAPI document
+(.json) and CustomResourceDefinitions (.yaml). They refuse unknown fields, if the kind itself does.
 """
 
 import json
@@ -15,7 +15,7 @@ Schema = dict[str, Any]
 
 
 def strict(node: Any) -> Any:
-    """The same schema, refusing unknown fields; what may be a number or text says so in JSON Schema's words."""
+    """Return the schema with unknown fields refused; a field of number or text is declared as both."""
     if isinstance(node, list):
         return [strict(one) for one in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""The listening socket, shared by workers that come and go."""
+"""Workers share the listening socket while others start and stop."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ from pulsecart.processes.function import accepting
 
 
 def test_a_worker_that_starts_does_not_make_the_others_wait_in_accept() -> None:
-    """Without ``setblocking`` before the duplicates: the socket that both share blocks, and so does a worker's loop."""
+    """Fails without ``setblocking`` before the duplicates: the shared socket blocks, and so does a worker's loop."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         os.set_blocking(listening.fileno(), False)  # as the loop of a worker that runs has left it
         inherited = socket.socket(fileno=os.dup(listening.fileno()))

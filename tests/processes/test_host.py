@@ -1,4 +1,4 @@
-"""The host: one process for every operation, that says no in problem documents and the truth about itself."""
+"""The host runs every operation in one process, answers errors as problem documents, and reports its true state."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Toys:
-    """Operations that are slow, or hold the loop, on purpose."""
+    """Operations that are slow, or block the event loop, on purpose."""
 
     def __init__(self) -> None:
         self.leave = asyncio.Event()
@@ -73,7 +73,7 @@ def toys() -> Toys:
 
 @pytest.fixture
 async def knative(deps: Deps) -> AsyncIterator[LocalBroker]:
-    """Dispatches."""
+    """Provide a broker that dispatches."""
     knative = LocalBroker(registry.load_all(), EVENTING_DIR, deps)
     deps.committed = knative.wake
     await knative.start()

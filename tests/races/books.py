@@ -1,4 +1,4 @@
-"""What must hold after every race: no unit lost, none sold twice, gate and table agree."""
+"""Checks the invariants of every race: no unit is lost or sold twice, and gate and table agree."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -52,8 +52,8 @@ class Books:
 
     async def balance(self) -> None:
         """
-        Fails unless stocked = left + taken for every product, each buyer's counter is what that buyer has, and each
-        order that holds stock won its claim.
+        Check that stocked = left + taken for every product, that each buyer's counter equals that buyer's units, and
+        that each order that holds stock won its claim.
         """
         for product_id, available, stocked, taken in await self.client.rows(IDENTITY):
             assert stocked == available + taken, f"product {product_id}: {stocked} ≠ {available} left + {taken} taken"
@@ -61,8 +61,8 @@ class Books:
         assert await self.client.rows(UNWON) == []
 
     async def agree(self, *product_ids: str) -> None:
-        """Waits until no lease is open, then fails unless gate and table have the same units left; a gate that
-        does not know a product asks the table first."""
+        """Wait until no lease is open, then check that gate and table have the same units left; a gate that does not
+        know a product asks the table first."""
         await self.balance()
         await until(self.quiet)
         for product_id in product_ids:
@@ -76,7 +76,7 @@ class Books:
         return not [lease for product_id in await self.gate.products() for lease in await self.gate.leases(product_id)]
 
     async def settled(self) -> None:
-        """Lets every lease that is open end, and settles it."""
+        """Let every open lease end, and settle it."""
         settlement = Settlement(self.deps)
 
         async def done() -> bool:
@@ -89,17 +89,17 @@ class Books:
         await until(done)
 
     async def opened(self, user: int = 1) -> None:
-        """The gate stands, by a purchase whose lease is over."""
+        """Open the gate by a purchase, and wait until its lease has ended."""
         assert (await self.client.buy(user=user)).status == 200
         await until(self.quiet)
 
     async def left(self, product_id: str = "1") -> int:
-        """Units left at the gate; -1 where the gate does not know the product."""
+        """Return the units left at the gate; -1 if the gate does not know the product."""
         shelf = await self.gate.look(product_id)
         return shelf.left if shelf else -1
 
     async def open_claim(self, product_id: str = "1") -> str:
-        """Waits for a lease; its claim."""
+        """Wait for a lease; return its claim."""
         leases: Sequence[tuple[str, float]] = await until(lambda: self.gate.leases(product_id))
         return leases[0][0]
 
@@ -108,12 +108,12 @@ class Books:
         return row[0] if row else None
 
     async def someone_waits(self, query: str = "%") -> None:
-        """Waits until a statement like ``query`` waits for a lock."""
+        """Wait until a statement like ``query`` waits for a lock."""
         await until(lambda: self.client.row(WAITING, query))
 
     @asynccontextmanager
     async def commits_held(self) -> AsyncIterator[None]:
-        """Transactions that won a claim have written everything, and wait in their COMMIT meanwhile."""
+        """Hold transactions that won a claim in their COMMIT, after all their writes, for the context."""
         async with self.deps.db.transaction() as tx:
             await tx.connection.execute(SLOW_COMMIT.encode(), prepare=False)
         async with self.holding("SELECT pg_advisory_lock(1)"):

@@ -1,4 +1,4 @@
-"""Two workers on one shop, leases short enough to end in a test, and servers that can be cut off mid-sentence."""
+"""Provides two workers on one shop, leases short enough for a test, and servers whose connections can be cut."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 async def awake(deps: Deps) -> AsyncIterator[None]:
-    """``settle`` and ``expire`` stay awake after a wake-up, as in a host."""
+    """Keep ``settle`` and ``expire`` awake after a wake-up, as in a host."""
     for operation in Client(deps).operations.values():
         if operation.wake is not None:
             own = deps.share(operation.name)
@@ -35,7 +35,7 @@ async def awake(deps: Deps) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def other(deps: Deps) -> AsyncIterator[Client]:
-    """A second worker: its own till, memory and connections."""
+    """Provide a second worker: its own till, memory and connections."""
     opened = open_deps(deps.settings)
     yield Client(opened)
     await close_deps(opened)
@@ -48,7 +48,7 @@ def books(client: Client) -> Books:
 
 @pytest.fixture
 async def cut_database(deps: Deps, settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[Client, Proxy]]:
-    """A worker that reaches PostgreSQL through a proxy, which can cut it off."""
+    """Provide a worker that reaches PostgreSQL through a proxy, which can cut the connection."""
     async with Proxy.of_postgresql(settings.database_url, tmp_path) as proxy:
         opened = open_deps(replace(deps.settings, database_url=proxy.url))
         yield Client(opened), proxy
@@ -57,7 +57,7 @@ async def cut_database(deps: Deps, settings: Settings, tmp_path: Path) -> AsyncI
 
 @pytest.fixture
 async def cut_gate(deps: Deps, settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[Client, Proxy]]:
-    """A worker that reaches Redis through a proxy, which can cut it off."""
+    """Provide a worker that reaches Redis through a proxy, which can cut the connection."""
     async with Proxy.of_redis(settings.redis_url, tmp_path) as proxy:
         opened = open_deps(replace(deps.settings, redis_url=proxy.url))
         yield Client(opened), proxy

@@ -1,4 +1,4 @@
-"""A server reached through a proxy that hangs up at a chosen word: before it is carried out, or before its answer."""
+"""Forwards connections, and cuts them at a chosen command: before the server gets it, or before its answer."""
 
 import asyncio
 import tempfile
@@ -31,7 +31,7 @@ class Proxy:
     @classmethod
     @asynccontextmanager
     async def of_postgresql(cls, url: str, place: Path) -> AsyncIterator[Self]:
-        """In front of a PostgreSQL that is reached by its Unix socket."""
+        """Start a proxy for the PostgreSQL behind its Unix socket."""
         parts = parse_qs(urlsplit(url).query)
         host, port = parts["host"][0], parts.get("port", ["5432"])[0]
         with tempfile.TemporaryDirectory(prefix="cut-") as short:  # a socket's path has 107 bytes at most
@@ -44,7 +44,7 @@ class Proxy:
     @classmethod
     @asynccontextmanager
     async def of_redis(cls, url: str, place: Path) -> AsyncIterator[Self]:
-        """In front of a Redis that is reached by its Unix socket."""
+        """Start a proxy for the Redis behind its Unix socket."""
         with tempfile.TemporaryDirectory(prefix="cut-") as short:
             socket = Path(short) / "redis.sock"
             proxy = cls(Path(unquote(urlsplit(url).path)), f"unix://{socket}?db=0")

@@ -1,4 +1,4 @@
-"""Whole carts over the same few products, from two workers at once: all of a cart or none, and never too much."""
+"""Two workers order whole carts of the same few products at once: all lines of a cart or none, and never too much."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ units_of_products = st.fixed_dictionaries({product: st.integers(0, 8) for produc
 
 
 async def fill(client: Client, cart: Cart, chance: random.Random) -> str:
-    """A cart with these lines, put in in any order; its path."""
+    """Create a cart with these lines, added in random order; return its path."""
     path = (await client.ask("POST", "/api/v1/carts")).headers["location"]
     for product in chance.sample(sorted(cart), len(cart)):
         assert (await client.ask("PUT", f"{path}/items/{product}", {"qty": cart[product]})).status == 200
@@ -39,7 +39,7 @@ async def fill(client: Client, cart: Cart, chance: random.Random) -> str:
 
 
 async def check_out(client: Client, path: str, user: int) -> int:
-    """Its answer, once it is one: 503 says to come again, and then the first try may still be open."""
+    """Check the cart out, again after each 503 (the first attempt may still be open); return the final status."""
 
     async def answered() -> int:
         answer = await client.ask("POST", f"{path}/checkout", {"userId": user}, idempotency_key=f"u{user}")
@@ -51,7 +51,7 @@ async def check_out(client: Client, path: str, user: int) -> int:
 
 
 async def contest(tills: tuple[Client, Client], wanted: list[Cart], units: Cart, chance: random.Random) -> None:
-    """All at once; then what was sold is whole carts, and as much as fits."""
+    """Order all carts at once; check that only whole carts were sold, and as many as the units allow."""
     client = tills[0]
     for product, count_of in units.items():
         await client.restock(product, count_of)

@@ -39,7 +39,7 @@ async def test_hundreds_of_orders_in_opposite_orders_with_cancels_expiries_and_r
 async def test_carts_given_back_while_others_are_taken_never_deadlock(
     client: Client, other: Client, books: Books, database_url: str
 ) -> None:
-    """Without the sorted lines in ``_give_back``: deadlocks, and 503 to who cancels."""
+    """Fails without the sorted lines in ``_give_back``: deadlocks, and 503 to a caller that cancels."""
     for product in PRODUCTS:
         await client.restock(product, 5000)
     await client.rows("UPDATE stock SET buyer_limit = 0 RETURNING 1")
@@ -65,7 +65,7 @@ async def _assert_no_deadlock(database_url: str, tills: tuple[Client, ...]) -> N
 
 
 async def _carts(client: Client, users: range, chance: random.Random) -> list[CloudEvent]:
-    """Their events."""
+    """Order the carts and return their events."""
     before = {event.id for event in await client.log(CREATED)}
     assert set(await asyncio.gather(*(_order(client, user, chance) for user in users))) == {201}
     return [event for event in await client.log(CREATED) if event.id not in before]

@@ -1,4 +1,4 @@
-"""A lease that ends while its transaction is slow ends one way: void and dropped, or won and kept."""
+"""A lease that ends during a slow transaction has one outcome: void and dropped, or won and kept."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ STOCK_ROW = "SELECT 1 FROM stock WHERE product_id = '1' FOR UPDATE"
 async def test_a_claim_voided_before_its_late_transaction_reads_is_dropped_and_bought_again(
     client: Client, books: Books
 ) -> None:
-    """Without ``decide``'s look at the claims: the batch fails on the claim's row instead. Without that too: both."""
+    """Without ``decide``'s check of the claims the batch fails on the claim's row instead; without that too: both."""
     await books.opened(user=1)
     async with books.holding(STOCK_ROW):
         buying = asyncio.create_task(client.buy(user=2))
@@ -31,7 +31,7 @@ async def test_a_claim_voided_before_its_late_transaction_reads_is_dropped_and_b
 async def test_a_claim_voided_between_its_transaction_s_reading_and_writing_fails_that_batch_once(
     client: Client, books: Books
 ) -> None:
-    """Without the claim row's unique id: the order commits on a claim whose unit the gate sells again."""
+    """Fails without the claim row's unique id: the order commits on a claim whose unit the gate sells again."""
     await books.opened(user=1)
     async with books.holding("LOCK TABLE buyer_units"):
         buying = asyncio.create_task(client.buy(user=2))
@@ -50,7 +50,7 @@ async def test_a_claim_voided_between_its_transaction_s_reading_and_writing_fail
 async def test_a_claim_won_by_a_slow_transaction_is_found_won_by_settle_which_waits_for_it(
     client: Client, books: Books
 ) -> None:
-    """Without the answer of ``void_claims`` (every ended lease given back): the gate sells the unit again."""
+    """Fails without the answer of ``void_claims`` (every ended lease returned): the gate sells the unit again."""
     await books.opened(user=2)
     async with books.commits_held():
         buying = asyncio.create_task(client.buy(user=2))

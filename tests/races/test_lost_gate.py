@@ -1,4 +1,4 @@
-"""A Redis that is lost in the middle: the claims of the old gate cannot commit, and nothing is lost or sold twice."""
+"""Redis loses its data during purchases: claims of the old gate cannot commit; no unit is lost or sold twice."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ async def claimed(till: Till, order: Order) -> Answer:
 async def test_a_claim_of_a_lost_gate_cannot_commit_once_the_gate_was_rebuilt(
     client: Client, other: Client, books: Books
 ) -> None:
-    """Without the epoch (in ``decide`` and the guard's WHERE): the old claim takes a unit the new gate has counted."""
+    """Fails without the epoch (``decide``, the guard's WHERE): the old claim takes a unit that the new gate counted."""
     await client.restock(1, 2)
     till = client.deps.singleton(Till)
     order = order_of(client, "1")
@@ -56,7 +56,7 @@ async def test_a_claim_of_a_lost_gate_cannot_commit_once_the_gate_was_rebuilt(
 async def test_with_one_unit_left_one_of_two_buyers_wins_though_the_gate_was_lost_between_them(
     client: Client, other: Client, books: Books
 ) -> None:
-    """Without the epoch and the look at what is left: the table's CHECK fails the whole batch."""
+    """Fails without the epoch and the check of the units left: the table's CHECK fails the whole batch."""
     await client.restock(1, 1)
     till = client.deps.singleton(Till)
     order = order_of(client, "1")
@@ -73,7 +73,7 @@ async def test_with_one_unit_left_one_of_two_buyers_wins_though_the_gate_was_los
 async def test_a_claim_refused_before_the_new_gate_is_finished_rebuilds_it_once_more(
     client: Client, books: Books, awake: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a rebuild of its own: it joins the one that made the gate it is in, and its unit waits for the sweep."""
+    """Fails without a second rebuild: the claim joins the rebuild that included it; its unit waits for the sweep."""
     goes_on = asyncio.Event()
 
     async def slow(db: Database, gate: Gate, product_id: str, wrong_epoch: int = NEVER) -> bool:
@@ -137,7 +137,7 @@ async def test_while_redis_is_away_buyers_get_503_and_nothing_is_lost(
 async def test_a_claim_whose_answer_was_lost_is_settled_and_its_unit_sold_to_another(
     cut_gate: tuple[Client, Proxy], client: Client, books: Books, awake: None
 ) -> None:
-    """Without the wake-up from a till without an answer, the unit waits for the sweep, five minutes."""
+    """Fails without the wake-up by a till without an answer: the unit waits for the sweep, five minutes."""
     cut, proxy = cut_gate
     cut.deps.wake_ups = client.deps.wake_ups  # settle is awake in this process, and reaches Redis
     await client.restock(1, 1)
@@ -156,7 +156,7 @@ async def test_a_claim_whose_answer_was_lost_is_settled_and_its_unit_sold_to_ano
 
 
 async def test_the_same_claim_asked_twice_is_won_once(client: Client, books: Books) -> None:
-    """Without the script's look at the claim: two units are gone."""
+    """Fails without the script's check of the claim: two units are gone."""
     await books.opened(user=1)
     wish = ClaimRequest(new_id(), "2", "key", (("1", 1),))
     first, second = await books.gate.claim([wish]), await books.gate.claim([wish])

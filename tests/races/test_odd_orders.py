@@ -1,4 +1,4 @@
-"""An order that PostgreSQL refuses, in a group commit with orders that it takes."""
+"""PostgreSQL rejects one order in a group commit, and accepts the others."""
 
 import asyncio
 from collections.abc import Sequence

@@ -35,7 +35,7 @@ async def deps(settings: Settings, clock: TurnedClock) -> AsyncIterator[Deps]:
 
 
 async def confirmed(client: Client, user: int) -> CloudEvent:
-    """A purchase, and the event that asks for its money."""
+    """Purchase, and return the event that triggers the charge."""
     order_id = (await client.buy(user=user)).body["orderId"]
     return next(event for event in await client.log(CONFIRMED) if event.subject == order_id)
 
@@ -63,7 +63,7 @@ async def deliver_all(client: Client) -> None:
 async def test_of_an_expiry_and_a_charge_that_come_together_one_decides(
     client: Client, books: Books, clock: TurnedClock
 ) -> None:
-    """Without the order's lock and the machine's steps: PAID and CANCELED both happen, the unit is sold and free."""
+    """Fails without the order's lock and the state machine: PAID and CANCELED happen; the unit is sold and free."""
     await client.restock(1, 1000)
     for round in range(ROUNDS):
         event = await confirmed(client, round)
@@ -88,7 +88,7 @@ async def test_of_an_expiry_and_a_charge_that_come_together_one_decides(
 
 
 async def test_an_order_canceled_by_ten_at_once_gives_its_units_back_once(client: Client, books: Books) -> None:
-    """Without the lock that ``cancel`` reads under: who comes second fails, or gives units back again."""
+    """Fails without the lock under which ``cancel`` reads: the second caller fails, or returns units again."""
     await client.restock(1, 1000)
     event = await confirmed(client, 1)
     order_id = str(event.subject)
@@ -101,7 +101,7 @@ async def test_an_order_canceled_by_ten_at_once_gives_its_units_back_once(client
 async def test_an_order_that_pays_in_its_last_second_is_left_alone_by_the_expiry_that_looked_before(
     client: Client, books: Books, clock: TurnedClock
 ) -> None:
-    """Without SKIP LOCKED (a plain read, then cancel): the expiry refuses or cancels what has just been paid."""
+    """Fails without SKIP LOCKED (a plain read, then cancel): the expiry rejects or cancels an order just paid."""
     event = await confirmed(client, 1)
     clock.turn(31)
     async with client.deps.share("pay").db.transaction() as tx:

@@ -1,4 +1,4 @@
-"""reserve takes an order's stock once, however often and whenever its event comes."""
+"""reserve takes an order's stock once, however often and whenever its event is delivered."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ CREATED = "ecommerce.order.order.created.v1"
 
 
 async def accepted(client: Client, user: int, product: int = 1) -> CloudEvent:
-    """An order that waits for its stock; its event."""
+    """Accept an order that waits for its stock; return its event."""
     order_id = (await client.buy(user=user, product=product, path="async")).body["orderId"]
     return next(event for event in await client.log(CREATED) if event.subject == order_id)
 
@@ -27,7 +27,7 @@ async def status_of(client: Client, event: CloudEvent) -> tuple[str, str | None]
 
 
 async def insist(client: Client, event: CloudEvent) -> None:
-    """Deliver as a broker does: again until it is done."""
+    """Deliver as a broker does: repeat until the event is handled."""
 
     async def done() -> bool:
         return await client.handle_event("reserve", event) == 204
@@ -38,7 +38,7 @@ async def insist(client: Client, event: CloudEvent) -> None:
 async def test_an_event_delivered_to_two_workers_at_once_takes_the_stock_once(
     client: Client, other: Client, books: Books
 ) -> None:
-    """Without the key at the gate and the order's lock: the stock is taken twice."""
+    """Fails without the key at the gate and the order's lock: the stock is taken twice."""
     await books.opened(user=1)
     events = [await accepted(client, user) for user in range(2, 12)]
     received = await asyncio.gather(
@@ -55,7 +55,7 @@ async def test_an_event_delivered_to_two_workers_at_once_takes_the_stock_once(
 async def test_an_event_whose_first_delivery_crashed_with_an_open_lease_waits_for_settle(
     client: Client, books: Books, awake: None
 ) -> None:
-    """Without ``settle``: the broker gives up while the dead claim holds the unit."""
+    """Fails without ``settle``: the broker gives up while the dead claim holds the unit."""
     await books.opened(user=1)
     event = await accepted(client, 2)
     wish = ClaimRequest(new_id(), "2", f"order:{event.subject}", (("1", 1),))
@@ -71,7 +71,7 @@ async def test_an_event_whose_first_delivery_crashed_with_an_open_lease_waits_fo
 async def test_an_order_canceled_by_its_buyer_while_reserve_was_at_the_gate_stays_canceled(
     client: Client, books: Books
 ) -> None:
-    """Without the order's row under lock in ``decide``: a canceled order holds stock for ever."""
+    """Fails without the lock on the order's row in ``decide``: a canceled order holds stock for ever."""
     await books.opened(user=1)
     event = await accepted(client, 2)
     async with books.holding("SELECT 1 FROM orders WHERE order_id = %s FOR UPDATE", event.subject):
@@ -108,7 +108,7 @@ async def test_an_order_canceled_before_reserve_comes_takes_nothing(client: Clie
 
 
 async def test_a_claim_that_lost_against_a_cancel_rebuilds_its_product_s_gate(client: Client, books: Books) -> None:
-    """Without that rebuild: a unit stays claimed at the gate by an order that PostgreSQL refused."""
+    """Fails without that rebuild: a unit stays claimed at the gate by an order that PostgreSQL refused."""
     await books.opened(user=1)
     event = await accepted(client, 2)
     till = client.deps.singleton(Till)
@@ -149,7 +149,7 @@ async def test_sync_async_and_cart_orders_of_one_buyer_share_one_limit_under_con
 async def test_an_order_of_which_one_product_s_gate_was_rebuilt_meanwhile_is_not_stuck_behind_its_own_claim(
     client: Client, books: Books
 ) -> None:
-    """Without giving the other line back: 503 until the sweep, or a dead letter before it."""
+    """Fails without returning the other line: 503 until the sweep, or a dead letter before it."""
     for product in (2, 3):
         await client.restock(product, 5)
     cart = {"userId": 2, "items": [{"productId": 2, "qty": 5}, {"productId": 3, "qty": 5}]}

@@ -1,4 +1,4 @@
-"""Sold out from memory: never to a winner, and never for long once a unit has come back."""
+"""Sold out from memory: never to a winner, and not for long after a unit was returned."""
 
 import asyncio
 import time
@@ -11,14 +11,14 @@ SELLABLE_S = 0.2
 
 
 async def sold_out_everywhere(*tills: Client) -> None:
-    """Every till has its copy: it says no without asking the gate."""
+    """Let every till copy the gate: it then answers "sold out" without asking the gate."""
     for till in tills:
         for user in range(90, 93):
             assert (await till.buy(user=user)).body["type"].endswith("sold-out")
 
 
 async def released(client: Client, order_id: str) -> CloudEvent:
-    """Cancels an order; the event that gives its units back."""
+    """Cancel an order; return the event that returns its units."""
     assert (await client.ask("POST", f"/api/v1/orders/{order_id}/cancel")).status == 200
     reported = await client.log("ecommerce.inventory.stock.adjusted.v1")
     return [event for event in reported if event.extensions["stockreason"] == "released"][-1]
@@ -27,7 +27,7 @@ async def released(client: Client, order_id: str) -> CloudEvent:
 async def test_a_winner_s_retry_after_sold_out_gets_the_stored_reply_from_every_worker(
     client: Client, other: Client
 ) -> None:
-    """Without the copy's buyers, the memory answers "sold out" to the winner."""
+    """Fails without the copy's buyers: the memory answers "sold out" to the winner."""
     await client.restock(1, 1)
     won = await client.buy(user=1, key="mine")
     await sold_out_everywhere(client, other)
@@ -39,7 +39,7 @@ async def test_a_winner_s_retry_after_sold_out_gets_the_stored_reply_from_every_
 async def test_a_winner_s_retry_gets_the_stored_reply_from_a_gate_that_was_rebuilt_too(
     client: Client, other: Client, books: Books
 ) -> None:
-    """Without the look at the stored replies: the new gate, which knows buyers and no keys, says sold out."""
+    """Fails without the check of the stored replies: the new gate, which knows buyers and no keys, answers sold out."""
     await client.restock(1, 1)
     won = await client.buy(user=1, key="mine")
     await client.deps.redis.flushall()
@@ -54,7 +54,7 @@ async def test_a_winner_s_retry_gets_the_stored_reply_from_a_gate_that_was_rebui
 async def test_a_buyer_whose_order_was_canceled_gets_the_stored_reply_after_sold_out_too(
     client: Client, other: Client, books: Books
 ) -> None:
-    """Without the buyers who gave their units back, in the gate's release and its rebuild: memory says sold out."""
+    """Fails if the gate's release or rebuild omits buyers who returned their units: the memory answers sold out."""
     await client.restock(1, 1)
     first = await client.buy(user=1, key="mine")
     await client.handle_event("settle", await released(client, first.body["orderId"]))
@@ -71,7 +71,7 @@ async def test_a_buyer_whose_order_was_canceled_gets_the_stored_reply_after_sold
 async def test_a_unit_that_comes_back_is_sellable_at_every_till_within_200_ms_and_once(
     client: Client, other: Client, books: Books
 ) -> None:
-    """Without the copy's end after 100 ms: it is never sold. Without the release's memory: twice over the gate."""
+    """Without the copy's end after 100 ms, it is never sold; without the release's record, the gate counts it twice."""
     await client.restock(1, 1)
     order_id = (await client.buy(user=1)).body["orderId"]
     tills, user, waited = (client, other), 1, []
@@ -106,7 +106,7 @@ async def test_a_crowd_at_every_till_gets_a_unit_that_came_back_once(
 
 
 async def _insist(till: Client, user: int) -> str:
-    """Asks again and again, as people do, until the unit is seen to be gone to another."""
+    """Repeat the purchase until it succeeds or the unit is sold to another buyer."""
     for _ in range(200):
         answer = await till.buy(user=user)
         if answer.status == 200:
@@ -118,7 +118,7 @@ async def _insist(till: Client, user: int) -> str:
 
 
 async def test_a_release_that_comes_while_the_gate_is_rebuilt_counts_once(client: Client, books: Books) -> None:
-    """Without the release's look at the claim: the new gate, which has the unit already, gets it once more."""
+    """Fails without the release's check of the claim: the new gate, which has the unit already, counts it again."""
     await client.restock(1, 1)
     order_id = (await client.buy(user=1)).body["orderId"]
     event = await released(client, order_id)

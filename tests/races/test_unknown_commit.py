@@ -18,7 +18,7 @@ REBUILD = b"SELECT product_id, available, buyer_limit"
 
 
 async def opened(cut: Cut, client: Client, books: Books) -> Client:
-    """The worker behind the proxy, its connections made; ``settle`` is awake beside it, with a line of its own."""
+    """Return the worker behind the proxy, connected; ``settle`` runs beside it, with a connection of its own."""
     worker, _ = cut
     worker.deps.wake_ups = client.deps.wake_ups
     assert (await worker.buy(user=1)).status == 200
@@ -29,7 +29,7 @@ async def opened(cut: Cut, client: Client, books: Books) -> Client:
 async def test_an_order_whose_commit_was_carried_out_and_not_answered_is_found_won(
     cut_database: Cut, client: Client, books: Books, awake: None
 ) -> None:
-    """Without ``settle``'s look at the claims (every ended lease given back): the gate sells the unit again."""
+    """Fails without ``settle``'s check of the claims (every ended lease returned): the gate sells the unit again."""
     worker, (_, proxy) = await opened(cut_database, client, books), cut_database
     proxy.cut(b"COMMIT", "after", b"COMMIT\0")
     unknown = await worker.buy(user=2, key="mine")
@@ -47,7 +47,7 @@ async def test_an_order_whose_commit_was_carried_out_and_not_answered_is_found_w
 async def test_an_order_whose_commit_never_arrived_is_void_and_its_unit_sold_again(
     cut_database: Cut, client: Client, books: Books, awake: None
 ) -> None:
-    """Without ``settle``: the last unit is never sold."""
+    """Fails without ``settle``: the last unit is never sold."""
     await client.restock(1, 2)
     worker, (_, proxy) = await opened(cut_database, client, books), cut_database
     proxy.cut(b"COMMIT", "before")
@@ -87,7 +87,7 @@ async def _all(worker: Client, buyers: range) -> list[int]:
 async def test_a_gate_that_could_not_be_rebuilt_is_left_to_settle(
     cut_database: Cut, client: Client, books: Books, awake: None
 ) -> None:
-    """Canceled during its claim, and PostgreSQL is gone before the gate's correction. Without the wake-up: sweep."""
+    """Canceled during its claim, then PostgreSQL is lost: without the wake-up, the unit waits for the sweep."""
     worker, (_, proxy) = await opened(cut_database, client, books), cut_database
     order_id = (await client.buy(user=2, path="async")).body["orderId"]
     async with client.deps.db.transaction() as tx:
@@ -104,7 +104,7 @@ async def test_a_gate_that_could_not_be_rebuilt_is_left_to_settle(
 async def test_a_claim_that_reaches_the_gate_after_its_buyer_has_gone_is_settled_too(
     client: Client, books: Books, awake: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the second look: settle looks before the claim is there, and the unit waits for the sweep."""
+    """Fails without the second check: settle runs before the claim exists, and the unit waits for the sweep."""
     await books.opened()
     asked, goes_on, claim = asyncio.Event(), asyncio.Event(), Gate.claim
 

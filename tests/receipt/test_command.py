@@ -1,4 +1,4 @@
-"""``./scripts/receipt`` as it is typed."""
+"""Runs ``./scripts/receipt`` with the options of a user."""
 
 import json
 import os

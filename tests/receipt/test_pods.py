@@ -1,4 +1,4 @@
-"""What Kubernetes and Prometheus say, as observations."""
+"""Converts the data of Kubernetes and Prometheus to observations."""
 
 from typing import Any
 

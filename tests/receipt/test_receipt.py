@@ -1,4 +1,4 @@
-"""The receipt, from observations alone."""
+"""Computes the receipt from observations alone."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def looked(since: float, until: float, *seen: Observation) -> list[Observation]:
 
 
 def life(pod: str, operation: str, *moments: float | None, exact: bool = True) -> list[PodSeen]:
-    """Created, ready, leaving, gone; None: never."""
+    """Return the observations of a pod: created, ready, leaving, gone; None: never."""
     created, ready, leaving, gone = moments
     assert created is not None
     seen = [PodSeen(created, pod, operation, created, exact=exact)]

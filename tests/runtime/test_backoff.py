@@ -1,4 +1,4 @@
-"""Retries come no earlier than they say, later after each failure, and not all at once."""
+"""Retries are delayed at least as stated, longer after each failure, and not all at once."""
 
 from pulsecart.runtime.backoff import Backoff, jittered
 

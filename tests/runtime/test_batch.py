@@ -1,4 +1,4 @@
-"""Calls that arrive together share one run; what goes wrong for one is that one's alone."""
+"""Calls that arrive together share one run; an error that belongs to one call reaches that caller alone."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from pulsecart.runtime.redis_error import RedisRejected as RedisRefusal
 
 
 class Runs:
-    """Doubles numbers, and remembers who came together; ``gate`` holds runs up."""
+    """Doubles numbers, and records the items of each run; ``gate`` delays runs."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -114,7 +114,7 @@ async def test_a_run_of_nothing_but_abandoned_items_does_not_happen(runs: Runs) 
 
 
 class Table:
-    """Refuses whole runs that hold an item of ``bad``, as a database does; a run that is refused has done nothing."""
+    """Rejects whole runs that hold an item of ``bad``, as a database does; a rejected run has no effect."""
 
     def __init__(self, bad: set[int], error: Exception | None = None) -> None:
         self.bad = bad

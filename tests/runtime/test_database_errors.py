@@ -1,4 +1,4 @@
-"""An error of PostgreSQL is reported as what it is: of the value, of others who write, or of the database."""
+"""An error of PostgreSQL is attributed to the value, to concurrent writers, or to the database."""
 
 import psycopg
 import pytest

@@ -97,7 +97,7 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
 
 
 async def test_both_at_once_are_the_cancellation() -> None:
-    """As with asyncio.timeout: who was asked to stop from outside stops."""
+    """A task that was also cancelled from outside ends as cancelled, as with asyncio.timeout."""
     deadline = Deadline(SOON)
     stopped = asyncio.Event()
 

@@ -82,7 +82,7 @@ def test_text_is_compared_alike_whatever_locale_the_database_has_and_its_owner_m
 
 @pytest.fixture
 def migrated_to(stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int], str]:
-    """A database of its own as an earlier version of this code left it."""
+    """Provide a function that makes a database as an earlier version of this code left it."""
     url = stack.database_url.replace("@/shop?", "@/of_old?")
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS of_old")

@@ -77,7 +77,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def answered_by(talk: Talk) -> AsyncIterator[str]:
-    """The URL of a server that has one guest, and is left when that one has been talked to."""
+    """Serve one client and yield the URL; the context ends after the server has answered that client."""
     over = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -129,7 +129,7 @@ async def test_a_post_to_a_closed_port_is_refused(unused_tcp_port: int) -> None:
 
 
 class Line:
-    """Counts what leaves; each answer comes when it is let in."""
+    """Counts the requests sent; the test determines when each is answered."""
 
     def __init__(self) -> None:
         self.left = 0

@@ -79,7 +79,7 @@ def test_a_table_of_the_next_migration_is_granted_by_the_run_that_makes_it(
 
 @pytest.fixture
 def owner_url(stack: Stack, database_url: str) -> Iterator[str]:
-    """A database that belongs to an owner who is no superuser, as elsewhere than on a laptop."""
+    """Provide a database whose owner is no superuser, as on other machines than a laptop."""
     name = database_url.partition("@/")[2].partition("?")[0]
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute("CREATE ROLE an_owner LOGIN")

@@ -1,4 +1,4 @@
-"""How operations share the connections of one pool: bounds, turns, and the last ones for those that have none."""
+"""Operations share a pool's connections: each has a limit; the last ones go to operations without any."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ def opened(settings: Settings, connections: int) -> Deps:
 
 
 async def held(share: Share, count: int) -> list[asyncio.Task[None]]:
-    """``count`` ask; what they get they keep."""
+    """Request ``count`` connections and keep those that are granted."""
     asking = [asyncio.create_task(share.acquire()) for _ in range(count)]
     await asyncio.sleep(0)
     return asking

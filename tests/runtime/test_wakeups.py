@@ -14,7 +14,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Turned:
-    """A clock that a wait turns; ``meanwhile`` happens in the waits, in turn."""
+    """A clock that a wait advances; ``meanwhile`` are called during the waits, in turn."""
 
     def __init__(self) -> None:
         self.at = START
@@ -34,7 +34,7 @@ class Turned:
 
 
 class Due:
-    """What is due, and when it was done."""
+    """Holds due work, and the time at which it was done."""
 
     def __init__(self, clock: Turned, *after_s: float) -> None:
         self.clock = clock

@@ -1,4 +1,4 @@
-"""Operations as ``functions-framework`` serves them: one real process each."""
+"""Runs operations as ``functions-framework`` serves them, each in a process of its own."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ class Served:
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
 
     async def ready(self) -> None:
-        """Waits for the port."""
+        """Wait for the port."""
 
         async def listens() -> bool:
             assert self.process.poll() is None, f"{self.operation} ended:\n{self.said}"
@@ -61,7 +61,7 @@ class Served:
         return self.log.read_text(errors="replace")
 
     async def stop(self) -> None:
-        """Ends it, and its worker."""
+        """End the process and its worker."""
         await self.http.aclose()
         os.killpg(self.process.pid, signal.SIGTERM)
         try:

@@ -1,4 +1,4 @@
-"""An echo on our server, and clients that send bytes instead of requests."""
+"""Provides an echo on our server, and clients that send raw bytes."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ WAIT_S = 10.0
 
 @dataclass
 class Echo:
-    """A running server; ``seen`` are the requests that reached its handler, ``left`` how many clients went away."""
+    """Holds a running server; ``seen`` are the requests that reached its handler, ``left`` counts clients that left."""
 
     port: int
     server: Server
@@ -40,7 +40,7 @@ class Echo:
         return await asyncio.open_connection("127.0.0.1", self.port, **given)
 
     async def answers(self, sent: bytes, *, rest: bytes = b"") -> list["Answer"]:
-        """Everything that comes until the server closes; it must."""
+        """Send, and return all answers until the server closes, as it must."""
         reader, writer = await self.connect()
         writer.write(sent + rest)
         async with asyncio.timeout(WAIT_S):
@@ -49,7 +49,7 @@ class Echo:
         return answers_in(came)
 
     async def answer(self, sent: bytes) -> "Answer":
-        """The first answer, whether or not the connection stays open."""
+        """Send, and return the first answer, whether or not the connection stays open."""
         reader, writer = await self.connect()
         writer.write(sent)
         found = await next_answer(reader)

@@ -1,4 +1,4 @@
-"""Which address a request comes from, behind proxies that may lie and proxies that do not."""
+"""A request's client address is correct behind trusted and untrusted proxies."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who asks is known by keys of the issuer alone; a token that came and is bad is never ignored, in the demo neither."""
+"""Only the issuer's keys identify a caller; an invalid token is rejected, in the demo too."""
 
 import asyncio
 import base64
@@ -271,7 +271,7 @@ def unsigned() -> str:
 
 
 def signed_with_the_public_key() -> str:
-    """The classic confusion: the published key taken for an HMAC secret."""
+    """Sign with the published key as an HMAC secret, a well-known attack."""
     pem = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     header, claims, _ = token().split(".")
     header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": "rsa-1"}).encode()).rstrip(b"=").decode()
@@ -462,7 +462,7 @@ async def test_another_kind_of_the_issuer_s_tokens_is_refused(published: Issuer,
 
 
 def typed(typ: Any) -> str:
-    """Signed by hand: the library writes no header that is not text."""
+    """Sign without the library, which writes no header that is not text."""
     head = {"alg": "RS256", "kid": "rsa-1"} | ({"typ": typ} if typ is not None else {})
     claims = {"sub": "u-1", "aud": "pulsecart", "exp": int(NOW.timestamp()) + 300}
     signed = ".".join(
@@ -539,7 +539,7 @@ async def test_an_issuer_that_answers_byte_by_byte_is_given_up(monkeypatch: pyte
 
 
 async def not_now(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> bool:
-    """Whether a token is answered with Unavailable by a shop whose issuer answers so."""
+    """Return whether a shop answers a token with Unavailable if its issuer answers in this way."""
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""CloudEvents over HTTP: what is written can be read, and what is wrong is refused with what to mend."""
+"""CloudEvents over HTTP: encoded events can be decoded, and an invalid one is rejected with the correction."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote

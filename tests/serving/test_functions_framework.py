@@ -21,7 +21,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(of: Check) -> Check:
-    """The one meaningful exchange with the operation of that name."""
+    """Register the request or event by which the operation of this name is tested."""
     CHECKS[of.__name__] = of
     return of
 
@@ -41,7 +41,7 @@ async def handle_order(client: Client, step: str) -> CloudEvent:
 
 
 async def status(client: Client) -> Any:
-    """Of the newest order."""
+    """Return the status of the newest order."""
     return (await client.row("SELECT status FROM orders ORDER BY created_at DESC"))[0]
 
 
@@ -259,7 +259,7 @@ def test_every_operation_has_its_exchange() -> None:
 async def served(
     request: pytest.FixtureRequest, settings: Settings, client: Client, tmp_path: Path
 ) -> AsyncIterator[Served]:
-    """The operation, in a process of its own, on this test's database and Redis."""
+    """Provide the operation in a process of its own, on this test's database and Redis."""
     environ = {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,

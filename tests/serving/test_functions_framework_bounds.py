@@ -1,4 +1,4 @@
-"""functions-framework's own server has the bounds that ours has."""
+"""functions-framework's own server has the same limits as ours."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def stock(settings: Settings, client: Client, tmp_path: Path) -> AsyncIter
 
 
 async def ended(served: Served, sent: bytes) -> list[Answer]:
-    """What came by the time the server closed."""
+    """Return the answers received until the server closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(sent)
     async with asyncio.timeout(WAIT_S):

@@ -1,4 +1,4 @@
-"""One table of all routes: each request finds one operation, or a clear no."""
+"""Finds for each request one operation by a table of all routes, or returns 404 or 405."""
 
 from collections.abc import MutableMapping
 from typing import Any

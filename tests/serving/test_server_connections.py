@@ -1,4 +1,4 @@
-"""How many connections there may be, of one address and of all; what happens when there are no files left."""
+"""Limits connections, per address and in total; survives the lack of file descriptors."""
 
 import asyncio
 import json

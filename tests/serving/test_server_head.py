@@ -1,4 +1,4 @@
-"""What a request's head may be, whichever application is behind the server."""
+"""A request's head is validated before any application behind the server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -175,7 +175,7 @@ async def test_an_absolute_address_names_the_host_whatever_the_header_says(echo:
 
 
 async def test_a_client_that_would_rather_speak_another_http_is_answered_body_and_all(echo: Echo) -> None:
-    """As Java's client does with its first request."""
+    """Java's client sends its first request so."""
     h2c = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
     for framing in (b"Content-Length: 3\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"):
         (answer,) = await echo.answers(POST + HOST + h2c + framing)

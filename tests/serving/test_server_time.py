@@ -1,4 +1,4 @@
-"""How long a connection may make the server wait; the limits are short here, and long ones must not hinder."""
+"""Limits the time that a connection may keep the server waiting; the limits are short here."""
 
 import asyncio
 import socket
@@ -31,7 +31,7 @@ async def slowly(writer: asyncio.StreamWriter, parts: Any, every_s: float) -> No
 
 
 async def ended(echo: Echo, sent: bytes) -> list[Any]:
-    """What came by the time the server closed."""
+    """Return the answers received until the server closed."""
     reader, writer = await echo.connect()
     writer.write(sent)
     async with asyncio.timeout(WAIT_S):

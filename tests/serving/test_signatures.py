@@ -1,4 +1,4 @@
-"""An operation handles a posted event only with the relay's signature, which survives what brokers do to events."""
+"""An operation handles a posted event only with the relay's signature, which is valid after all changes by brokers."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -60,7 +60,7 @@ def posted(event: CloudEvent, path: str = "/ears") -> Request:
 
 
 class Subscriber:
-    """An operation that remembers what it handled."""
+    """An operation that records the handled events."""
 
     def __init__(self, reply: CloudEvent | None = None) -> None:
         self.received: list[Received[FlashSaleEnded]] = []
@@ -74,7 +74,7 @@ class Subscriber:
 
 @pytest.fixture
 async def on_knative() -> AsyncIterator[Deps]:
-    """An operation's deps on a cluster, in the middle of a rotation."""
+    """Provide an operation's Deps on a cluster, during a key rotation."""
     opened = open_deps(ON_KNATIVE)
     yield opened
     await close_deps(opened)
@@ -229,7 +229,7 @@ def test_what_answers_buyers_alone_needs_no_keys() -> None:
 
 
 def sales_of(database_url: str) -> list[str]:
-    """The sales that the open dead letters are about."""
+    """Return the sales that the open dead letters are about."""
     return [kept_document(database_url, one.id)["data"]["saleId"] for one in waiting(database_url)]
 
 

@@ -1,4 +1,4 @@
-"""What cannot work stops the start, by the setting's name; what works does not."""
+"""An invalid setting stops the start by its name; valid settings do not."""
 
 import json
 import os
@@ -198,7 +198,7 @@ def test_a_process_ends_with_the_setting_s_name_and_no_traceback(
 async def test_functions_framework_believes_no_one_who_comes_from_elsewhere(
     deps: Deps, server: tuple[str, int], refused: bool
 ) -> None:
-    """It has no start hook, so each request's own address is judged."""
+    """functions-framework has no start hook, so each request's own address is checked."""
     scope = {"type": "http", "method": "GET", "path": "/api/v1/sync/stock/1", "query_string": b"", "headers": []}
 
     async def receive() -> dict[str, Any]:

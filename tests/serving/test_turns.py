@@ -1,4 +1,4 @@
-"""One turn of the event loop begins a bounded number of requests, so that what was begun gets its turns."""
+"""One iteration of the event loop starts a bounded number of requests, so that started ones can continue."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ GET = b"GET / HTTP/1.1\r\nRequest-Timeout: 5\r\n" + HOST + b"\r\n"
 
 
 async def in_turn(turns: StartLimit) -> None:
-    """Return in the turn in which a request that comes now begins."""
+    """Return in the loop iteration in which a request that arrives now starts."""
     loop = asyncio.get_running_loop()
     if not turns.take(loop):
         begun = loop.create_future()
@@ -33,7 +33,7 @@ async def in_turn(turns: StartLimit) -> None:
 
 
 class Counted:
-    """An application that counts the turns of its loop, and remembers in which each request began."""
+    """An application that counts the iterations of its loop, and records in which each request started."""
 
     def __init__(self) -> None:
         self.turn = 0
@@ -59,7 +59,7 @@ class Counted:
 
 
 async def crowd(echo: Echo, sent: bytes, count: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connections whose requests arrive at once."""
+    """Open connections whose requests arrive at once."""
     pairs = [await echo.connect() for _ in range(count)]
     await eventually(lambda: len(echo.guard) == count)
     for _, writer in pairs:
@@ -72,7 +72,7 @@ def most_in_a_turn(counted: Counted) -> int:
 
 
 async def test_a_turn_begins_no_more_than_a_few_requests_of_a_crowd() -> None:
-    """An order takes some 25 turns: none of them may wait until a whole crowd has been answered."""
+    """An order takes some 25 iterations: none of them may wait until all other requests have been answered."""
     counted = Counted()
     async with echoing(handler=counted) as echo:
         pairs = await crowd(echo, GET, CONNECTIONS)
@@ -166,7 +166,7 @@ async def test_one_that_cannot_begin_keeps_no_one_else_from_it() -> None:
 
 
 class Crowd:
-    """CONNECTIONS that ask again as soon as they are answered, each answer ANSWER_S of computing; and some winners."""
+    """CONNECTIONS that ask again after each answer, which costs ANSWER_S of computing; and some winners."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -175,7 +175,7 @@ class Crowd:
         self.turns = StartLimit()
 
     async def ask(self, user: int | None = None) -> float:
-        """Seconds until the answer; with ``user`` they buy."""
+        """Return the seconds until the answer; with ``user`` the request is a purchase."""
         began = time.monotonic()
         await asyncio.create_task(self._answer(user))
         return time.monotonic() - began
@@ -194,7 +194,7 @@ class Crowd:
 
 
 async def test_a_group_commit_ends_while_the_loop_is_busy_answering_others(client: Client) -> None:
-    """A winner may wait four times as long as half of all answers take: its turn, the gate, PostgreSQL, its answer."""
+    """A winner waits at most four times the median of all answers: for its start, the gate, PostgreSQL, its answer."""
     crowd = Crowd(client)
     await crowd.ask(0)  # the gate is made, connections are open
     asking = [asyncio.create_task(crowd.keep_asking()) for _ in range(CONNECTIONS)]

@@ -1,4 +1,4 @@
-"""Properties take the time that a busy machine takes."""
+"""Removes Hypothesis's time limits, which a busy machine would exceed."""
 
 from hypothesis import HealthCheck, settings
 

@@ -1,4 +1,4 @@
-"""What can be stored and compared, said once: the same for every entrance."""
+"""The limits of stored and compared values are the same for every entrance."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A cart against a model: whatever is put in, repriced, merged, expired or ordered, in any order."""
+"""Compares a cart with a model: products are added, repriced, merged, expired or ordered, in any order."""
 
 import asyncio
 from collections import Counter
@@ -35,7 +35,7 @@ Seen = dict[str, tuple[int, int]]  # product → quantity, and the price first s
 
 
 class TwoCarts(RuleBasedStateMachine):
-    """A buyer's own cart, and one that was filled before signing in; the model is what is in them."""
+    """Holds a buyer's own cart, and one filled before signing in; the model is their content."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()

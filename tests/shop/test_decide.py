@@ -1,4 +1,4 @@
-"""decide() never gives away more than there is, and what it refuses leaves nothing behind."""
+"""decide() never takes more than the available units, and a rejected order leaves nothing behind."""
 
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta

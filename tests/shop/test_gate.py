@@ -1,4 +1,4 @@
-"""The gate's scripts against a plain model of them, on a real Valkey."""
+"""Compares the gate's scripts with a plain model of them, on a real Valkey."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -23,7 +23,7 @@ LEASE_S = 60.0
 
 @dataclass
 class Shelf:
-    """One product, as the gate is meant to keep it."""
+    """Models one product's data in the gate."""
 
     epoch: int
     left: int
@@ -39,7 +39,7 @@ class Shelf:
 
 
 class Model:
-    """What the scripts do, said plainly."""
+    """Models the scripts in plain Python."""
 
     def __init__(self) -> None:
         self.shelves: dict[str, Shelf] = {}
@@ -54,7 +54,7 @@ class Model:
         return Answer("WON", epochs=tuple(self.shelves[product].epoch for product, _ in wish.lines))
 
     def _sale(self, wish: ClaimRequest, at: int, shelf: Shelf) -> str:
-        """The sale that a line counts in; empty where no limit holds for it."""
+        """Return the sale against whose limit a line counts; empty if none limits it."""
         if not shelf.sale_limit:
             return ""
         if wish.sales:
@@ -179,14 +179,14 @@ class GateMachine(RuleBasedStateMachine):
         waiting_of=st.none() | st.sampled_from(["", *SALES]),
     )
     def wish(self, buyer: str, key: str, lines: list[tuple[str, int]], waiting_of: str | None) -> ClaimRequest:
-        """A wish of this moment, or of an order that waited, taken down in a sale or outside of one."""
+        """Make a claim request for a new order, or for an order that waited, accepted in a sale or outside of one."""
         self.made += 1
         sales = () if waiting_of is None else (waiting_of,) * len(lines)
         return ClaimRequest(f"claim-{self.made}", buyer, key, tuple(lines), sales)
 
     @rule(asked=st.lists(wishes, min_size=1, max_size=4), won=st.lists(wishes, max_size=2))
     def claim(self, asked: list[ClaimRequest], won: list[ClaimRequest]) -> None:
-        """Many at once, some for the second time; leases of others end on the way."""
+        """Claim several at once, some for the second time; earlier leases are confirmed in the same call."""
         committed = [(product, wish.claim_id) for wish in won for product, _ in wish.lines]
         answers = self.runner.run(self.gate.claim(asked, committed))
         for pair in committed:

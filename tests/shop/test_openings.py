@@ -23,7 +23,7 @@ def clock() -> TurnedClock:
 
 @pytest.fixture
 async def deps(settings: Settings, clock: TurnedClock) -> AsyncIterator[Deps]:
-    """The sale of product 1 begins in a minute."""
+    """Provide a shop in which the sale of product 1 starts in a minute."""
     await load_catalogue(settings.database_url, GOODS, SALE, START + timedelta(minutes=1))
     opened = turned_deps(settings, clock)
     yield opened

@@ -1,4 +1,4 @@
-"""The state machine of an order, on paper and in PostgreSQL."""
+"""An order's state machine agrees with PostgreSQL."""
 
 import asyncio
 from datetime import timedelta
@@ -51,7 +51,7 @@ def test_a_step_that_is_not_there_is_refused_with_what_is_allowed(old: str, new:
 
 
 class OneOrder(RuleBasedStateMachine):
-    """One order, to which everything happens in any order, twice; the model is its status and its events' names."""
+    """Applies all steps to one order in any order, twice; the model is its status and its events' names."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Sold out from memory: at most 100 ms old, never to who holds a claim, never while units are left."""
+"""Sold out from memory: at most 100 ms old, never to the holder of a claim, never while units are left."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.client import until
 
 
 class Turned:
-    """Monotonic seconds that a test turns."""
+    """Monotonic seconds that a test advances."""
 
     def __init__(self) -> None:
         self.at = 1000.0
@@ -24,7 +24,7 @@ class Turned:
 
 
 class Memory(SoldOut):
-    """One whose thread can be held up, as a busy machine does."""
+    """A memory whose thread can be delayed, as on a busy machine."""
 
     def __init__(self, redis_url: str, clock: Callable[[], float]) -> None:
         super().__init__(redis_url, clock)
@@ -44,7 +44,7 @@ class Memory(SoldOut):
         return not self.says_no("1", 1, buyer)
 
     async def looked(self, times: int) -> None:
-        """Waits until the thread has looked so many times more."""
+        """Wait until the thread has read the gate this many times more."""
         wanted = self.looks + times
 
         async def done() -> bool:
@@ -55,7 +55,7 @@ class Memory(SoldOut):
 
 @pytest.fixture
 async def gate(deps: Deps) -> Gate:
-    """Product 1 with one unit, which buyer ``won`` has."""
+    """Provide the gate of product 1 with one unit, which buyer ``won`` has."""
     gate = Gate(deps.redis, 60)
     await gate.load("1", epoch=1, left=1, limit=0, buyers=[], claims=[])
     await gate.claim([ClaimRequest("c1", "won", "", (("1", 1),))])
@@ -69,7 +69,7 @@ def clock() -> Turned:
 
 @pytest.fixture
 async def memory(gate: Gate, clock: Turned, redis_url: str) -> Memory:
-    """Remembers that product 1 is sold out."""
+    """Provide a memory in which product 1 is sold out."""
     memory = Memory(redis_url, clock)
     memory.remember("1")
     await until(memory.no)

@@ -1,4 +1,4 @@
-"""The till: many orders, one script call and one transaction; one bad order fails alone."""
+"""The till handles many orders by one script call and one transaction; an invalid order fails alone."""
 
 import asyncio
 from dataclasses import replace
@@ -47,7 +47,7 @@ async def test_orders_that_come_together_are_one_transaction(client: Client) -> 
 
 
 async def test_orders_are_seen_to_wait_while_more_come_than_may_be_written_at_once(client: Client, deps: Deps) -> None:
-    """As long as they do, events of the log wait for them."""
+    """Events of the log wait as long as orders wait for a transaction."""
     assert not orders_wait(deps)
     await client.buy(user=0)
     assert not orders_wait(deps)

@@ -1,4 +1,4 @@
-"""Events for strangers to send, as JSON documents, always the same ones; and what a message on the wire says."""
+"""Makes events for foreign SDKs to send, as JSON documents, the same in each run; and decodes messages on the wire."""
 
 import json
 from base64 import b64decode, b64encode
@@ -27,7 +27,7 @@ OFFSETS = ["Z", "+00:00", "-08:00", "+05:30"]
 
 
 def events(count: int, senders: list[str]) -> list[dict[str, Any]]:
-    """``count`` of them, shared out among senders and both modes; every id is also another source's."""
+    """Return ``count`` events, divided among senders and both modes; each id occurs with several sources."""
     random = Random(SEED)
     return [
         _event(random, n, senders[n % len(senders)], ("binary", "structured")[n // len(senders) % 2])
@@ -77,7 +77,7 @@ def _time(random: Random) -> str:
 
 class Said(NamedTuple):
     """
-    What a message says, by the HTTP binding and the JSON format alone.
+    Holds a message, decoded by the HTTP binding and the JSON format alone.
 
     Args:
         structured: the mode it was sent in.
@@ -93,7 +93,7 @@ class Said(NamedTuple):
 
 
 def described(message: dict[str, Any]) -> Said:
-    """Of a stranger's ``headers`` and ``body``."""
+    """Decode a message by the ``headers`` and ``body`` that a foreign SDK sent."""
     headers = {name.lower(): value for name, value in message["headers"].items()}
     body = b64decode(message["body"])
     content_type = headers.get("content-type", "")
@@ -114,7 +114,7 @@ def described(message: dict[str, Any]) -> Said:
 
 
 def plain(text: str) -> str:
-    """Percent signs decoded once, as a receiver has to whose SDK leaves that out."""
+    """Decode percent signs once, as a receiver must whose SDK does not."""
     return unquote_to_bytes(text).decode()
 
 
@@ -123,7 +123,7 @@ def _canonical(value: Any) -> str:
 
 
 def _members(text: str) -> list[tuple[str, str]]:
-    """The members of a JSON object, each value as it is written, with what stands before it."""
+    """Return the members of a JSON object, each value as written, with the white space before it."""
     decoder, found, at = json.JSONDecoder(), [], text.index("{") + 1
     while text[at := _next(text, at)] != "}":
         at += text[at] == ","

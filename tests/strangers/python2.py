@@ -1,4 +1,4 @@
-"""The cloudevents SDK for Python, 2.x, as a stranger: see tests/strangers/sdks.py for what it reads and prints."""
+"""Runs the cloudevents SDK for Python, 2.x, as a foreign program; tests/strangers/sdks.py defines its output."""
 
 import sys
 from datetime import datetime

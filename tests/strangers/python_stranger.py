@@ -1,4 +1,4 @@
-"""What both Python strangers share: HTTP by the standard library, and nothing of PulseCart's."""
+"""Holds the code that both Python SDKs share: HTTP by the standard library, and nothing of PulseCart's."""
 
 import json
 import sys
@@ -17,12 +17,12 @@ BUSY_S = 0.2
 
 
 def data_of(asked: dict[str, Any]) -> Any:
-    """The data as bytes, or None."""
+    """Return the data as bytes, or None."""
     return None if asked["kind"] == "none" else b64decode(asked["data"])
 
 
 def as_parsed(asked: dict[str, Any]) -> Any:
-    """The data as an application would give it to an SDK: parsed JSON, text, bytes, or None."""
+    """Return the data as an application would pass it to an SDK: parsed JSON, text, bytes, or None."""
     data = data_of(asked)
     if asked["kind"] == "json":
         return json.loads(data)

@@ -1,5 +1,5 @@
 """
-The official CloudEvents SDKs as strangers: programs of their own that share nothing with PulseCart but HTTP.
+Runs the official CloudEvents SDKs as foreign programs, which share nothing with PulseCart but HTTP.
 
 Each is called with ``send URL``: it reads events as JSON lines (``events.py``), posts each, and prints for each its
 number ``n``, the ``status`` and ``answer``, and the ``headers`` and ``body`` (base64) that the SDK had made. With
@@ -28,7 +28,7 @@ JAVASCRIPT_JSON = ("application/json", "application/json; charset=utf-8")  # rea
 
 
 class Missing(Exception):
-    """What has to be installed, as a sentence."""
+    """A required program is not installed; the message names it."""
 
 
 class Sdk(NamedTuple):
@@ -51,7 +51,7 @@ class Sdk(NamedTuple):
 
 def made(cache: Path) -> list[Sdk]:
     """
-    All of them, installed and compiled below ``cache`` where they are not there yet.
+    Return all SDKs, installed and compiled below ``cache`` if they are not there yet.
 
     Raises:
         Missing: Go or Node is not installed.
@@ -120,7 +120,7 @@ def _run(*command: Path | str, cwd: Path | None = None, env: Mapping[str, str] |
 
 
 async def sent(sdk: Sdk, url: str, events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What this SDK made of the events, and what was answered to each."""
+    """Send the events by this SDK; return its messages and their answers."""
     process = await asyncio.create_subprocess_exec(
         *sdk.command,
         "send",
@@ -139,7 +139,7 @@ async def sent(sdk: Sdk, url: str, events: Sequence[dict[str, Any]]) -> list[dic
 
 @dataclass
 class Receiver:
-    """One SDK that listens on ``host`` while the context lasts; ``got`` by the events' numbers."""
+    """Receives events by one SDK on ``host`` for the context; ``got`` by the events' numbers."""
 
     sdk: Sdk
     host: str
@@ -150,7 +150,7 @@ class Receiver:
         return f"http://{self.host}:{self.port}/{self.sdk.name}"
 
     async def until(self, numbers: set[str], timeout_s: float = 60.0) -> None:
-        """Returns when it has these."""
+        """Wait until it has received these."""
         async with asyncio.timeout(timeout_s), self._changed:
             await self._changed.wait_for(lambda: self.got.keys() >= numbers)
 

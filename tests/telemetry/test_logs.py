@@ -198,7 +198,7 @@ Started = Callable[[Path], io.StringIO]
 
 @pytest.fixture
 def started() -> Iterator[Started]:
-    """Starts logs that go to a file too, and ends them."""
+    """Provide a function that starts logging to a file too; end it after the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []

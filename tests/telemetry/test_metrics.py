@@ -1,4 +1,4 @@
-"""Counting: exact, by the seed's names, cheap, and summed over workers."""
+"""Metrics are exact, have the seed's names, cost little, and are summed over workers."""
 
 import os
 import random

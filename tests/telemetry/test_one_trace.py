@@ -1,4 +1,4 @@
-"""One trace from the buyer's POST to the message on the live stream, through the log and every delivery."""
+"""One trace covers the buyer's POST, the log, every delivery, and the message on the live stream."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 
 async def play(client: Client) -> str:
-    """A purchase, and everything that it leads to, delivered once."""
+    """Purchase, and deliver every event that follows once."""
     sold = await client.ask("POST", "/api/v1/sync/purchase", BODY, traceparent=GIVEN)
     assert sold.status == 200
     subscriber_of = {OrderConfirmed.TYPE: "pay", OrderPaid.TYPE: "fulfil"}
@@ -84,7 +84,7 @@ def named(finished: list[ReadableSpan], name: str) -> ReadableSpan:
 
 
 def lineage(s: ReadableSpan, by_id: dict[str, ReadableSpan]) -> list[str]:
-    """Names from the span up to the first of ours."""
+    """Return the names from the span up to the first of ours."""
     names = [s.name]
     while s.parent is not None and (above := by_id.get(f"{s.parent.span_id:016x}")) is not None:
         s = above

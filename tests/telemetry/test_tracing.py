@@ -1,4 +1,4 @@
-"""A trace goes through everything, recorded or not; switched off, OpenTelemetry is not even imported."""
+"""A trace passes through every step, recorded or not; switched off, OpenTelemetry is not even imported."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A copy of this repository for a test that runs commands which write into it."""
+"""Copies this repository for a test that runs commands which write into it."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from tools.operations_table import ROOT
 
 
 def copied(to: Path) -> Path:
-    """Every file that git knows or would add, at ``to``."""
+    """Copy every file that git knows or would add; return the directory."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -25,7 +25,7 @@ def copied(to: Path) -> Path:
 
 
 def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """The command in the copy, with this test's own Python environment, outside of CI and of what measures lines."""
+    """Run the command in the copy, with this test's Python environment, without the variables of CI and coverage."""
     away = {"PULSECART_CI", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG"}
     environ = {name: value for name, value in os.environ.items() if name not in away}
     environ |= {"PULSECART_VENV": sys.prefix, "PYTHONPATH": str(root)}

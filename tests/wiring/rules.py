@@ -1,4 +1,4 @@
-"""What must have a counterpart, as complaints that say what to add; none when all is wired."""
+"""Finds parts of an operation that lack their counterpart; each complaint states what to add."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ NOT_OPERATIONS = {"broker.yaml"}  # the Broker and its delivery defaults belong 
 
 
 class Call(NamedTuple):
-    """A Trigger or a PingSource, and the URL that it calls."""
+    """Holds a Trigger or a PingSource, and the URL that it calls."""
 
     name: str
     where: str
@@ -29,7 +29,7 @@ def _calls(row: Wired) -> list[Call]:
 
 
 def files(root: Path, operations: Iterable[str]) -> Iterator[str]:
-    """Folder, function and test of each operation."""
+    """Each operation has its folder, its function and its test."""
     names = set(operations)
     for folder in sorted(path for path in (root / "functions").iterdir() if path.is_dir()):
         if folder.name.startswith(("_", ".")):

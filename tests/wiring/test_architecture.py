@@ -83,7 +83,7 @@ def test_the_page_knows_every_place_that_a_department_can_have() -> None:
 
 @cache
 def _names(path: str) -> frozenset[str]:
-    """What a module defines: functions, classes, their methods as ``Class.method``, and what it assigns at its top."""
+    """Return a module's names: functions, classes, their methods as ``Class.method``, and its constants."""
     return frozenset(_defined(ast.parse((ROOT / path).read_text())))
 
 

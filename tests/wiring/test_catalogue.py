@@ -1,4 +1,4 @@
-"""The README's table of operations is written from the code and the YAML, and noticed when it is stale."""
+"""The README's table of operations is written from the code and the YAML, and a stale one is detected."""
 
 from pathlib import Path
 

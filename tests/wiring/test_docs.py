@@ -1,4 +1,4 @@
-"""What the documents list is what there is."""
+"""The documents list exactly the existing parts."""
 
 import re
 from dataclasses import fields
@@ -80,7 +80,7 @@ def test_every_page_is_listed_once_under_a_reader() -> None:
 
 
 def _anchors(page: Path) -> set[str]:
-    """Of its headings, as GitHub makes them: lower case, spaces as hyphens, no other marks."""
+    """Return the anchors of its headings, as GitHub makes them: lower case, spaces as hyphens, no other marks."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

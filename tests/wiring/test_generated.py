@@ -1,4 +1,4 @@
-"""Every file that .gitattributes marks is written by ./scripts/generate, and what git holds is up to date."""
+"""Every file that .gitattributes marks is written by ./scripts/generate, and the files in git are up to date."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def marked(root: Path) -> list[Path]:
 
 
 def contents(root: Path) -> dict[str, list[bytes]]:
-    """Path → its words: the texts of --help are broken into lines differently by Python's releases."""
+    """Return path → words, without white space: Python releases wrap the texts of --help differently."""
     paths = [path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return {str(path.relative_to(root)): path.read_bytes().split() for path in paths}
 

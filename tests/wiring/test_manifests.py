@@ -1,4 +1,4 @@
-"""k8s/ says what functions/ and the migrations say, within what PostgreSQL can bear."""
+"""k8s/ agrees with functions/ and the migrations, and fits into PostgreSQL's connections."""
 
 import os
 import re
@@ -106,7 +106,7 @@ def test_the_table_of_scales_is_that_of_the_manifests() -> None:
         f"| `{name}` | {max_scale(name)} | {pool(name)} | {template(name)['spec']['timeoutSeconds']} s |"
         for name in NAMES
     ], "mend docs/kubernetes.md"
-    assert f"Together {sum(max_scale(name) * pool(name) for name in NAMES)} connections" in text
+    assert f"Together these are {sum(max_scale(name) * pool(name) for name in NAMES)} connections" in text
 
 
 def test_what_receives_events_scales_to_three_at_most_and_the_relay_is_alone() -> None:
@@ -211,7 +211,7 @@ def test_production_makes_no_secret_and_believes_no_buyer() -> None:
 
 @pytest.mark.parametrize("component", ["broker-kafka", "broker-jetstream", "monitoring", "event-policy"])
 def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
-    """An overlay in another directory, as in a user's own repository."""
+    """The overlay is in another directory, as in a user's own repository."""
     there = os.path.relpath(ROOT / "k8s", tmp_path)
     wanted = {"resources": [f"{there}/overlays/production"], "components": [f"{there}/components/{component}"]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(wanted))

@@ -1,4 +1,4 @@
-"""./scripts/new makes operations that pass every check but their own test; a refusal says what to do instead."""
+"""./scripts/new makes operations that pass every check but their own test; a refusal states the alternative."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ LONG = "component or leaks or stale_file or catalogue or an_operation_answers or
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository with two new operations."""
+    """Provide a copy of this repository with two new operations."""
     root = copied(tmp_path_factory.mktemp("new") / "shop")
     for asked in (REACTS, ANSWERS):
         done = run(root, "./scripts/new", *asked)

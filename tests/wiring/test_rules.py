@@ -1,4 +1,4 @@
-"""Each rule of the wiring, broken once: it complains, and says what to add."""
+"""Breaks each rule of the wiring once, and expects a complaint that states what to add."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each operation is given the Secrets that its code uses, and no other; migrations alone know the schema's owner."""
+"""Each operation gets the Secrets that its code uses, and no other; migrations alone get the schema owner's."""
 
 import ast
 from base64 import b64decode
@@ -44,7 +44,7 @@ OF_COMPONENTS = {"pulsecart-metrics"}  # the component that needs it names it
 
 
 def imported(module: str) -> Iterator[str]:
-    """Modules of ours that it imports, inside its functions too; not what only a type checker reads."""
+    """Yield our modules that it imports, also inside its functions, without those for type checkers only."""
     typing = {id(part) for node in ast.walk(tree(module)) if _type_checking(node) for part in ast.walk(node)}
     for node in ast.walk(tree(module)):
         if id(node) in typing:
@@ -73,7 +73,7 @@ def reached(module: str) -> frozenset[str]:
 
 
 def uses_redis(name: str) -> bool:
-    """Whether code that only this operation and some others load asks ``deps.redis`` for something."""
+    """Return whether an attribute ``redis`` is used in code that not every operation loads."""
     own = reached(f"functions.{name}.main").difference(*(reached(base) for base in BASE))
     return any(isinstance(node, ast.Attribute) and node.attr == "redis" for one in own for node in ast.walk(tree(one)))
 

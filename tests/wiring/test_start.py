@@ -37,7 +37,7 @@ MAY = {"edge": STREAMS | GATE, "relay": EVENTING} | dict.fromkeys(ASK_THE_GATE, 
 
 @pytest.fixture(scope="module")
 def least() -> dict[str, float]:
-    """The least CPU so far, ms: other programs can only add to it, so a slow operation gets further turns."""
+    """Provide each operation's least CPU so far, ms: other programs only add to it, so a slow one is measured again."""
     hello = min(start(HELLO).cpu_ms for _ in range(HELLO_TURNS))
     return {HELLO: hello} | {name: start(name).cpu_ms for name in OPERATIONS}
 

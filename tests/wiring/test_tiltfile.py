@@ -1,6 +1,6 @@
 """
-The Tiltfile, run under Starlark with Tilt's own functions recorded: what it would build, apply, forward and offer. They
-have the parameters of Tilt 0.37's documentation, and no others.
+Runs the Tiltfile under Starlark with Tilt's own functions recorded, and checks its builds, objects, ports, buttons.
+The functions have the parameters of Tilt 0.37's documentation, and no others.
 """
 
 import json
@@ -28,7 +28,7 @@ OPERATIONS = {name.replace("_", "-") for name in registry.names()}
 
 
 class Refused(Exception):
-    """What ``fail`` said."""
+    """The Tiltfile called ``fail`` with this message."""
 
 
 @dataclass

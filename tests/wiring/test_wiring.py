@@ -1,4 +1,4 @@
-"""Every operation is whole: code, test, YAML and contract; each complaint says what to add."""
+"""Every operation is complete: code, test, YAML and contract; each complaint states what to add."""
 
 import pytest
 

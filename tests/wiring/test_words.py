@@ -1,4 +1,4 @@
-"""Docstrings, comments, texts and pages use standard terms: the private words that they replaced do not come back."""
+"""Docstrings, comments, texts and pages use standard terms: the private words that they replaced do not return."""
 
 import ast
 import io
@@ -15,6 +15,7 @@ from tools.operations_table import ROOT
 CODE = sorted(
     path for folder in ("benchmarks", "functions", "pulsecart", "tools") for path in (ROOT / folder).rglob("*.py")
 )
+SCRIPTS_IN_PYTHON = sorted((ROOT / "scripts").glob("*.py"))
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "README.md"])
 DESCRIPTIONS = sorted({*(ROOT / "contracts/http").glob("*.yaml"), ROOT / "contracts/problems.yaml"})
@@ -27,8 +28,6 @@ SCRIPTS = sorted(
 )
 LITERALS_EXCEPT = {
     "pulsecart/admin/demo.py": "the demo's products, as a shop describes them",
-    "pulsecart/edge/streams/publish.py": "a name in a Lua script",
-    "pulsecart/shop/catalogue/db/search.py": "a name in an SQL statement",
 }
 INSTEAD = {
     r"hears?|heard": "subscribes to, receives, handles",
@@ -41,26 +40,38 @@ INSTEAD = {
     r"neighbours?": "other processes, peers",
 }
 BANNED = re.compile("|".join(rf"(?P<w{at}>\b(?:{words})\b)" for at, words in enumerate(INSTEAD)), re.IGNORECASE)
+# A clause or a phrase without a subject at the beginning, or a bare "who" as an object.
+BARE = re.compile(
+    r"^(?:what(?:ever)?|who(?:ever|m|se)?|when|where|which|how|as|of|until)\b"
+    r"|^one (?:that|who|whose|which|of|outside)\b"
+    r"|\b(?:after|by|for|from|of|than|to|with) whom?\b",
+    re.IGNORECASE,
+)
 QUOTED = re.compile(
     r"```.*?```|``.*?``|`[^`\n]*`|^ *\w+: (?=\S)|\]\([^)]*\)|\w+/\w+|--[\w-]+", re.DOTALL | re.MULTILINE
 )
 
 
-def prose(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, text) of each docstring and comment."""
-    text = path.read_text()
-    for node in ast.walk(ast.parse(text)):
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, text) of each docstring."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node, clean=False)
             if docstring is not None:
                 yield node.body[0].lineno, docstring
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, text) of each docstring and comment."""
+    text = path.read_text()
+    yield from docstrings(path)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
 
 
 def literals(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, text) of each string literal with a space, the docstrings included."""
+    """Yield (line, text) of each string literal with a space, the docstrings included."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
             yield node.lineno, node.value
@@ -79,12 +90,28 @@ def sentences(node: object) -> Iterator[str]:
 
 
 def private_words(text: str) -> list[str]:
-    """Each private word in ``text`` outside of code, with the terms that replace it."""
+    """Return each private word in ``text`` outside of code, with the terms that replace it."""
     found = []
     for match in BANNED.finditer(QUOTED.sub(" ", text)):
         group = next(int(name[1:]) for name, value in match.groupdict().items() if value)
         found.append(f"{match[0]!r}: write {list(INSTEAD.values())[group]}")
     return found
+
+
+def has_a_subject(docstring: str) -> bool:
+    """Return whether the first line is a sentence about its object; "What …", "Who …" and "Of …" are not."""
+    first_line = docstring.strip().split("\n", 1)[0]
+    return not BARE.search(QUOTED.sub(" ", first_line))
+
+
+def test_a_docstring_begins_with_what_its_object_is_or_does() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: write subject, verb and object: {text.strip().splitlines()[0]}"
+        for path in (*CODE, *TESTS, Path(__file__), *SCRIPTS_IN_PYTHON)
+        for line, text in docstrings(path)
+        if not has_a_subject(text)
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_docstrings_and_comments_have_no_private_words() -> None:
@@ -146,3 +173,35 @@ def test_a_private_word_is_found_and_code_is_not() -> None:
     ]
     assert not private_words("Calls `hear` of ``Operation.hear``, see [x](hear.md).\n    told: the events")
     assert private_words("| a | a rule that is told |") == ["'told': write publishes, sends, returns, reports"]
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "What the gate answers.",
+        "\n    Who may read an order.\n\n    The rest is correct.\n    ",
+        "Whose cart it is.",
+        "Of the newest order.",
+        "As ./scripts/up starts it.",
+        "One that answers the same for all would prove nothing.",
+        "Sends the event again to who failed.",
+    ],
+)
+def test_a_first_line_without_a_subject_is_found(docstring: str) -> None:
+    assert not has_a_subject(docstring)
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "Return the callers that may read an order.",
+        "One product's row; ``version`` is the sequence of its newest event.",
+        "Whether the order can be paid.",
+        "The shop cannot start; the message is one sentence: what is wrong, and what to do.",
+        "Return the buyer who first received the order.",
+        "``what`` names the condition.\n\n    What is missing is in the message.",
+        "Warns before a start without whole settings.",
+    ],
+)
+def test_a_first_line_with_a_subject_is_not_found(docstring: str) -> None:
+    assert has_a_subject(docstring)

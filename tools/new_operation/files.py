@@ -1,4 +1,4 @@
-"""The files that a new operation has to itself."""
+"""Writes the files that belong to a new operation alone."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -60,7 +60,7 @@ EXAMPLES: Final = ("0199f3a2-7c41-7b02-9d1e-5f0c8a6b1e77", "0199f3a2-9e10-7c55-8
 
 
 def texts(new: Wanted) -> dict[str, str]:
-    """Path below the repository → what the file holds."""
+    """Return path below the repository → the file's text."""
     made = {
         f"functions/{new.name}/__init__.py": "",
         f"functions/{new.name}/main.py": _main(new),
@@ -78,7 +78,7 @@ def texts(new: Wanted) -> dict[str, str]:
 
 
 def timeout_s(new: Wanted) -> int:
-    """How long a request or a delivery may take on a cluster."""
+    """Return the time limit of a request or a delivery on a cluster."""
     return EVENT_TIMEOUT_S if new.hears else REQUEST_TIMEOUT_S
 
 
@@ -156,7 +156,7 @@ def _description(new: Wanted) -> str:
         f"  id: {camel(new.name)}",
         f"  tag: {new.department.capitalize()}",
         "  summary: Say here what it does",
-        "  caller: keeper",
+        "  caller: admin",
         *([f"  parameters: [{parameters}]"] if parameters else []),
         "  replies:",
         "    204: {description: The request is done.}",
@@ -165,7 +165,7 @@ def _description(new: Wanted) -> str:
 
 
 def parameters_of(new: Wanted) -> list[tuple[str, str]]:
-    """Of each placeholder of the path: its name in ``contracts/http/components.yaml``, and its own."""
+    """Return each placeholder of the path: its name in ``contracts/http/components.yaml``, and its own."""
     parts = new.path.split("/")
     return [
         (f"{parts[at - 1].rstrip('s')} {part[1:-1]}" if part == "{id}" else part[1:-1], part[1:-1])
@@ -234,12 +234,12 @@ def _words(event: Event) -> str:
 
 
 def _asked(new: Wanted) -> str:
-    """The path with a value for each placeholder."""
+    """Return the path with a value for each placeholder."""
     return "/".join("1" if part.startswith("{") else part for part in new.path.split("/"))
 
 
 def exchange(new: Wanted) -> str:
-    """What ``tests/serving/test_functions_framework.py`` asks of it when functions-framework serves it."""
+    """Return the test in ``tests/serving/test_functions_framework.py`` of the operation under functions-framework."""
     if new.hears:
         code = (
             f'    for _ in range(2):\n        assert await post(served, example({new.hears[0].struct})) == (204, b"")\n'

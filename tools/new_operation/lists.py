@@ -1,4 +1,4 @@
-"""The files in which operations, routes and event types are listed, with the new one in its place."""
+"""Adds the new operation, its routes and event types to the files that list them, in their order."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ PARAMETER: Final = (
 
 def changed(new: Wanted, root: Path) -> dict[str, str]:
     """
-    Path below ``root`` → the list's new text.
+    Return path below ``root`` → the list's new text.
 
     Raises:
         NotPossible: a list is not written as this command knows it.
@@ -54,7 +54,7 @@ def changed(new: Wanted, root: Path) -> dict[str, str]:
 
 def _before(text: str, start: str, of: str, key: str, line: str, until: str = "") -> str:
     """
-    The text with ``line`` before the first entry that sorts after ``key``.
+    Return the text with ``line`` before the first entry that sorts after ``key``.
 
     Args:
         start: the list begins behind it; ``of`` matches an entry, its first group being what is sorted by.
@@ -86,10 +86,10 @@ def _triggers(new: Wanted, text: str) -> str:
 
 def _scales(new: Wanted, text: str) -> str:
     row = f"| `{new.dns_name}` | 1 | 1 | {timeout_s(new)} s |\n"
-    listed = _before(text, "| Operation | Pods at most |", r"^\| `(\S+)` \|.*\n", new.dns_name, row, "\nTogether ")
-    total = re.search(r"^Together (\d+) connections", listed, re.MULTILINE)
+    listed = _before(text, "| Operation | Maximum pods |", r"^\| `(\S+)` \|.*\n", new.dns_name, row, "\nTogether ")
+    total = re.search(r"^Together these are (\d+) connections", listed, re.MULTILINE)
     if total is None:
-        raise ValueError("sentence 'Together … connections'")
+        raise ValueError("sentence 'Together these are … connections'")
     return f"{listed[: total.start(1)]}{int(total[1]) + 1}{listed[total.end(1) :]}"
 
 
@@ -103,7 +103,7 @@ def _exchanges(new: Wanted, text: str) -> str:
 
 
 def _imported(text: str, module: str, name: str) -> str:
-    """With the name imported; in any order, since they are sorted afterwards."""
+    """Return the text with the name imported; in any order, since imports are sorted afterwards."""
     there = re.search(rf"^from {re.escape(module)} import (.*)\n", text, re.MULTILINE)
     if there is None:
         client = "from tests.client import Client\n"
@@ -130,7 +130,7 @@ def _parameters(new: Wanted, text: str) -> str:
 
 
 def _structs(new: Wanted, text: str) -> str:
-    """The department's events.py, which this makes if there is none; its builders stay last."""
+    """Return the department's events.py with the new Structs, or a new one; its builders stay last."""
     made = "".join(_struct(event) for event in new.emits if event.new)
     head, builders, tail = (text or EVENTS.format(department=new.department)).partition("\ndef ")
     return f"{head.rstrip()}\n\n\n{made}{builders.lstrip()}{tail}"

@@ -1,4 +1,4 @@
-"""What was asked for, checked against what there is; a refusal says what to do instead."""
+"""Checks the command's options against the existing operations and events; a refusal states the alternative."""
 
 import difflib
 import keyword
@@ -22,12 +22,12 @@ TAKEN: Final = {"handle", "answer", "on", "operation", "host", *(method.lower() 
 
 
 class NotPossible(Exception):
-    """One sentence that says what is wrong and what to do."""
+    """The operation cannot be made; the message is one sentence on the reason and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A type, the name of its Struct and the Struct's module; ``new`` if type and Struct are still to be written."""
+    """Holds a type, its Struct's name and module; ``new`` if type and Struct are still to be written."""
 
     type: str
     struct: str
@@ -36,17 +36,17 @@ class Event:
 
     @property
     def short(self) -> str:
-        """``order.paid.v1``"""
+        """Return ``order.paid.v1``."""
         return self.type.split(".", 2)[2]
 
     @property
     def aggregate(self) -> str:
-        """``flash_sale`` of ``ecommerce.pricing.flash_sale.ended.v1``"""
+        """Return ``flash_sale`` of ``ecommerce.pricing.flash_sale.ended.v1``."""
         return self.type.split(".")[-3]
 
     @property
     def member(self) -> str:
-        """The member that holds the aggregate's id: ``flashSaleId``."""
+        """Return the member that holds the aggregate's id: ``flashSaleId``."""
         return f"{camel(self.aggregate)}Id"
 
 
@@ -97,12 +97,12 @@ def wanted(name: str, department: str, hears: Sequence[str], emits: Sequence[str
 
 
 def departments() -> list[str]:
-    """The folders of ``pulsecart/shop/`` that are packages."""
+    """Return the folders of ``pulsecart/shop/`` that are packages."""
     return sorted(path.parent.name for path in SHOP.glob("*/__init__.py"))
 
 
 def camel(name: str) -> str:
-    """``flash_sale`` → ``flashSale``"""
+    """Convert ``flash_sale`` to ``flashSale``."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
@@ -196,6 +196,6 @@ def _found(name: str) -> Event | None:
 
 
 def _names(type: str) -> tuple[str, str]:
-    """``order.paid.v1`` and ``order.paid``"""
+    """Return ``order.paid.v1`` and ``order.paid``."""
     short = type.split(".", 2)[2]
     return short, short.rpartition(".")[0]

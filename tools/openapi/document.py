@@ -22,10 +22,10 @@ KEYS: Final = OF_OPERATION | {"problems", "schema", "media", "headers"}
 Document = dict[str, Any]
 # Caller in contracts/http → OpenAPI security: none; optional credentials; required credentials.
 CALLERS: Final[Mapping[str, list[Document]]] = {
-    "anybody": [],
+    "public": [],
     "optional": [{}, {"token": []}, {"session": []}],
     "buyer": [{"token": []}, {"session": []}],
-    "keeper": [{"token": []}],
+    "admin": [{"token": []}],
 }
 
 
@@ -133,7 +133,7 @@ class _Parts:
         yield from self._shared["problems"]["always"]
         if "body" in definition:
             yield from self._shared["problems"]["body"]
-        if definition["caller"] != "anybody":
+        if definition["caller"] != "public":
             yield from self._shared["problems"]["token"]
 
     def _reply(self, reply: Document) -> Document:

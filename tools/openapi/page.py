@@ -12,7 +12,7 @@ Document = dict[str, Any]
 CHOICES_MAX = 12
 BLANK = {"const": ""}  # allowed for query parameters; described once, at the page's head
 ACCESS = {
-    "anybody": "none needed.",
+    "public": "none needed.",
     "either": "a token or session is optional.",
     "known": "a token or session is required.",
 }
@@ -84,7 +84,7 @@ def _operation(document: Document, method: str, path: str, operation: Document) 
     yield f"      <p><code>{method.upper()} {escape(path)}</code></p>"
     if "description" in operation:
         yield f"      <p>{_words(operation['description'])}</p>"
-    access = "anybody" if not operation["security"] else "either" if {} in operation["security"] else "known"
+    access = "public" if not operation["security"] else "either" if {} in operation["security"] else "known"
     yield f"      <p>Credentials: {ACCESS[access]}</p>"
     parameters = [_found(document, one) for one in operation["parameters"]]
     rows = [

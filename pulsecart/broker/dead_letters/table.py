@@ -64,7 +64,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """When and why a trigger gave up an event, and what an operator did about it."""
+    """Holds the time and reason of a dead letter, and an operator's decision about it."""
 
     at: datetime
     error_code: int | None

@@ -13,7 +13,7 @@ ENDED_S = 5 * 60  # a queued sale leaves 100,000 refused orders behind; PostgreS
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    What an event changes for the clients of one topic.
+    Holds the news of an event for the clients of one topic.
 
     Args:
         id: the topic's.

@@ -200,7 +200,7 @@ class Hub:
             del self._newest[key]
 
     async def _send_to_all(self, key: str, news: News) -> None:
-        with span("edge.tell", news.traceparent, {"stream": news.key}) if tracing.on() else nullcontext():
+        with span("edge.send", news.traceparent, {"stream": news.key}) if tracing.on() else nullcontext():
             for count, listener in enumerate(tuple(self._topics.get(key, ())), 1):
                 listener.offer(news)
                 if count % SLICE == 0:

@@ -20,13 +20,13 @@ STALE = "equal or smaller"
 # so that a reader notices entries that were trimmed before it read them. The status changes only with its stream: late
 # news change neither.
 PUBLISH = """
-local told = {}
+local errors = {}
 for i = 3, #KEYS, 2 do
   local at = 4 + (i - 3) / 2 * 7
   local id, event, data, lasts = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 5])
   local added = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[2], id, 'e', event, 'd', data)
   if type(added) == 'table' and added.err then
-    told[#told + 1] = added.err
+    errors[#errors + 1] = added.err
   else
     local number = redis.call('INCR', KEYS[2])
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'n', number, 'k', KEYS[i], 'i', id, 'e', event, 'd', data,
@@ -35,10 +35,10 @@ for i = 3, #KEYS, 2 do
     local status = ARGV[at + 6]
     if status == 'gone' then redis.call('DEL', KEYS[i + 1])
     elseif status ~= '' then redis.call('SET', KEYS[i + 1], status, 'EX', ARGV[3]) end
-    told[#told + 1] = ''
+    errors[#errors + 1] = ''
   end
 end
-return told
+return errors
 """
 
 
@@ -46,7 +46,7 @@ class Publisher:
     """The only writer of a process; made with ``deps.singleton(Publisher)``."""
 
     def __init__(self, deps: Deps) -> None:
-        self._tell = deps.redis.register_script(PUBLISH)
+        self._script = deps.redis.register_script(PUBLISH)
         self._batch: Batcher[News, bool] = Batcher(self._write, parallel=2)
 
     async def publish(self, news: News) -> bool:
@@ -69,7 +69,7 @@ class Publisher:
         for news in batch:
             keys += (news.key, STATUS_KEY + news.key.removeprefix(ORDER.key) if news.status else news.key)
             args += (dashed(news.id), news.event, news.data, news.buyer_id, news.traceparent, news.lasts_s, news.status)
-        return [_outcome(error) for error in await self._tell(keys, args)]
+        return [_outcome(error) for error in await self._script(keys, args)]
 
 
 def _outcome(error: bytes) -> bool | Exception:

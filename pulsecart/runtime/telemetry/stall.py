@@ -93,7 +93,7 @@ class StallWatch:
 
     Args:
         loop: the running loop; pinged every LOOK_EVERY_S while the thread is awake.
-        tell: called once per stall, from the watching thread.
+        report: called once per stall, from the watching thread.
         starting_s: time from now in which stalls are expected, because modules are used for the first time.
     """
 
@@ -102,7 +102,7 @@ class StallWatch:
     ) -> None:
         self._started_at = time.monotonic() + starting_s
         self._loop = loop
-        self._tell = report or _log
+        self._report = report or _log
         self._loop_thread = threading.get_ident()
         self._cpu_clock = time.pthread_getcpuclockid(self._loop_thread)
         self._schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
@@ -177,7 +177,7 @@ class StallWatch:
         if task is not first[0]:
             operation, where = "", "many short steps"  # busy, not blocked: no single task caused it
         ms, cpu_ms = (time.monotonic() - asked_at) * 1000, (time.clock_gettime(self._cpu_clock) - computed) * 1000
-        self._tell(Stall(operation, where, ms, cpu_ms, self._queued_ms() - queued, expected))
+        self._report(Stall(operation, where, ms, cpu_ms, self._queued_ms() - queued, expected))
 
     def _queued_ms(self) -> float:
         """Return how long the loop's thread has waited for a free processor so far; 0 if the system does not report."""

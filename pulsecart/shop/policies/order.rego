@@ -1,11 +1,11 @@
-# Who may do what to an order. The serving layer has let in only the roles that its route names (pulsecart/serving/access.py).
+# Decides which callers may do what to an order. The serving layer has admitted only the roles that the route names (pulsecart/serving/access.py).
 #
 # input.act     read, inspect (its passport), list (a customer's orders), pay or cancel
 # input.roles   the caller's: customer, partner, admin
 # input.owner   whether the order, or the list, is the caller's own
 # input.status  the order's; empty for a list
 #
-# verdict is "allowed", or the type of the problem that the caller is told.
+# verdict is "allowed", or the type of the problem in the response.
 package order
 
 default verdict := "not-allowed"
@@ -29,7 +29,7 @@ allowed if {
 	input.act in {"read", "inspect", "list", "pay", "cancel"}
 }
 
-# What a partner is told of by webhook it may also look up.
+# A partner may read the orders that webhooks report to it.
 allowed if {
 	"partner" in input.roles
 	input.act == "read"

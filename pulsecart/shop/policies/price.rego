@@ -1,4 +1,4 @@
-# Who may sell a product at another price than its own.
+# Decides which callers may sell a product at another price than its own.
 #
 # input.act    override
 # input.roles  the caller's: customer, partner, admin

@@ -1,4 +1,4 @@
-"""``python pack.py DIRECTORY``: a root file system with PostgreSQL, Valkey, a shell and the libraries they need."""
+"""``python pack.py DIRECTORY``: makes a root file system with PostgreSQL, Valkey, a shell and their libraries."""
 
 import importlib.util
 import re
@@ -17,7 +17,7 @@ def package(name: str) -> Path:
 
 
 def libraries(programs: Iterable[Path]) -> set[Path]:
-    """What the dynamic loader of this machine would load, and the loader."""
+    """Return the libraries that this machine's dynamic loader would load, and the loader."""
     found: set[Path] = set()
     for program in programs:
         output = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout

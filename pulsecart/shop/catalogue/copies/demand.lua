@@ -1,4 +1,4 @@
--- From now on a copy older than this version is stale; it stays, for when PostgreSQL cannot be asked.
+-- Marks copies older than this version as stale; they are kept for the time when PostgreSQL cannot be reached.
 -- KEYS: product:{id}. ARGV: version, how long a demand without a copy lasts (ms).
 local held = redis.call('GET', KEYS[1])
 if not held then

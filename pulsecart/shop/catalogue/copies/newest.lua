@@ -1,4 +1,4 @@
--- Sets a value that carries the sequence of what it says, unless something as new is held.
+-- Sets a value with its sequence, unless the held value is as new or newer.
 -- KEYS: one. ARGV: sequence, value, ms from now after which it is gone (0: never). Returns 1 where it was set.
 local held = redis.call('GET', KEYS[1])
 if held and tonumber(string.match(held, '^%d+')) >= tonumber(ARGV[1]) then return 0 end

@@ -1,5 +1,5 @@
--- Keeps a product's copy unless a newer version is held. What an event demanded meanwhile stays demanded, so that a read
--- that began before an update is never taken for the state after it.
+-- Keeps a product's copy unless a newer version is held. A version demanded by an event meanwhile stays demanded, so that a
+-- read that began before an update is never taken for the state after it.
 -- KEYS: product:{id}. ARGV: version, when it was read (ms), document, how long to keep it (ms). Returns 1 where kept.
 local held = redis.call('GET', KEYS[1])
 local needed = '0'

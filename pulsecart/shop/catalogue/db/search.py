@@ -21,7 +21,7 @@ class Row(Struct, frozen=True):
 
 PROJECT = """
     INSERT INTO product_search AS p (product_id, sequence, deleted, sku, name, category, description)
-    SELECT * FROM json_to_recordset(%s::json) AS told(product_id text, sequence bigint, deleted boolean, sku text,
+    SELECT * FROM json_to_recordset(%s::json) AS changed(product_id text, sequence bigint, deleted boolean, sku text,
         name text, category text, description text)
     ORDER BY product_id
     ON CONFLICT (product_id) DO UPDATE SET sequence = excluded.sequence, deleted = excluded.deleted,

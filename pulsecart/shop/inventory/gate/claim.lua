@@ -1,5 +1,5 @@
--- Claims for many wishes, each whole or not at all. A line that this claim holds already is taken no second time.
--- ARGV: lease_ms, number of committed claims, each as product, claim (their leases end); then per wish: claim, buyer, key ('' for none), lines, and per line:
+-- Answers many claim requests, each as a whole. A line that the claim holds already is not taken a second time.
+-- ARGV: lease_ms, number of committed claims, each as product, claim (their leases end); then per request: claim, buyer, key ('' for none), lines, and per line:
 -- product, qty, sale ('*': the one that is open now, '': none).
 -- Returns per wish two strings: WON and its lines' epochs | SEEN and the claim that has this key |
 -- MISSING, LIMIT or SOLD_OUT and the product.

@@ -1,4 +1,4 @@
--- These claims' requests may come again as new ones: the claims stay, without their keys.
+-- Removes the keys of these claims, which stay, so that their requests can be repeated as new ones.
 -- ARGV: pairs of product, claim.
 for at = 1, #ARGV, 2 do
   local product, claim = ARGV[at], ARGV[at + 1]

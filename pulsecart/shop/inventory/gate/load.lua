@@ -1,4 +1,4 @@
--- Makes a product's gate anew from PostgreSQL's rows; an older epoch never replaces a newer one.
+-- Rebuilds a product's gate from PostgreSQL's rows; an older epoch never replaces a newer one.
 -- ARGV: product, epoch, left, limit, JSON [[buyer, units], …], JSON [[claim, qty, buyer, sale], …], JSON of the sale's
 -- [[buyer, units], …], and of a sale with a limit: sale, limit, its end in ms; else '', 0, 0. Returns 1 when loaded.
 local product, epoch = ARGV[1], tonumber(ARGV[2])

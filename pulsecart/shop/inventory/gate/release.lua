@@ -1,5 +1,5 @@
--- Gives claims back, each once: a claim the gate does not hold is nothing to it.
--- Its buyer stays, with what is left, so that no memory answers a repeated request of one whose order was canceled.
+-- Returns the units of these claims, each once; claims that the gate does not hold are ignored.
+-- The buyer stays listed, with the units left, so that no memory answers a repeated request whose order was canceled.
 -- ARGV: pairs of product, claim. Returns how many were given back.
 local released = 0
 for at = 1, #ARGV, 2 do

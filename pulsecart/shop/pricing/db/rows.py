@@ -1,4 +1,4 @@
-"""Reads a flash sale from a row; apart from ``sales``, because readers need not load what changes sales."""
+"""Reads a flash sale from a row; apart from ``sales``, because readers need not load the code that changes sales."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,11 +1,11 @@
--- a claim is won by exactly one order that took stock, and no order lives on a void or unknown one
+-- each won claim belongs to exactly one order that took stock, and no order has a void or unknown claim
 SELECT claim_id, state AS claim, order_id, status, confirmed
 FROM claims
 FULL JOIN (
-    SELECT coalesce(o.order_id::text, told.order_id) AS order_id, claim_id, status, confirmed, count(*) OVER (
+    SELECT coalesce(o.order_id::text, order_events.order_id) AS order_id, claim_id, status, confirmed, count(*) OVER (
         PARTITION BY claim_id
     ) AS sharing
-    FROM orders o FULL JOIN told ON told.order_id = o.order_id::text
+    FROM orders o FULL JOIN order_events ON order_events.order_id = o.order_id::text
     WHERE claim_id IS NOT NULL OR confirmed IS NOT NULL OR status IN ('CONFIRMED', 'PAID', 'FULFILLED')
 ) AS took USING (claim_id)
 WHERE (order_id IS NULL AND state = 'won')

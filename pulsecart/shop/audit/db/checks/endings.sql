@@ -1,4 +1,4 @@
--- every accepted order came to an end, or something is still under way for it
+-- every accepted order has ended, or work for it is still in progress
 SELECT order_id, status, updated_at, pay_by, (
     SELECT string_agg(DISTINCT d.trigger, ', ')
     FROM dead_letters d

@@ -1,4 +1,4 @@
--- the simulated gateway holds the money that the payments say, and no other
+-- the simulated gateway has exactly the charges and refunds that the payments record
 SELECT coalesce(c.idempotency_key, p.payment_id::text) AS payment_id, p.order_id, o.status, p.status AS payment,
     c.status AS gateway, p.amount_minor, c.amount_minor AS gateway_minor
 FROM simulated_gateway.charges c

@@ -1,10 +1,10 @@
--- what was charged is what was paid less what was refunded, and an order was paid once, its total
-SELECT order_id, status, payment, charged_minor, paid_minor, refunded_minor, times_paid, told_minor, total_minor
+-- the gateway's charges are the payments less the refunds, and an order is paid once, its total
+SELECT order_id, status, payment, charged_minor, paid_minor, refunded_minor, times_paid, paid_event_minor, total_minor
 FROM (
     SELECT o.order_id, o.status, o.total_minor, p.status AS payment, p.gateway_ref,
         coalesce((p.status IN ('CHARGED', 'REFUNDED'))::int * p.amount_minor, 0) AS paid_minor,
         coalesce(c.charged, 0) AS charged_minor, coalesce(s.refunded, 0) AS refunded_minor,
-        coalesce(s.times_paid, 0) AS times_paid, s.paid AS told_minor
+        coalesce(s.times_paid, 0) AS times_paid, s.paid AS paid_event_minor
     FROM orders o
     LEFT JOIN payments p USING (order_id)
     LEFT JOIN (
@@ -31,6 +31,6 @@ FROM (
     ) AS s ON s.partitionkey = o.order_id::text
 ) AS books
 WHERE times_paid > 1
-    OR times_paid = 1 AND told_minor IS DISTINCT FROM total_minor
+    OR times_paid = 1 AND paid_event_minor IS DISTINCT FROM total_minor
     OR charged_minor <> paid_minor - refunded_minor AND starts_with(gateway_ref, 'sim_')
         AND NOT EXISTS (SELECT FROM waiting WHERE partitionkey = order_id::text)

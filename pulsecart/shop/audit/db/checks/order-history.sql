@@ -1,6 +1,6 @@
--- an order's events are 1 to its version, no gap or repeat, each step after the one it needs, the last its state
+-- an order's events count from 1 to its version, no gap or repeat, each step after the one it needs, the last its state
 SELECT order_id, status, version, events, created, confirmed, paid, fulfilled, canceled
-FROM told FULL JOIN (SELECT order_id::text, status, version FROM orders) AS o USING (order_id)
+FROM order_events FULL JOIN (SELECT order_id::text, status, version FROM orders) AS o USING (order_id)
 WHERE (
     events = version AND version < 62 AND numbers = (1::bigint << least(version + 1, 62)::int) - 2
     AND steps = num_nonnulls(created, confirmed, paid, fulfilled, canceled)

@@ -1,4 +1,4 @@
--- orders_by_customer is its customer's, never ahead of an order, nor different at the same version
+-- orders_by_customer has each order's customer, is never ahead of an order, and agrees at the same version
 SELECT order_id, p.customer_id, p.sequence, o.version, p.status AS shown, o.status
 FROM orders_by_customer p LEFT JOIN orders o USING (order_id)
 WHERE (

@@ -1,9 +1,9 @@
--- money went back once for each refunded payment, and for no other
-SELECT order_id, p.status AS payment, said
+-- each refunded payment was returned once, and no other payment was
+SELECT order_id, p.status AS payment, published
 FROM (SELECT order_id::text, status FROM payments) AS p FULL JOIN (
-    SELECT partitionkey AS order_id, count(*) AS said
+    SELECT partitionkey AS order_id, count(*) AS published
     FROM outbox
     WHERE type = 'ecommerce.payment.payment.refunded.v1' AND source LIKE '/pulsecart/%%'
     GROUP BY partitionkey
 ) AS r USING (order_id)
-WHERE coalesce(said, 0) <> coalesce((p.status = 'REFUNDED')::int, 0)
+WHERE coalesce(published, 0) <> coalesce((p.status = 'REFUNDED')::int, 0)

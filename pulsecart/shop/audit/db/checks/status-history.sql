@@ -1,4 +1,4 @@
--- an order's status history is its steps: each allowed after the one before, each published, the last its state
+-- an order's status history has its steps: each allowed after the one before, each published, the last its state
 SELECT coalesce(o.order_id, h.order_id) AS order_id, o.status, o.version, h.steps, last_status, last_sequence
 FROM orders o FULL JOIN (
     SELECT order_id, count(*) AS steps, bool_and(allowed) AS allowed, min(sequence) AS first_sequence,
@@ -22,9 +22,9 @@ FROM orders o FULL JOIN (
     ) AS judged
     GROUP BY order_id
 ) AS h ON h.order_id = o.order_id
-LEFT JOIN told ON told.order_id = h.order_id::text
+LEFT JOIN order_events ON order_events.order_id = h.order_id::text
 WHERE (
     allowed AND h.steps = version - first_sequence + 1 AND last_sequence = version AND last_status = o.status
-    AND h.confirmed IS NOT DISTINCT FROM told.confirmed AND h.paid IS NOT DISTINCT FROM told.paid
-    AND h.fulfilled IS NOT DISTINCT FROM told.fulfilled AND h.canceled IS NOT DISTINCT FROM told.canceled
+    AND h.confirmed IS NOT DISTINCT FROM order_events.confirmed AND h.paid IS NOT DISTINCT FROM order_events.paid
+    AND h.fulfilled IS NOT DISTINCT FROM order_events.fulfilled AND h.canceled IS NOT DISTINCT FROM order_events.canceled
 ) IS NOT TRUE

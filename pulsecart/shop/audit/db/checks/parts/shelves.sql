@@ -1,4 +1,4 @@
--- Every product anyone ever stocked, held or sold, in units.
+-- The units of every product that was ever stocked, held or sold.
 SELECT product_id, coalesce(a.initial, 0)::bigint AS initial, coalesce(s.available, 0)::bigint AS "left",
     coalesce(l.held, 0)::bigint AS held, coalesce(l.sold, 0)::bigint AS sold,
     coalesce(s.epoch, 0) AS epoch, coalesce(s.buyer_limit, 0) AS buyer_limit

@@ -1,4 +1,4 @@
--- Keys for which some trigger still has an event to deliver. A log that nobody reads yet has everything before it.
+-- Keys for which some trigger still has an event to deliver. Without any cursor, every event is still to be delivered.
 SELECT o.partitionkey
 FROM trigger_cursors c JOIN outbox o ON o.xid >= pg_snapshot_xmin(c.window_from)
 WHERE NOT pg_visible_in_snapshot(o.xid, c.window_from)

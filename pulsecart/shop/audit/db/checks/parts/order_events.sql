@@ -1,4 +1,4 @@
--- Every order's events as columns, their sequences in them: one pass over the log tells all histories.
+-- Every order's events in one row, their sequences as columns; the log is read once for all orders.
 -- numbers has bit n set where an event has sequence n; events about its money have their numbers among them.
 SELECT partitionkey AS order_id, count(*) AS events, count(step) AS steps,
     bit_or(1::bigint << least(seq, 62)::int) AS numbers,
@@ -15,7 +15,7 @@ FROM (
         FROM outbox
         WHERE (type LIKE 'ecommerce.order.order.%%' OR type LIKE 'ecommerce.payment.%%') AND source LIKE '/pulsecart/%%'
         OFFSET 0
-    ) AS said
+    ) AS steps_of_orders
     OFFSET 0  -- each number is read once, not once for each column above
 ) AS numbered
 GROUP BY partitionkey
