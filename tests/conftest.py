@@ -13,6 +13,7 @@ from typing import TypeVar
 import psycopg
 import pytest
 import redis
+import uvicorn.server
 from psycopg import sql
 
 from pulsecart.admin.demo import GOODS, SALE
@@ -23,12 +24,21 @@ from pulsecart.runtime.db.migrate import migrate
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.settings import Settings
 from tests.client import Client
+from tests.listening import OftenPolling
 from tests.local.running_shop import RunningShop
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 TEMPLATE = "template_migrated"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 1024**3  # the servers use up to 300 MB
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_end_at_once() -> Iterator[None]:
+    """Make the servers inside of this process end within milliseconds; 500 tests start one."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(uvicorn.server, "asyncio", OftenPolling())
+        yield
 
 
 @pytest.fixture(scope="session")
