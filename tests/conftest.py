@@ -13,6 +13,7 @@ from typing import TypeVar
 import psycopg
 import pytest
 import redis
+import uvicorn.server
 from psycopg import sql
 
 from pulsecart.admin.demo import GOODS, SALE
@@ -23,12 +24,21 @@ from pulsecart.runtime.db.migrate import migrate
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.settings import Settings
 from tests.client import Client
+from tests.listening import OftenPolling
 from tests.local.running_shop import RunningShop
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 TEMPLATE = "template_migrated"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 1024**3  # the servers use up to 300 MB
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_end_at_once() -> Iterator[None]:
+    """Make the servers inside of this process end within milliseconds; 500 tests start one."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(uvicorn.server, "asyncio", OftenPolling())
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -142,11 +152,25 @@ def _administer(server_url: str, statement: str, name: str) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse two tests of one id: pytest-xdist would run one of them, and --last-failed would mistake them."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    Refuse two tests of one id: pytest-xdist would run one of them, and --last-failed would mistake them.
+
+    Where processes share the files, those with the longest time limits come first, so that none runs alone at the end.
+    """
+    if hasattr(config, "workerinput"):  # pytest-xdist's
+        limits: dict[Path, float] = {}
+        for item in items:
+            limits[item.path] = max(limits.get(item.path, 0.0), _time_limit_s(item))
+        items.sort(key=lambda item: -limits[item.path])
     repeated = [nodeid for nodeid, times in Counter(item.nodeid for item in items).items() if times > 1]
     if repeated:
         raise pytest.UsageError(f"more than one test has the id {', '.join(repeated)}")
+
+
+def _time_limit_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,11 +6,13 @@ as files, so that ``--help`` answers at once and installs nothing. With ``--chec
 stale files; exit status 1 if there are any.
 """
 
+import contextlib
+import io
 import os
 import re
-import subprocess
+import runpy
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import warnings
 
 from pulsecart.admin.which_shop import ROOT
 
@@ -25,10 +27,20 @@ def modules() -> list[str]:
 
 
 def help_of(module: str) -> str:
-    """Return the module's ``--help`` output, 100 columns wide and without colors."""
-    environ = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", module, "--help"]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
+    """
+    Return the module's ``--help`` output.
+
+    The modules run in this process, one after the other, so that what they import is imported once: 0.5 s, not 1.6.
+    """
+    printed, sys.argv = io.StringIO(), [module, "--help"]
+    try:
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a module that another one has imported before it runs
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    return printed.getvalue()
 
 
 def written_alike(one: str, other: str) -> bool:
@@ -37,9 +49,8 @@ def written_alike(one: str, other: str) -> bool:
 
 
 def main(check: bool) -> int:
-    with ThreadPoolExecutor(2) as pool:
-        texts = dict(zip(names := modules(), pool.map(help_of, names), strict=True))
-    files = {HELP / f"{module}.txt": text for module, text in texts.items()}
+    os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
+    files = {HELP / f"{module}.txt": help_of(module) for module in modules()}
     stale = [file for file, text in files.items() if not file.exists() or not written_alike(file.read_text(), text)]
     stale += [file for file in HELP.glob("*.txt") if file not in files]
     for file in stale:

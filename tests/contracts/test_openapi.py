@@ -152,8 +152,9 @@ def test_no_internal_name_leaks() -> None:
     assert len(tables) > 10
     inside = tables | {module.replace("/", ".") for module in MODULES} | MODULES | {"psycopg", "msgspec", "Valkey"}
     public = [*command.written().values(), (ROOT / "contracts" / "problems.yaml").read_text()]
+    anywhere = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, inside))})(?![\w/])")
     for text in public:
-        assert {name for name in inside if re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/])", text)} == set()
+        assert anywhere.findall(text) == []
 
 
 def test_a_stale_file_is_noticed_and_rewritten(

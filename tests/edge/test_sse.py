@@ -11,6 +11,7 @@ from pulsecart.edge.streams.news import COUNT_KEY, FIREHOSE, News, encode
 from pulsecart.edge.streams.publish import Publisher
 from pulsecart.edge.streams.topics import ORDER
 from pulsecart.local.valkey import Valkey
+from pulsecart.runtime.db import database
 from pulsecart.runtime.settings import Settings
 from pulsecart.shop.pricing.events import FlashSaleEnded
 from tests.edge.conftest import Edge, Stream, envelope, eventually, running
@@ -365,7 +366,10 @@ async def test_without_redis_a_stream_still_begins_with_the_truth(edge_settings:
             assert (await stream.next()).data["available"] == 3
 
 
-async def test_without_postgres_a_browser_is_asked_to_come_again_and_never_refused(edge_settings: Settings) -> None:
+async def test_without_postgres_a_browser_is_asked_to_come_again_and_never_refused(
+    edge_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "CONNECT_WAIT_S", 0.3)
     away = replace(edge_settings, database_url="postgresql://nobody@127.0.0.1:1/none?connect_timeout=1")
     async with running(away) as edge, edge.stream("/sse/stock/1") as stream:
         assert stream.response.status_code == 200

@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from pulsecart.admin import rebuild
+from pulsecart.runtime.db import database
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.telemetry import metrics
@@ -170,8 +171,9 @@ async def test_an_old_event_that_comes_again_makes_no_copy_stale(client: Client)
 
 
 @pytest.fixture
-async def cut_off(deps: Deps) -> AsyncIterator[Client]:
-    """Provide a process that reaches Redis but not PostgreSQL."""
+async def cut_off(deps: Deps, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    """Provide a process that reaches Redis but not PostgreSQL, and that stops trying soon."""
+    monkeypatch.setattr(database, "CONNECT_WAIT_S", 0.3)
     opened = open_deps(replace(deps.settings, database_url="postgresql://shop@127.0.0.1:1/shop"))
     yield Client(opened)
     await close_deps(opened)

@@ -8,6 +8,7 @@ as the SDK read them, or the ``error`` that it met, and the body as ``data`` (ba
 """
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
@@ -62,6 +63,13 @@ def made(cache: Path) -> list[Sdk]:
     ):
         if shutil.which(tool) is None:
             raise Missing(f"{tool} is not on the PATH: install {page}; the SDKs themselves are fetched by the test.")
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as turn:  # two runs of the tests share the cache
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        return _made(cache)
+
+
+def _made(cache: Path) -> list[Sdk]:
     ours = {"PYTHONPATH": str(HERE)}
     return [
         Sdk("python1", (sys.executable, str(HERE / "python1.py")), ours, 6, 12, False),

@@ -68,7 +68,7 @@ def built(overlay: str) -> list[Document]:
     need_kubectl("overlays are not built")
     done = subprocess.run(["kubectl", "kustomize", str(ROOT / overlay)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
+    return [one for one in yaml.load_all(done.stdout, yaml.CSafeLoader) if one]  # libyaml: 20 ms, not 300
 
 
 def of_kind(overlay: str, kind: str, group: str) -> dict[str, Document]:
