@@ -251,6 +251,12 @@ async def stock(served: Served, client: Client) -> None:
     assert (await served.http.post("/api/v1/sync/stock/init/1")).json()["stock"] == 5
 
 
+@check
+async def webhooks(served: Served, client: Client) -> None:
+    admin = client.signed("an-admin", "admin")
+    assert (await served.http.request("POST", "/api/v1/webhook-subscriptions", headers=admin)).status_code == 204
+
+
 def test_every_operation_has_its_exchange() -> None:
     assert sorted(CHECKS) == registry.names()
 
