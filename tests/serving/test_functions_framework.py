@@ -254,7 +254,9 @@ async def stock(served: Served, client: Client) -> None:
 @check
 async def webhooks(served: Served, client: Client) -> None:
     admin = client.signed("an-admin", "admin")
-    assert (await served.http.request("POST", "/api/v1/webhook-subscriptions", headers=admin)).status_code == 204
+    body = {"partnerId": "p-1", "url": "https://hooks.example/", "eventTypes": ["ecommerce.order.*"]}
+    made = await served.http.post("/api/v1/webhook-subscriptions", headers=admin, json=body)
+    assert made.json()["secret"].startswith("whsec_")
 
 
 def test_every_operation_has_its_exchange() -> None:
@@ -271,6 +273,7 @@ async def served(
         "REDIS_URL": settings.redis_url,
         "ACCEPT_UNSIGNED_BUYERS": "true",
         "SESSION_SECRET": settings.session_secret,
+        "WEBHOOK_KEYS": settings.webhook_keys,
         "JWT_JWKS_URL": settings.jwt_jwks_url,
         "JWT_ISSUER": settings.jwt_issuer,
     }

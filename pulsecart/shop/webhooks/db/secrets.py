@@ -1,6 +1,6 @@
 """Stores the sealed secrets of webhook subscriptions; a rotated one signs until its end."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.problem import Refused
@@ -16,12 +16,9 @@ async def add(tx: Tx, subscription_id: str, secret_id: str, sealed: bytes) -> No
     )
 
 
-async def rotate(tx: Tx, subscription_id: str, secret_id: str, sealed: bytes, overlap: timedelta) -> datetime:
+async def rotate(tx: Tx, subscription_id: str, secret_id: str, sealed: bytes, overlap: timedelta) -> None:
     """
     Store a new secret for a locked subscription, and end the earlier ones after ``overlap`` at the latest.
-
-    Returns:
-        When the earlier ones end.
 
     Raises:
         Refused: SIGNING_MAX secrets would sign at the same time.
@@ -44,7 +41,6 @@ async def rotate(tx: Tx, subscription_id: str, secret_id: str, sealed: bytes, ov
             limit=SIGNING_MAX,
         )
     await add(tx, subscription_id, secret_id, sealed)
-    return ends_at
 
 
 async def signing(tx: Tx, subscription_id: str) -> list[bytes]:

@@ -40,7 +40,7 @@ async def create(tx: Tx, new: WebhookSubscription) -> None:
     )
     if row and row[0] >= PER_PARTNER:
         raise Refused(
-            "too-many-subscriptions",
+            "too-many-webhooks",
             f"A partner may have {PER_PARTNER} webhook subscriptions. Delete one, or add event types to one.",
             limit=PER_PARTNER,
         )
