@@ -23,6 +23,7 @@ from pulsecart.local.workers import Worker, answers, listen, stop_all
 from pulsecart.runtime.seal_keys import KEY_BYTES
 
 READY_S = 60.0
+KEPT = ("SESSION_SECRET", "WEBHOOK_KEYS")  # made once for each data directory
 DEV_ISSUER = "pulsecart-development"  # as in pulsecart/local/issuer.py, whose libraries the supervisor must not import
 STARTED_AT = time.monotonic()
 
@@ -185,9 +186,7 @@ def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str,
     Raises:
         CannotStart: JWT_ISSUER is set without its keys.
     """
-    made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url, "SESSION_SECRET": "", "WEBHOOK_KEYS": ""} | dict(
-        environ
-    )
+    made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url, **dict.fromkeys(KEPT, "")} | dict(environ)
     made |= {"DATABASE_URL": stack.operations_url, "REDIS_URL": stack.redis_url}
     if not made.get("JWT_JWKS_URL") and not made.get("JWT_PUBLIC_KEY"):
         if made.get("JWT_ISSUER") not in (None, "", DEV_ISSUER):

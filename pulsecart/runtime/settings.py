@@ -130,9 +130,7 @@ def read(environ: Mapping[str, str], optional: Collection[str] = (), required: C
     _check_others(settings)
     for name in required:
         if not getattr(settings, name):
-            raise MissingSetting(
-                f"{name.upper()} is not set: an operation of this process needs it (scripts/up sets it)"
-            )
+            raise MissingSetting(f"{name.upper()} is not set: an operation here needs it (scripts/up sets it)")
     return settings
 
 
