@@ -1,26 +1,31 @@
-"""order.paid.v1 → delivery.failed.v1, subscription.paused.v1, subscription.resumed.v1, subscription.disabled.v1"""
+"""
+Sends events to partners: each event → one message for each subscription that it matches → signed HTTP requests, repeated
+until the endpoint takes it; delivery.failed when the schedule is used up, subscription.paused while an endpoint fails.
+"""
 
+from functions.webhook_deliver.fan_out import FanOut
+from functions.webhook_deliver.sender import Sender
 from pulsecart.runtime.deps import Deps
 from pulsecart.serving.operation import operation
-from pulsecart.serving.subscriptions import Received, on
-from pulsecart.shop.orders.events import OrderPaid
+from pulsecart.serving.subscriptions import Received, on_anything
 from pulsecart.shop.webhooks.events import DeliveryFailed, SubscriptionDisabled, SubscriptionPaused, SubscriptionResumed
+from pulsecart.shop.webhooks.subscription import NOT_SENT
 
 
-async def handle(event: Received[OrderPaid], deps: Deps) -> None:
-    """Say here what it does with the event, and which errors make the broker retry."""
-    async with deps.db.once(event.envelope) as tx:
-        if tx.seen:
-            return
-        # Load the rows, decide in a pure function (pulsecart/shop/webhooks/), store, emit:
-        # tx.emit(DeliveryFailed(deliveryId=…), key=…, sequence=…)
-        # tx.emit(SubscriptionPaused(subscriptionId=…), key=…, sequence=…)
-        # tx.emit(SubscriptionResumed(subscriptionId=…), key=…, sequence=…)
-        # tx.emit(SubscriptionDisabled(subscriptionId=…), key=…, sequence=…)
+async def fan_out(event: Received[bytes], deps: Deps) -> None:
+    """Store the event's messages, once for each subscription; a repeated event changes nothing."""
+    if not event.envelope.type.startswith(NOT_SENT):
+        await deps.singleton(FanOut).events.submit(event.envelope)
+
+
+async def stay_awake(deps: Deps) -> None:
+    """Send due messages; keep running while one is due before the next sweep."""
+    await deps.singleton(Sender).stay_awake()
 
 
 webhook_deliver = operation(
     "webhook_deliver",
-    events=[on(OrderPaid, handle)],
-    emits=[DeliveryFailed, SubscriptionPaused, SubscriptionResumed, SubscriptionDisabled],
+    events=[on_anything(fan_out)],
+    emits=[DeliveryFailed, SubscriptionDisabled, SubscriptionPaused, SubscriptionResumed],
+    wake=stay_awake,
 )
