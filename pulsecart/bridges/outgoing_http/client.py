@@ -142,16 +142,17 @@ class OutgoingHttp:
                     headers=[*headers, ("accept-encoding", "identity")],
                     data=body or None,
                     allow_redirects=False,
-                    ssl=self._verifying() if target.scheme == "https" else True,
+                    ssl=await self._verifying() if target.scheme == "https" else True,
                     trace_request_ctx=call,
                 )
             except ClientError as error:
                 if not (call.is_reused and is_lost(error)):
                     raise failure_of(error) from error
 
-    def _verifying(self) -> SSLContext:
+    async def _verifying(self) -> SSLContext:
         if self._tls is None:
-            self._tls = create_default_context()
+            made = await asyncio.to_thread(create_default_context)  # reads all certificates: 50 ms
+            self._tls = self._tls or made
         return self._tls
 
 
