@@ -82,7 +82,8 @@ async def claim(tx: Tx, sealing: Sealing, room: int, unwell_room: int) -> Claime
     Claim due work.
 
     Args:
-        room: maximum number of attempts and handshakes; ``unwell_room``: of attempts for endpoints whose last one failed.
+        room: maximum number of attempts and handshakes.
+        unwell_room: of attempts for endpoints whose last attempt failed.
     """
     ids = await queue.lock_due(tx, min(room, QUEUES_MAX), min(room, unwell_room, QUEUES_MAX))
     if not ids:

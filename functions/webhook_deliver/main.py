@@ -1,6 +1,7 @@
 """
-Sends events to partners: each event → one message for each subscription that it matches → signed HTTP requests, repeated
-until the endpoint takes it; delivery.failed when the schedule is used up, subscription.paused while an endpoint fails.
+Sends events to partners: each event → a message for each subscription that it matches → signed HTTP requests.
+
+A message is repeated until its endpoint takes it (or delivery.failed); an endpoint that keeps failing is paused.
 """
 
 from functions.webhook_deliver.fan_out import FanOut
@@ -28,4 +29,5 @@ webhook_deliver = operation(
     events=[on_anything(fan_out)],
     emits=[DeliveryFailed, SubscriptionDisabled, SubscriptionPaused, SubscriptionResumed],
     wake=stay_awake,
+    requires=["webhook_keys"],
 )

@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     operation = registry.load(options.operation)
     try:
-        settings = read(os.environ, optional=() if operation.redis else ("redis_url",))
+        settings = read(os.environ, optional=() if operation.redis else ("redis_url",), required=operation.requires)
         if operation.verifies_events or operation.name == SIGNER:
             signatures.require(settings)
         logs.start(settings.log_level, file=settings.log_file)

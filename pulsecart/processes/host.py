@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with socket.socket(fileno=options.fd) as listening:
         try:
-            settings = read(os.environ)
+            settings = read(os.environ, required=registry.required())
             logs.start(settings.log_level, file=settings.log_file)
             startup.check(settings, startup.host_of(listening), os.environ, reads_tokens=True, sells=True)
             tracing.start(settings.otel_exporter_otlp_endpoint)

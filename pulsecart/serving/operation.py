@@ -46,6 +46,7 @@ class Operation:
         max_body_bytes: maximum size of an event; None: the setting MAX_BODY_BYTES.
         takes_unsigned: the handler also receives posted events without a valid signature, marked as such.
         redis: whether it uses Redis; deployed on its own, an operation that does not needs no REDIS_URL.
+        requires: settings without which its process does not start.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Operation:
     max_body_bytes: int | None = None
     takes_unsigned: bool = False
     redis: bool = False
+    requires: Sequence[str] = ()
     _running: int = 0
     _table: RouteTable[Route] = field(default_factory=RouteTable)
     _shared: dict[int, Deps] = field(default_factory=dict)
@@ -231,9 +233,10 @@ def operation(
     max_body_bytes: int | None = None,
     takes_unsigned: bool = False,
     redis: bool = False,
+    requires: Sequence[str] = (),
 ) -> OperationFunction:
     """Create an operation as an async function for functions-framework (Starlette request in, response out)."""
-    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis
+    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis, requires
     made = Operation(name, routes, events, emits, wake, *limits)
 
     async def function(request: Any) -> Any:

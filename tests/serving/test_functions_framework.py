@@ -259,6 +259,14 @@ async def webhook_deliver(served: Served, client: Client) -> None:
         assert await post(served, example(OrderPaid)) == (204, b"")
 
 
+@check
+async def webhooks(served: Served, client: Client) -> None:
+    admin = client.signed("an-admin", "admin")
+    body = {"partnerId": "p-1", "url": "https://hooks.example/", "eventTypes": ["ecommerce.order.*"]}
+    made = await served.http.post("/api/v1/webhook-subscriptions", headers=admin, json=body)
+    assert made.json()["secret"].startswith("whsec_")
+
+
 def test_every_operation_has_its_exchange() -> None:
     assert sorted(CHECKS) == registry.names()
 
@@ -273,6 +281,7 @@ async def served(
         "REDIS_URL": settings.redis_url,
         "ACCEPT_UNSIGNED_BUYERS": "true",
         "SESSION_SECRET": settings.session_secret,
+        "WEBHOOK_KEYS": settings.webhook_keys,
         "JWT_JWKS_URL": settings.jwt_jwks_url,
         "JWT_ISSUER": settings.jwt_issuer,
     }

@@ -86,6 +86,8 @@ def needed(name: str, operation: Operation) -> set[str]:
         needs.add("pulsecart-session")  # a session may be shown instead of a token
     if operation.verifies_events or name == SIGNER:
         needs.add("pulsecart-events")
+    keys = {key: secret for secret, key in SECRET_KEYS.items()}
+    needs |= {keys[setting.upper()] for setting in operation.requires}
     return needs
 
 

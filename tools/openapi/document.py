@@ -25,6 +25,7 @@ CALLERS: Final[Mapping[str, list[Document]]] = {
     "anybody": [],
     "optional": [{}, {"token": []}, {"session": []}],
     "buyer": [{"token": []}, {"session": []}],
+    "partner": [{"token": []}],
     "keeper": [{"token": []}],
 }
 

@@ -68,7 +68,7 @@ def _succeeded(circuit: Circuit, result: Result) -> Circuit:
 
 
 def _slower(circuit: Circuit, result: Result) -> Circuit:
-    """Several answers of one moment slow the endpoint down once: an attempt that began before the pause adds nothing."""
+    """Slow the endpoint down, once for several answers of one moment: those to attempts that began before the pause."""
     if result.retry_after_s is not None:
         until = result.ended_at + timedelta(seconds=result.retry_after_s)
         return _paused(replace(circuit, slowed=max(circuit.slowed, 1)), until)

@@ -38,7 +38,8 @@ STEP = """
 """
 PROMOTE = """
     UPDATE webhook_messages m SET due_at = %s
-    FROM (SELECT DISTINCT subscription_id, lane FROM json_to_recordset(%s::json) AS t (subscription_id uuid, lane text)) l
+    FROM (SELECT DISTINCT t.subscription_id, t.lane
+          FROM json_to_recordset(%s::json) AS t (subscription_id uuid, lane text)) l
     CROSS JOIN LATERAL (
         SELECT f.message_id FROM webhook_messages f
         WHERE f.subscription_id = l.subscription_id AND f.lane = l.lane AND f.status IN ('PENDING', 'FAILED')

@@ -32,12 +32,13 @@ FIRST_DUE = """
     SELECT min(due_at) FROM (
         (SELECT due_at FROM webhook_queues WHERE NOT held AND NOT unwell AND due_at IS NOT NULL ORDER BY due_at LIMIT 1)
         UNION ALL
-        (SELECT due_at FROM webhook_queues WHERE NOT held AND unwell AND due_at IS NOT NULL AND %s ORDER BY due_at LIMIT 1)
+        (SELECT due_at FROM webhook_queues WHERE NOT held AND unwell AND due_at IS NOT NULL AND %s
+         ORDER BY due_at LIMIT 1)
     ) AS first
 """
 STATES = """
-    SELECT q.subscription_id::text, s.partner_id, q.held, s.url, s.content_mode, s.signature, s.concurrency, s.rate_per_s,
-           s.schedule_s, s.consent, s.status, s.status_since, s.status_reason, q.failures, q.first_failed_at, q.slowed,
+    SELECT q.subscription_id::text, s.partner_id, q.held, s.url, s.content_mode, s.signature, s.concurrency,
+           s.rate_per_s, s.schedule_s, s.consent, s.status, s.status_since, s.status_reason, q.failures, q.first_failed_at, q.slowed,
            q.not_before, q.next_free_at, q.consent_at, q.consented, q.allowed_per_min,
            (SELECT count(*) FROM webhook_messages m
             WHERE m.subscription_id = q.subscription_id AND m.claimed_until > %s)
@@ -191,7 +192,7 @@ async def becomes(tx: Tx, subscription_id: str, before: Circuit, after: Circuit)
 async def next_versions(tx: Tx, events: dict[str, int]) -> dict[str, int]:
     """Count so many events of each subscription in its version, and return the versions after them."""
     rows = [{"subscription_id": id, "events": count} for id, count in events.items()]
-    return {id: version for id, version in await tx.rows(NEXT_VERSIONS, (as_json(rows),))}
+    return dict(await tx.rows(NEXT_VERSIONS, (as_json(rows),)))
 
 
 def _queue(
