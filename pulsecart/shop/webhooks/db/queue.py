@@ -38,7 +38,8 @@ FIRST_DUE = """
 """
 STATES = """
     SELECT q.subscription_id::text, s.partner_id, q.held, s.url, s.content_mode, s.signature, s.concurrency,
-           s.rate_per_s, s.schedule_s, s.consent, s.status, s.status_since, s.status_reason, q.failures, q.first_failed_at, q.slowed,
+           s.rate_per_s, s.schedule_s, s.consent, s.status, s.status_since, s.status_reason, q.failures,
+           q.first_failed_at, q.slowed,
            q.not_before, q.next_free_at, q.consent_at, q.consented, q.allowed_per_min,
            (SELECT count(*) FROM webhook_messages m
             WHERE m.subscription_id = q.subscription_id AND m.claimed_until > %s)
