@@ -143,6 +143,8 @@ class WakeUps:
     ) -> None:
         acted_on: datetime | None = None
         while True:
+            if woken.is_set():  # whatever kept work due may have ended
+                acted_on = None
             woken.clear()
             due = await next_due()
             left = due - self._clock.now() if due is not None else None

@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from functions.webhook_deliver import sender as sender_module
+from functions.webhook_deliver.sender import Sender
 from pulsecart.runtime.deps import Deps, close_deps
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.runtime.sealing import sealing
@@ -89,6 +92,14 @@ class Stage:
         assert wake
         await wake(self.client.deps)
 
+    async def work_once(self) -> None:
+        """Work at this moment alone: later retries stay."""
+        sender = self.client.deps.singleton(Sender)
+        now = self.clock.now()
+        with patch.object(sender_module, "QUIET_S", 0.0):
+            await sender.stay_awake()
+        assert self.clock.now() == now
+
     async def sweeps(self, seconds: float) -> None:
         """Sweeps for so long, as a cluster does that runs no process in between."""
         end = self.clock.now().timestamp() + seconds
@@ -111,10 +122,11 @@ class Stage:
         async with self.client.deps.db.transaction() as tx:
             await tx.execute(sql, params)
 
-    async def queue(self, subscription_id: str, columns: str) -> Any:
+    async def queue(self, subscription_id: str, columns: str, *params: Any) -> Any:
         return await self.client.row(
             f"SELECT {columns} FROM webhook_queues JOIN webhook_subscriptions USING (subscription_id)"
             " WHERE subscription_id = %s",
+            *params,
             subscription_id,
         )
 
