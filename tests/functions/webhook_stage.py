@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -11,13 +12,13 @@ import pytest
 
 from functions.webhook_deliver import sender as sender_module
 from functions.webhook_deliver.sender import Sender
-from pulsecart.runtime.deps import Deps, close_deps
+from pulsecart.runtime.deps import Deps, close_deps, open_deps
 from pulsecart.runtime.event import CloudEvent, new_id, padded
 from pulsecart.runtime.sealing import sealing
 from pulsecart.runtime.settings import Settings
 from pulsecart.shop.webhooks.new_secrets import new_secret
 from pulsecart.shop.webhooks.subscription import SCHEDULE_S
-from tests.client import Client
+from tests.client import Client, connect
 from tests.receivers import Receiver
 from tests.turned_clock import TurnedClock, turned_deps
 
@@ -122,6 +123,11 @@ class Stage:
         async with self.client.deps.db.transaction() as tx:
             await tx.execute(sql, params)
 
+    async def owner(self, sql: str) -> None:
+        """As the role that owns the tables."""
+        with connect(self.client.deps.settings.database_url) as connection:
+            connection.execute(sql.encode())
+
     async def queue(self, subscription_id: str, columns: str, *params: Any) -> Any:
         return await self.client.row(
             f"SELECT {columns} FROM webhook_queues JOIN webhook_subscriptions USING (subscription_id)"
@@ -129,6 +135,24 @@ class Stage:
             *params,
             subscription_id,
         )
+
+
+class RunningClock(TurnedClock):
+    """The time as it is, where several processes work at once: none may turn the time of the others."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def running_stage(settings: Settings) -> AsyncIterator[Stage]:
+    """A process of a shop in real time."""
+    clock = RunningClock()
+    deps = open_deps(replace(settings, accept_unsigned_buyers=True), clock)
+    try:
+        yield Stage(Client(deps), clock)
+    finally:
+        await close_deps(deps)
 
 
 def event(key: str = "o-1", sequence: int = 1, type: str = PAID, **extensions: str) -> CloudEvent:
