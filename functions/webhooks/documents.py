@@ -84,7 +84,7 @@ def _attempt_document(attempt: StoredAttempt, body: str) -> dict[str, Any]:
     }
     if attempt.ended_at is not None:
         took_ms = (attempt.ended_at - attempt.began_at).total_seconds() * 1000
-        document |= {"endedAt": rfc3339(attempt.ended_at), "durationMs": round(took_ms, 3)}
+        document |= {"endedAt": rfc3339(attempt.ended_at), "durationMs": max(0.0, round(took_ms, 3))}
     if attempt.status is not None:
         document["response"] = {
             "status": attempt.status,

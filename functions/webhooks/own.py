@@ -54,7 +54,7 @@ async def own_message(tx: Tx, request: Request, deps: Deps, act: str, *, lock: b
 
 def partner_of(request: Request, deps: Deps, act: str, named: str | None) -> str:
     """
-    Return the partner for whom the caller acts: the named one, or itself.
+    Return the partner that the caller acts for: the named one, or the caller.
 
     Raises:
         Forbidden: a partner named another one.
