@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -140,14 +140,18 @@ class Stage:
 class RunningClock(TurnedClock):
     """The time as it is, where several processes work at once: none may turn the time of the others."""
 
+    def __init__(self, ahead: timedelta) -> None:
+        super().__init__()
+        self.ahead = ahead
+
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self.ahead
 
 
 @asynccontextmanager
-async def running_stage(settings: Settings) -> AsyncIterator[Stage]:
-    """A process of a shop in real time."""
-    clock = RunningClock()
+async def running_stage(settings: Settings, ahead: timedelta = timedelta(0)) -> AsyncIterator[Stage]:
+    """A process of a shop in real time, or so far ahead of it."""
+    clock = RunningClock(ahead)
     deps = open_deps(replace(settings, accept_unsigned_buyers=True), clock)
     try:
         yield Stage(Client(deps), clock)
