@@ -25,14 +25,17 @@ NO_SECRET = timedelta(minutes=1)  # until a subscription is looked at again whos
 
 @dataclass(slots=True)
 class Claimed:
-    """Holds the work that one transaction claimed: requests to send, and subscriptions to ask for their consent."""
+    """
+    Holds the work that one transaction claimed.
+
+    Args:
+        requests: to send; ``asks``: subscriptions to ask for their consent.
+        more: more queues may be due than one transaction locks.
+    """
 
     requests: list[Request] = field(default_factory=list)
     asks: list[Queue] = field(default_factory=list)
-
-    @property
-    def any(self) -> bool:
-        return bool(self.requests or self.asks)
+    more: bool = False
 
 
 @dataclass(slots=True)
@@ -104,7 +107,7 @@ async def claim(tx: Tx, sealing: Sealing, room: int, unwell_room: int) -> Claime
     if paces:
         await queue.write_pace(tx, paces)
     await queue.recompute(tx, ids)
-    return Claimed(requests, plan.asks)
+    return Claimed(requests, plan.asks, more=len(ids) >= QUEUES_MAX)
 
 
 def opened(sealing: Sealing, subscription_id: str, sealed: Sequence[bytes]) -> list[Secret]:

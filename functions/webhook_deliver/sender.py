@@ -108,13 +108,14 @@ class Sender:
             pass
 
     async def _claim(self) -> bool:
+        """Claim and start due work; return whether there may be more."""
         with self._reserve() as room:
             if room <= 0:
                 return False
             async with self._deps.db.transaction() as tx:
                 claimed = await claim(tx, self._sealing, room, UNWELL_ROOM - self._unwell)
             self._start(claimed)
-        return claimed.any
+        return claimed.more
 
     @property
     def _room(self) -> int:

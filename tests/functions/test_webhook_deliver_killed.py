@@ -5,6 +5,8 @@ import signal
 from collections import Counter
 from datetime import timedelta
 
+import pytest
+
 from pulsecart.runtime.settings import Settings
 from tests.functions import webhook_process
 from tests.functions.webhook_process import forks
@@ -25,6 +27,7 @@ async def killed_at(stage: Stage, step: int) -> bool:
     return process.exitcode != 0
 
 
+@pytest.mark.timeout(300)  # some forty processes
 async def test_a_process_killed_at_any_step_loses_nothing_and_repeats_at_most_once(settings: Settings) -> None:
     async with running_stage(settings) as one, receiving(answers()) as receiver:
         id = await one.subscribe(receiver.url(), ordered=True)
