@@ -16,6 +16,7 @@ from pulsecart.bridges.outgoing_http.results import NotAllowed
 from pulsecart.bridges.outgoing_http.urls import check_url
 from pulsecart.runtime.contracts import event_types
 from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.db.first_replies import first_reply, keep
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import rfc3339
 from pulsecart.runtime.first_replies import FirstReply, Key, key_reused
@@ -27,7 +28,6 @@ from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import etag_of
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import key_of
-from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.webhooks.db import secrets, subscriptions
 from pulsecart.shop.webhooks.new_secrets import new_private_key, new_secret
 from pulsecart.shop.webhooks.patterns import check_patterns

@@ -87,6 +87,7 @@ CREATE INDEX webhook_messages_due ON webhook_messages (subscription_id, due_at, 
 CREATE INDEX webhook_messages_in_flight ON webhook_messages (subscription_id, claimed_until) WHERE claimed_until IS NOT NULL;
 CREATE INDEX webhook_messages_lane ON webhook_messages (subscription_id, lane, position) WHERE lane IS NOT NULL AND status IN ('PENDING', 'FAILED');
 CREATE INDEX webhook_messages_listed ON webhook_messages (subscription_id, message_id DESC);
+CREATE INDEX webhook_messages_left ON webhook_messages (subscription_id, message_id DESC) WHERE status IN ('FAILED', 'SKIPPED');
 CREATE INDEX webhook_messages_failed ON webhook_messages (subscription_id, ended_at) WHERE status = 'FAILED';
 
 -- Written with its start before it is sent, and completed with its result: one without a result was in flight when its
@@ -128,3 +129,6 @@ COMMENT ON TABLE webhook_messages IS
     'An event for a subscription: waiting, in flight, delivered, given up (FAILED) or skipped by hand.';
 COMMENT ON TABLE webhook_delivery_attempts IS
     'A try to send a message, with the headers sent and the answer. Written by webhook_deliver before and after it.';
+COMMENT ON TABLE catalogue_keys IS
+    'The first reply to an Idempotency-Key of a request that changes the catalogue, a sale or a webhook subscription; of '
+    'the last it is sealed with a key of WEBHOOK_KEYS, because it shows a secret. Deleted after its age ends.';

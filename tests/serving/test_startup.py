@@ -20,6 +20,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
 from pulsecart.serving import functions_framework as starlette_adapter
 from pulsecart.serving import startup
+from tests.conftest import WEBHOOK_KEYS
 
 NEEDED = {"DATABASE_URL": "", "REDIS_URL": ""}
 JWKS = {"JWT_JWKS_URL": "https://issuer.example/keys", "JWT_ISSUER": "https://issuer.example"}
@@ -170,7 +171,14 @@ def check(settings: Settings) -> None:
             "ACCEPT_UNSIGNED_BUYERS",
         ),
         (["pulsecart.processes.function", "checkout", "--port", "0"], {"JWT_PUBLIC_KEY": "no key"}, "JWT_PUBLIC_KEY"),
-        (["pulsecart.processes.host", "--fd", "FD"], {"ACCEPT_UNSIGNED_BUYERS": "true"}, "ACCEPT_UNSIGNED_BUYERS"),
+        (["pulsecart.processes.function", "webhooks", "--port", "0"], {}, "WEBHOOK_KEYS is not set"),
+        (["pulsecart.processes.function", "webhooks", "--port", "0"], {"WEBHOOK_KEYS": "c2hvcnQ="}, "WEBHOOK_KEYS"),
+        (["pulsecart.processes.host", "--fd", "FD"], {}, "WEBHOOK_KEYS is not set"),
+        (
+            ["pulsecart.processes.host", "--fd", "FD"],
+            {"ACCEPT_UNSIGNED_BUYERS": "true", "WEBHOOK_KEYS": WEBHOOK_KEYS},
+            "ACCEPT_UNSIGNED_BUYERS",
+        ),
     ],
 )
 def test_a_process_ends_with_the_setting_s_name_and_no_traceback(
