@@ -4,6 +4,7 @@ Sends events to partners: each event → a message for each subscription that it
 A message is repeated until its endpoint takes it (or delivery.failed); an endpoint that keeps failing is paused.
 """
 
+from functions.webhook_deliver import backlog as _backlog  # noqa: F401  # /metrics shows it
 from functions.webhook_deliver.fan_out import FanOut
 from functions.webhook_deliver.sender import Sender
 from pulsecart.runtime.deps import Deps

@@ -61,6 +61,6 @@ def _interrupt(step: Any) -> None:
         step()
         return answer
 
-    Tx.execute = stepping_execute  # type: ignore[method-assign]  # in this process alone
-    Database.transaction = stepping_transaction  # type: ignore[method-assign,assignment]  # as above
+    Tx.execute = stepping_execute  # type: ignore[method-assign, assignment]  # in this process alone
+    Database.transaction = stepping_transaction  # type: ignore[method-assign]  # as above
     OutgoingHttp.send = stepping_send  # type: ignore[method-assign]  # as above
