@@ -25,7 +25,7 @@ READ_S = 2.0  # for all readings of a scrape; those that are not there by then a
 DERIVED: "list[Callable[[CollectorRegistry], Collector]]" = []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a registry keeps it by its identity
 class Reading:
     """Holds gauges that a scrape reads from the database; ``values`` by the values of ``labels``."""
 
