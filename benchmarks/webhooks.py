@@ -101,8 +101,8 @@ async def subscribe(deps: Deps, url: str, type: str, count: int) -> None:
         for _ in range(count):
             id = new_id()
             await tx.execute(
-                "INSERT INTO webhook_subscriptions VALUES (%s, 'p', %s, %s, 'structured', 'v1', false, %s, NULL, '{30}',"
-                " 'optional', 'ACTIVE', '', %s, 1, %s, %s, NULL)",
+                "INSERT INTO webhook_subscriptions VALUES (%s, 'p', %s, %s, 'structured', 'v1', false, %s, NULL,"
+                " '{30}', 'optional', 'ACTIVE', '', %s, 1, %s, %s, NULL)",
                 (id, url, [type], CONCURRENCY, tx.now, tx.now, tx.now),
             )
             await tx.execute("INSERT INTO webhook_subscription_types VALUES (%s, %s)", (type, id))
@@ -137,7 +137,8 @@ async def deliveries_per_s(deps: Deps, type: str, events: int, messages: int) ->
     took = time.perf_counter() - began
     async with deps.db.transaction() as tx:
         row = await tx.row(
-            "SELECT count(*) FILTER (WHERE result = 'delivered' AND number = 1), count(*) FROM webhook_delivery_attempts"
+            "SELECT count(*) FILTER (WHERE result = 'delivered' AND number = 1), count(*)"
+            " FROM webhook_delivery_attempts"
         )
         if row != (messages, messages):
             raise RuntimeError(f"{messages} messages should be delivered at once, but {row} attempts were (and made)")

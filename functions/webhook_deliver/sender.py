@@ -148,10 +148,16 @@ class Sender:
         except Exception:
             log.exception("a webhook could not be sent or recorded; it is repeated after its claim ends")
         finally:
+            was_full = self._room <= 0 or self._unwell >= UNWELL_ROOM
             self._in_flight -= 1
             self._unwell -= unwell
-            if self._deps.wake_ups.stays(NAME):
-                self._deps.wake(NAME)
+            if was_full or not self._in_flight:
+                self._look()
+
+    def _look(self) -> None:
+        """Let ``stay_awake`` look again what is due, unless this is ending."""
+        if self._deps.wake_ups.stays(NAME):
+            self._deps.wake(NAME)
 
     async def _attempt(self, request: Request) -> None:
         attempt, began = request.attempt, time.perf_counter()
@@ -194,6 +200,7 @@ class Sender:
                 if room and self._open:
                     claimed = await claim(tx, self._sealing, room, UNWELL_ROOM - self._unwell)
             self._start(claimed)
+        self._look()
         return [None] * len(results)
 
     async def _ask(self, one: Queue) -> None:
@@ -215,6 +222,7 @@ class Sender:
             await queue.lock(tx, [one.subscription_id])
             await queue.write_consent(tx, one.subscription_id, one.url, after, not_before)
             await queue.recompute(tx, [one.subscription_id])
+        self._look()
 
     async def _leave(self) -> None:
         """Record what ended last, and give back the claims of canceled attempts."""
