@@ -50,11 +50,12 @@ CREATE TABLE webhook_queues (
     failures        integer NOT NULL DEFAULT 0,   -- failed attempts since the last success
     first_failed_at timestamptz,                  -- the first of them
     slowed          integer NOT NULL DEFAULT 0,   -- how often the endpoint was slowed down since its last success
+    unwell          boolean NOT NULL GENERATED ALWAYS AS (failures > 0 OR slowed > 0) STORED,  -- shares half of a process at most
     consent_at      timestamptz,                  -- the last handshake; NULL: none for this URL
     consented       boolean,                      -- what it answered; NULL: neither consent nor refusal
     allowed_per_min integer                       -- the rate of the consent; NULL: any
 );
-CREATE INDEX webhook_queues_due ON webhook_queues (due_at) WHERE due_at IS NOT NULL AND NOT held;
+CREATE INDEX webhook_queues_due ON webhook_queues (unwell, due_at) WHERE due_at IS NOT NULL AND NOT held;
 
 CREATE TABLE webhook_events (
     event_key       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -77,12 +78,13 @@ CREATE TABLE webhook_messages (
     retries         integer NOT NULL DEFAULT 0,   -- how much of the schedule is used up
     attempts        integer NOT NULL DEFAULT 0,
     due_at          timestamptz,                  -- NULL: ended, or waits behind its lane's first open message
-    claimed_until   timestamptz,                  -- an attempt is in flight; after that its process is considered gone
+    claimed_until   timestamptz,                  -- an attempt is in flight; after that its process is considered gone: due_at has the same value
     created_at      timestamptz NOT NULL,
     ended_at        timestamptz,
     UNIQUE (subscription_id, event_key)
 );
 CREATE INDEX webhook_messages_due ON webhook_messages (subscription_id, due_at, position) WHERE status = 'PENDING' AND due_at IS NOT NULL;
+CREATE INDEX webhook_messages_in_flight ON webhook_messages (subscription_id, claimed_until) WHERE claimed_until IS NOT NULL;
 CREATE INDEX webhook_messages_lane ON webhook_messages (subscription_id, lane, position) WHERE lane IS NOT NULL AND status IN ('PENDING', 'FAILED');
 CREATE INDEX webhook_messages_listed ON webhook_messages (subscription_id, message_id DESC);
 CREATE INDEX webhook_messages_left ON webhook_messages (subscription_id, message_id DESC) WHERE status IN ('FAILED', 'SKIPPED');
@@ -100,7 +102,7 @@ CREATE TABLE webhook_delivery_attempts (
     began_at        timestamptz NOT NULL,
     request_headers jsonb,                        -- as sent, signatures included
     ended_at        timestamptz,
-    result          text,                         -- delivered, http, timeout, connect, reset, tls, …; what happened
+    result          text,                         -- delivered, http (any other answer), timeout, connect, reset, tls, …, canceled
     status          integer,                      -- the answer's status
     response_headers jsonb,
     response_body   bytea,                        -- its first bytes

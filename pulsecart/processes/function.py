@@ -97,7 +97,7 @@ class Function:
             await admit(await request_of(scope, receive, self._deps.settings.max_body_bytes), METRICS, self._deps)
         except Problem as error:
             return reply_of(error)
-        return Reply(200, *metrics.exposition())
+        return Reply(200, *metrics.exposition(await metrics.readings(self._deps)))
 
     async def _event(self, scope: Scope, receive: Receive) -> Reply:
         try:

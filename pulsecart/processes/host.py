@@ -87,7 +87,7 @@ def own(knative: LocalBroker) -> Operation:
         return await health.ready(deps, deps.singleton(OpenLetters).count.get, knative)
 
     async def measured(request: Request, deps: Deps) -> Reply:
-        return Reply(200, *metrics.exposition())
+        return Reply(200, *metrics.exposition(await metrics.readings(deps)))
 
     async def take(request: Request, deps: Deps) -> Reply:
         return await knative.ingress(request, request.params["namespace"], request.params["name"])

@@ -165,7 +165,7 @@ class Operation:
     async def _handle(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
         try:
             subscription = self._listener(event.type)
-            if subscription.message is not None:  # dead letters are stored unchecked
+            if not subscription.unchecked:
                 check_event(event)
             received = Received(event, subscription.data_of(event), path, signed)
             reply = await subscription.handler(received, self._own(deps))
@@ -196,9 +196,10 @@ class Operation:
             await self.wake(deps)
 
     def _listener(self, event_type: str) -> Subscription:
-        for subscription in self.subscriptions:
-            if subscription.type in (event_type, "*"):
-                return subscription
+        for wanted in (event_type, "*"):
+            for subscription in self.subscriptions:
+                if subscription.type == wanted:
+                    return subscription
         raise Malformed(
             "unknown-type", f"{self.name} does not subscribe to {event_type}. Correct the Trigger's filter."
         )

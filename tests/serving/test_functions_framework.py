@@ -11,7 +11,9 @@ from pulsecart.processes import registry
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving import cloudevents
+from pulsecart.shop.orders.events import OrderPaid
 from tests.client import Client
+from tests.contracts.examples import example
 from tests.serving.framework import Served
 
 ORDER = "ecommerce.order.order"
@@ -249,6 +251,12 @@ async def stock(served: Served, client: Client) -> None:
     assert (await served.http.get("/api/v1/sync/stock/1")).json() == {"productId": 1, "stock": 1000}
     assert (await served.http.put("/api/v1/sync/stock/1/reset?stock=5")).json()["stock"] == 5
     assert (await served.http.post("/api/v1/sync/stock/init/1")).json()["stock"] == 5
+
+
+@check
+async def webhook_deliver(served: Served, client: Client) -> None:
+    for _ in range(2):
+        assert await post(served, example(OrderPaid)) == (204, b"")
 
 
 @check
