@@ -32,7 +32,7 @@ from pulsecart.shop.webhooks.db import secrets, subscriptions
 from pulsecart.shop.webhooks.new_secrets import new_private_key, new_secret
 from pulsecart.shop.webhooks.patterns import check_patterns
 from pulsecart.shop.webhooks.signature import Secret
-from pulsecart.shop.webhooks.subscription import SignatureKind, WebhookSubscription
+from pulsecart.shop.webhooks.subscription import PAUSED_BY_HAND, SignatureKind, WebhookSubscription
 
 WHERE = "/api/v1/webhook-subscriptions/"
 NO_STORE = ("cache-control", "no-store")
@@ -68,6 +68,8 @@ async def create(request: Request, deps: Deps) -> Reply:
             subscription_id=deps.new_id(),
             partner_id=partner_id,
             signature=body.signature,
+            status="PAUSED" if body.paused else "ACTIVE",
+            status_reason=PAUSED_BY_HAND if body.paused else "",
             status_since=tx.now,
             created_at=tx.now,
             updated_at=tx.now,

@@ -9,6 +9,8 @@ import msgspec
 from pulsecart.runtime.event import rfc3339
 from pulsecart.runtime.printable import decoded
 from pulsecart.serving import cloudevents
+from pulsecart.shop.webhooks.db.attempt_log import LoggedAttempt
+from pulsecart.shop.webhooks.db.backlog import OwnBacklog
 from pulsecart.shop.webhooks.db.history import StoredAttempt, StoredMessage
 from pulsecart.shop.webhooks.subscription import WebhookSubscription
 
@@ -83,8 +85,8 @@ def _attempt_document(attempt: StoredAttempt, body: str) -> dict[str, Any]:
         "request": {"url": attempt.url, "headers": _headers(attempt.request_headers), "body": body},
     }
     if attempt.ended_at is not None:
-        took_ms = (attempt.ended_at - attempt.began_at).total_seconds() * 1000
-        document |= {"endedAt": rfc3339(attempt.ended_at), "durationMs": max(0.0, round(took_ms, 3))}
+        took_ms = _duration_ms(attempt.began_at, attempt.ended_at)
+        document |= {"endedAt": rfc3339(attempt.ended_at), "durationMs": took_ms}
     if attempt.status is not None:
         document["response"] = {
             "status": attempt.status,
@@ -93,6 +95,37 @@ def _attempt_document(attempt: StoredAttempt, body: str) -> dict[str, Any]:
         }
     optional = {"result": attempt.result, "error": attempt.error, "nextTryAt": _moment(attempt.next_try_at)}
     return document | _present(optional)
+
+
+def logged_document(attempt: LoggedAttempt) -> dict[str, Any]:
+    """Return an attempt as one line of a subscription's log."""
+    document: dict[str, Any] = {
+        "messageId": attempt.message_id,
+        "eventType": attempt.type,
+        "number": attempt.number,
+        "probe": attempt.probe,
+        "beganAt": rfc3339(attempt.began_at),
+    }
+    optional = {
+        "subject": attempt.subject,
+        "endedAt": _moment(attempt.ended_at),
+        "durationMs": None if attempt.ended_at is None else _duration_ms(attempt.began_at, attempt.ended_at),
+        "responseStatus": attempt.status,
+        "result": attempt.result,
+        "error": attempt.error,
+        "nextTryAt": _moment(attempt.next_try_at),
+    }
+    return document | _present(optional)
+
+
+def backlog_document(backlog: OwnBacklog) -> dict[str, Any]:
+    """Return the backlog of a subscription."""
+    document = {"messages": backlog.messages, "failed": backlog.failed, "failedAttempts": backlog.failures}
+    return document | _present({"oldestAt": _moment(backlog.oldest_at), "nextTryAt": _moment(backlog.next_try_at)})
+
+
+def _duration_ms(began_at: datetime, ended_at: datetime) -> float:
+    return max(0.0, round((ended_at - began_at).total_seconds() * 1000, 3))
 
 
 def _data_of(event: bytes) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from functions.webhooks import messages
+from functions.webhooks import messages, watching
 from functions.webhooks.bodies import ExampleBody as ExampleBody
 from functions.webhooks.bodies import NewSubscriptionBody as NewSubscriptionBody
 from functions.webhooks.bodies import ResendBody as ResendBody
@@ -25,11 +25,10 @@ from pulsecart.serving.operation import operation
 from pulsecart.serving.query import parameters
 from pulsecart.serving.routes import delete, get, post, put
 from pulsecart.shop.webhooks.db import subscriptions
-from pulsecart.shop.webhooks.subscription import WebhookSubscription
+from pulsecart.shop.webhooks.subscription import PAUSED_BY_HAND, WebhookSubscription
 
 SUBSCRIPTIONS = "/api/v1/webhook-subscriptions"
 MESSAGES = "/api/v1/webhook-messages"
-PAUSED_BY_HAND = "Paused on request."
 
 
 async def listed(request: Request, deps: Deps) -> Reply:
@@ -145,6 +144,8 @@ webhooks = operation(
         post(f"{SUBSCRIPTIONS}/{{id}}/example", messages.send_example, allow=OWN_PARTNER),
         post(f"{SUBSCRIPTIONS}/{{id}}/resend", messages.send_failed_again, allow=OWN_PARTNER),
         get(f"{SUBSCRIPTIONS}/{{id}}/messages", messages.listed, allow=OWN_PARTNER),
+        get(f"{SUBSCRIPTIONS}/{{id}}/attempts", watching.attempts, allow=OWN_PARTNER),
+        get(f"{SUBSCRIPTIONS}/{{id}}/backlog", watching.backlog, allow=OWN_PARTNER),
         get(f"{MESSAGES}/{{id}}", messages.show, allow=OWN_PARTNER),
         get(f"{MESSAGES}/{{id}}/attempts", messages.attempts, allow=OWN_PARTNER),
         post(f"{MESSAGES}/{{id}}/resend", messages.send_again, allow=OWN_PARTNER),

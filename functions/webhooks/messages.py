@@ -8,6 +8,7 @@ from functions.webhooks.bodies import ExampleBody, ResendBody
 from functions.webhooks.documents import EXAMPLES, attempt_documents, encoded, message_document
 from functions.webhooks.own import cursor_malformed, own_message, own_subscription, page_of
 from pulsecart.runtime.contracts import event_types, schema
+from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent, is_id, padded, schema_of
 from pulsecart.runtime.problem import Malformed
@@ -22,31 +23,42 @@ from pulsecart.shop.webhooks.patterns import sent_types, unknown_types
 
 DELIVERER = "webhook_deliver"
 STATES = get_args(MessageStatus)
+NEWEST_FIRST, OLDEST_FIRST = "-created", "created"
 ATTEMPTS_PAGE = 20  # each has the bodies of its request and response
 NUMBER_MAX = 2**31 - 1
 
 
 async def listed(request: Request, deps: Deps) -> Reply:
     """
-    List a subscription's messages, newest first.
+    List a subscription's messages, newest first, or by ``sort`` oldest first.
 
     Raises:
-        Malformed: ``status``, ``limit`` or ``cursor`` is malformed.
+        Malformed: ``status``, ``sort``, ``limit`` or ``cursor`` is malformed.
     """
     given = parameters(request.query)
-    limit, before = page_of(given)
-    status = given.get("status")
-    if before is not None and not is_id(before):
-        raise cursor_malformed()
+    limit, cursor = page_of(given)
+    status, sort = given.get("status"), given.get("sort", NEWEST_FIRST)
     if status is not None and status not in STATES:
         raise Malformed("query-malformed", f"status= must be one of {', '.join(STATES)}.")
+    if sort not in (NEWEST_FIRST, OLDEST_FIRST):
+        raise Malformed("query-malformed", f"sort= must be {NEWEST_FIRST} or {OLDEST_FIRST}.")
     async with deps.db.transaction() as tx:
-        subscription = await own_subscription(tx, request, deps, "read")
-        found = await history.messages(tx, subscription.subscription_id, status=status, before=before, limit=limit + 1)
+        id = (await own_subscription(tx, request, deps, "read")).subscription_id
+        after = None if cursor is None else await _position(tx, id, cursor)
+        found = await history.messages(
+            tx, id, status=status, oldest_first=sort == OLDEST_FIRST, after=after, limit=limit + 1
+        )
     page: dict[str, Any] = {"messages": [message_document(one, tx.now) for one in found[:limit]]}
     if len(found) > limit:
         page["next"] = found[limit - 1].message_id
     return Reply(200, encoded(page))
+
+
+async def _position(tx: Tx, subscription_id: str, cursor: str) -> int:
+    position = await history.position_of(tx, subscription_id, cursor) if is_id(cursor) else None
+    if position is None:
+        raise cursor_malformed()
+    return position
 
 
 async def show(request: Request, deps: Deps) -> Reply:

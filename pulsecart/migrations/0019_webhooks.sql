@@ -70,7 +70,7 @@ CREATE TABLE webhook_events (
 
 CREATE TABLE webhook_messages (
     message_id      uuid PRIMARY KEY,             -- UUIDv7; sent as webhook-id, the same for every attempt
-    position        bigint GENERATED ALWAYS AS IDENTITY,  -- the order within a lane
+    position        bigint GENERATED ALWAYS AS IDENTITY,  -- the order within a subscription: given under its queue's lock
     subscription_id uuid NOT NULL REFERENCES webhook_subscriptions,
     event_key       bigint NOT NULL REFERENCES webhook_events,
     lane            text,                         -- the event's partitionkey where the subscription is ordered
@@ -86,8 +86,8 @@ CREATE TABLE webhook_messages (
 CREATE INDEX webhook_messages_due ON webhook_messages (subscription_id, due_at, position) WHERE status = 'PENDING' AND due_at IS NOT NULL;
 CREATE INDEX webhook_messages_in_flight ON webhook_messages (subscription_id, claimed_until) WHERE claimed_until IS NOT NULL;
 CREATE INDEX webhook_messages_lane ON webhook_messages (subscription_id, lane, position) WHERE lane IS NOT NULL AND status IN ('PENDING', 'FAILED');
-CREATE INDEX webhook_messages_listed ON webhook_messages (subscription_id, message_id DESC);
-CREATE INDEX webhook_messages_left ON webhook_messages (subscription_id, message_id DESC) WHERE status IN ('FAILED', 'SKIPPED');
+CREATE INDEX webhook_messages_listed ON webhook_messages (subscription_id, position);
+CREATE INDEX webhook_messages_left ON webhook_messages (subscription_id, position) WHERE status IN ('FAILED', 'SKIPPED');
 CREATE INDEX webhook_messages_failed ON webhook_messages (subscription_id, ended_at) WHERE status = 'FAILED';
 
 -- Written with its start before it is sent, and completed with its result: one without a result was in flight when its

@@ -53,7 +53,7 @@ SUBSCRIPTIONS, MESSAGES = "/api/v1/webhook-subscriptions", "/api/v1/webhook-mess
 WEBHOOKS = (
     *(f"{method} {SUBSCRIPTIONS}/{{id}}" for method in ("GET", "PUT", "DELETE")),
     *(f"POST {SUBSCRIPTIONS}/{{id}}/{act}" for act in ("secret", "pause", "resume", "example", "resend")),
-    f"GET {SUBSCRIPTIONS}/{{id}}/messages",
+    *(f"GET {SUBSCRIPTIONS}/{{id}}/{part}" for part in ("messages", "attempts", "backlog")),
     f"GET {MESSAGES}/{{id}}",
     f"GET {MESSAGES}/{{id}}/attempts",
     f"POST {MESSAGES}/{{id}}/resend",

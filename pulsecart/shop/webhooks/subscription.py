@@ -12,6 +12,7 @@ Status = Literal["ACTIVE", "PAUSED", "FAILING", "DISABLED"]
 
 SCHEDULE_S = (30, 120, 300, 900, 1800)  # the delay before each retry
 CONCURRENCY = 10
+PAUSED_BY_HAND = "Paused on request."
 HELD = frozenset({"PAUSED", "DISABLED"})  # nothing is sent; FAILING sends one probe at a time
 ANY = ".*"
 NOT_SENT = "ecommerce.webhook."  # the shop's own events about webhooks: sending them could cause more of them

@@ -71,20 +71,41 @@ class StoredAttempt:
 
 
 async def messages(
-    tx: Tx, subscription_id: str, *, status: str | None = None, before: str | None = None, limit: int
+    tx: Tx,
+    subscription_id: str,
+    *,
+    status: str | None = None,
+    oldest_first: bool = False,
+    after: int | None = None,
+    limit: int,
 ) -> list[StoredMessage]:
-    """Return the newest messages of a subscription; with ``before``, those older than that message."""
-    named: Mapping[str, Any] = {"id": subscription_id, "status": status, "before": before, "limit": limit}
+    """
+    Return messages of a subscription, the newest first.
+
+    Args:
+        after: the position after which they begin in that order. Positions are given under the lock of the queue, so
+            that no message appears later before one that was read.
+    """
+    named: Mapping[str, Any] = {"id": subscription_id, "status": status, "after": after, "limit": limit}
     rows = await tx.rows(
         f"""
         {MESSAGES} WHERE m.subscription_id = %(id)s
-            AND m.message_id < coalesce(%(before)s, 'ffffffff-ffff-ffff-ffff-ffffffffffff')::uuid
+            {"" if after is None else f"AND m.position {'>' if oldest_first else '<'} %(after)s"}
             {"AND m.status = %(status)s" if status else ""}
-        ORDER BY m.message_id DESC LIMIT %(limit)s
+        ORDER BY m.position {"" if oldest_first else "DESC"} LIMIT %(limit)s
         """,
         named,
     )
     return [StoredMessage(*row) for row in rows]
+
+
+async def position_of(tx: Tx, subscription_id: str, message_id: str) -> int | None:
+    """Return the place of a message in its subscription; None: it has no such message."""
+    row = await tx.row(
+        "SELECT position FROM webhook_messages WHERE message_id = %s AND subscription_id = %s",
+        (message_id, subscription_id),
+    )
+    return row[0] if row else None
 
 
 async def require(tx: Tx, message_id: str) -> StoredMessage:

@@ -57,7 +57,9 @@ async def create(tx: Tx, new: WebhookSubscription) -> None:
             *(new.status_reason, new.status_since, new.version, new.created_at, new.updated_at),
         ),
     )
-    await tx.execute("INSERT INTO webhook_queues (subscription_id) VALUES (%s)", (new.subscription_id,))
+    await tx.execute(
+        "INSERT INTO webhook_queues (subscription_id, held) VALUES (%s, %s)", (new.subscription_id, new.status in HELD)
+    )
     await _subscribe(tx, new)
 
 
