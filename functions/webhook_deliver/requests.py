@@ -1,7 +1,7 @@
 """Builds the request of an attempt, and reads its answer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -29,13 +29,22 @@ class Request:
 
 def request_of(attempt: Attempt, secrets: Sequence[Secret]) -> Request:
     """Return the signed request of an attempt."""
-    if attempt.content_mode == "structured":
-        headers, body = {"content-type": cloudevents.STRUCTURED}, attempt.body
-    else:
-        event = cloudevents.decode({"content-type": cloudevents.STRUCTURED}, attempt.body)
-        headers, body = cloudevents.binary(event)
-    signed = signature_headers(secrets, attempt.message_id, attempt.began_at, body)
-    return Request(attempt, (("user-agent", USER_AGENT), *headers.items(), *signed), body)
+    headers, body = {"content-type": cloudevents.STRUCTURED}, attempt.body
+    if attempt.content_mode == "binary":
+        headers, body = cloudevents.binary(cloudevents.decode(headers, attempt.body))
+    return Request(attempt, signed_headers(headers, body, attempt.message_id, attempt.began_at, secrets), body)
+
+
+def signed_headers(
+    headers: Mapping[str, str], body: bytes, message_id: str, at: datetime, secrets: Sequence[Secret]
+) -> tuple[tuple[str, str], ...]:
+    """
+    Return all headers of a message.
+
+    Args:
+        headers: the event's own, at least its content-type.
+    """
+    return (("user-agent", USER_AGENT), *headers.items(), *signature_headers(secrets, message_id, at, body))
 
 
 def result_of(attempt: Attempt, outcome: Answer | Exception, now: datetime) -> Result:

@@ -1,4 +1,4 @@
-"""webhooks: a subscription's messages oldest first, its attempts as a log, its backlog; one that is paused from its start."""
+"""webhooks: messages oldest first, attempts as a log, the backlog, and a subscription that is paused from its start."""
 
 from datetime import timedelta
 from typing import Any
