@@ -31,7 +31,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
 
 @dataclass
 class Said:
-    """What an ended command wrote, and its exit status."""
+    """Holds the output of an ended command, and its exit status."""
 
     status: int
     out: str
