@@ -55,15 +55,17 @@ async def _write_circuits(tx: Tx, states: dict[str, Queue], results: Sequence[Re
 
 
 def _emit_status(tx: Tx, state: Queue, circuit: Circuit, version: int) -> None:
-    id, partner_id, reason = state.subscription_id, state.partner_id, circuit.status_reason
+    id, partner_id = state.subscription_id, state.partner_id
     match circuit.status:
         case "FAILING":
-            paused = SubscriptionPaused(subscriptionId=id, partnerId=partner_id, reason=reason)
+            paused = SubscriptionPaused(
+                subscriptionId=id, partnerId=partner_id, reason="ENDPOINT_FAILING", failures=circuit.failures
+            )
             tx.emit(paused, key=id, sequence=version)
         case "ACTIVE":
             tx.emit(SubscriptionResumed(subscriptionId=id, partnerId=partner_id), key=id, sequence=version)
         case "DISABLED":
-            disabled = SubscriptionDisabled(subscriptionId=id, partnerId=partner_id, reason=reason)
+            disabled = SubscriptionDisabled(subscriptionId=id, partnerId=partner_id, reason="ENDPOINT_GONE")
             tx.emit(disabled, key=id, sequence=version)
 
 
@@ -87,5 +89,5 @@ def _failed(result: Result) -> DeliveryFailed:
         eventType=attempt.event_type[:200],
         attempts=attempt.number,
         result=result.result,
-        status=result.status,
+        status=result.status or 0,
     )

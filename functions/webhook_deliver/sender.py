@@ -180,7 +180,7 @@ class Sender:
         await asyncio.shield(recording)
 
     async def _recorded(self, result: Result) -> None:
-        """Record a result; while the database is away, as long as nobody else claims the message."""
+        """Record a result; while the database is away, as long as its claim lasts."""
         failures = 0
         while True:
             try:

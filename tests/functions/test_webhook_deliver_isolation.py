@@ -36,7 +36,7 @@ class Doors:
             one.set()
 
     async def let_until(self, holds: Callable[[], Awaitable[object]]) -> None:
-        """Let whoever comes, until the condition holds."""
+        """Let every request in, until the condition holds."""
 
         async def looked() -> object:
             self.let()

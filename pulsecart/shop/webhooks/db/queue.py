@@ -184,7 +184,7 @@ async def write_consent(tx: Tx, subscription_id: str, url: str, consent: Consent
 
 
 async def becomes(tx: Tx, subscription_id: str, before: Circuit, after: Circuit) -> int | None:
-    """Write a subscription's new status and return its version; None if somebody else has changed its status."""
+    """Write a subscription's new status and return its version; None if its status was changed meanwhile."""
     values = (after.status, after.status_since, after.status_reason, tx.now, subscription_id, before.status)
     row = await tx.row(BECOMES, values)
     return row[0] if row else None
