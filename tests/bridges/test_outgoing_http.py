@@ -209,7 +209,7 @@ async def test_an_address_that_answers_no_connection_is_given_up_after_the_time_
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         async with calling(limits=Limits(total_s=SOON_S, connect_s=SHORT_S)) as client:
-            with pytest.raises(Failure) as failed:
+            with pytest.raises(Failure, match="accepted no connection") as failed:
                 await client.send("POST", f"http://127.0.0.1:{full.getsockname()[1]}/", [], b"")
             assert failed.value.reason == "timeout"
     finally:
