@@ -150,5 +150,5 @@ webhooks = operation(
         post(f"{MESSAGES}/{{id}}/resend", messages.send_again, allow=OWN_PARTNER),
         post(f"{MESSAGES}/{{id}}/skip", messages.skip, allow=OWN_PARTNER),
     ],
-    requires=("webhook_keys",),
+    seals=True,
 )

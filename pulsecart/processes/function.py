@@ -215,9 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     operation = registry.load(options.operation)
     try:
-        settings = read(os.environ, optional=() if operation.redis else ("redis_url",), required=operation.requires)
+        settings = read(os.environ, optional=() if operation.redis else ("redis_url",))
         if operation.verifies_events or operation.name == SIGNER:
             signatures.require(settings)
+        startup.check_seals(settings, [operation])
         logs.start(settings.log_level, file=settings.log_file)
         known = any(route.allow.roles for route in operation.routes)
         startup.check(settings, options.host, os.environ, reads_tokens=known, sells=False)

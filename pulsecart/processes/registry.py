@@ -24,8 +24,3 @@ def load(name: str) -> Operation:
 def load_all() -> dict[str, Operation]:
     """Load every operation, by name."""
     return {name: load(name) for name in names()}
-
-
-def required() -> frozenset[str]:
-    """Return the settings without which one of the operations does not start."""
-    return frozenset(name for operation in load_all().values() for name in operation.requires)

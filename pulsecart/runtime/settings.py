@@ -105,13 +105,12 @@ class Settings:
         return self.accept_unsigned_buyers == DEMO_ON_A_CLUSTER
 
 
-def read(environ: Mapping[str, str], optional: Collection[str] = (), required: Collection[str] = ()) -> Settings:
+def read(environ: Mapping[str, str], optional: Collection[str] = ()) -> Settings:
     """
     Parse and validate the settings.
 
     Args:
         optional: required fields that may be absent nevertheless; they are then empty.
-        required: further fields that must not be empty.
 
     Raises:
         MissingSetting: a required variable is absent, or a value has the wrong type or is invalid.
@@ -128,9 +127,6 @@ def read(environ: Mapping[str, str], optional: Collection[str] = (), required: C
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type
     _check_tokens(settings)
     _check_others(settings)
-    for name in required:
-        if not getattr(settings, name):
-            raise MissingSetting(f"{name.upper()} is not set: an operation here needs it (scripts/up sets it)")
     return settings
 
 

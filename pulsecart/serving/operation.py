@@ -46,7 +46,7 @@ class Operation:
         max_body_bytes: maximum size of an event; None: the setting MAX_BODY_BYTES.
         takes_unsigned: the handler also receives posted events without a valid signature, marked as such.
         redis: whether it uses Redis; deployed on its own, an operation that does not needs no REDIS_URL.
-        requires: settings without which its process does not start.
+        seals: whether it seals or opens partners' secrets; it then needs WEBHOOK_KEYS.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Operation:
     max_body_bytes: int | None = None
     takes_unsigned: bool = False
     redis: bool = False
-    requires: Sequence[str] = ()
+    seals: bool = False
     _running: int = 0
     _table: RouteTable[Route] = field(default_factory=RouteTable)
     _shared: dict[int, Deps] = field(default_factory=dict)
@@ -233,10 +233,10 @@ def operation(
     max_body_bytes: int | None = None,
     takes_unsigned: bool = False,
     redis: bool = False,
-    requires: Sequence[str] = (),
+    seals: bool = False,
 ) -> OperationFunction:
     """Create an operation as an async function for functions-framework (Starlette request in, response out)."""
-    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis, requires
+    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis, seals
     made = Operation(name, routes, events, emits, wake, *limits)
 
     async def function(request: Any) -> Any:

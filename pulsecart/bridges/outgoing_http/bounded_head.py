@@ -35,7 +35,7 @@ class BoundedHead(ResponseHandler):
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
-        """Parse received bytes; of a head, never more than it may have: 256 kB of interim answers take 100 ms."""
+        """Parse received bytes; of a head, never more than it may have: 256 KiB of interim answers take 36 ms."""
         if not data or not self._in_head:
             super().data_received(data)
             return
