@@ -30,5 +30,5 @@ webhook_deliver = operation(
     events=[on_anything(fan_out)],
     emits=[DeliveryFailed, SubscriptionDisabled, SubscriptionPaused, SubscriptionResumed],
     wake=stay_awake,
-    requires=["webhook_keys"],
+    seals=True,
 )
