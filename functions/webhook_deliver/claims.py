@@ -17,7 +17,7 @@ from pulsecart.shop.webhooks.room import next_free, rate_of, room_of
 from pulsecart.shop.webhooks.signature import Secret
 
 log = logging.getLogger(__name__)
-QUEUES_MAX = 64  # in one transaction
+QUEUES_MAX = 256  # in one transaction
 LEASE = timedelta(seconds=60)  # three times the longest attempt; then its process is considered gone
 ASK_LEASE = timedelta(seconds=15)
 NO_SECRET = timedelta(minutes=1)  # until a subscription is looked at again whose secrets do not open
@@ -31,11 +31,13 @@ class Claimed:
     Args:
         requests: to send; ``asks``: subscriptions to ask for their consent.
         more: more queues may be due than one transaction locks.
+        dues: when the next message of a subscription can be claimed, where that has changed.
     """
 
     requests: list[Request] = field(default_factory=list)
     asks: list[Queue] = field(default_factory=list)
     more: bool = False
+    dues: dict[str, datetime | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -106,8 +108,8 @@ async def claim(tx: Tx, sealing: Sealing, room: int, unwell_room: int) -> Claime
     paces = plan.paces | _paces(taken, states, tx.now)
     if paces:
         await queue.write_pace(tx, paces)
-    await queue.recompute(tx, ids)
-    return Claimed(requests, plan.asks, more=len(ids) >= QUEUES_MAX)
+    dues = await queue.recompute(tx, ids)
+    return Claimed(requests, plan.asks, more=len(ids) >= QUEUES_MAX, dues=dues)
 
 
 def opened(sealing: Sealing, subscription_id: str, sealed: Sequence[bytes]) -> list[Secret]:

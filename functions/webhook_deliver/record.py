@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from pulsecart.runtime.db.database import Tx
 from pulsecart.shop.webhooks.attempt import Result
@@ -12,26 +13,29 @@ from pulsecart.shop.webhooks.events import DeliveryFailed, SubscriptionDisabled,
 from pulsecart.shop.webhooks.schedule import Step, step_after
 
 
-async def record(tx: Tx, results: Sequence[Result], random: Callable[[], float]) -> None:
+async def record(tx: Tx, results: Sequence[Result], random: Callable[[], float]) -> dict[str, datetime | None]:
     """
     Write results, in the order in which the attempts ended.
 
     Args:
         random: returns a number from 0 to 1, by which the delay before a retry is spread.
+
+    Returns:
+        When the next message of each subscription can be claimed, where that has changed.
     """
     ids = {one.attempt.subscription_id for one in results}
     await queue.lock(tx, ids)
     states = await queue.states(tx, list(ids))
     steps = [step_after(one, random()) for one in results]
+    await attempts.end(tx, [(one, step.due_at) for one, step in zip(results, steps, strict=True)])
     changed = await messages.step(
         tx, [(one.attempt.message_id, one.attempt.number, step) for one, step in zip(results, steps, strict=True)]
     )
-    await attempts.end(tx, [(one, step.due_at) for one, step in zip(results, steps, strict=True)])
     delivered = [one.attempt for one in results if one.delivered and one.attempt.message_id in changed]
     await messages.promote(tx, [(one.subscription_id, one.lane) for one in delivered if one.lane is not None])
     await _write_circuits(tx, states, results)
     await _emit_failed(tx, [one for one, step in zip(results, steps, strict=True) if _has_failed(one, step, changed)])
-    await queue.recompute(tx, ids)
+    return await queue.recompute(tx, ids)
 
 
 def _has_failed(result: Result, step: Step, changed: set[str]) -> bool:
@@ -55,15 +59,17 @@ async def _write_circuits(tx: Tx, states: dict[str, Queue], results: Sequence[Re
 
 
 def _emit_status(tx: Tx, state: Queue, circuit: Circuit, version: int) -> None:
-    id, partner_id, reason = state.subscription_id, state.partner_id, circuit.status_reason
+    id, partner_id = state.subscription_id, state.partner_id
     match circuit.status:
         case "FAILING":
-            paused = SubscriptionPaused(subscriptionId=id, partnerId=partner_id, reason=reason)
+            paused = SubscriptionPaused(
+                subscriptionId=id, partnerId=partner_id, reason="ENDPOINT_FAILING", failures=circuit.failures
+            )
             tx.emit(paused, key=id, sequence=version)
         case "ACTIVE":
             tx.emit(SubscriptionResumed(subscriptionId=id, partnerId=partner_id), key=id, sequence=version)
         case "DISABLED":
-            disabled = SubscriptionDisabled(subscriptionId=id, partnerId=partner_id, reason=reason)
+            disabled = SubscriptionDisabled(subscriptionId=id, partnerId=partner_id, reason="ENDPOINT_GONE")
             tx.emit(disabled, key=id, sequence=version)
 
 
@@ -87,5 +93,5 @@ def _failed(result: Result) -> DeliveryFailed:
         eventType=attempt.event_type[:200],
         attempts=attempt.number,
         result=result.result,
-        status=result.status,
+        status=result.status or 0,
     )

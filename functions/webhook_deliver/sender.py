@@ -4,14 +4,15 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from functions.webhook_deliver import handshake
 from functions.webhook_deliver.claims import LEASE, Claimed, claim
 from functions.webhook_deliver.record import record
-from functions.webhook_deliver.requests import USER_AGENT, Request, result_of
+from functions.webhook_deliver.requests import Request, result_of
+from functions.webhook_deliver.slots import Slots
 from pulsecart.bridges.outgoing_http.client import OutgoingHttp
 from pulsecart.bridges.outgoing_http.results import Answer, Failure, NotAllowed
 from pulsecart.runtime.away import is_away
@@ -21,8 +22,8 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.outgoing_allow import allowed_of
 from pulsecart.runtime.sealing import sealing
 from pulsecart.shop import metrics
-from pulsecart.shop.webhooks import consent
 from pulsecart.shop.webhooks.attempt import Result
+from pulsecart.shop.webhooks.consent import origin_of
 from pulsecart.shop.webhooks.db import queue
 from pulsecart.shop.webhooks.db.queue import Queue
 
@@ -30,13 +31,11 @@ log = logging.getLogger(__name__)
 NAME = "webhook_deliver"
 QUIET_S = 330.0  # longer than the sweep's interval, so that a process runs for every retry that is due in between
 GATHER_S = 0.01
-ROOM = 256  # attempts in flight in this process; half of them for endpoints whose last attempt failed
-UNWELL_ROOM = 128
 PER_HOST = 100  # the highest concurrency of a subscription
-ASK_S = 10.0
 RECORD_AGAIN = Backoff(0.2, 2.0)
 LEAVE_S = 2.0  # to record what was canceled
 CONNECTIONS = 2
+EARLIEST, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def webhook_http(deps: Deps) -> OutgoingHttp:
@@ -53,15 +52,15 @@ class Sender:
         self._deps = deps.share(NAME, CONNECTIONS)
         self._http = deps.singleton(webhook_http)
         self._sealing = deps.singleton(sealing)
-        self._origin = consent.origin_of(deps.settings.public_url)
+        self._origin = origin_of(deps.settings.public_url)
         self._results: Batcher[Result, None] = Batcher(self._record)
+        self._slots = Slots()
+        self._one = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
         self._open = False  # tasks may be added
-        self._one = asyncio.Lock()
-        self._in_flight = 0
-        self._unwell = 0
-        self._reserved = 0
-        self._recording: set[asyncio.Task[None]] = set()
+        self._working = 0  # of these tasks
+        self._looks_at = NEVER  # when ``stay_awake`` looks again by itself
+        self._recording: set[asyncio.Future[None]] = set()
         self._canceled: list[Result] = []
 
     async def stay_awake(self) -> None:
@@ -94,14 +93,17 @@ class Sender:
 
     async def _stay(self) -> None:
         await self._deps.wake_ups.stay_awake(
-            NAME, self._next_due, self._act, QUIET_S, busy=lambda: self._in_flight > 0, gather_s=GATHER_S
+            NAME, self._next_due, self._act, QUIET_S, busy=lambda: self._working > 0, gather_s=GATHER_S
         )
 
     async def _next_due(self) -> datetime | None:
-        if self._room <= 0:
-            return None  # the end of an attempt wakes this again
+        if not self._slots.free:
+            self._looks_at = EARLIEST  # the next record claims what is due
+            return None
         async with self._deps.db.transaction() as tx:
-            return await queue.first_due(tx, unwell=self._unwell < UNWELL_ROOM)
+            due = await queue.first_due(tx, unwell=self._slots.free_unwell > 0)
+        self._looks_at = due or NEVER
+        return due
 
     async def _act(self) -> None:
         while await self._claim():
@@ -109,27 +111,13 @@ class Sender:
 
     async def _claim(self) -> bool:
         """Claim and start due work; return whether there may be more."""
-        with self._reserve() as room:
-            if room <= 0:
+        with self._slots.reserve() as room:
+            if not room[0]:
                 return False
-            async with self._deps.db.transaction() as tx:
-                claimed = await claim(tx, self._sealing, room, UNWELL_ROOM - self._unwell)
+            async with self._deps.db.transaction(pipelined=True) as tx:
+                claimed = await claim(tx, self._sealing, *room)
             self._start(claimed)
         return claimed.more
-
-    @property
-    def _room(self) -> int:
-        return ROOM - self._in_flight - self._reserved
-
-    @contextmanager
-    def _reserve(self) -> Iterator[int]:
-        """Reserve all the room there is for one transaction, which then takes some of it."""
-        room = max(0, self._room)
-        self._reserved += room
-        try:
-            yield room
-        finally:
-            self._reserved -= room
 
     def _start(self, claimed: Claimed) -> None:
         for request in claimed.requests:
@@ -138,20 +126,18 @@ class Sender:
             self._begin(self._ask(one), unwell=one.circuit.is_unwell)
 
     def _begin(self, work: Coroutine[Any, Any, None], *, unwell: bool) -> None:
-        self._in_flight += 1
-        self._unwell += unwell
-        self._tasks.create_task(self._counted(work, unwell))
+        self._slots.take(unwell=unwell)
+        self._working += 1
+        self._tasks.create_task(self._counted(work))
 
-    async def _counted(self, work: Coroutine[Any, Any, None], unwell: bool) -> None:
+    async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except Exception:
             log.exception("a webhook could not be sent or recorded; it is repeated after its claim ends")
         finally:
-            was_full = self._room <= 0 or self._unwell >= UNWELL_ROOM
-            self._in_flight -= 1
-            self._unwell -= unwell
-            if was_full or not self._in_flight:
+            self._working -= 1
+            if not self._working:
                 self._look()
 
     def _look(self) -> None:
@@ -172,19 +158,21 @@ class Sender:
             now = self._deps.clock.now()
             self._canceled.append(Result(attempt=attempt, result="canceled", ended_at=now, error="the shop stopped"))
             raise
+        finally:
+            self._slots.give_back(unwell=attempt.unwell)
         result = result_of(attempt, outcome, self._deps.clock.now())
         metrics.webhook_attempt(result.result, began, retried=attempt.number > 1)
-        recording = asyncio.get_running_loop().create_task(self._recorded(result))
-        self._recording.add(recording)
-        recording.add_done_callback(self._recording.discard)
-        await asyncio.shield(recording)
+        await self._recorded(result)
 
     async def _recorded(self, result: Result) -> None:
-        """Record a result; while the database is away, as long as nobody else claims the message."""
+        """Record a result, also if this is canceled; while the database is away, as long as the claim lasts."""
         failures = 0
         while True:
             try:
-                return await self._results.submit(result)
+                recording = self._results.submit(result)
+                self._recording.add(recording)
+                recording.add_done_callback(self._recording.discard)
+                return await asyncio.shield(recording)
             except Exception as error:
                 failures += 1
                 if not is_away(error) or self._deps.clock.now() >= result.attempt.began_at + LEASE:
@@ -193,48 +181,36 @@ class Sender:
 
     async def _record(self, results: list[Result]) -> Sequence[None]:
         """Record results, and claim what may follow them in the same transaction."""
-        with self._reserve() as room:
-            async with self._deps.db.transaction() as tx:
-                await record(tx, results, random.random)
-                claimed = Claimed()
-                if room and self._open:
-                    claimed = await claim(tx, self._sealing, room, UNWELL_ROOM - self._unwell)
+        with self._slots.reserve() as room:
+            claims = room[0] > 0 and self._open
+            async with self._deps.db.transaction(pipelined=True) as tx:
+                dues = await record(tx, results, random.random)
+                claimed = await claim(tx, self._sealing, *room) if claims else Claimed()
             self._start(claimed)
-        self._look()
+        if not claims or claimed.more or self._is_earlier(dues | claimed.dues):
+            self._look()
         return [None] * len(results)
 
+    def _is_earlier(self, dues: Mapping[str, datetime | None]) -> bool:
+        """Return whether something is due before ``stay_awake`` looks again."""
+        return any(due is not None and due < self._looks_at for due in dues.values())
+
     async def _ask(self, one: Queue) -> None:
-        """Ask an endpoint for its consent, and record its answer."""
-        headers = (("user-agent", USER_AGENT), (consent.REQUEST_ORIGIN, self._origin))
         try:
-            answer = await self._http.send("OPTIONS", one.url, headers, b"", total_s=ASK_S)
-        except (Failure, NotAllowed) as error:
-            log.info(
-                "webhook subscription %s: the endpoint was not asked for its consent: %s", one.subscription_id, error
-            )
-            answered = None
-        else:
-            answered = {name.lower(): value for name, value in answer.headers}
-        now = self._deps.clock.now()
-        after = consent.consent_after(one.consent, answered, self._origin, now)
-        not_before = None if after.allows(one.required) else now + consent.ASK_AGAIN
-        async with self._deps.db.transaction() as tx:
-            await queue.lock(tx, [one.subscription_id])
-            await queue.write_consent(tx, one.subscription_id, one.url, after, not_before)
-            await queue.recompute(tx, [one.subscription_id])
+            answered = await handshake.ask(self._http, self._origin, one)
+        finally:
+            self._slots.give_back(unwell=one.circuit.is_unwell)
+        await handshake.write(self._deps.db, self._origin, one, answered)
         self._look()
 
     async def _leave(self) -> None:
-        """Record what ended last, and give back the claims of canceled attempts."""
+        """Wait until all results are recorded, and give back the claims of canceled attempts."""
+        canceled, self._canceled = self._canceled, []
         try:
             async with asyncio.timeout(LEAVE_S):
                 await asyncio.gather(*self._recording, return_exceptions=True)
-                if canceled := self._taken_canceled():
+                if canceled:
                     async with self._deps.db.transaction() as tx:
                         await record(tx, canceled, random.random)
         except Exception as error:
             log.warning("the claims of canceled webhooks were not given back; they end within a minute: %s", error)
-
-    def _taken_canceled(self) -> list[Result]:
-        canceled, self._canceled = self._canceled, []
-        return canceled

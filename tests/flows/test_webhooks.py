@@ -1,4 +1,4 @@
-"""A partner subscribes with its token, somebody buys, and the order's events reach the partner's endpoint, signed."""
+"""A partner subscribes, a buyer purchases, and the order's events reach the partner's endpoint, signed and in order."""
 
 import asyncio
 import json

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from functions.webhook_deliver import sender as sender_module
+from functions.webhook_deliver.slots import Slots
 from pulsecart.runtime.settings import Settings
 from tests.client import until
 from tests.functions.webhook_stage import Stage, clock, deps, event, posts, running_stage, settings, stage
@@ -36,7 +37,7 @@ class Doors:
             one.set()
 
     async def let_until(self, holds: Callable[[], Awaitable[object]]) -> None:
-        """Let whoever comes, until the condition holds."""
+        """Let every request in, until the condition holds."""
 
         async def looked() -> object:
             self.let()
@@ -116,7 +117,7 @@ async def test_two_processes_together_keep_the_rate(settings: Settings) -> None:
 async def test_a_partner_with_a_long_backlog_leaves_room_for_others(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender_module, "ROOM", 8)
+    monkeypatch.setattr(sender_module, "Slots", lambda: Slots(8, 4))
     order: list[str] = []
 
     def noting(name: str) -> Behaviour:
@@ -138,7 +139,7 @@ async def test_a_partner_with_a_long_backlog_leaves_room_for_others(
 
 
 async def test_failing_endpoints_take_half_of_a_process_at_most(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender_module, "UNWELL_ROOM", 4)
+    monkeypatch.setattr(sender_module, "Slots", lambda: Slots(unwell=4))
     doors = Doors()
     async with receiving(doors.behave) as bad, receiving(answers()) as good:
         for _ in range(10):

@@ -8,7 +8,7 @@ from pulsecart.shop.webhooks.subscription import ContentMode
 
 DELIVERED = "delivered"
 ANSWERED = "http"  # the endpoint answered with a status that is not 2xx
-NOT_TRIED = frozenset({"canceled", "busy"})  # the attempt tells nothing about the endpoint and uses up no retry
+NOT_TRIED = frozenset({"canceled", "busy"})  # the attempt shows nothing of the endpoint and uses up no retry
 GONE = 410
 
 
@@ -69,5 +69,5 @@ class Result:
 
     @property
     def tried(self) -> bool:
-        """Return whether the attempt tells something about the endpoint."""
+        """Return whether the attempt shows something of the endpoint."""
         return self.result not in NOT_TRIED

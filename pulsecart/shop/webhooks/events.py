@@ -13,7 +13,7 @@ class DeliveryFailed(Message, frozen=True, kw_only=True):
     eventType: Title
     attempts: Units
     result: Word
-    status: Units | None = None
+    status: Units
 
 
 class SubscriptionPaused(Message, frozen=True, kw_only=True):
@@ -22,7 +22,8 @@ class SubscriptionPaused(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.webhook.subscription.paused.v1"
     subscriptionId: Id
     partnerId: Id
-    reason: Title
+    reason: Word
+    failures: Units
 
 
 class SubscriptionResumed(Message, frozen=True, kw_only=True):
@@ -39,4 +40,4 @@ class SubscriptionDisabled(Message, frozen=True, kw_only=True):
     TYPE = "ecommerce.webhook.subscription.disabled.v1"
     subscriptionId: Id
     partnerId: Id
-    reason: Title
+    reason: Word

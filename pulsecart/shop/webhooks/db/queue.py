@@ -83,6 +83,7 @@ RECOMPUTE = """
     ) d
     WHERE q.subscription_id = d.subscription_id AND q.due_at IS DISTINCT FROM d.due_at
         AND (q.due_at IS NULL OR d.due_at IS NULL OR q.due_at > %(now)s OR NOT %(added)s)
+    RETURNING q.subscription_id::text, CASE WHEN NOT q.held THEN q.due_at END
 """
 BECOMES = """
     UPDATE webhook_subscriptions SET status = %s, status_since = %s, status_reason = %s, version = version + 1,
@@ -142,14 +143,17 @@ async def states(tx: Tx, subscription_ids: Sequence[str]) -> dict[str, Queue]:
     return {row[0]: _queue(*row) for row in await tx.rows(STATES, (tx.now, list(subscription_ids)))}
 
 
-async def recompute(tx: Tx, subscription_ids: Collection[str], *, added: bool = False) -> None:
+async def recompute(tx: Tx, subscription_ids: Collection[str], *, added: bool = False) -> dict[str, datetime | None]:
     """
     Set when the next message of each subscription can be claimed; the caller has locked the queues.
 
     Args:
         added: messages were only added; a queue that is due already stays unchanged.
+
+    Returns:
+        The times that changed, None for a queue with nothing to claim.
     """
-    await tx.execute(RECOMPUTE, {"now": tx.now, "ids": list(subscription_ids), "added": added})
+    return dict(await tx.rows(RECOMPUTE, {"now": tx.now, "ids": list(subscription_ids), "added": added}))
 
 
 async def write_circuits(tx: Tx, circuits: dict[str, Circuit]) -> None:
@@ -184,7 +188,7 @@ async def write_consent(tx: Tx, subscription_id: str, url: str, consent: Consent
 
 
 async def becomes(tx: Tx, subscription_id: str, before: Circuit, after: Circuit) -> int | None:
-    """Write a subscription's new status and return its version; None if somebody else has changed its status."""
+    """Write a subscription's new status and return its version; None if its status was changed meanwhile."""
     values = (after.status, after.status_since, after.status_reason, tx.now, subscription_id, before.status)
     row = await tx.row(BECOMES, values)
     return row[0] if row else None
