@@ -31,7 +31,11 @@ HELLO = "hello"
 GIVE_UP_S = 60.0
 LOOK_S = 0.002
 IMPORTED = re.compile(r"^import time: +(\d+) \| +(\d+) \|( +)(\S+)$", re.MULTILINE)
-UNREACHABLE = {"DATABASE_URL": "postgresql://shop@127.0.0.1:9/none", "REDIS_URL": "redis://127.0.0.1:9"}
+UNREACHABLE = {
+    "DATABASE_URL": "postgresql://shop@127.0.0.1:9/none",
+    "REDIS_URL": "redis://127.0.0.1:9",
+    "WEBHOOK_KEYS": "Zm9yIGEgc3RhcnQgYWxvbmUsIGFuZCAzMiBieXRlcyE=",
+}
 
 
 @dataclass(frozen=True, slots=True)

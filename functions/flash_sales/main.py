@@ -7,6 +7,7 @@ import msgspec
 
 from functions.flash_sales.bodies import SaleBody, SaleChangeBody
 from pulsecart.runtime.db.database import Tx
+from pulsecart.runtime.db.first_replies import first_reply, keep
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import Cause
 from pulsecart.runtime.first_replies import FirstReply, Key
@@ -22,7 +23,6 @@ from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
 from pulsecart.serving.routes import get, post, put
 from pulsecart.shop.catalogue.db import products
-from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.inventory.db import stock
 from pulsecart.shop.inventory.db.stock import Level
 from pulsecart.shop.inventory.events import StockAdjusted

@@ -50,7 +50,7 @@ async def _check_room(tx: Tx) -> None:
 
 keep_dead_letter = operation(
     "keep_dead_letter",
-    events=[on_anything(keep)],
+    events=[on_anything(keep, unchecked=True)],
     unreadable=keep_unreadable,
     max_body_bytes=BODY_MAX,
     takes_unsigned=True,

@@ -2,13 +2,15 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from jsonschema_rs import Draft202012Validator, ValidationError
 
 from pulsecart.runtime.event import JSON, CloudEvent, schema_of
 from pulsecart.runtime.problem import Malformed
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator, ValidationError
 
 CONTRACTS_DIR: Final = Path(__file__).resolve().parents[2] / "contracts"
 
@@ -59,7 +61,9 @@ def schema(event_type: str) -> dict[str, Any]:
 
 
 @cache
-def _validator(event_type: str) -> Draft202012Validator:
+def _validator(event_type: str) -> "Draft202012Validator":
+    from jsonschema_rs import Draft202012Validator  # no start needs it
+
     return Draft202012Validator(schema(event_type), validate_formats=True)
 
 
@@ -77,11 +81,11 @@ def _json(event: CloudEvent) -> Any:
         raise _broken(event, "", f"the data is not JSON: {error}") from None
 
 
-def _pointer(error: ValidationError) -> str:
+def _pointer(error: "ValidationError") -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
 
 
-def _reason(error: ValidationError) -> str:
+def _reason(error: "ValidationError") -> str:
     # The message repeats the sender's value, which may have any size.
     return error.message if len(error.message) <= 200 else f"{error.message[:200]}…"
 

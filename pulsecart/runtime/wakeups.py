@@ -85,7 +85,20 @@ class WakeUps:
         """Return whether ``operation`` is awake in this process."""
         return operation in self._staying or operation in self._tasks
 
-    async def stay_awake(self, operation: str, next_due: NextDue, act: Act, quiet_s: float = QUIET_S) -> None:
+    def stays(self, operation: str) -> bool:
+        """Return whether a call of ``stay_awake`` for ``operation`` is running in this process."""
+        return operation in self._staying
+
+    async def stay_awake(
+        self,
+        operation: str,
+        next_due: NextDue,
+        act: Act,
+        quiet_s: float = QUIET_S,
+        *,
+        busy: Callable[[], bool] = lambda: False,
+        gather_s: float = GATHER_S,
+    ) -> None:
         """
         Call ``act`` whenever work is due; return when no work is due within ``quiet_s``.
 
@@ -95,6 +108,9 @@ class WakeUps:
             next_due: returns the earliest due time, which may be past; None if no work is scheduled. Called again
                 after every ``act`` and every wake-up.
             act: does all work due now. Another process may already have done or locked that work.
+            busy: returns whether work that ``act`` started is in flight; each end of such work wakes the operation,
+                which stays awake until then.
+            gather_s: wake-ups within this time cause one query for due work.
 
         Raises:
             Exception: any error of ``next_due`` or ``act``; the due work then waits for the next wake-up or sweep.
@@ -105,7 +121,7 @@ class WakeUps:
             return
         self._staying.add(operation)
         try:
-            await self._stay(woken, next_due, act, timedelta(seconds=quiet_s))
+            await self._stay(woken, next_due, act, timedelta(seconds=quiet_s), busy, gather_s)
         finally:
             self._staying.discard(operation)
 
@@ -116,26 +132,39 @@ class WakeUps:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _stay(self, woken: asyncio.Event, next_due: NextDue, act: Act, quiet: timedelta) -> None:
+    async def _stay(
+        self,
+        woken: asyncio.Event,
+        next_due: NextDue,
+        act: Act,
+        quiet: timedelta,
+        busy: Callable[[], bool],
+        gather_s: float,
+    ) -> None:
         acted_on: datetime | None = None
         while True:
+            if woken.is_set():  # whatever kept work due may have ended
+                acted_on = None
             woken.clear()
             due = await next_due()
             left = due - self._clock.now() if due is not None else None
             if left is None or left > quiet:
                 if woken.is_set():
                     continue
-                return
+                if not busy():
+                    return
+                left = quiet
+            wait = wait_on if busy() else self._wait  # work in flight takes real time, also where tests turn the clock
             if left > timedelta(0):
-                await self._wait(woken, left.total_seconds())
+                await wait(woken, left.total_seconds())
                 if woken.is_set():
-                    await self._wait(asyncio.Event(), GATHER_S)
+                    await wait(asyncio.Event(), gather_s)
             elif due != acted_on:
                 acted_on = due
                 await act()
             else:  # it stayed due
                 acted_on = None
-                await self._wait(woken, jittered(AGAIN.first_s))
+                await wait(woken, jittered(AGAIN.first_s))
 
     async def _run(self, operation: str) -> None:
         woken, failures = self._event(operation), 0

@@ -46,6 +46,7 @@ class Operation:
         max_body_bytes: maximum size of an event; None: the setting MAX_BODY_BYTES.
         takes_unsigned: the handler also receives posted events without a valid signature, marked as such.
         redis: whether it uses Redis; deployed on its own, an operation that does not needs no REDIS_URL.
+        seals: whether it seals or opens partners' secrets; it then needs WEBHOOK_KEYS.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Operation:
     max_body_bytes: int | None = None
     takes_unsigned: bool = False
     redis: bool = False
+    seals: bool = False
     _running: int = 0
     _table: RouteTable[Route] = field(default_factory=RouteTable)
     _shared: dict[int, Deps] = field(default_factory=dict)
@@ -163,7 +165,7 @@ class Operation:
     async def _handle(self, event: CloudEvent, deps: Deps, path: str, signed: bool) -> Reply:
         try:
             subscription = self._listener(event.type)
-            if subscription.message is not None:  # dead letters are stored unchecked
+            if not subscription.unchecked:
                 check_event(event)
             received = Received(event, subscription.data_of(event), path, signed)
             reply = await subscription.handler(received, self._own(deps))
@@ -194,9 +196,10 @@ class Operation:
             await self.wake(deps)
 
     def _listener(self, event_type: str) -> Subscription:
-        for subscription in self.subscriptions:
-            if subscription.type in (event_type, "*"):
-                return subscription
+        for wanted in (event_type, "*"):
+            for subscription in self.subscriptions:
+                if subscription.type == wanted:
+                    return subscription
         raise Malformed(
             "unknown-type", f"{self.name} does not subscribe to {event_type}. Correct the Trigger's filter."
         )
@@ -230,9 +233,10 @@ def operation(
     max_body_bytes: int | None = None,
     takes_unsigned: bool = False,
     redis: bool = False,
+    seals: bool = False,
 ) -> OperationFunction:
     """Create an operation as an async function for functions-framework (Starlette request in, response out)."""
-    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis
+    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis, seals
     made = Operation(name, routes, events, emits, wake, *limits)
 
     async def function(request: Any) -> Any:

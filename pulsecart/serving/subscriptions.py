@@ -30,11 +30,19 @@ class Received(Generic[Data]):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Subscribes to ``type``, or to any event for ``*``; ``message`` is None if the data stays bytes."""
+    """
+    Subscribes to a type of events.
+
+    Args:
+        message: None if the data stays bytes.
+        type: ``*`` for every type that the operation has no other subscription to.
+        unchecked: the event is handled even if its attributes or data cannot be stored as text.
+    """
 
     message: type[Message] | None
     type: str
     handler: Callable[[Received[Any], Deps], Awaitable[CloudEvent | None]]
+    unchecked: bool = False
 
     def data_of(self, event: CloudEvent) -> Any:
         """
@@ -56,6 +64,8 @@ def on(message: type[M], handler: Callable[[Received[M], Deps], Awaitable[CloudE
     return Subscription(message, message.TYPE, handler)
 
 
-def on_anything(handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]]) -> Subscription:
+def on_anything(
+    handler: Callable[[Received[bytes], Deps], Awaitable[CloudEvent | None]], *, unchecked: bool = False
+) -> Subscription:
     """Subscribe ``handler`` to every event; the data stays bytes."""
-    return Subscription(None, "*", handler)
+    return Subscription(None, "*", handler, unchecked)

@@ -22,6 +22,26 @@ GATE_REBUILDS = Counters("gate_rebuilds_total", "Products whose gate was rebuilt
 CLAIMS_SETTLED = Counters("claims_settled_total", "Claims settled after their lease: won, void or released", "outcome")
 PRODUCT_CACHE = Counters("product_cache_lookups_total", "Product reads: hit, miss, or miss and stale", "outcome")
 PRODUCT_READS = Counters("product_reads_total", "Product queries that PostgreSQL answered")
+WEBHOOK_ATTEMPTS = Histograms(
+    "webhook_attempt_duration_ms",
+    "Time of one attempt to send a webhook message, ms",
+    "result",
+    counted=("webhook_attempts_total", "Attempts to send a webhook message: delivered, http (refused), or no answer"),
+)
+WEBHOOK_RETRIES = Counters("webhook_retry_attempts_total", "Attempts after a message's first", "result")
+
+
+def webhook_attempt(result: str, began: float, *, retried: bool) -> None:
+    """
+    Record one attempt to send a webhook message.
+
+    Args:
+        began: ``time.perf_counter()`` before it.
+        retried: it was not the message's first attempt.
+    """
+    WEBHOOK_ATTEMPTS.of(result).add((time.perf_counter() - began) * 1000)
+    if retried:
+        WEBHOOK_RETRIES.of(result).add()
 
 
 def order_created(path: str, began: float) -> None:

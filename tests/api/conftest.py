@@ -11,6 +11,8 @@ from schemathesis.pytest.plugin import SchemathesisFunction
 from tests.local.running_shop import RunningShop
 from tests.tokens import bearer
 
+PAID = "ecommerce.order.order.paid.v1"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -50,6 +52,11 @@ def _something_of_everything(http: httpx.Client, admin: dict[str, str]) -> dict[
     goods = {"sku": "FUZZ-1", "name": "Something", "price": 1.5}
     product = str(_made(http, "/api/v1/products", goods, admin)["productId"])
     sale = {"productId": product, "price": 1, "endsAt": "2100-01-01T00:00:00Z", "units": 1000}
+    hook = {"partnerId": "a-partner", "url": "https://hooks.example/", "eventTypes": [PAID]}
+    subscription = _made(http, "/api/v1/webhook-subscriptions", hook, admin)["subscriptionId"]
+    message = _made(http, f"/api/v1/webhook-subscriptions/{subscription}/example", {"eventType": PAID}, admin)[
+        "messageId"
+    ]
     return {
         "orders": [order, later],
         "purchase": [later],
@@ -61,6 +68,8 @@ def _something_of_everything(http: httpx.Client, admin: dict[str, str]) -> dict[
         "init": ["1", product],
         "items": ["1", product],
         "customers": ["12345"],
+        "webhook-subscriptions": [subscription],
+        "webhook-messages": [message],
     }
 
 

@@ -34,7 +34,7 @@ def applied() -> tuple[list[Object], list[str]]:
         [
             {
                 "kind": kind,
-                "metadata": {"name": "migrate-18"},
+                "metadata": {"name": "migrate-19"},
                 "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
             }
             for kind, image in (("Job", "dev.local/pulsecart-migrations:dev"), ("Service", "dev.local/pulsecart:dev"))
@@ -67,7 +67,7 @@ def test_a_complete_job_is_left_alone_whatever_this_release_changed_in_it(cluste
 def test_a_job_that_cannot_complete_is_made_again(cluster: dict[str, Any], job: Object) -> None:
     cluster["job"] = job
     assert len(applied()[0]) == 1
-    assert cluster["deleted"] == [("delete", "job", "migrate-18")]
+    assert cluster["deleted"] == [("delete", "job", "migrate-19")]
 
 
 def test_a_job_that_runs_with_this_image_goes_on(cluster: dict[str, Any]) -> None:

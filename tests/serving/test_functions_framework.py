@@ -11,7 +11,9 @@ from pulsecart.processes import registry
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving import cloudevents
+from pulsecart.shop.orders.events import OrderPaid
 from tests.client import Client
+from tests.contracts.examples import example
 from tests.serving.framework import Served
 
 ORDER = "ecommerce.order.order"
@@ -251,6 +253,20 @@ async def stock(served: Served, client: Client) -> None:
     assert (await served.http.post("/api/v1/sync/stock/init/1")).json()["stock"] == 5
 
 
+@check
+async def webhook_deliver(served: Served, client: Client) -> None:
+    for _ in range(2):
+        assert await post(served, example(OrderPaid)) == (204, b"")
+
+
+@check
+async def webhooks(served: Served, client: Client) -> None:
+    admin = client.signed("an-admin", "admin")
+    body = {"partnerId": "p-1", "url": "https://hooks.example/", "eventTypes": ["ecommerce.order.*"]}
+    made = await served.http.post("/api/v1/webhook-subscriptions", headers=admin, json=body)
+    assert made.json()["secret"].startswith("whsec_")
+
+
 def test_every_operation_has_its_exchange() -> None:
     assert sorted(CHECKS) == registry.names()
 
@@ -265,6 +281,7 @@ async def served(
         "REDIS_URL": settings.redis_url,
         "ACCEPT_UNSIGNED_BUYERS": "true",
         "SESSION_SECRET": settings.session_secret,
+        "WEBHOOK_KEYS": settings.webhook_keys,
         "JWT_JWKS_URL": settings.jwt_jwks_url,
         "JWT_ISSUER": settings.jwt_issuer,
     }

@@ -1,8 +1,13 @@
-"""Removes Idempotency-Keys and their replies KEPT after first use; a request with the same key is then a new one."""
+"""
+Stores the first replies to Idempotency-Keys, and removes them KEPT after first use; the same key is then a new one.
+
+Orders have a table of their own, which ``orders/db`` writes in the statement of the order.
+"""
 
 from datetime import timedelta
 
-from pulsecart.runtime.db.database import Database
+from pulsecart.runtime.db.database import Database, Tx
+from pulsecart.runtime.first_replies import FirstReply, Key
 
 KEPT = timedelta(hours=24)
 AT_ONCE = 500  # rows per transaction
@@ -21,6 +26,25 @@ END_CATALOGUE = """
         SELECT scope FROM catalogue_keys WHERE created_at <= %s ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED
     )) RETURNING 1
 """
+
+
+async def first_reply(tx: Tx, key: Key | None) -> FirstReply | None:
+    """Return the first reply under this key; None when there is none, or the request has no key."""
+    if key is None:
+        return None
+    row = await tx.row("SELECT payload_hash, status, body, location FROM catalogue_keys WHERE scope = %s", (key.scope,))
+    return FirstReply(bytes(row[0]), row[1], row[2], location=row[3]) if row else None
+
+
+async def keep(tx: Tx, key: Key | None, status: int, body: str, location: str) -> FirstReply:
+    """Store a reply in the transaction of its change; raises UniqueViolation when another process just stored one."""
+    if key is not None:
+        await tx.execute(
+            "INSERT INTO catalogue_keys (scope, payload_hash, status, body, location, created_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            (key.scope, key.payload_hash, status, body, location, tx.now),
+        )
+    return FirstReply(key.payload_hash if key else b"", status, body, location=location)
 
 
 async def end_old(db: Database) -> int:

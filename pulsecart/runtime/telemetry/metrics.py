@@ -1,20 +1,49 @@
 """Declares the metrics of requests, events and processes, with the names of seed 002 §10; renders ``/metrics``."""
 
+import asyncio
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pulsecart.runtime.telemetry.batched import Counters, Histograms, Measured, fold_all
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Metric
     from prometheus_client.registry import Collector
+
+    from pulsecart.runtime.deps import Deps
+
+log = logging.getLogger(__name__)
+READ_S = 2.0  # for all readings of a scrape; those that are not there by then are left out
 
 # Builds what is calculated from the sum of all workers at each scrape: gauges of single workers could not be added up.
 DERIVED: "list[Callable[[CollectorRegistry], Collector]]" = []
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # a registry keeps it by its identity
+class Reading:
+    """Holds gauges that a scrape reads from the database; ``values`` by the values of ``labels``."""
+
+    name: str
+    description: str
+    labels: tuple[str, ...]
+    values: Mapping[tuple[str, ...], float]
+
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client.core import GaugeMetricFamily
+
+        family = GaugeMetricFamily(self.name, self.description, labels=self.labels)
+        for labels, value in self.values.items():
+            family.add_metric(labels, value)
+        yield family
+
+
+READERS: "list[Callable[[Deps], Awaitable[Sequence[Reading]]]]" = []
 STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -89,10 +118,22 @@ def delivery(operation: str, status: int) -> Measured:
     return DELIVERIES.of(operation, "done" if status < 300 else "retry" if retried else "refused")
 
 
-def exposition() -> tuple[bytes, str]:
+async def readings(deps: "Deps") -> list[Reading]:
+    """Read the gauges that stand in the database, for one scrape."""
+    found: list[Reading] = []
+    try:
+        async with asyncio.timeout(READ_S):
+            for read in READERS:
+                found += await read(deps)
+    except Exception as error:
+        log.warning("a scrape has no gauges from the database: %s", error)
+    return found
+
+
+def exposition(read: Sequence[Reading] = ()) -> tuple[bytes, str]:
     """
     Render ``/metrics`` and return it with its media type: this process's metrics, or the sum over all workers if
-    PROMETHEUS_MULTIPROC_DIR is set.
+    PROMETHEUS_MULTIPROC_DIR is set, and what was read from the database.
     """
     from prometheus_client import (
         CONTENT_TYPE_LATEST,
@@ -109,6 +150,8 @@ def exposition() -> tuple[bytes, str]:
     derived = CollectorRegistry()
     for derive in DERIVED:
         derived.register(derive(registry))
+    for reading in read:
+        derived.register(reading)
     return generate_latest(registry) + generate_latest(derived), CONTENT_TYPE_LATEST
 
 

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from psycopg.errors import UniqueViolation
 
 from pulsecart.runtime.db.database import Database, Tx
+from pulsecart.runtime.db.first_replies import first_reply, keep
 from pulsecart.runtime.event import Cause
 from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.problem import Refused
-from pulsecart.shop.catalogue.db.catalogue_keys import first_reply, keep
 from pulsecart.shop.catalogue.product import Product, updated
 from pulsecart.shop.pricing.db.rows import SELECT as SALES
 from pulsecart.shop.pricing.db.rows import sale_of

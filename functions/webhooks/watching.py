@@ -1,0 +1,49 @@
+"""Shows how a subscription is doing: its attempts as a log, and its backlog."""
+
+from typing import Any
+
+from functions.webhooks.documents import backlog_document, encoded, logged_document
+from functions.webhooks.own import cursor_malformed, own_subscription, page_of
+from pulsecart.runtime.deps import Deps
+from pulsecart.runtime.event import is_id
+from pulsecart.serving.http import Reply, Request
+from pulsecart.serving.query import parameters, parse_integer
+from pulsecart.shop.webhooks.db import attempt_log
+from pulsecart.shop.webhooks.db.attempt_log import Place
+from pulsecart.shop.webhooks.db.backlog import backlog_of
+
+NUMBER_MAX = 2**31 - 1
+
+
+async def attempts(request: Request, deps: Deps) -> Reply:
+    """
+    List the attempts of a subscription's messages, the one that began last first.
+
+    Raises:
+        Malformed: ``limit`` or ``cursor`` is malformed.
+    """
+    limit, cursor = page_of(parameters(request.query))
+    place = None if cursor is None else _place(cursor)
+    async with deps.db.transaction() as tx:
+        subscription_id = (await own_subscription(tx, request, deps, "read")).subscription_id
+        found = await attempt_log.newest(tx, subscription_id, before=place, limit=limit + 1)
+    page: dict[str, Any] = {"attempts": [logged_document(one) for one in found[:limit]]}
+    if len(found) > limit:
+        page["next"] = f"{found[limit - 1].message_id}.{found[limit - 1].number}"
+    return Reply(200, encoded(page))
+
+
+async def backlog(request: Request, deps: Deps) -> Reply:
+    """Count a subscription's messages that wait and that failed."""
+    async with deps.db.transaction() as tx:
+        subscription_id = (await own_subscription(tx, request, deps, "read")).subscription_id
+        found = await backlog_of(tx, subscription_id)
+    return Reply(200, encoded(backlog_document(found)))
+
+
+def _place(cursor: str) -> Place:
+    message_id, _, digits = cursor.partition(".")
+    number = parse_integer(digits, NUMBER_MAX, 1)
+    if not is_id(message_id) or number is None:
+        raise cursor_malformed()
+    return Place(message_id, number)
