@@ -11,7 +11,9 @@ from pulsecart.processes import registry
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving import cloudevents
+from pulsecart.shop.partners.events import FulfilmentReported, StockReported
 from tests.client import Client
+from tests.contracts.examples import example
 from tests.serving.framework import Served
 
 ORDER = "ecommerce.order.order"
@@ -48,6 +50,12 @@ async def status(client: Client) -> Any:
 async def bought(client: Client) -> str:
     body = (await client.buy(product=2)).body
     return str(body["orderId"])
+
+
+@check
+async def adjust_stock(served: Served, client: Client) -> None:
+    for _ in range(2):
+        assert await post(served, example(StockReported)) == (204, b"")
 
 
 @check
@@ -95,6 +103,12 @@ async def edge(served: Served, client: Client) -> None:
     assert [str(sale["productId"]) for sale in sales.json()["sales"]] == ["1"]
     page = await served.http.get("/")
     assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (200, "text/html")
+
+
+@check
+async def events(served: Served, client: Client) -> None:
+    admin = client.signed("an-admin", "admin")
+    assert (await served.http.request("POST", "/api/v1/events", headers=admin)).status_code == 204
 
 
 @check
@@ -168,6 +182,12 @@ async def orders(served: Served, client: Client) -> None:
 
 
 @check
+async def partners(served: Served, client: Client) -> None:
+    admin = client.signed("an-admin", "admin")
+    assert (await served.http.request("PUT", "/api/v1/partners/1/products/1", headers=admin)).status_code == 204
+
+
+@check
 async def pay(served: Served, client: Client) -> None:
     await bought(client)
     for _ in range(2):
@@ -198,6 +218,12 @@ async def products(served: Served, client: Client) -> None:
     assert (deleted.status_code, deleted.content) == (204, b"")
     found = await served.http.get("/api/v1/products", params={"q": "kettle"})
     assert [product["productId"] for product in found.json()["products"]] == [2]
+
+
+@check
+async def record_fulfilment(served: Served, client: Client) -> None:
+    for _ in range(2):
+        assert await post(served, example(FulfilmentReported)) == (204, b"")
 
 
 @check
