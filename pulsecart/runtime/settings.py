@@ -2,11 +2,13 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from urllib.parse import SplitResult, urlsplit
 
 from pulsecart.runtime.algorithms import KINDS, named
+from pulsecart.runtime.outgoing_allow import allowed_of
+from pulsecart.runtime.seal_keys import keys_of
 
 DEMO_ON_A_CLUSTER = "demo-on-this-cluster"
 SECRET_MIN_BYTES = 32
@@ -38,6 +40,10 @@ class Settings:
             (``pulsecart.serving.signatures``).
         function_url: URL template of operations deployed on their own,
             ``http://{operation}.shop.svc.cluster.local``; empty if all operations run in this process.
+        outgoing_allow: private networks, addresses and hosts that may be called, by plain http too, separated
+            by commas; for development (``pulsecart.runtime.outgoing_allow``).
+        webhook_keys: keys that seal partners' secrets, base64 of 32 bytes each, separated by commas: the first seals,
+            every one opens (``pulsecart.runtime.sealing``).
         log_file: file to which this process writes its log, in addition to standard error; one per process.
         pay_by_hand: charge only after the buyer confirms the payment; ``pay_within_s`` is then the buyer's time limit.
         retry_refused: answer 503 to an event that can never be processed, for a broker that drops events at a 4xx
@@ -88,6 +94,8 @@ class Settings:
     streams_per_caller: int = 64
     streams_per_address: int = 2000
     carts_per_address: int = 300
+    outgoing_allow: str = ""
+    webhook_keys: str = field(default="", repr=False)
     public_url: str = field(default="http://127.0.0.1:8080")
     cors_origins: str = ""
 
@@ -161,8 +169,17 @@ def _check_others(settings: Settings) -> None:
             raise MissingSetting(
                 f"ALLOWED_HOSTS={host!r} is not a host name like shop.example, without scheme and port"
             )
+    _check_parsed("OUTGOING_ALLOW", allowed_of, settings.outgoing_allow)
+    _check_parsed("WEBHOOK_KEYS", keys_of, settings.webhook_keys)
     if settings.log_level.upper() not in LOG_LEVELS:
         raise MissingSetting(f"LOG_LEVEL={settings.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+
+
+def _check_parsed(name: str, parse: Callable[[str], object], text: str) -> None:
+    try:
+        parse(text)
+    except ValueError as error:
+        raise MissingSetting(f"{name}: {error}") from None
 
 
 def _is_jwks_url(url: str) -> bool:

@@ -86,6 +86,7 @@ def test_it_holds_what_operations_run_on_and_nothing_else() -> None:
     rooms = {path.split("/")[1] for path in held if path.startswith("pulsecart/")}
     assert {room for room in rooms if "." not in room} == {
         "admin",
+        "bridges",
         "broker",
         "edge",
         "migrations",
