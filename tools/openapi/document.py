@@ -26,6 +26,7 @@ CALLERS: Final[Mapping[str, list[Document]]] = {
     "optional": [{}, {"token": []}, {"session": []}],
     "buyer": [{"token": []}, {"session": []}],
     "keeper": [{"token": []}],
+    "partner": [{"token": []}],
 }
 
 
