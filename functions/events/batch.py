@@ -17,7 +17,7 @@ CHUNK = 100  # some 5 ms of work; between two of them the loop and the next tran
 
 
 class Outcome(msgspec.Struct):
-    """``accepted`` events are durable, ``duplicates`` of them were so before; ``rejected`` has an entry per bad event."""
+    """``accepted`` events are durable, ``duplicates`` of them were so before; ``rejected`` names each bad event."""
 
     accepted: int = 0
     duplicates: int = 0

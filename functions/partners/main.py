@@ -6,7 +6,7 @@ from functions.partners import sources
 from functions.partners.bodies import SecretBody as SecretBody
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed
-from pulsecart.serving.access import ADMIN, PARTNER_OR_ADMIN
+from pulsecart.serving.access import ADMIN, OWN_PARTNER
 from pulsecart.serving.bodies import names_somebody
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
@@ -75,12 +75,12 @@ async def listed(request: Request, deps: Deps) -> Reply:
 partners = operation(
     "partners",
     routes=[
-        get("/api/v1/partners/{id}/products", listed, allow=PARTNER_OR_ADMIN),
+        get("/api/v1/partners/{id}/products", listed, allow=OWN_PARTNER),
         put("/api/v1/partners/{id}/products/{productId}", assign, allow=ADMIN),
         delete("/api/v1/partners/{id}/products/{productId}", take_away, allow=ADMIN),
-        post("/api/v1/partners/{id}/sources", sources.create, allow=PARTNER_OR_ADMIN),
-        get("/api/v1/partners/{id}/sources", sources.listed, allow=PARTNER_OR_ADMIN),
-        post("/api/v1/partners/{id}/sources/{sourceId}/secrets", sources.rotate, allow=PARTNER_OR_ADMIN),
-        delete("/api/v1/partners/{id}/sources/{sourceId}", sources.end, allow=PARTNER_OR_ADMIN),
+        post("/api/v1/partners/{id}/sources", sources.create, allow=OWN_PARTNER),
+        get("/api/v1/partners/{id}/sources", sources.listed, allow=OWN_PARTNER),
+        post("/api/v1/partners/{id}/sources/{sourceId}/secrets", sources.rotate, allow=OWN_PARTNER),
+        delete("/api/v1/partners/{id}/sources/{sourceId}", sources.end, allow=OWN_PARTNER),
     ],
 )

@@ -13,7 +13,8 @@ from pulsecart.runtime.settings import Settings
 from pulsecart.serving import cloudevents
 from pulsecart.shop.partners.events import FulfilmentReported, StockReported
 from tests.client import Client
-from tests.contracts.examples import example
+from tests.functions.partner_shop import BATCH, PartnerShop, fulfilment
+from tests.functions.partner_shop import stock as stock_report
 from tests.serving.framework import Served
 
 ORDER = "ecommerce.order.order"
@@ -54,8 +55,11 @@ async def bought(client: Client) -> str:
 
 @check
 async def adjust_stock(served: Served, client: Client) -> None:
+    shop = await PartnerShop(client).own()
+    assert (await shop.send(stock_report("1", 7))).status == 202
     for _ in range(2):
-        assert await post(served, example(StockReported)) == (204, b"")
+        assert await post(served, await newest(client, StockReported.TYPE)) == (204, b"")
+    assert await client.row("SELECT available FROM stock WHERE product_id = '1'") == (1007,)
 
 
 @check
@@ -107,8 +111,14 @@ async def edge(served: Served, client: Client) -> None:
 
 @check
 async def events(served: Served, client: Client) -> None:
-    admin = client.signed("an-admin", "admin")
-    assert (await served.http.request("POST", "/api/v1/events", headers=admin)).status_code == 204
+    await PartnerShop(client).own()
+    headers = client.signed("acme", "partner") | {"content-type": BATCH}
+    sent = [stock_report(data={"productId": "1", "delta": 1, "reason": "LOST"}, note="x" * 100) for _ in range(400)]
+    for duplicates in (0, 400):
+        answered = await served.http.post("/events", json=sent, headers=headers)
+        assert (answered.status_code, answered.json()) == (202, {"accepted": 400, "duplicates": duplicates})
+    asked = await served.http.options("/events", headers={"WebHook-Request-Origin": "partner.example"})
+    assert asked.headers["webhook-allowed-origin"] == "partner.example"
 
 
 @check
@@ -183,8 +193,13 @@ async def orders(served: Served, client: Client) -> None:
 
 @check
 async def partners(served: Served, client: Client) -> None:
-    admin = client.signed("an-admin", "admin")
-    assert (await served.http.request("PUT", "/api/v1/partners/1/products/1", headers=admin)).status_code == 204
+    admin, partner = client.signed("an-admin", "admin"), client.signed("acme", "partner")
+    given = [await served.http.put("/api/v1/partners/acme/products/1", headers=admin) for _ in range(2)]
+    assert [answer.status_code for answer in given] == [204, 204]
+    listed = await served.http.get("/api/v1/partners/acme/products", headers=partner)
+    assert listed.json() == {"partnerId": "acme", "productIds": [1]}
+    made = await served.http.post("/api/v1/partners/acme/sources", headers=partner)
+    assert made.json()["secret"].startswith("whsec_")
 
 
 @check
@@ -222,8 +237,13 @@ async def products(served: Served, client: Client) -> None:
 
 @check
 async def record_fulfilment(served: Served, client: Client) -> None:
+    shop = await PartnerShop(client).own()
+    paid = await shop.paid()
+    assert (await shop.send(fulfilment(paid.partitionkey))).status == 202
     for _ in range(2):
-        assert await post(served, example(FulfilmentReported)) == (204, b"")
+        assert await post(served, await newest(client, FulfilmentReported.TYPE)) == (204, b"")
+    assert await status(client) == "FULFILLED"
+    assert len(await client.log(f"{ORDER}.fulfilled.v1")) == 1
 
 
 @check
@@ -293,6 +313,7 @@ async def served(
         "SESSION_SECRET": settings.session_secret,
         "JWT_JWKS_URL": settings.jwt_jwks_url,
         "JWT_ISSUER": settings.jwt_issuer,
+        "WEBHOOK_KEYS": settings.webhook_keys,
     }
     process = Served(request.param, environ, tmp_path / "said")
     try:
