@@ -167,6 +167,7 @@ def selling(app: str, *, stock: int) -> Callable[[], AbstractAsyncContextManager
                 "REDIS_URL": stack.redis_url,
                 "ACCEPT_UNSIGNED_BUYERS": "true",
                 "SESSION_SECRET": "of this benchmark alone, 32 bytes or more",
+                "WEBHOOK_KEYS": "b2YgdGhpcyBiZW5jaG1hcmsgYWxvbmUuLi4uLi4uLi4=",
                 "POOL_MAX": str(POOL_MAX),
             }
             async with process(app, environ) as (url, pid):

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
@@ -28,7 +27,6 @@ from tests.local.running_shop import RunningShop
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 TEMPLATE = "template_migrated"
-WEBHOOK_KEYS = b64encode(b"of the tests alone, 32 bytes now").decode()
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 1024**3  # the servers use up to 300 MB
 
@@ -91,7 +89,7 @@ def settings(database_url: str, redis_url: str, jwks: Path) -> Settings:
         database_url=database_url,
         redis_url=redis_url,
         session_secret="of the tests alone, 32 bytes or more",
-        webhook_keys=WEBHOOK_KEYS,
+        webhook_keys="b2YgdGhlIHRlc3RzIGFsb25lLi4uLi4uLi4uLi4uLi4=",
         jwt_jwks_url=jwks.as_uri(),
         jwt_issuer=dev_issuer.ISSUER,
     )

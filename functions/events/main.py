@@ -100,4 +100,5 @@ events = operation(
         options("/events/{sourceId}", consent, allow=PUBLIC),
     ],
     emits=[FulfilmentReported, StockReported],
+    seals=True,
 )

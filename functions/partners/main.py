@@ -83,4 +83,5 @@ partners = operation(
         post("/api/v1/partners/{id}/sources/{sourceId}/secrets", sources.rotate, allow=OWN_PARTNER),
         delete("/api/v1/partners/{id}/sources/{sourceId}", sources.end, allow=OWN_PARTNER),
     ],
+    seals=True,
 )

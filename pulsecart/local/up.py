@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from pulsecart.admin.which_shop import DATA, publish, withdraw
 from pulsecart.local.cannot_start import CannotStart
 from pulsecart.local.child import POLL_S, spawn, stop
+from pulsecart.local.kept_secrets import session_secret, webhook_keys
 from pulsecart.local.restarts import Watch
 from pulsecart.local.servers import Stack
 from pulsecart.local.signals import Ended, SignalWaiter
@@ -183,14 +183,15 @@ def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str,
     Raises:
         CannotStart: JWT_ISSUER is set without its keys.
     """
-    made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url, "SESSION_SECRET": ""} | dict(environ)
+    made = {"ACCEPT_UNSIGNED_BUYERS": "true", "PUBLIC_URL": url} | dict(environ)
     made |= {"DATABASE_URL": stack.operations_url, "REDIS_URL": stack.redis_url}
     if not made.get("JWT_JWKS_URL") and not made.get("JWT_PUBLIC_KEY"):
         if made.get("JWT_ISSUER") not in (None, "", DEV_ISSUER):
             raise CannotStart("JWT_ISSUER is set without its keys: set JWT_JWKS_URL or JWT_PUBLIC_KEY, too")
         made["JWT_JWKS_URL"] = (data / "issuer" / "jwks.json").as_uri()  # prepare creates it, ./scripts/token signs
         made["JWT_ISSUER"] = DEV_ISSUER
-    made["SESSION_SECRET"] = made["SESSION_SECRET"] or _secret(data / "session.secret")
+    made["SESSION_SECRET"] = made.get("SESSION_SECRET") or session_secret(data)
+    made["WEBHOOK_KEYS"] = made.get("WEBHOOK_KEYS") or webhook_keys(data)
     made.pop("PROMETHEUS_MULTIPROC_DIR", None)
     made.pop("MIGRATION_DATABASE_URL", None)  # operations cannot change the schema
     if workers > 1:
@@ -201,16 +202,6 @@ def host_environ(environ: Mapping[str, str], stack: Stack, data: Path, url: str,
 def say(sentence: str) -> None:
     """Print a line to the user, without buffering."""
     print(sentence, flush=True)
-
-
-def _secret(path: Path) -> str:
-    """Read the session secret, created once with mode 0600 and kept, so that sessions survive a restart."""
-    if not path.exists():
-        new = path.with_suffix(".new")
-        new.touch(mode=0o600)
-        new.write_text(secrets.token_urlsafe(48))
-        new.replace(path)
-    return path.read_text()
 
 
 def _fresh(directory: Path) -> Path:

@@ -218,6 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = read(os.environ, optional=() if operation.redis else ("redis_url",))
         if operation.verifies_events or operation.name == SIGNER:
             signatures.require(settings)
+        startup.check_seals(settings, [operation])
         logs.start(settings.log_level, file=settings.log_file)
         known = any(route.allow.roles for route in operation.routes)
         startup.check(settings, options.host, os.environ, reads_tokens=known, sells=False)

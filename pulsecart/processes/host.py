@@ -103,8 +103,9 @@ def own(knative: LocalBroker) -> Operation:
 
 async def run(settings: Settings, listening: socket.socket, worker: int, workers: int) -> None:
     """Serve until SIGINT or SIGTERM; then end live streams, finish requests in flight, and stop dispatching."""
-    deps = open_deps(replace(settings, pool_max=await pool_size(settings.database_url, workers)))
     operations = registry.load_all()
+    startup.check_seals(settings, operations.values())
+    deps = open_deps(replace(settings, pool_max=await pool_size(settings.database_url, workers)))
     knative = LocalBroker(operations, EVENTING_DIR, deps, worker, workers, busy=lambda: orders_wait(deps))
     deps.committed = knative.wake
     for operation in operations.values():

@@ -46,6 +46,7 @@ class Operation:
         max_body_bytes: maximum size of an event; None: the setting MAX_BODY_BYTES.
         takes_unsigned: the handler also receives posted events without a valid signature, marked as such.
         redis: whether it uses Redis; deployed on its own, an operation that does not needs no REDIS_URL.
+        seals: whether it seals or opens partners' secrets; it then needs WEBHOOK_KEYS.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Operation:
     max_body_bytes: int | None = None
     takes_unsigned: bool = False
     redis: bool = False
+    seals: bool = False
     _running: int = 0
     _table: RouteTable[Route] = field(default_factory=RouteTable)
     _shared: dict[int, Deps] = field(default_factory=dict)

@@ -3,13 +3,18 @@
 import json
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from pulsecart.runtime.algorithms import KINDS, named
+from pulsecart.runtime.seal_keys import MAKE_ONE
 from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings
+
+if TYPE_CHECKING:
+    from pulsecart.serving.operation import Operation
 
 log = logging.getLogger(__name__)
 IN_A_POD = "K_SERVICE"  # set by Knative, whose queue-proxy forwards all requests over the pod's loopback
@@ -43,6 +48,20 @@ def check(settings: Settings, host: str, environ: Mapping[str, str], *, reads_to
         log.warning(missing)
     if not settings.jwt_issuer and (settings.jwt_jwks_url or settings.jwt_public_key):
         log.warning("JWT_ISSUER is not set: a token of any issuer that signs with these keys is accepted")
+
+
+def check_seals(settings: Settings, operations: "Iterable[Operation]") -> None:
+    """
+    Check that operations which seal partners' secrets have keys; malformed keys do not get this far.
+
+    Raises:
+        MissingSetting: one of them has none.
+    """
+    if settings.webhook_keys:
+        return
+    for operation in operations:
+        if operation.seals:
+            raise MissingSetting(f"WEBHOOK_KEYS is not set, but {operation.name} needs it: make one with `{MAKE_ONE}`")
 
 
 def check_unsigned(settings: Settings, host: str, environ: Mapping[str, str]) -> None:

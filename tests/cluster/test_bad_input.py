@@ -105,6 +105,7 @@ async def test_a_wrong_broker_class_and_an_unreachable_database_are_both_said(pl
         ("pulsecart-session", "SESSION_SECRET=development-only-32-bytes-or-more"),
         ("pulsecart-migrations", f"MIGRATION_DATABASE_URL={NOWHERE}"),
         ("pulsecart-events", "EVENT_KEYS=development-only-of-32-bytes-or-more"),
+        ("pulsecart-webhooks", "WEBHOOK_KEYS=Zm9yIGRldmVsb3BtZW50IG9ubHksIDMyIGJ5dGVzIC4="),
     ):
         await kubectl("create", "secret", "generic", secret, f"--from-literal={value}", namespace=place.name)
     output = await place.deploy()

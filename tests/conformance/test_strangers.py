@@ -1,12 +1,10 @@
 """What the official SDKs send is what the official SDKs get, attribute by attribute and byte by byte."""
 
 import asyncio
-import os
 from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,6 @@ from tests.strangers import sdks
 from tests.strangers.events import Said, described, events, plain
 
 COUNT = 1000
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulsecart-strangers"
 ADDED_BY_KNATIVE = frozenset(("knativearrivaltime", "traceparent", "tracestate"))
 
 
@@ -27,7 +24,7 @@ ADDED_BY_KNATIVE = frozenset(("knativearrivaltime", "traceparent", "tracestate")
 def strangers() -> list[sdks.Sdk]:
     """The SDKs, fetched and compiled once for all runs on this machine."""
     try:
-        return sdks.made(CACHE)
+        return sdks.made(sdks.CACHE)
     except sdks.Missing as missing:
         pytest.skip(str(missing))
 

@@ -15,6 +15,8 @@ import redis
 
 from pulsecart.admin.which_shop import ROOT, NoShop, connection_for_scripts, running
 from pulsecart.local.child import command_of
+from pulsecart.local.kept_secrets import session_secret, webhook_keys
+from pulsecart.runtime.seal_keys import keys_of
 from tests.local.running_shop import RunningShop, eventually
 
 StartShop = Callable[..., RunningShop]
@@ -141,6 +143,14 @@ def test_servers_named_by_the_environment_are_used_and_named_without_the_passwor
 def test_its_secrets_are_readable_by_their_owner_alone(shop: RunningShop) -> None:
     modes = {path.name: path.stat().st_mode & 0o077 for path in shop.data.iterdir()}
     assert modes == dict.fromkeys(modes, 0)
+
+
+def test_its_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
+    made = [make(tmp_path) for make in (session_secret, webhook_keys)]
+    assert [make(tmp_path) for make in (session_secret, webhook_keys)] == made
+    assert {path.name for path in tmp_path.iterdir()} == {"session.secret", "webhook.keys"}
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    assert len(keys_of(made[1])) == 1
 
 
 def test_scripts_find_the_shop_that_runs(shop: RunningShop) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.settings import DEMO_ON_A_CLUSTER, MissingSetting, Settings, read
 from pulsecart.serving import functions_framework as starlette_adapter
 from pulsecart.serving import startup
+from pulsecart.serving.operation import Operation
 
 NEEDED = {"DATABASE_URL": "", "REDIS_URL": ""}
 JWKS = {"JWT_JWKS_URL": "https://issuer.example/keys", "JWT_ISSUER": "https://issuer.example"}
@@ -54,6 +56,8 @@ WEAK = rsa.generate_private_key(public_exponent=65537, key_size=1024)
         ({**JWKS, "JWT_AUDIENCE": ""}, "JWT_AUDIENCE"),
         ({**JWKS, "JWT_ROLES_CLAIM": " "}, "JWT_ROLES_CLAIM"),
         ({"SESSION_SECRET": "thirty-one bytes, one too few!!"}, "SESSION_SECRET"),
+        ({"WEBHOOK_KEYS": "short"}, "WEBHOOK_KEYS"),
+        ({"OUTGOING_ALLOW": "10.0.0.1/8"}, "OUTGOING_ALLOW"),
         ({"METRICS_TOKEN": "short"}, "METRICS_TOKEN"),
         ({"METRICS_TOKEN": "long enough but with spaces"}, "METRICS_TOKEN"),
         ({"PUBLIC_URL": "shop.example"}, "PUBLIC_URL"),
@@ -85,6 +89,14 @@ def test_what_works_is_read() -> None:
         {"RATE_LIMIT": "0", "LOG_LEVEL": "debug"},
     ):
         read(NEEDED | given)
+
+
+def test_an_operation_that_seals_secrets_needs_a_key_and_others_do_not() -> None:
+    operations = [Operation("plain"), Operation("sealing", seals=True)]
+    with pytest.raises(MissingSetting, match="WEBHOOK_KEYS is not set, but sealing needs it"):
+        startup.check_seals(read(NEEDED), operations)
+    startup.check_seals(read(NEEDED), operations[:1])
+    startup.check_seals(read(NEEDED | {"WEBHOOK_KEYS": b64encode(bytes(32)).decode()}), operations)
 
 
 @pytest.mark.parametrize("word", ["true", "1", "TRUE"])

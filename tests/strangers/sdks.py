@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 
 HERE = Path(__file__).parent
 LOCK = HERE.parents[1] / "requirements" / "strangers.lock"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulsecart-strangers"
 MAKE_S = 300
 SEND_S = 120
 JAVASCRIPT_JSON = ("application/json", "application/json; charset=utf-8")  # read as text that begins so: [ { | "
@@ -56,12 +57,7 @@ def made(cache: Path) -> list[Sdk]:
     Raises:
         Missing: Go or Node is not installed.
     """
-    for tool, page in (
-        ("go", "Go 1.23 or newer (https://go.dev/dl)"),
-        ("npm", "Node 20 or newer (https://nodejs.org)"),
-    ):
-        if shutil.which(tool) is None:
-            raise Missing(f"{tool} is not on the PATH: install {page}; the SDKs themselves are fetched by the test.")
+    require_tools()
     ours = {"PYTHONPATH": str(HERE)}
     return [
         Sdk("python1", (sys.executable, str(HERE / "python1.py")), ours, 6, 12, False),
@@ -71,42 +67,63 @@ def made(cache: Path) -> list[Sdk]:
     ]
 
 
+def require_tools() -> None:
+    """
+    Raises:
+        Missing: Go or Node is not installed.
+    """
+    for tool, page in (
+        ("go", "Go 1.23 or newer (https://go.dev/dl)"),
+        ("npm", "Node 20 or newer (https://nodejs.org)"),
+    ):
+        if shutil.which(tool) is None:
+            raise Missing(f"{tool} is not on the PATH: install {page}; the SDKs themselves are fetched by the test.")
+
+
 def _python2(cache: Path) -> Path:
-    home = _home(cache, "python2", LOCK)
+    home = home_of(cache, "python2", LOCK)
     if not (home / "ready").exists():
         venv.create(home, clear=True, with_pip=True)
-        _run(home / "bin" / "python", "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", LOCK)
+        run(home / "bin" / "python", "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", LOCK)
         (home / "ready").touch()
     return home / "bin" / "python"
 
 
 def _go(cache: Path) -> Path:
-    source = HERE / "go"
-    program = _home(cache, "go", source / "main.go", source / "go.sum") / "stranger"
+    return go_program(cache, HERE / "go")
+
+
+def go_program(cache: Path, source: Path) -> Path:
+    """The program of this folder, compiled."""
+    program = home_of(cache, "go", source / "main.go", source / "go.sum") / "stranger"
     if not program.exists():
-        _run("go", "build", "-o", program, ".", cwd=source, env={"CGO_ENABLED": "0"})
+        run("go", "build", "-o", program, ".", cwd=source, env={"CGO_ENABLED": "0"})
     return program
 
 
 def _javascript(cache: Path) -> Path:
-    source = HERE / "javascript"
-    home = _home(cache, "javascript", *sorted(path for path in source.iterdir() if path.is_file()))
+    return node_program(cache, HERE / "javascript")
+
+
+def node_program(cache: Path, source: Path) -> Path:
+    """The program of this folder, beside the packages that its lock names."""
+    home = home_of(cache, "javascript", *sorted(path for path in source.iterdir() if path.is_file()))
     if not (home / "ready").exists():
         for name in ("main.mjs", "package.json", "package-lock.json"):
             shutil.copy(source / name, home)
-        _run("npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", cwd=home)
+        run("npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", cwd=home)
         (home / "ready").touch()
     return home / "main.mjs"
 
 
-def _home(cache: Path, name: str, *sources: Path) -> Path:
+def home_of(cache: Path, name: str, *sources: Path) -> Path:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     home = cache / f"{name}-{digest}"
     home.mkdir(parents=True, exist_ok=True)
     return home
 
 
-def _run(*command: Path | str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+def run(*command: Path | str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,

@@ -40,6 +40,7 @@ def tree(module: str) -> ast.Module:
     return ast.parse(modules()[module].read_text())
 
 
+SEALING = "pulsecart.runtime.sealing"
 OF_COMPONENTS = {"pulsecart-metrics"}  # the component that needs it names it
 
 
@@ -78,6 +79,10 @@ def uses_redis(name: str) -> bool:
     return any(isinstance(node, ast.Attribute) and node.attr == "redis" for one in own for node in ast.walk(tree(one)))
 
 
+def uses_sealing(name: str) -> bool:
+    return SEALING in reached(f"functions.{name}.main")
+
+
 def needed(name: str, operation: Operation) -> set[str]:
     needs = {"pulsecart-database"}
     if operation.redis:
@@ -86,12 +91,19 @@ def needed(name: str, operation: Operation) -> set[str]:
         needs.add("pulsecart-session")  # a session may be shown instead of a token
     if operation.verifies_events or name == SIGNER:
         needs.add("pulsecart-events")
+    if operation.seals:
+        needs.add("pulsecart-webhooks")
     return needs
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_an_operation_says_that_it_uses_redis_exactly_where_its_code_does(name: str) -> None:
     assert OPERATIONS[name].redis is uses_redis(name), f"mend redis= in functions/{name}/main.py"
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_an_operation_says_that_it_seals_secrets_exactly_where_its_code_does(name: str) -> None:
+    assert OPERATIONS[name].seals is uses_sealing(name), f"mend seals= in functions/{name}/main.py"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

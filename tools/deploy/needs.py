@@ -22,6 +22,7 @@ EXAMPLES = {
     "SESSION_SECRET": '"$(openssl rand -base64 32)"',
     "METRICS_TOKEN": '"$(openssl rand -hex 24)"',
     "EVENT_KEYS": '"$(openssl rand -base64 32)"',
+    "WEBHOOK_KEYS": '"$(openssl rand -base64 32)"',
 }
 SECRET_KEYS = {
     "pulsecart-database": "DATABASE_URL",
@@ -30,6 +31,7 @@ SECRET_KEYS = {
     "pulsecart-metrics": "METRICS_TOKEN",
     "pulsecart-migrations": "MIGRATION_DATABASE_URL",
     "pulsecart-events": "EVENT_KEYS",
+    "pulsecart-webhooks": "WEBHOOK_KEYS",
 }
 JETSTREAM = "config-natjsm-channel"
 FEATURES = "the ConfigMap config-features of knative-eventing"

@@ -38,6 +38,18 @@ class Answer:
     cut: bool = False
 
 
+@dataclass(slots=True)
+class Call:
+    """
+    Holds what is known of one request on its way.
+
+    Args:
+        is_reused: its connection was used before.
+    """
+
+    is_reused: bool = False
+
+
 class NotAllowed(Exception):
     """
     The URL, or an address that its host resolves to, must not be called; nothing was sent.

@@ -4,7 +4,6 @@ Signs and verifies webhooks by Standard Webhooks 1.0.0: ``v1`` (HMAC-SHA256) and
 The signed text is ``{id}.{timestamp}.{body}``, byte by byte. Beside it the seed's ``X-BV-Signature`` is sent.
 """
 
-import binascii
 import hmac
 import re
 from base64 import b64decode, b64encode
@@ -39,15 +38,17 @@ class Secret:
 
     Args:
         text: ``whsec_…`` signs and verifies v1; ``whsk_…`` signs and verifies v1a, ``whpk_…`` only verifies it.
+        key: its bytes; of a private key, the 32 that the public key is made from.
 
     Raises:
         ValueError: it is none of these.
     """
 
     text: str = field(repr=False)
+    key: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _key(self.text)
+        object.__setattr__(self, "key", _key(self.text))
 
     @property
     def is_symmetric(self) -> bool:
@@ -59,7 +60,7 @@ class Secret:
         """Return ``whpk_…``, which the receiver of v1a signatures needs."""
         if self.text.startswith(PUBLIC):
             return self.text
-        return PUBLIC + b64encode(_private(self.text).public_key().public_bytes_raw()).decode()
+        return PUBLIC + b64encode(_private(self).public_key().public_bytes_raw()).decode()
 
 
 def signature_headers(
@@ -82,7 +83,7 @@ def signature_headers(
     headers = [(ID, message_id), (TIMESTAMP, seconds), (SIGNATURE, " ".join(_sign(one, text) for one in secrets))]
     newest = next((one for one in secrets if one.is_symmetric), None)
     if newest is not None:
-        headers.append((BODY_SIGNATURE, hmac.digest(_key(newest.text), body, "sha256").hex()))
+        headers.append((BODY_SIGNATURE, hmac.digest(newest.key, body, "sha256").hex()))
     return tuple(headers)
 
 
@@ -125,8 +126,8 @@ def _signed_text(message_id: str, seconds: str, body: bytes) -> bytes:
 
 def _sign(secret: Secret, text: bytes) -> str:
     if secret.is_symmetric:
-        return "v1," + b64encode(hmac.digest(_key(secret.text), text, "sha256")).decode()
-    return "v1a," + b64encode(_private(secret.text).sign(text)).decode()
+        return "v1," + b64encode(hmac.digest(secret.key, text, "sha256")).decode()
+    return "v1a," + b64encode(_private(secret).sign(text)).decode()
 
 
 def _matches(secret: Secret, given: str, text: bytes) -> bool:
@@ -145,12 +146,12 @@ def _matches(secret: Secret, given: str, text: bytes) -> bool:
     return True
 
 
-def _private(text: str) -> "Ed25519PrivateKey":
+def _private(secret: Secret) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    if not text.startswith(PRIVATE):
+    if not secret.text.startswith(PRIVATE):
         raise ValueError("only a private key (whsk_) signs v1a")
-    return Ed25519PrivateKey.from_private_bytes(_key(text)[:ED25519_BYTES])
+    return Ed25519PrivateKey.from_private_bytes(secret.key)
 
 
 def _key(text: str) -> bytes:
@@ -167,11 +168,11 @@ def _key(text: str) -> bytes:
             f"a secret is {SYMMETRIC} and base64 of {SYMMETRIC_BYTES[0]} to {SYMMETRIC_BYTES[-1]} bytes, "
             f"or {PRIVATE} or {PUBLIC} and base64 of an ed25519 key"
         )
-    return key
+    return key[:ED25519_BYTES] if prefix == "whsk" else key
 
 
 def _decoded(text: str) -> bytes:
     try:
         return b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"no base64: {error}") from None
+    except ValueError:  # binascii.Error, or a character outside of ASCII
+        raise ValueError("this is no base64") from None
