@@ -232,9 +232,10 @@ def operation(
     max_body_bytes: int | None = None,
     takes_unsigned: bool = False,
     redis: bool = False,
+    seals: bool = False,
 ) -> OperationFunction:
     """Create an operation as an async function for functions-framework (Starlette request in, response out)."""
-    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis
+    limits = connections, concurrency, deadline_s, unreadable, max_body_bytes, takes_unsigned, redis, seals
     made = Operation(name, routes, events, emits, wake, *limits)
 
     async def function(request: Any) -> Any:
