@@ -206,7 +206,14 @@ async def test_a_url_that_must_not_be_called_is_refused_when_it_is_subscribed_an
 
 
 @pytest.mark.parametrize("addresses", RESOLVED, ids=" ".join)
-async def test_a_name_is_refused_if_one_of_its_addresses_is_not_public(addresses: list[str]) -> None:
+async def test_a_name_is_refused_if_one_of_its_addresses_is_not_public(
+    addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def new_socket(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was made, even for the public one of several addresses")
+
+    monkeypatch.setattr("pulsecart.bridges.outgoing_http.pools.new_socket", new_socket)
+
     async def resolve(name: str) -> list[str]:
         assert name == "hooks.example."
         return addresses

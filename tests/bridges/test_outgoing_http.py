@@ -92,6 +92,7 @@ BEHAVIOURS: list[tuple[str, r.Behaviour, float | None, str | Callable[[Answer], 
     ("another protocol", r.raw(b"220 smtp.example ESMTP\r\n"), None, "protocol"),
     ("bad status line", r.raw(b"HTTP/1.1 abc OK\r\n\r\n"), None, "protocol"),
     ("bad header", r.raw(OK + b"no colon\r\n\r\n"), None, "protocol"),
+    ("NUL in a header", r.raw(OK + b"x: a\x00b\r\n\r\n"), None, "protocol"),
     ("two lengths", r.raw(OK + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab"), None, "protocol"),
     (
         "length and chunks",
@@ -164,7 +165,7 @@ async def test_a_redirect_to_another_receiver_is_not_followed_and_cookies_are_no
         behaviour = r.answers(302, [("location", other.url()), ("set-cookie", "a=1")])
         async with receiving(behaviour) as receiver, calling() as client:
             for _ in range(2):
-                assert (await client.send("POST", receiver.url(), [], b"{}")).status == 302
+                assert (await client.send("POST", receiver.url("localhost"), [], b"{}")).status == 302
     assert other.connections == 0
     assert not any("cookie" in got.headers for got in receiver.got)
 
@@ -208,7 +209,7 @@ async def test_an_address_that_answers_no_connection_is_given_up_after_the_time_
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         async with calling(limits=Limits(total_s=SOON_S, connect_s=SHORT_S)) as client:
-            with pytest.raises(Failure) as failed:
+            with pytest.raises(Failure, match="accepted no connection") as failed:
                 await client.send("POST", f"http://127.0.0.1:{full.getsockname()[1]}/", [], b"")
             assert failed.value.reason == "timeout"
     finally:
@@ -268,6 +269,7 @@ async def test_a_host_that_hangs_holds_its_own_places_and_no_others() -> None:
 
 async def test_the_number_of_hosts_with_idle_connections_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pulsecart.bridges.outgoing_http.client.HOSTS_KEPT", 2)
+    monkeypatch.setattr("pulsecart.bridges.outgoing_http.pools.KEPT_S", 60.0)
     names = [f"r{number}.test" for number in range(5)]
 
     async def resolve(_name: str) -> list[str]:
@@ -280,6 +282,16 @@ async def test_the_number_of_hosts_with_idle_connections_is_bounded(monkeypatch:
         assert receiver.connections == 5
         await client.send("POST", receiver.url(names[-1]), [], b"")
         assert receiver.connections == 5
+
+
+async def test_calls_in_flight_fail_when_the_client_is_closed() -> None:
+    async with receiving(r.hangs()) as receiver, calling() as client:
+        flying = asyncio.create_task(client.send("POST", receiver.url(), [], b""))
+        await receiver.until(lambda it: len(it.got) == 1)
+        await client.close()
+        with pytest.raises(Failure) as failed:
+            await flying
+        assert failed.value.reason == "reset"
 
 
 async def test_the_deps_own_the_client_and_close_it(settings: Settings) -> None:

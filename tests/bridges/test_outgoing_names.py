@@ -146,7 +146,7 @@ async def test_a_server_that_answers_in_plain_http_is_a_failure_of_tls() -> None
 async def test_a_server_that_hangs_in_the_tls_handshake_is_given_up_after_the_time_for_connecting() -> None:
     client = OutgoingHttp(PUBLIC_IS, Limits(total_s=10.0, connect_s=0.3), resolve=Names([CHECKED]))
     async with receiving(r.hangs(), address=CHECKED) as receiver:
-        with pytest.raises(Failure) as failed:
+        with pytest.raises(Failure, match="accepted no connection") as failed:
             await client.send("POST", f"https://hooks.example:{receiver.port}/", [], b"{}")
         assert failed.value.reason == "timeout"
         await receiver.until(lambda it: it.open == 0)
