@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -33,7 +34,7 @@ async def create(request: Request, deps: Deps) -> Reply:
     sealed = _sealed(deps, secret, source_id)
     async with deps.db.transaction() as tx:
         source = await sources.create(tx, source_id, partner_id, deps.new_id(), sealed)
-    headers = (("location", f"/api/v1/partners/{partner_id}/sources/{source_id}"), NO_STORE)
+    headers = (("location", f"/api/v1/partners/{quote(partner_id, safe='')}/sources/{source_id}"), NO_STORE)
     return Reply(201, msgspec.json.encode(_document(source) | {"secret": secret}), headers=headers)
 
 

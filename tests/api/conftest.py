@@ -50,6 +50,7 @@ def _something_of_everything(http: httpx.Client, admin: dict[str, str]) -> dict[
     goods = {"sku": "FUZZ-1", "name": "Something", "price": 1.5}
     product = str(_made(http, "/api/v1/products", goods, admin)["productId"])
     sale = {"productId": product, "price": 1, "endsAt": "2100-01-01T00:00:00Z", "units": 1000}
+    source = _made(http, "/api/v1/partners/acme/sources", {}, admin)["sourceId"]
     return {
         "orders": [order, later],
         "purchase": [later],
@@ -61,6 +62,9 @@ def _something_of_everything(http: httpx.Client, admin: dict[str, str]) -> dict[
         "init": ["1", product],
         "items": ["1", product],
         "customers": ["12345"],
+        "partners": ["acme"],
+        "sources": [source],
+        "events": [source],
     }
 
 
