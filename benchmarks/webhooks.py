@@ -26,7 +26,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from functions.webhook_deliver.fan_out import FanOut
 from functions.webhook_deliver.sender import Sender
 from pulsecart.bridges.outgoing_http.client import OutgoingHttp
@@ -228,7 +228,7 @@ def main() -> None:
     if options.receiver:
         uvloop.run(receive())
     else:
-        tell(uvloop.run(measure(options.messages, options.pairs, options.many)), options.out)
+        write_report(uvloop.run(measure(options.messages, options.pairs, options.many)), options.out)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def _something_of_everything(http: httpx.Client, admin: dict[str, str]) -> dict[
     message = _made(http, f"/api/v1/webhook-subscriptions/{subscription}/example", {"eventType": PAID}, admin)[
         "messageId"
     ]
+    source = _made(http, "/api/v1/partners/acme/sources", {}, admin)["sourceId"]
     return {
         "orders": [order, later],
         "purchase": [later],
@@ -70,6 +71,9 @@ def _something_of_everything(http: httpx.Client, admin: dict[str, str]) -> dict[
         "customers": ["12345"],
         "webhook-subscriptions": [subscription],
         "webhook-messages": [message],
+        "partners": ["acme"],
+        "sources": [source],
+        "events": [source],
     }
 
 

@@ -140,7 +140,8 @@ def _check(case: Case, response: Response) -> None:
 def _not_promised(case: Case, response: Response) -> Iterator[Any]:
     if isinstance(case.body, NotSet):  # a body that is not needed may be absent
         yield negative_data_rejection
-    if response.status_code == 428:  # what RFC 6585 has for an If-Match that is missing
+    # What RFC 6585 has for an If-Match that is missing; and OPTIONS without a question for consent, as on other paths.
+    if response.status_code in (405, 428):
         yield missing_required_header
     reported = response.json() if response.headers.get("content-type") == ["application/problem+json"] else {}
     if response.status_code in NOT_NOW or reported.get("type", "").rpartition("/")[2] in NO_SCHEMA_SAYS:

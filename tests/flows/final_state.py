@@ -42,6 +42,16 @@ TABLES = {
     "charges": "SELECT buyer_id, c.status, c.amount_minor, c.currency FROM simulated_gateway.charges c"
     " JOIN payments p ON payment_id::text = idempotency_key JOIN orders USING (order_id)",
     "behaviour": "SELECT mode, share FROM simulated_gateway.behaviour",
+    "partner_products": "SELECT product_id, partner_id FROM partner_products",
+    "partner_sources": "SELECT partner_id, ended_at IS NULL FROM partner_sources",
+    "partner_source_secrets": "SELECT ends_at IS NULL FROM partner_source_secrets",
+    "webhook_subscriptions": "SELECT partner_id, url, status FROM webhook_subscriptions",
+    "webhook_subscription_types": "SELECT pattern FROM webhook_subscription_types",
+    "webhook_secrets": "SELECT ends_at IS NULL FROM webhook_secrets",
+    "webhook_queues": "SELECT held FROM webhook_queues",
+    "webhook_events": "SELECT type FROM webhook_events",
+    "webhook_messages": "SELECT status FROM webhook_messages",
+    "webhook_delivery_attempts": "SELECT result FROM webhook_delivery_attempts",
 }
 LEFT_OUT = {"schema_migrations", "ping_ticks", "order_calls"}  # of the machine and its tries, not of the script
 NAMES = """

@@ -13,8 +13,10 @@ from pulsecart.broker.local import LocalBroker
 from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.runtime.deps import Deps
 from pulsecart.shop.audit.db.questions import snapshot, unsettled
+from pulsecart.shop.partners.events import ReportRejected
 from tests.client import Client, until
 from tests.flows.hands import Hands
+from tests.functions.partner_shop import BATCH, fulfilment, stock
 from tests.turned_clock import TurnedClock
 
 WITHIN_S = 20.0
@@ -37,6 +39,7 @@ class SmallShop:
             self.expired,
             self.sold_out,
             self.over_the_limit,
+            self.partnered,
         ):
             await step()
         await self.at_rest()
@@ -113,6 +116,18 @@ class SmallShop:
         for path in ("sync", "async"):
             await self.client.buy(user=11, qty=2, path=path)
             await self.has(11, {"sync": 1, "async": 2}[path])
+
+    async def partnered(self) -> None:
+        """A partner ships an order of its product, adjusts its stock, and reports more than there is."""
+        assert (await self.client.ask("PUT", "/api/v1/partners/acme/products/3")).status == 204
+        assert (await self.client.buy(product=3, user=12)).status == 200
+        await self.ends(12, "PAID")
+        (order_id,) = await self.client.row("SELECT order_id::text FROM orders WHERE buyer_id = '12'")
+        sent = [stock("3", 5, id="s-1"), stock("3", -1_000_000, id="s-2"), fulfilment(order_id, id="f-1")]
+        headers = {"content-type": BATCH, **self.client.signed("acme", "partner")}
+        assert (await self.client.ask("POST", "/events", sent, **headers)).status == 202
+        await self.ends(12, "FULFILLED")
+        await self._holds("SELECT 1 FROM outbox WHERE type = %s", ReportRejected.TYPE)
 
     async def order(self, user: int, items: dict[int, int]) -> None:
         body = {"userId": user, "items": [{"productId": product, "qty": qty} for product, qty in items.items()]}

@@ -88,7 +88,7 @@ class Stage:
             assert await self.client.handle_event("webhook_deliver", event) == 204
 
     async def work(self) -> None:
-        """What a wake-up starts: returns when nothing is due before the next sweep."""
+        """Do what a wake-up starts; return when nothing is due before the next sweep."""
         wake = self.client.operations["webhook_deliver"].wake
         assert wake
         await wake(self.client.deps)
@@ -124,7 +124,7 @@ class Stage:
             await tx.execute(sql, params)
 
     async def owner(self, sql: str) -> None:
-        """As the role that owns the tables."""
+        """Execute a statement as the role that owns the tables."""
         with connect(self.client.deps.settings.database_url) as connection:
             connection.execute(sql.encode())
 

@@ -64,7 +64,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many messages of a subscription to claim; ``early``: the first ones, also before they are due."""
+    """Holds the number of messages of a subscription to claim; ``early``: the first ones, also before they are due."""
 
     subscription_id: str
     room: int
