@@ -10,7 +10,7 @@ from pulsecart.edge.streams.snapshot import Snapshots
 from pulsecart.edge.streams.sse import stream
 from pulsecart.edge.streams.topics import STREAMED
 from pulsecart.edge.web.docs import api_document, api_page, problem
-from pulsecart.edge.web.pages import page, passport, shop, static
+from pulsecart.edge.web.pages import page, partners, passport, shop, static
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Malformed, Unauthorized
 from pulsecart.serving.access import CUSTOMER, PUBLIC, SIGNING_IN
@@ -98,6 +98,7 @@ edge = operation(
         get("/orders", shop, allow=PUBLIC),
         get("/orders/{id}", shop, allow=PUBLIC),
         get("/orders/{id}/passport", passport, allow=PUBLIC),
+        get("/partners", partners, allow=PUBLIC),
         get("/static/{file}", static, allow=PUBLIC),
         get("/docs/api", api_page, allow=PUBLIC),
         get("/problems/{type}", problem, allow=PUBLIC),

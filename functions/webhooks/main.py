@@ -29,6 +29,7 @@ from pulsecart.shop.webhooks.subscription import PAUSED_BY_HAND, WebhookSubscrip
 
 SUBSCRIPTIONS = "/api/v1/webhook-subscriptions"
 MESSAGES = "/api/v1/webhook-messages"
+EVENT_TYPES = "/api/v1/webhook-event-types"
 
 
 async def listed(request: Request, deps: Deps) -> Reply:
@@ -150,6 +151,7 @@ webhooks = operation(
         get(f"{MESSAGES}/{{id}}/attempts", messages.attempts, allow=OWN_PARTNER),
         post(f"{MESSAGES}/{{id}}/resend", messages.send_again, allow=OWN_PARTNER),
         post(f"{MESSAGES}/{{id}}/skip", messages.skip, allow=OWN_PARTNER),
+        get(EVENT_TYPES, watching.sent_event_types, allow=PARTNER),
     ],
     seals=True,
 )

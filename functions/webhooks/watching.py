@@ -1,9 +1,11 @@
-"""Shows how a subscription is doing: its attempts as a log, and its backlog."""
+"""Shows how a subscription is doing: its attempts as a log, and its backlog; lists the types of events."""
 
+from functools import cache
 from typing import Any
 
 from functions.webhooks.documents import backlog_document, encoded, logged_document
 from functions.webhooks.own import cursor_malformed, own_subscription, page_of
+from pulsecart.runtime.contracts import event_types, schema
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.serving.http import Reply, Request
@@ -11,6 +13,7 @@ from pulsecart.serving.query import parameters, parse_integer
 from pulsecart.shop.webhooks.db import attempt_log
 from pulsecart.shop.webhooks.db.attempt_log import Place
 from pulsecart.shop.webhooks.db.backlog import backlog_of
+from pulsecart.shop.webhooks.patterns import sent_types
 
 NUMBER_MAX = 2**31 - 1
 
@@ -39,6 +42,20 @@ async def backlog(request: Request, deps: Deps) -> Reply:
         subscription_id = (await own_subscription(tx, request, deps, "read")).subscription_id
         found = await backlog_of(tx, subscription_id)
     return Reply(200, encoded(backlog_document(found)))
+
+
+async def sent_event_types(request: Request, deps: Deps) -> Reply:
+    """List the types of events to which a partner can subscribe, with the words of their contracts."""
+    return Reply(200, _event_types())
+
+
+@cache
+def _event_types() -> bytes:
+    listed = []
+    for one in sorted(sent_types(event_types())):
+        contract = schema(one)
+        listed.append({"type": one, "title": contract["title"], "description": contract["description"]})
+    return encoded({"eventTypes": listed})
 
 
 def _place(cursor: str) -> Place:

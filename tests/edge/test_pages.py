@@ -7,7 +7,7 @@ import pytest
 
 from tests.edge.conftest import Edge
 
-PAGES = ["/", "/products/1", "/cart", "/orders", "/orders/some-order", "/orders/some-order/passport"]
+PAGES = ["/", "/products/1", "/cart", "/orders", "/orders/some-order", "/orders/some-order/passport", "/partners"]
 NAMES = re.compile(r'(?:src|href)="(/static/[^"]+)"|(?:from|import) "\./([^"]+)"|"\./([^"/]+\.js)"')
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from pulsecart.runtime.contracts import event_types
 from pulsecart.runtime.event import new_id, rfc3339
 from pulsecart.shop.webhooks.db import backlog
+from pulsecart.shop.webhooks.patterns import sent_types
 from tests.client import Client
 from tests.functions.webhook_rows import PAID, SUBSCRIPTIONS, Partner, attempt, kind, message, queue, states
 
@@ -150,3 +152,12 @@ async def test_another_partner_s_log_and_backlog_are_unknown(client: Client, par
     for part in ("attempts", "backlog", "messages"):
         refused = await other.ask("GET", f"{SUBSCRIPTIONS}/{subscription}/{part}")
         assert (refused.status, kind(refused)) == (404, "unknown-subscription")
+
+
+async def test_the_types_that_a_partner_can_get_are_listed_in_the_words_of_their_contracts(
+    client: Client, partner: Partner
+) -> None:
+    types = (await listed(partner, "/api/v1/webhook-event-types"))["eventTypes"]
+    assert {one["type"] for one in types} == sent_types(event_types())
+    assert next(one["title"] for one in types if one["type"] == PAID) == "Order paid"
+    await partner.subscribed(eventTypes=[one["type"] for one in types])

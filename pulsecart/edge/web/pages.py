@@ -38,6 +38,11 @@ async def passport(request: Request, deps: Deps) -> Reply:
     return served(request, "passport.html")
 
 
+async def partners(request: Request, deps: Deps) -> Reply:
+    """Answer ``/partners``; its script sends the token that the visitor pastes."""
+    return served(request, "partners.html")
+
+
 async def static(request: Request, deps: Deps) -> Reply:
     """Answer ``/static/{file}``; raises NotFound."""
     return served(request, request.params["file"])

@@ -6,16 +6,17 @@ const PATIENCE_MS = 15_000;
 
 /**
  * @param {string | null} key the Idempotency-Key of all attempts
+ * @param {Object<string, string>} headers more headers of each attempt
  * @param {(attempt: number) => void} tellWaiting
  * @returns {Promise<{ok: boolean, status: number, body: object}>} including error answers; status 0 without an answer
  */
-export async function ask(method, path, body, { key = null, tellWaiting = () => {} } = {}) {
+export async function ask(method, path, body, { key = null, headers = {}, tellWaiting = () => {} } = {}) {
   for (let attempt = 1; ; attempt += 1) {
     let pauseMs = Math.min(LONGEST_PAUSE_MS, 300 * 2 ** attempt) * (0.5 + Math.random() / 2);
     try {
       const answer = await fetch(path, {
         method,
-        headers: { ...(body && { "Content-Type": "application/json" }), ...(key && { "Idempotency-Key": key }) },
+        headers: { ...headers, ...(body && { "Content-Type": "application/json" }), ...(key && { "Idempotency-Key": key }) },
         body: body && JSON.stringify(body),
         signal: AbortSignal.timeout(PATIENCE_MS),
       });
