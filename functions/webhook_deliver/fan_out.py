@@ -11,6 +11,7 @@ from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import cloudevents
 from pulsecart.serving.signatures import ADDED_BY_KNATIVE, SIGNATURE
+from pulsecart.shop.partners.reports import only_for
 from pulsecart.shop.webhooks.db import events
 from pulsecart.shop.webhooks.db.events import Matching, NewMessage, Outgoing
 from pulsecart.shop.webhooks.subscription import patterns_of
@@ -42,8 +43,12 @@ class FanOut:
         for one in found:
             by_pattern[one.pattern].append(one)
         for event in received:
+            partner_id = only_for(event)
             matching = {
-                one.subscription_id: one for pattern in patterns_of(event.type) for one in by_pattern.get(pattern, ())
+                one.subscription_id: one
+                for pattern in patterns_of(event.type)
+                for one in by_pattern.get(pattern, ())
+                if partner_id in (None, one.partner_id)
             }
             if matching:
                 outgoing = outgoing_of(event)

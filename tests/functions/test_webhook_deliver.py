@@ -11,6 +11,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import cloudevents
+from pulsecart.shop.partners.events import FulfilmentReported, ReportRejected, StockReported
 from pulsecart.shop.webhooks.new_secrets import new_private_key, new_secret
 from pulsecart.shop.webhooks.signature import Secret, verify
 from tests.client import until
@@ -44,6 +45,29 @@ async def test_two_patterns_that_match_are_one_message(stage: Stage) -> None:
         await stage.happens(event())
         await stage.work()
     assert len(posts(receiver)) == 1
+
+
+@pytest.mark.parametrize(
+    "private",
+    [
+        structs.replace(event(type=FulfilmentReported.TYPE), source="/partners/p%2F1"),
+        structs.replace(event(type=StockReported.TYPE), source="/partners/p%2F1"),
+        structs.replace(
+            event(type=ReportRejected.TYPE),
+            data=b'{"reportId": "r", "partnerId": "p/1", "reportType": "t", "reason": "NOT_YOURS"}',
+        ),
+    ],
+    ids=lambda one: one.type,
+)
+async def test_an_event_between_a_partner_and_the_shop_reaches_no_other_partner(
+    stage: Stage, private: CloudEvent
+) -> None:
+    async with receiving(answers()) as own, receiving(answers()) as other:
+        await stage.subscribe(own.url(), event_types=["ecommerce.*"], partner_id="p/1")
+        await stage.subscribe(other.url(), event_types=[private.type, "ecommerce.*"], partner_id="p-2")
+        await stage.happens(private)
+        await stage.work()
+    assert (len(posts(own)), posts(other)) == (1, [])
 
 
 @pytest.mark.usefixtures("_now")

@@ -16,6 +16,7 @@ from pulsecart.shop.partners.events import FulfilmentReported, ReportRejected, S
 ROLE: Final = frozenset({"partner"})
 POLICY: Final = "partner_event"
 SOURCE: Final = "/partners/"
+BETWEEN_TWO: Final = "ecommerce.partner."  # types of events between one partner and the shop
 ID_MAX: Final = 255  # of a report's id, which an event about it repeats
 MEMBERS: Final[Mapping[type[Message], str]] = {FulfilmentReported: "orderId", StockReported: "productId"}
 MESSAGES: Final = {message.TYPE: message for message in MEMBERS}
@@ -61,6 +62,26 @@ def partner_of(source: str) -> str:
     if not partner_id or source != source_of(partner_id):
         raise Malformed("wrong-source", f"{source[:200]} is no partner's source. Partners send events to /events.")
     return partner_id
+
+
+def only_for(event: CloudEvent) -> str | None:
+    """
+    Return the only partner that may receive an event: the one that reported it, or whose report was rejected.
+
+    Returns:
+        None if every partner may receive it.
+
+    Raises:
+        Malformed: it is an event between a partner and the shop, and names no partner.
+    """
+    if not event.type.startswith(BETWEEN_TWO):
+        return None
+    if event.type != ReportRejected.TYPE:
+        return partner_of(event.source)
+    try:
+        return msgspec.json.decode(event.data or b"", type=ReportRejected).partnerId
+    except msgspec.MsgspecError as error:
+        raise Malformed("bad-data", f"The event names no partner: {error}.") from None
 
 
 def report_of(event: CloudEvent, partner_id: str, extensions: Mapping[str, str], now: datetime) -> Report:

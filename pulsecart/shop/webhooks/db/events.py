@@ -9,7 +9,7 @@ from pulsecart.shop.webhooks.db import queue
 
 # A lookup by index for each pattern, however many subscriptions there are.
 MATCHING = """
-    SELECT t.pattern, t.subscription_id::text, s.ordered
+    SELECT t.pattern, t.subscription_id::text, s.ordered, s.partner_id
     FROM webhook_subscription_types t JOIN webhook_subscriptions s USING (subscription_id)
     WHERE t.pattern = ANY(%s) AND s.status <> 'DISABLED' AND s.deleted_at IS NULL ORDER BY t.subscription_id
 """
@@ -46,6 +46,7 @@ class Matching:
     pattern: str
     subscription_id: str
     ordered: bool
+    partner_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
