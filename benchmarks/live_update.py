@@ -49,8 +49,10 @@ def live(directory: Path, packages: Path, *arguments: str) -> "subprocess.Popen[
     assert found, "the live stage has an entry point"
     entry: Sequence[str] = json.loads(found[1].replace(" /app", f" {directory}"))
     place = {"PYTHONPATH": f"{directory}:{packages}", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    # A process whose lines are measured ends by a signal of its own.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.Popen(
-        [*entry, *arguments], cwd=directory, env={**os.environ, **UNREACHABLE, **place}, stderr=subprocess.DEVNULL
+        [*entry, *arguments], cwd=directory, env={**kept, **UNREACHABLE, **place}, stderr=subprocess.DEVNULL
     )
 
 

@@ -11,14 +11,14 @@ DIFFERENCES: dict[str, frozenset[str]] = {
     "202 at once": frozenset((IN_MEMORY,)),
     "Order per key": frozenset((JETSTREAM,)),
     "The cause of a failure without a status": frozenset((IN_MEMORY, JETSTREAM)),
-    "A dead letter that its sink refuses": frozenset((IN_MEMORY, JETSTREAM)),
-    "404 and 409 are tried again": frozenset((JETSTREAM,)),
+    "A dead letter that its sink rejects": frozenset((IN_MEMORY, JETSTREAM)),
+    "404 and 409 are retried": frozenset((JETSTREAM,)),
     "An event arrives as it was sent": frozenset((JETSTREAM,)),
     "A final status is a dead letter at once": frozenset((JETSTREAM,)),
     "JSON data has any media type": frozenset((IN_MEMORY, JETSTREAM)),
     "JSON data begins with its value": frozenset((IN_MEMORY,)),
     "Attributes are percent-encoded": frozenset((IN_MEMORY, JETSTREAM)),
-    "A time is its sender's text": frozenset((IN_MEMORY, JETSTREAM)),
+    "A time keeps its sender's text": frozenset((IN_MEMORY, JETSTREAM)),
     "Nothing is added": frozenset((IN_MEMORY, JETSTREAM)),
 }
 

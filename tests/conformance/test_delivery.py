@@ -62,7 +62,7 @@ async def test_these_codes_are_retried(
     await apply(t=quick())
     subscriber.answers = [code, code]
     await send(event("1"))
-    if code in (404, 409) and differs(broker, "404 and 409 are tried again"):
+    if code in (404, 409) and differs(broker, "404 and 409 are retried"):
         await subscriber.until(lambda got: len(got) == 1)  # the channel drops the event for good
     else:
         await subscriber.until(lambda got: len(got) == 3)
@@ -176,7 +176,7 @@ async def test_a_dead_letter_that_its_sink_refuses_is_not_taken_for_done(
     subscriber.answer = 500
     sink.answers = [503, 503]
     status = await broker.send(*cloudevents.binary(event("1")))
-    if not differs(broker, "A dead letter that its sink refuses"):
+    if not differs(broker, "A dead letter that its sink rejects"):
         await sink.until(lambda got: len(got) == 3)  # tried until it is taken
     elif broker.flavour == IN_MEMORY:
         assert status == 500  # the sender has to send again

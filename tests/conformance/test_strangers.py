@@ -139,7 +139,7 @@ def _attributes(message: Said, broker: BrokerUnderTest) -> dict[str, str]:
     sent = dict(message.attributes)
     if message.structured and differs(broker, "Attributes are percent-encoded"):
         sent = _decoded(sent)
-    if "time" in sent and differs(broker, "A time is its sender's text"):
+    if "time" in sent and differs(broker, "A time keeps its sender's text"):
         at, fraction = _instant(sent["time"], 9)
         sent["time"] = f"{at:%Y-%m-%dT%H:%M:%S}.{fraction}".rstrip("0").rstrip(".") + "Z"
     return sent
