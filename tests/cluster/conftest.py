@@ -15,8 +15,11 @@ HERE = Path(__file__).parent
 REQUIRED = os.environ.get("PULSECART_CLUSTER") == "1"
 if not REQUIRED and os.environ.get("PULSECART_CI"):
     collect_ignore_glob = ["test_*.py"]  # CI plays these in a stage of their own
+collect_ignore = []
 if os.environ.get("CLUSTER_IDENTITIES") != "1":
-    collect_ignore = ["test_relay_identity.py"]  # it deploys the shop twice: asked for by name
+    collect_ignore.append("test_relay_identity.py")  # it deploys the shop twice: asked for by name
+if os.environ.get("CLUSTER_LONG") != "1":
+    collect_ignore.append("test_webhooks_far.py")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
