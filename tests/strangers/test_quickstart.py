@@ -67,9 +67,8 @@ def running(language: str, place: Path, secret: str) -> Iterator[tuple[str, "sub
     assert program.count(PORT) == 1
     command = prepare(program.replace(PORT, port), place)
     environ = {**os.environ, "WEBHOOK_SECRET": secret}
-    with subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
         url = f"http://127.0.0.1:{port}/"
         try:
             eventually(lambda: process.poll() is not None or answers(url), "the example listens", 30.0)
@@ -92,9 +91,8 @@ def posted(url: str, secret: str, body: bytes = BODY, *, sent: bytes | None = No
     at = datetime.now(UTC) - timedelta(seconds=age_s)
     own = {"content-type": cloudevents.STRUCTURED}
     headers = dict(signed_headers(own, body, ID, at, [Secret(secret)]))
-    return httpx.post(
-        url, content=body if sent is None else sent, headers=headers, timeout=10, trust_env=False
-    ).status_code
+    content = body if sent is None else sent
+    return httpx.post(url, content=content, headers=headers, timeout=10, trust_env=False).status_code
 
 
 @pytest.fixture(scope="module")
