@@ -1,9 +1,10 @@
 """Claims due messages and writes their attempts, in the transaction before they are sent."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from functions.webhook_deliver.requests import Request, request_of
 from pulsecart.runtime.db.database import Tx
@@ -18,6 +19,7 @@ from pulsecart.shop.webhooks.signature import Secret
 
 log = logging.getLogger(__name__)
 QUEUES_MAX = 256  # in one transaction
+SECRETS_KEPT = 10_000
 LEASE = timedelta(seconds=60)  # three times the longest attempt; then its process is considered gone
 ASK_LEASE = timedelta(seconds=15)
 NO_SECRET = timedelta(minutes=1)  # until a subscription is looked at again whose secrets do not open
@@ -40,13 +42,31 @@ class Claimed:
     dues: dict[str, datetime | None] = field(default_factory=dict)
 
 
+class OpenSecrets:
+    """Opens the secrets of subscriptions, and keeps those that were used last."""
+
+    def __init__(self, sealing: Sealing) -> None:
+        self._open = lru_cache(maxsize=SECRETS_KEPT)(lambda sealed, id: Secret(sealing.open(sealed, id)))
+
+    def of(self, subscription_id: str, sealed: Sequence[bytes]) -> list[Secret]:
+        """Open a subscription's secrets; one that does not open is logged and left out."""
+        secrets = []
+        for one in sealed:
+            try:
+                secrets.append(self._open(one, subscription_id))
+            except (CannotOpen, ValueError) as error:
+                log.error("a secret of webhook subscription %s cannot sign: %s", subscription_id, error)
+        return secrets
+
+
 @dataclass(slots=True)
 class Plan:
     """
     Holds the decisions about locked queues.
 
     Args:
-        left: how much more may be claimed; ``unwell_left``: of it for endpoints whose last attempt failed.
+        left: how many messages may be claimed; more may be planned, since some queues have fewer than they may send.
+        unwell_left: of them for endpoints whose last attempt failed.
         paces: subscription → ``next_free_at``, ``not_before``.
     """
 
@@ -73,16 +93,15 @@ class Plan:
 
     def _send(self, one: Queue) -> None:
         rate = rate_of(one.rate_per_s, one.consent.allowed_per_min)
-        room = min(room_of(one.circuit, one.concurrency, one.in_flight, rate), self.left)
+        room = room_of(one.circuit, one.concurrency, one.in_flight, rate)
         if one.circuit.is_unwell:
             room = min(room, self.unwell_left)
             self.unwell_left -= room
-        self.left -= room
         if room > 0:
             self.rooms.append(Room(one.subscription_id, room, one.circuit.status == "FAILING"))
 
 
-async def claim(tx: Tx, sealing: Sealing, room: int, unwell_room: int) -> Claimed:
+async def claim(tx: Tx, open_secrets: OpenSecrets, room: int, unwell_room: int) -> Claimed:
     """
     Claim due work.
 
@@ -95,11 +114,11 @@ async def claim(tx: Tx, sealing: Sealing, room: int, unwell_room: int) -> Claime
         return Claimed()
     states = await queue.states(tx, ids)
     sealed = await signing(tx, ids)
-    secrets = {id: opened(sealing, id, sealed[id]) for id in ids}
+    secrets = {id: open_secrets.of(id, sealed[id]) for id in ids}
     plan = Plan(room, unwell_room, tx.now)
     for id in ids:
         plan.add(states[id], secrets[id])
-    taken = await messages.take(tx, plan.rooms, tx.now + LEASE) if plan.rooms else []
+    taken = await messages.take(tx, plan.rooms, plan.left, tx.now + LEASE) if plan.rooms else []
     requests = [
         request_of(_attempt(one, states[one.subscription_id], tx.now), secrets[one.subscription_id]) for one in taken
     ]
@@ -108,19 +127,15 @@ async def claim(tx: Tx, sealing: Sealing, room: int, unwell_room: int) -> Claime
     paces = plan.paces | _paces(taken, states, tx.now)
     if paces:
         await queue.write_pace(tx, paces)
-    dues = await queue.recompute(tx, ids)
+    dues = await queue.recompute(tx, _served(ids, plan, taken))
     return Claimed(requests, plan.asks, more=len(ids) >= QUEUES_MAX, dues=dues)
 
 
-def opened(sealing: Sealing, subscription_id: str, sealed: Sequence[bytes]) -> list[Secret]:
-    """Open a subscription's secrets; one that does not open is logged and left out."""
-    secrets = []
-    for one in sealed:
-        try:
-            secrets.append(Secret(sealing.open(one, subscription_id)))
-        except (CannotOpen, ValueError) as error:
-            log.error("a secret of webhook subscription %s cannot sign: %s", subscription_id, error)
-    return secrets
+def _served(ids: Sequence[str], plan: Plan, taken: Sequence[Taken]) -> Collection[str]:
+    """Return the queues whose turn it was; where not all could be served, the others keep their places."""
+    if len(taken) < plan.left:
+        return ids
+    return set(ids) - {one.subscription_id for one in plan.rooms} | {one.subscription_id for one in taken}
 
 
 def _attempt(taken: Taken, state: Queue, now: datetime) -> Attempt:

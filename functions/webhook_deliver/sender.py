@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from functions.webhook_deliver import handshake
-from functions.webhook_deliver.claims import LEASE, Claimed, claim
+from functions.webhook_deliver.claims import LEASE, Claimed, OpenSecrets, claim
 from functions.webhook_deliver.record import record
 from functions.webhook_deliver.requests import Request, result_of
 from functions.webhook_deliver.slots import Slots
@@ -51,7 +51,7 @@ class Sender:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps.share(NAME, CONNECTIONS)
         self._http = deps.singleton(webhook_http)
-        self._sealing = deps.singleton(sealing)
+        self._secrets = OpenSecrets(deps.singleton(sealing))
         self._origin = origin_of(deps.settings.public_url)
         self._results: Batcher[Result, None] = Batcher(self._record)
         self._slots = Slots()
@@ -115,7 +115,7 @@ class Sender:
             if not room[0]:
                 return False
             async with self._deps.db.transaction(pipelined=True) as tx:
-                claimed = await claim(tx, self._sealing, *room)
+                claimed = await claim(tx, self._secrets, *room)
             self._start(claimed)
         return claimed.more
 
@@ -185,7 +185,7 @@ class Sender:
             claims = room[0] > 0 and self._open
             async with self._deps.db.transaction(pipelined=True) as tx:
                 dues = await record(tx, results, random.random)
-                claimed = await claim(tx, self._sealing, *room) if claims else Claimed()
+                claimed = await claim(tx, self._secrets, *room) if claims else Claimed()
             self._start(claimed)
         if not claims or claimed.more or self._is_earlier(dues | claimed.dues):
             self._look()

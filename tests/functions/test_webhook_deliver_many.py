@@ -98,7 +98,7 @@ async def test_no_statement_of_a_delivery_reads_a_whole_table_of_10_000_subscrip
             (queue.FIRST_DUE, (True,)),
             (queue.STATES, (now, ids)),
             (SIGNING, (ids, now)),
-            (messages.TAKE, {"until": now, "now": now, "rooms": as_json([one])}),
+            (messages.TAKE, {"until": now, "now": now, "most": 10, "rooms": as_json([one])}),
             (messages.STEP, (now, as_json([{"message_id": new_id(), "number": 1, "status": "DELIVERED"}]))),
             (messages.PROMOTE, (now, as_json([{"subscription_id": id, "lane": "o-1"}]))),
             (queue.RECOMPUTE, {"now": now, "ids": ids, "added": False}),

@@ -7,7 +7,8 @@ from datetime import datetime
 from pulsecart.runtime.db.database import Tx, as_json
 from pulsecart.shop.webhooks.schedule import Step
 
-# The subquery takes so many rows of an index, whatever the number of messages and subscriptions.
+# Each subquery takes so many rows of an index, whatever the number of messages and subscriptions; the loop over them
+# ends when enough are taken, so that those which come first in ``rooms`` are served.
 TAKE = """
     WITH taken AS (
         UPDATE webhook_messages m SET claimed_until = %(until)s, due_at = %(until)s, attempts = m.attempts + 1
@@ -20,6 +21,7 @@ TAKE = """
                     AND w.due_at <= CASE WHEN r.early THEN 'infinity' ELSE %(now)s END
                 ORDER BY w.due_at, w.position LIMIT r.room
             ) picked
+            LIMIT %(most)s
         ) p
         WHERE m.message_id = p.message_id
         RETURNING m.message_id, m.subscription_id, m.event_key, m.lane, m.retries, m.attempts, m.position
@@ -27,13 +29,20 @@ TAKE = """
     SELECT t.message_id::text, t.subscription_id::text, t.lane, t.retries, t.attempts, e.type, e.body
     FROM taken t JOIN webhook_events e USING (event_key) ORDER BY t.position
 """
-# A result counts for the message's newest attempt; a delivery counts for any, since the endpoint has the message.
+# A result counts for the message's newest attempt; a delivery counts for any, since the endpoint has the message. The
+# state is looked up by OFFSET 0 apart from the update: after a quiet time PostgreSQL expects no PENDING message, and
+# would compare each one with each result (45 ms for 156 results among 6,000 messages; 1.5 ms with it).
 STEP = """
     UPDATE webhook_messages m SET status = t.status, retries = t.retries, due_at = t.due_at, claimed_until = NULL,
         ended_at = CASE WHEN t.status = 'PENDING' THEN NULL ELSE %s::timestamptz END
-    FROM json_to_recordset(%s::json) AS t (message_id uuid, number int, status text, retries int, due_at timestamptz)
-    WHERE m.message_id = t.message_id AND m.status = 'PENDING'
-        AND (m.attempts = t.number OR t.status = 'DELIVERED')
+    FROM (
+        SELECT r.* FROM json_to_recordset(%s::json) AS r (message_id uuid, number int, status text, retries int,
+                                                          due_at timestamptz)
+        CROSS JOIN LATERAL (SELECT k.status, k.attempts FROM webhook_messages k
+                            WHERE k.message_id = r.message_id OFFSET 0) now
+        WHERE now.status = 'PENDING' AND (now.attempts = r.number OR r.status = 'DELIVERED')
+    ) t
+    WHERE m.message_id = t.message_id
     RETURNING m.message_id::text
 """
 PROMOTE = """
@@ -71,10 +80,13 @@ class Room:
     early: bool
 
 
-async def take(tx: Tx, rooms: Sequence[Room], until: datetime) -> list[Taken]:
-    """Claim due messages until ``until``; after that they are due again."""
+async def take(tx: Tx, rooms: Sequence[Room], most: int, until: datetime) -> list[Taken]:
+    """Claim at most ``most`` due messages until ``until``; after that they are due again."""
     rows = [{"subscription_id": one.subscription_id, "room": one.room, "early": one.early} for one in rooms]
-    return [Taken(*row) for row in await tx.rows(TAKE, {"until": until, "now": tx.now, "rooms": as_json(rows)})]
+    return [
+        Taken(*row)
+        for row in await tx.rows(TAKE, {"until": until, "now": tx.now, "most": most, "rooms": as_json(rows)})
+    ]
 
 
 async def step(tx: Tx, steps: Sequence[tuple[str, int, Step]]) -> set[str]:

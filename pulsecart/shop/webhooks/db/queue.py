@@ -20,13 +20,13 @@ LOCK = "SELECT 1 FROM webhook_queues WHERE subscription_id = ANY(%s::uuid[]) ORD
 # than now.
 LOCK_DUE = """
     WITH well AS (
-        SELECT subscription_id FROM webhook_queues WHERE NOT held AND NOT unwell AND due_at <= %(now)s
+        SELECT subscription_id, due_at FROM webhook_queues WHERE NOT held AND NOT unwell AND due_at <= %(now)s
         ORDER BY due_at LIMIT %(well)s FOR UPDATE SKIP LOCKED
     ), unwell AS (
-        SELECT subscription_id FROM webhook_queues WHERE NOT held AND unwell AND due_at <= %(now)s
+        SELECT subscription_id, due_at FROM webhook_queues WHERE NOT held AND unwell AND due_at <= %(now)s
         ORDER BY due_at LIMIT %(unwell)s FOR UPDATE SKIP LOCKED
     )
-    SELECT subscription_id::text FROM well UNION ALL SELECT subscription_id::text FROM unwell
+    SELECT subscription_id::text FROM (SELECT * FROM well UNION ALL SELECT * FROM unwell) AS due ORDER BY due_at
 """
 FIRST_DUE = """
     SELECT min(due_at) FROM (
