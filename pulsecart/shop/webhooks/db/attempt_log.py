@@ -13,9 +13,8 @@ LOG: Final = """
     WHERE a.subscription_id = %(id)s
 """
 ORDER: Final = "ORDER BY a.began_at DESC, a.message_id DESC, a.number DESC LIMIT %(limit)s"
-# The first comparison is redundant: it is the one that uses the index.
 BEFORE: Final = """
-    AND a.began_at <= %(at)s AND (a.began_at, a.message_id, a.number) < (%(at)s, %(message)s::uuid, %(number)s)
+    AND (a.began_at, a.message_id, a.number) < (%(at)s, %(message)s::uuid, %(number)s)
 """
 
 
