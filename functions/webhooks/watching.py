@@ -6,6 +6,7 @@ from typing import Any
 from functions.webhooks.documents import backlog_document, encoded, logged_document
 from functions.webhooks.own import cursor_malformed, own_subscription, page_of
 from pulsecart.runtime.contracts import event_types, schema
+from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.serving.http import Reply, Request
@@ -26,9 +27,9 @@ async def attempts(request: Request, deps: Deps) -> Reply:
         Malformed: ``limit`` or ``cursor`` is malformed.
     """
     limit, cursor = page_of(parameters(request.query))
-    place = None if cursor is None else _place(cursor)
     async with deps.db.transaction() as tx:
         subscription_id = (await own_subscription(tx, request, deps, "read")).subscription_id
+        place = None if cursor is None else await _place(tx, subscription_id, cursor)
         found = await attempt_log.newest(tx, subscription_id, before=place, limit=limit + 1)
     page: dict[str, Any] = {"attempts": [logged_document(one) for one in found[:limit]]}
     if len(found) > limit:
@@ -58,9 +59,11 @@ def _event_types() -> bytes:
     return encoded({"eventTypes": listed})
 
 
-def _place(cursor: str) -> Place:
+async def _place(tx: Tx, subscription_id: str, cursor: str) -> Place:
     message_id, _, digits = cursor.partition(".")
     number = parse_integer(digits, NUMBER_MAX, 1)
-    if not is_id(message_id) or number is None:
+    known = is_id(message_id) and number is not None
+    place = await attempt_log.place_of(tx, subscription_id, message_id, number or 0) if known else None
+    if place is None:
         raise cursor_malformed()
-    return Place(message_id, number)
+    return place

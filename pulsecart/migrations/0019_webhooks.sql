@@ -110,7 +110,7 @@ CREATE TABLE webhook_delivery_attempts (
     next_try_at     timestamptz,
     PRIMARY KEY (message_id, number)
 );
-CREATE INDEX webhook_attempts_listed ON webhook_delivery_attempts (subscription_id, began_at DESC);
+CREATE INDEX webhook_attempts_listed ON webhook_delivery_attempts (subscription_id, began_at, message_id, number);
 
 COMMENT ON TABLE webhook_subscriptions IS
     'What a partner subscribes to: a URL, event types and how to send. Written by webhooks; its status also by '

@@ -34,19 +34,19 @@ export function closeLog() {
 async function follow() {
   clearTimeout(timer);
   const id = subscription;
-  if (id === null || stopped || document.hidden) return tell("stopped");
+  if (id === null || stopped || document.hidden) return showState("stopped");
   try {
     await update(id);
-    tell("live");
+    showState("live");
   } catch (refused) {
     if (!(refused instanceof Refused)) throw refused;
-    if (refused.ends || refused.gone) return tell("stopped");
-    tell("waiting");
+    if (refused.ends || refused.gone) return showState("stopped");
+    showState("waiting");
   }
   if (id === subscription) timer = setTimeout(follow, EVERY_MS);
 }
 
-function tell(kind) {
+function showState(kind) {
   set($("live"), { live: "Live", waiting: "Reconnecting…", stopped: "Stopped" }[kind]);
   $("live").dataset.state = kind;
   set($("log-toggle"), stopped ? "Start the log" : "Stop the log");

@@ -29,7 +29,7 @@ export const token = () => sessionStorage.getItem(TOKEN);
 export const keepToken = (text) => sessionStorage.setItem(TOKEN, text);
 export const dropToken = () => sessionStorage.removeItem(TOKEN);
 
-/** @returns {string} the partner whom the token names; the shop checks the token, this page does not */
+/** @returns {string} the partner in the token; the shop checks the token, this page does not */
 export function partner() {
   try {
     const [, claims] = token().split(".");

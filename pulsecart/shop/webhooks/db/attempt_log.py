@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pulsecart.runtime.db.database import Tx
 
@@ -13,22 +13,18 @@ LOG: Final = """
     WHERE a.subscription_id = %(id)s
 """
 ORDER: Final = "ORDER BY a.began_at DESC, a.message_id DESC, a.number DESC LIMIT %(limit)s"
-# The first comparison is redundant: it is the one that uses the index.
 BEFORE: Final = """
-    AND a.began_at <= p.began_at AND (a.began_at, a.message_id, a.number) < (p.began_at, p.message_id, p.number)
-"""
-PLACE: Final = """
-    WITH p AS (SELECT began_at, message_id, number FROM webhook_delivery_attempts
-               WHERE message_id = %(message)s AND number = %(number)s AND subscription_id = %(id)s)
+    AND (a.began_at, a.message_id, a.number) < (%(at)s, %(message)s::uuid, %(number)s)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Names an attempt, after which a page begins."""
+    """Names an attempt, after which a page begins; ``at`` is its beginning."""
 
     message_id: str
     number: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +44,22 @@ class LoggedAttempt:
     next_try_at: datetime | None
 
 
+async def place_of(tx: Tx, subscription_id: str, message_id: str, number: int) -> Place | None:
+    """Return the place of an attempt; None: the subscription has no such attempt."""
+    row = await tx.row(
+        """
+        SELECT began_at FROM webhook_delivery_attempts
+        WHERE message_id = %s AND number = %s AND subscription_id = %s
+        """,
+        (message_id, number, subscription_id),
+    )
+    return Place(message_id, number, row[0]) if row else None
+
+
 async def newest(tx: Tx, subscription_id: str, *, before: Place | None, limit: int) -> list[LoggedAttempt]:
-    """Return the newest attempts; with ``before``, those that began before that one, or none if it is unknown."""
-    named = {"id": subscription_id, "limit": limit}
-    if before is None:
-        rows = await tx.rows(f"{LOG} {ORDER}", named)
-    else:
-        sql = f"{PLACE} {LOG.replace('WHERE', 'CROSS JOIN p WHERE')} {BEFORE} {ORDER}"
-        rows = await tx.rows(sql, named | {"message": before.message_id, "number": before.number})
+    """Return the newest attempts; with ``before``, those that began before that one."""
+    named: dict[str, Any] = {"id": subscription_id, "limit": limit}
+    if before is not None:
+        named |= {"at": before.at, "message": before.message_id, "number": before.number}
+    rows = await tx.rows(f"{LOG} {BEFORE if before else ''} {ORDER}", named)
     return [LoggedAttempt(*row) for row in rows]
