@@ -42,6 +42,13 @@ TABLES = {
     "charges": "SELECT buyer_id, c.status, c.amount_minor, c.currency FROM simulated_gateway.charges c"
     " JOIN payments p ON payment_id::text = idempotency_key JOIN orders USING (order_id)",
     "behaviour": "SELECT mode, share FROM simulated_gateway.behaviour",
+    "webhook_subscriptions": "SELECT url, status, version FROM webhook_subscriptions",
+    "webhook_subscription_types": "SELECT pattern FROM webhook_subscription_types",
+    "webhook_secrets": "SELECT count(*) FROM webhook_secrets",
+    "webhook_queues": "SELECT held, failures, slowed FROM webhook_queues",
+    "webhook_events": "SELECT type, subject FROM webhook_events",
+    "webhook_messages": "SELECT status, retries FROM webhook_messages",
+    "webhook_delivery_attempts": "SELECT result, status FROM webhook_delivery_attempts",
 }
 LEFT_OUT = {"schema_migrations", "ping_ticks", "order_calls"}  # of the machine and its tries, not of the script
 NAMES = """
