@@ -45,13 +45,13 @@ TABLES = {
     "partner_products": "SELECT product_id, partner_id FROM partner_products",
     "partner_sources": "SELECT partner_id, ended_at IS NULL FROM partner_sources",
     "partner_source_secrets": "SELECT ends_at IS NULL FROM partner_source_secrets",
-    "webhook_subscriptions": "SELECT partner_id, url, status FROM webhook_subscriptions",
+    "webhook_subscriptions": "SELECT url, status, version FROM webhook_subscriptions",
     "webhook_subscription_types": "SELECT pattern FROM webhook_subscription_types",
-    "webhook_secrets": "SELECT ends_at IS NULL FROM webhook_secrets",
-    "webhook_queues": "SELECT held FROM webhook_queues",
-    "webhook_events": "SELECT type FROM webhook_events",
-    "webhook_messages": "SELECT status FROM webhook_messages",
-    "webhook_delivery_attempts": "SELECT result FROM webhook_delivery_attempts",
+    "webhook_secrets": "SELECT count(*) FROM webhook_secrets",
+    "webhook_queues": "SELECT held, failures, slowed FROM webhook_queues",
+    "webhook_events": "SELECT type, subject FROM webhook_events",
+    "webhook_messages": "SELECT status, retries FROM webhook_messages",
+    "webhook_delivery_attempts": "SELECT result, status FROM webhook_delivery_attempts",
 }
 LEFT_OUT = {"schema_migrations", "ping_ticks", "order_calls"}  # of the machine and its tries, not of the script
 NAMES = """
