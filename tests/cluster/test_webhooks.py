@@ -108,5 +108,5 @@ async def is_retried_on_time(cluster: Cluster, delay_s: int, *, from_zero: bool 
         due = datetime.fromisoformat(first["nextTryAt"])
         late = datetime.fromisoformat(second["beganAt"]) - due
         assert timedelta(0) <= late < timedelta(seconds=2), json.dumps([first, second])
-        assert (first["status"], second["status"]) == (500, 204)
+        assert (first["responseStatus"], second["responseStatus"]) == (500, 204)
         await partner.end(subscription)
