@@ -5,9 +5,9 @@ from datetime import datetime
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Refused
-from pulsecart.shop.webhooks.db import history
+from pulsecart.shop.webhooks.db import history, queue
 from pulsecart.shop.webhooks.db.history import StoredMessage
-from pulsecart.shop.webhooks.db.queue_state import arranged, set_due
+from pulsecart.shop.webhooks.db.lanes import arranged
 
 AT_ONCE = 5000  # messages per transaction, which holds the lock of the queue
 AGAIN = """
@@ -75,7 +75,7 @@ async def send_failed_again(tx: Tx, subscription_id: str, since: datetime, until
         {"now": tx.now, "id": subscription_id, "since": since, "until": until, "most": AT_ONCE},
     )
     await arranged(tx, subscription_id, {row[0] for row in rows if row[0] is not None})
-    await set_due(tx, subscription_id)
+    await queue.recompute(tx, [subscription_id])
     return len(rows)
 
 
@@ -106,7 +106,7 @@ async def add_example(tx: Tx, subscription_id: str, message_id: str, event: Clou
             "id": subscription_id,
         },
     )
-    await set_due(tx, subscription_id)
+    await queue.recompute(tx, [subscription_id])
 
 
 async def _check_idle(tx: Tx, message: StoredMessage) -> StoredMessage:
@@ -119,4 +119,4 @@ async def _check_idle(tx: Tx, message: StoredMessage) -> StoredMessage:
 
 async def _rearranged(tx: Tx, message: StoredMessage) -> None:
     await arranged(tx, message.subscription_id, () if message.lane is None else (message.lane,))
-    await set_due(tx, message.subscription_id)
+    await queue.recompute(tx, [message.subscription_id])

@@ -5,7 +5,8 @@ from typing import Any
 
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.problem import NotFound, Refused
-from pulsecart.shop.webhooks.db.queue_state import released, set_due
+from pulsecart.shop.webhooks.db import queue
+from pulsecart.shop.webhooks.db.lanes import released
 from pulsecart.shop.webhooks.subscription import HELD, Status, WebhookSubscription
 
 PER_PARTNER = 50
@@ -117,7 +118,7 @@ async def change(tx: Tx, before: WebhookSubscription, wanted: WebhookSubscriptio
         )
     if before.ordered and not after.ordered:
         await released(tx, after.subscription_id)
-    await set_due(tx, after.subscription_id)
+    await queue.recompute(tx, [after.subscription_id])
     return after
 
 
@@ -171,7 +172,7 @@ async def _turn(tx: Tx, before: WebhookSubscription, status: Status, reason: str
     await tx.execute(
         "UPDATE webhook_queues SET held = %s WHERE subscription_id = %s", (status in HELD, after.subscription_id)
     )
-    await set_due(tx, after.subscription_id)
+    await queue.recompute(tx, [after.subscription_id])
     return after
 
 

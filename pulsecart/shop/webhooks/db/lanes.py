@@ -1,23 +1,10 @@
-"""Recomputes the times of a subscription's messages and of its queue after a change by hand."""
+"""Arranges a subscription's messages in their lanes after a change by hand."""
 
 from collections.abc import Collection
 
 from pulsecart.runtime.db.database import Tx
 
-FIRST = 201  # at most 100 of a subscription's messages are in flight, so that the earliest of the others is among these
 FREE = "(m.claimed_until IS NULL OR m.claimed_until <= %(now)s)"
-SET_DUE = """
-    UPDATE webhook_queues q SET due_at = CASE WHEN earliest.due IS NOT NULL
-        THEN greatest(earliest.due, q.not_before, q.next_free_at) END
-    FROM (
-        SELECT min(greatest(due_at, claimed_until)) AS due FROM (
-            SELECT due_at, claimed_until FROM webhook_messages
-            WHERE subscription_id = %(id)s AND status = 'PENDING' AND due_at IS NOT NULL
-            ORDER BY due_at LIMIT %(first)s
-        ) AS first
-    ) AS earliest
-    WHERE q.subscription_id = %(id)s
-"""
 ARRANGE = f"""
     WITH open AS (
         SELECT message_id, row_number() OVER (PARTITION BY lane ORDER BY position) = 1 AS first
@@ -28,11 +15,6 @@ ARRANGE = f"""
     FROM open WHERE m.message_id = open.message_id AND m.status = 'PENDING' AND (m.due_at IS NOT NULL) <> open.first
         AND {FREE}
 """
-
-
-async def set_due(tx: Tx, subscription_id: str) -> None:
-    """Set when the locked queue has a message to claim; a time that is too early only costs a look."""
-    await tx.execute(SET_DUE, {"id": subscription_id, "first": FIRST})
 
 
 async def arranged(tx: Tx, subscription_id: str, lanes: Collection[str]) -> None:
