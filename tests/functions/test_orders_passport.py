@@ -95,6 +95,8 @@ async def test_a_delivery_that_was_finished_says_when_and_the_others_are_to_come
     assert before == {
         ("created", "notify"): "to-come",
         ("created", "project-orders"): "to-come",
+        ("created", "webhook-deliver"): "to-come",
+        ("confirmed", "webhook-deliver"): "to-come",
         ("confirmed", "notify"): "to-come",
         ("confirmed", "project-orders"): "to-come",
         ("confirmed", "pay"): "to-come",
