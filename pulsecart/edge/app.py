@@ -5,7 +5,7 @@ from typing import Any
 from starlette.routing import Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketClose
 
-from pulsecart.edge.forward import Forward, no_route
+from pulsecart.edge.forward import Forward
 from pulsecart.edge.streams import ws
 from pulsecart.edge.streams.sse import EventStreams
 from pulsecart.runtime.deps import Deps
@@ -13,11 +13,13 @@ from pulsecart.runtime.problem import NotFound
 from pulsecart.serving import router
 from pulsecart.serving.asgi import Receive, Scope, Send, send_reply
 from pulsecart.serving.operation import Operation
-from pulsecart.serving.replies import reply_of
+from pulsecart.serving.replies import no_route, reply_of
+
+FORWARDED = ("/api/", "/events")
 
 
 class Answers:
-    """The ASGI app for plain requests: the operation's routes, and ``/api`` forwarded to the other operations."""
+    """The ASGI app for plain requests: the operation's routes, and FORWARDED paths of the other operations."""
 
     def __init__(self, operation: Operation, deps: Deps) -> None:
         self._routes = router.Router([operation])
@@ -29,9 +31,9 @@ class Answers:
         found = self._routes.find(scope["method"], path)
         if found is not None:
             await router.serve(*found, self._deps, scope, receive, send)
-        elif self._forward is not None and path.startswith("/api/"):
+        elif self._forward is not None and path.startswith(FORWARDED):
             await self._forward(scope, receive, send)
-        elif (methods := self._routes.methods(path)) or path.startswith("/api/"):
+        elif (methods := self._routes.methods(path)) or path.startswith(FORWARDED):
             await send_reply(send, no_route(scope["method"], path, methods))
         else:
             await send_reply(send, reply_of(NotFound("no-such-page", f"There is no resource at {path[:200]}.")))

@@ -1,4 +1,4 @@
-"""Forwards ``/api`` requests from the edge to the operation deployed for that route: browsers see one origin."""
+"""Forwards ``/api`` and ``/events`` requests from the edge to the operation of their route: clients see one origin."""
 
 import asyncio
 import logging
@@ -10,13 +10,13 @@ from pulsecart.edge.routes import load
 from pulsecart.runtime.backoff import jittered
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.peers import Peers
-from pulsecart.runtime.problem import Malformed, NotFound, Problem, Unavailable
+from pulsecart.runtime.problem import Malformed, Problem, Unavailable
 from pulsecart.runtime.telemetry.metrics import Requests
 from pulsecart.runtime.telemetry.tracing import span
 from pulsecart.serving.asgi import Receive, Scope, Send, send_reply
 from pulsecart.serving.headers import fields_of
-from pulsecart.serving.http import TIMEOUT, Reply, seconds_of
-from pulsecart.serving.replies import reply_of
+from pulsecart.serving.http import TIMEOUT, seconds_of
+from pulsecart.serving.replies import no_route, reply_of
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -42,11 +42,6 @@ NOT_PASSED_ON = frozenset(
 KEPT = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})  # even if named in "Connection"
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 NO_ANSWER = frozenset({502, 503, 504})
-
-
-class WrongMethod(Problem):
-    status = 405
-    title = "Method not allowed"
 
 
 class Forward:
@@ -148,16 +143,6 @@ class Forward:
                     if not repeatable:
                         raise OSError(f"status {response.status} on the way")
                 await asyncio.sleep(jittered(PAUSE_S))
-
-
-def no_route(method: str, path: str, methods: list[str]) -> Reply:
-    """Return 404, or 405 with the methods that the path supports."""
-    if not methods:
-        return reply_of(NotFound("no-such-route", f"There is no route {method} {path[:200]}."))
-    answered = ", ".join(sorted({*methods, "HEAD"}) if "GET" in methods else methods)
-    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} allows only {answered}."))
-    reply.headers = (*reply.headers, ("allow", answered))
-    return reply
 
 
 def _unanswered(method: str, headers: Mapping[str, str]) -> Problem:

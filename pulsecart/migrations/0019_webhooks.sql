@@ -130,3 +130,40 @@ COMMENT ON TABLE webhook_delivery_attempts IS
 COMMENT ON TABLE catalogue_keys IS
     'The first reply to an Idempotency-Key of a request that changes the catalogue, a sale or a webhook subscription; of '
     'the last it is sealed with a key of WEBHOOK_KEYS, because it shows a secret. Deleted after its age ends.';
+
+-- Events from partners
+
+-- A product belongs to one partner at most; an order is a partner's own if all its products are.
+CREATE TABLE partner_products (
+    product_id      text PRIMARY KEY REFERENCES products,
+    partner_id      text NOT NULL,                -- the subject of the partner's token
+    assigned_at     timestamptz NOT NULL
+);
+CREATE INDEX partner_products_of ON partner_products (partner_id, product_id);
+
+CREATE TABLE partner_sources (
+    source_id       uuid PRIMARY KEY,             -- UUIDv7; the last part of its URL
+    partner_id      text NOT NULL,
+    created_at      timestamptz NOT NULL,
+    ended_at        timestamptz                   -- its requests are no longer accepted
+);
+CREATE INDEX partner_sources_of ON partner_sources (partner_id, source_id) WHERE ended_at IS NULL;
+
+CREATE TABLE partner_source_secrets (
+    secret_id       uuid PRIMARY KEY,             -- UUIDv7
+    source_id       uuid NOT NULL REFERENCES partner_sources,
+    sealed          bytea NOT NULL,
+    created_at      timestamptz NOT NULL,
+    ends_at         timestamptz                   -- set when the secret is rotated
+);
+CREATE INDEX partner_source_secrets_of ON partner_source_secrets (source_id);
+
+COMMENT ON TABLE partner_products IS
+    'The partner that a product belongs to: it ships the product''s orders and adjusts its stock. Written by '
+    'partners; deleted when the product is taken from the partner.';
+COMMENT ON TABLE partner_sources IS
+    'An event source: a URL to which a partner posts events that are signed instead of sent with a token. Written by '
+    'partners. An ended one stays.';
+COMMENT ON TABLE partner_source_secrets IS
+    'A secret that verifies the requests of an event source, encrypted with a key of WEBHOOK_KEYS. A rotated one '
+    'verifies until its end and is deleted by the next rotation.';

@@ -17,7 +17,6 @@ from pulsecart.broker.dead_letters.table import OpenLetters
 from pulsecart.broker.local import LocalBroker
 from pulsecart.broker.manifests.eventing import EVENTING_DIR
 from pulsecart.broker.manifests.strict_yaml import Misconfigured
-from pulsecart.edge.forward import no_route
 from pulsecart.processes import registry
 from pulsecart.processes.function import accepting, server
 from pulsecart.runtime.db.shares import pool_size
@@ -32,6 +31,7 @@ from pulsecart.serving.cors import safe_headers, with_origins
 from pulsecart.serving.hosts import Hosts, refuse
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import Operation
+from pulsecart.serving.replies import no_route
 from pulsecart.serving.router import Router
 from pulsecart.serving.routes import get, post
 from pulsecart.serving.server.bounds import bounds_of

@@ -28,8 +28,7 @@ _WORD = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(rf"{_WORD}(/{_WORD})?([ \t]*;([\t -~]*[!-~])?)?")
 _INTEGER = re.compile(rb"-?[0-9]{1,32}")
 _TEXTS = frozenset(("specversion", "id", "source", "type", "time", "subject", "dataschema", "datacontenttype"))
-_Members = dict[str, msgspec.Raw]
-_decode_members = msgspec.json.Decoder(_Members).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class UnknownFormat(Malformed):
@@ -52,10 +51,15 @@ def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     """
     content_type = headers.get("content-type", "")
     if content_type[:23].lower() == _ANY_CLOUDEVENT:
-        if _media(content_type) != STRUCTURED:
+        if media_of(content_type) != STRUCTURED:
             raise UnknownFormat("unknown-format", f"Send one event as {STRUCTURED}, not {content_type}.")
-        return _from_members(_parsed(_decode_members, body))
+        return from_json(body)
     return _from_headers(headers, content_type, body)
+
+
+def from_json(body: bytes | msgspec.Raw) -> CloudEvent:
+    """Decode one event of the JSON format; raises Malformed as ``decode`` does."""
+    return _from_members(parsed(_decode_members, body))
 
 
 def carries_event(headers: Mapping[str, str]) -> bool:
@@ -113,7 +117,7 @@ def _from_headers(headers: Mapping[str, str], content_type: str, body: bytes) ->
     return _event(attributes, content_type, body or None)
 
 
-def _from_members(members: _Members) -> CloudEvent:
+def _from_members(members: dict[str, msgspec.Raw]) -> CloudEvent:
     data, data_base64 = members.pop("data", None), members.pop("data_base64", None)
     attributes = {}
     for name, raw in members.items():
@@ -187,8 +191,7 @@ def _time(text: str) -> tuple[datetime | None, str | None]:
 def _text(name: str, raw: bytes) -> str | None:
     """Return an attribute's canonical text; None if it is null, which means absent."""
     if raw[:1] == b'"':
-        text: str = _parsed(msgspec.json.decode, raw)
-        return text
+        return str(parsed(msgspec.json.decode, raw))
     if raw == b"null":
         return None
     if name in _TEXTS:
@@ -211,19 +214,21 @@ def _data(data: msgspec.Raw | None, data_base64: msgspec.Raw | None, content_typ
     if data is None:
         return None
     if not _is_json(content_type):
-        value = _parsed(msgspec.json.decode, bytes(data))
+        value = parsed(msgspec.json.decode, bytes(data))
         return value.encode() if isinstance(value, str) else bytes(data)
     return bytes(data)
 
 
-def _parsed(decoder: Any, body: bytes) -> Any:
+def parsed(decoder: Any, body: bytes | msgspec.Raw) -> Any:
+    """Call a JSON decoder; raises Malformed if the body is not JSON or another value."""
     try:
         return decoder(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("bad-json", f"The content type is JSON, but the body is not: {error}.") from None
 
 
-def _media(content_type: str) -> str:
+def media_of(content_type: str) -> str:
+    """Return a media type in lower case; with its parameters if they name another charset than UTF-8."""
     media, _, parameters = content_type.lower().partition(";")
     return media.strip() if "charset" not in parameters or "utf-8" in parameters else content_type
 

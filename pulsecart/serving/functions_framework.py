@@ -11,6 +11,7 @@ from pulsecart.serving.asgi import request_of
 from pulsecart.serving.http import Reply
 from pulsecart.serving.operation import Operation
 from pulsecart.serving.replies import for_event_source, reply_of
+from pulsecart.serving.routes import max_body_of
 from pulsecart.serving.startup import check_unsigned
 
 
@@ -25,7 +26,8 @@ async def answer(operation: Operation, request: StarletteRequest, deps: Deps) ->
     server = request.scope.get("server")
     check_unsigned(deps.settings, server[0] if server else "", os.environ)
     try:
-        ours = await request_of(request.scope, request.receive, deps.settings.max_body_bytes)
+        most = max_body_of(operation.routes, request.method, request.scope["path"], deps.settings.max_body_bytes)
+        ours = await request_of(request.scope, request.receive, most)
     except Problem as error:
         return response_of(reply_of(error))
     except ConnectionError:

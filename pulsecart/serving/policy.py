@@ -43,7 +43,7 @@ def check(request: Request, deps: Deps, policy: str, act: str, *, owner: str = "
 def _refusal(verdict: str) -> Forbidden:
     match verdict:
         case "not-yours":
-            return Forbidden("not-yours", "This belongs to another buyer.")
+            return Forbidden("not-yours", "This belongs to someone else.")
         case "not-pending":
             return Forbidden(
                 "not-pending",

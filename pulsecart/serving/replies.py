@@ -2,11 +2,11 @@
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pulsecart.runtime.problem import Problem, TooMany, Unauthorized, Unavailable
+from pulsecart.runtime.problem import NotFound, Problem, TooMany, Unauthorized, Unavailable
 from pulsecart.runtime.redis_error import RedisAway
 from pulsecart.serving.http import PROBLEM, Reply
 
@@ -15,6 +15,11 @@ EVENTS = "text/event-stream"
 EVENT_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 AGAIN_MS = (5_000, 10_000)
 FAILURE_MAX = 768  # bytes of the reply to a failed delivery
+
+
+class WrongMethod(Problem):
+    status = 405
+    title = "Method not allowed"
 
 
 def reply_of(error: Exception) -> Reply:
@@ -36,6 +41,16 @@ def reply_of(error: Exception) -> Reply:
     elif isinstance(error, Unauthorized):
         headers = (("www-authenticate", _challenge(error)),)
     return Reply(error.status, msgspec.json.encode(error.document()), PROBLEM, headers)
+
+
+def no_route(method: str, path: str, methods: Sequence[str]) -> Reply:
+    """Return 404, or 405 with the methods that the path supports."""
+    if not methods:
+        return reply_of(NotFound("no-such-route", f"There is no route {method} {path[:200]}."))
+    answered = ", ".join(sorted({*methods, "HEAD"}) if "GET" in methods else methods)
+    reply = reply_of(WrongMethod("wrong-method", f"{path[:200]} allows only {answered}."))
+    reply.headers = (*reply.headers, ("allow", answered))
+    return reply
 
 
 def for_event_source(reply: Reply, headers: Mapping[str, str]) -> Reply:

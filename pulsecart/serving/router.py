@@ -43,7 +43,7 @@ async def serve(entry: Entry, params: dict[str, str], deps: Deps, scope: Scope, 
     """Call the handler of one request's route, send its reply, count and time it."""
     began = time.perf_counter()
     try:
-        request = await request_of(scope, receive, deps.settings.max_body_bytes)
+        request = await request_of(scope, receive, max(entry.route.max_body_bytes, deps.settings.max_body_bytes))
     except Problem as error:
         reply: Reply = reply_of(error)
     except ConnectionError:

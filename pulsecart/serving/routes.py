@@ -1,6 +1,6 @@
 """Declares an operation's HTTP routes: method, path, handler and the permitted callers; looks routes up."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,21 +18,23 @@ class Route:
     """
     Declares one route; ``allow`` names the permitted callers.
 
-    ``path`` may hold placeholders of one segment each: ``/api/v1/orders/{id}``.
+    ``path`` may hold placeholders of one segment each: ``/api/v1/orders/{id}``. ``max_body_bytes`` is the maximum size
+    of its bodies where it exceeds the setting MAX_BODY_BYTES.
     """
 
     method: str
     path: str
     handler: Handler
     allow: Allow
+    max_body_bytes: int = 0
 
 
 def get(path: str, handler: Handler, *, allow: Allow) -> Route:
     return Route("GET", path, handler, allow)
 
 
-def post(path: str, handler: Handler, *, allow: Allow) -> Route:
-    return Route("POST", path, handler, allow)
+def post(path: str, handler: Handler, *, allow: Allow, max_body_bytes: int = 0) -> Route:
+    return Route("POST", path, handler, allow, max_body_bytes)
 
 
 def put(path: str, handler: Handler, *, allow: Allow) -> Route:
@@ -41,6 +43,10 @@ def put(path: str, handler: Handler, *, allow: Allow) -> Route:
 
 def delete(path: str, handler: Handler, *, allow: Allow) -> Route:
     return Route("DELETE", path, handler, allow)
+
+
+def options(path: str, handler: Handler, *, allow: Allow) -> Route:
+    return Route("OPTIONS", path, handler, allow)
 
 
 def matched(pattern: str, path: str) -> dict[str, str] | None:
@@ -55,6 +61,12 @@ def matched(pattern: str, path: str) -> dict[str, str] | None:
         elif want != value:
             return None
     return params
+
+
+def max_body_of(routes: Iterable[Route], method: str, path: str, default: int) -> int:
+    """Return the maximum size of a request's body: its route's, or ``default`` if that is larger."""
+    fitting = (route for route in routes if route.method == method and matched(route.path, path) is not None)
+    return max(default, *(route.max_body_bytes for route in fitting), 0)
 
 
 class RouteTable(Generic[Target]):

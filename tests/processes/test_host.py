@@ -12,7 +12,6 @@ import pytest
 
 from pulsecart.broker.local import LocalBroker
 from pulsecart.broker.manifests.eventing import EVENTING_DIR
-from pulsecart.edge.forward import no_route
 from pulsecart.processes import registry
 from pulsecart.processes.host import Host
 from pulsecart.runtime.deps import Deps, close_deps, open_deps
@@ -21,6 +20,7 @@ from pulsecart.serving.access import PUBLIC
 from pulsecart.serving.asgi import Receive, Scope, Send, send_reply
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import Operation
+from pulsecart.serving.replies import no_route
 from pulsecart.serving.routes import get
 from pulsecart.shop.pricing.events import FlashSaleEnded
 from tests.client import until

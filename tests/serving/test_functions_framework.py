@@ -11,7 +11,10 @@ from pulsecart.processes import registry
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import Settings
 from pulsecart.serving import cloudevents
+from pulsecart.shop.partners.events import FulfilmentReported, StockReported
 from tests.client import Client
+from tests.functions.partner_shop import BATCH, PartnerShop, fulfilment
+from tests.functions.partner_shop import stock as stock_report
 from tests.serving.framework import Served
 
 ORDER = "ecommerce.order.order"
@@ -48,6 +51,15 @@ async def status(client: Client) -> Any:
 async def bought(client: Client) -> str:
     body = (await client.buy(product=2)).body
     return str(body["orderId"])
+
+
+@check
+async def adjust_stock(served: Served, client: Client) -> None:
+    shop = await PartnerShop(client).own()
+    assert (await shop.send(stock_report("1", 7))).status == 202
+    for _ in range(2):
+        assert await post(served, await newest(client, StockReported.TYPE)) == (204, b"")
+    assert await client.row("SELECT available FROM stock WHERE product_id = '1'") == (1007,)
 
 
 @check
@@ -95,6 +107,18 @@ async def edge(served: Served, client: Client) -> None:
     assert [str(sale["productId"]) for sale in sales.json()["sales"]] == ["1"]
     page = await served.http.get("/")
     assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (200, "text/html")
+
+
+@check
+async def events(served: Served, client: Client) -> None:
+    await PartnerShop(client).own()
+    headers = client.signed("acme", "partner") | {"content-type": BATCH}
+    sent = [stock_report(data={"productId": "1", "delta": 1, "reason": "LOST"}, note="x" * 100) for _ in range(400)]
+    for duplicates in (0, 400):
+        answered = await served.http.post("/events", json=sent, headers=headers)
+        assert (answered.status_code, answered.json()) == (202, {"accepted": 400, "duplicates": duplicates})
+    asked = await served.http.options("/events", headers={"WebHook-Request-Origin": "partner.example"})
+    assert asked.headers["webhook-allowed-origin"] == "partner.example"
 
 
 @check
@@ -168,6 +192,17 @@ async def orders(served: Served, client: Client) -> None:
 
 
 @check
+async def partners(served: Served, client: Client) -> None:
+    admin, partner = client.signed("an-admin", "admin"), client.signed("acme", "partner")
+    given = [await served.http.put("/api/v1/partners/acme/products/1", headers=admin) for _ in range(2)]
+    assert [answer.status_code for answer in given] == [204, 204]
+    listed = await served.http.get("/api/v1/partners/acme/products", headers=partner)
+    assert listed.json() == {"partnerId": "acme", "productIds": [1]}
+    made = await served.http.post("/api/v1/partners/acme/sources", headers=partner)
+    assert made.json()["secret"].startswith("whsec_")
+
+
+@check
 async def pay(served: Served, client: Client) -> None:
     await bought(client)
     for _ in range(2):
@@ -198,6 +233,17 @@ async def products(served: Served, client: Client) -> None:
     assert (deleted.status_code, deleted.content) == (204, b"")
     found = await served.http.get("/api/v1/products", params={"q": "kettle"})
     assert [product["productId"] for product in found.json()["products"]] == [2]
+
+
+@check
+async def record_fulfilment(served: Served, client: Client) -> None:
+    shop = await PartnerShop(client).own()
+    paid = await shop.paid()
+    assert (await shop.send(fulfilment(paid.partitionkey))).status == 202
+    for _ in range(2):
+        assert await post(served, await newest(client, FulfilmentReported.TYPE)) == (204, b"")
+    assert await status(client) == "FULFILLED"
+    assert len(await client.log(f"{ORDER}.fulfilled.v1")) == 1
 
 
 @check
@@ -276,6 +322,7 @@ async def served(
         "WEBHOOK_KEYS": settings.webhook_keys,
         "JWT_JWKS_URL": settings.jwt_jwks_url,
         "JWT_ISSUER": settings.jwt_issuer,
+        "WEBHOOK_KEYS": settings.webhook_keys,
     }
     process = Served(request.param, environ, tmp_path / "said")
     try:

@@ -24,7 +24,7 @@ DATASTORE = ROOT / "k8s" / "components" / "datastores" / "postgresql.yaml"
 MAX_SCALE = "autoscaling.knative.dev/max-scale"
 NAMES = sorted(name.replace("_", "-") for name in registry.names())
 # Of 100: the superuser's three, a migration, the relay's two of its own, an audit, a backup, a person's psql or two.
-POSTGRESQL, RESERVED = 100, 16
+POSTGRESQL, RESERVED = 100, 12
 OVERLAYS = [
     "k8s/overlays/kind",
     "k8s/overlays/production",

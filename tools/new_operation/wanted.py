@@ -14,7 +14,13 @@ from tools.operations_table import ROOT
 
 SHOP: Final = ROOT / "pulsecart" / "shop"
 # Department → its context in event types, where it has another name.
-CONTEXTS: Final = {"orders": "order", "carts": "cart", "payments": "payment", "catalogue": "product"}
+CONTEXTS: Final = {
+    "orders": "order",
+    "carts": "cart",
+    "payments": "payment",
+    "catalogue": "product",
+    "partners": "partner",
+}
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 NAME_MAX: Final = 40
 # Names that main.py imports or defines, and the host's place in contracts/http/access.yaml.

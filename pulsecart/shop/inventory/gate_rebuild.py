@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from pulsecart.runtime.db.database import Database, Tx
 from pulsecart.runtime.event import Cause
@@ -10,6 +11,7 @@ from pulsecart.shop.inventory.db.stock import Level
 from pulsecart.shop.inventory.gate.gate import COPY_MAX_AGE_S, Gate
 
 NEVER = -1
+Changed = TypeVar("Changed", bound=Level | None)
 
 
 async def rebuild(db: Database, gate: Gate, product_id: str, wrong_epoch: int = NEVER) -> bool:
@@ -33,18 +35,21 @@ async def rebuild(db: Database, gate: Gate, product_id: str, wrong_epoch: int = 
 
 
 async def changed(
-    db: Database, gate: Gate, product_id: str, change: Callable[[Tx], Awaitable[Level]], cause: Cause | None = None
-) -> Level:
+    db: Database, gate: Gate, product_id: str, change: Callable[[Tx], Awaitable[Changed]], cause: Cause | None = None
+) -> Changed:
     """
-    Change a product's stock row (``change`` locks it) and rebuild its gate in the same transaction.
+    Change a product's stock row (``change`` locks it) and rebuild its gate in the same transaction; if ``change``
+    returns None, the stock is unchanged and so is the gate.
 
     Returns when no process, here or elsewhere, can still answer "sold out" from a copy of the old gate: a purchase
     after the return sees the new stock.
     """
     async with db.transaction(cause) as tx:
         level = await change(tx)
-        await _load(tx, gate, level)
-    await asyncio.sleep(COPY_MAX_AGE_S)
+        if level is not None:
+            await _load(tx, gate, level)
+    if level is not None:
+        await asyncio.sleep(COPY_MAX_AGE_S)
     return level
 
 
