@@ -55,10 +55,40 @@ async def naive(listening: socket.socket) -> None:
     await run(naive.operation, read(os.environ), listening)
 
 
+async def events(listening: socket.socket) -> None:
+    """``events`` alone, as a cluster runs it."""
+    await run(registry.load("events"), read(os.environ), listening)
+
+
+async def ingress(listening: socket.socket) -> None:
+    """The local broker's ingress alone; nothing reads the log."""
+    from pulsecart.broker.ingress import Ingress
+    from pulsecart.broker.status import Pressure
+    from pulsecart.runtime.contracts import validate
+    from pulsecart.runtime.deps import Deps
+    from pulsecart.serving.access import PUBLIC
+    from pulsecart.serving.http import Reply, Request
+    from pulsecart.serving.operation import Operation
+    from pulsecart.serving.routes import post
+
+    def opened(deps: Deps) -> Ingress:
+        calm = Pressure(lag_s=0, lag_events=0)
+        return Ingress(
+            deps.db, {("default", "default")}, validate=validate, pressure=lambda: calm, committed=lambda: None
+        )
+
+    async def take(request: Request, deps: Deps) -> Reply:
+        return await deps.singleton(opened).answer(request, "default", "default")
+
+    await run(Operation("host", [post("/broker", take, allow=PUBLIC)]), read(os.environ), listening)
+
+
 WHAT: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
     "hello": hello,
     "raw": raw,
     "checkout": checkout,
+    "events": events,
+    "ingress": ingress,
     "naive": naive,
     "products": products,
 }

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from pulsecart.runtime.bounds import check_event
-from pulsecart.runtime.contracts import event_types, validate
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Forbidden, Problem
@@ -22,6 +21,8 @@ def checked(event: CloudEvent, partner_id: str, extensions: Mapping[str, str], d
         Malformed: the event exceeds a bound, has an unknown type, or breaks its contract.
         Forbidden: its source is not the partner's, or partners may not send events of its type.
     """
+    from pulsecart.runtime.contracts import event_types, validate  # its library is not loaded before an event comes
+
     check_event(event)
     source = source_of(partner_id)
     if event.source != source:

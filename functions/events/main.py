@@ -12,7 +12,7 @@ from functions.events.signed import Signed
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Unprocessable
 from pulsecart.serving import cloudevents, event_batch
-from pulsecart.serving.access import PARTNER_ALONE, PUBLIC, SIGNED
+from pulsecart.serving.access import PARTNER_ALONE, PUBLIC, PUBLIC_RATE_LIMITED
 from pulsecart.serving.asgi import TooLarge
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.http import Reply, Request
@@ -96,7 +96,7 @@ events = operation(
     routes=[
         post("/events", with_token, allow=PARTNER_ALONE, max_body_bytes=BODY_MAX),
         options("/events", consent, allow=PUBLIC),
-        post("/events/{sourceId}", with_signature, allow=SIGNED, max_body_bytes=BODY_MAX),
+        post("/events/{sourceId}", with_signature, allow=PUBLIC_RATE_LIMITED, max_body_bytes=BODY_MAX),
         options("/events/{sourceId}", consent, allow=PUBLIC),
     ],
     emits=[FulfilmentReported, StockReported],

@@ -62,7 +62,6 @@ OWNER_OR_PARTNER: Final = Allow(ROLES, _OWNERS)
 PARTNER: Final = Allow(frozenset({"partner", "admin"}), unsigned=False)
 OWN_PARTNER: Final = Allow(frozenset({"partner", "admin"}), frozenset({"partner"}), unsigned=False)
 PARTNER_ALONE: Final = Allow(frozenset({"partner"}), unsigned=False, by_session=False)
-SIGNED: Final = Allow(None, unsigned=False, counted=True)  # the handler verifies the request's signature
 ADMIN: Final = Allow(frozenset({"admin"}), unsigned=False)
 ADMIN_OR_DEMO: Final = Allow(frozenset({"admin"}))
 METRICS: Final = Allow(frozenset({"admin"}), by_session=False, by_metrics_token=True)

@@ -115,6 +115,18 @@ def test_a_forgotten_order_names_the_trigger_that_gave_up(shop: ShopBooks, datab
     assert [(row["trigger"], row["total"], row["waiting"]) for row in report.books.dead_letters] == [("reserve", 1, 1)]
 
 
+def test_a_paid_order_that_waits_for_its_partner_has_not_been_forgotten(shop: ShopBooks, database_url: str) -> None:
+    order_id = shop.order("PAID", "buyer-10", age_s=600)
+    shop.read_by("project-orders")
+    assert [row["order_id"] for row in found(database_url)["endings"].rows] == [order_id]
+    shop.connection.execute("INSERT INTO partner_products VALUES ('1', 'acme', now())")
+    assert "endings" not in found(database_url)
+    shop.connection.execute(
+        "INSERT INTO order_items (order_id, line, product_id, qty, price_minor) VALUES (%s, 2, '2', 1, 0)", (order_id,)
+    )
+    assert "endings" in found(database_url), "the shop itself ships a mixed order"
+
+
 def test_the_grace_is_how_long_an_order_may_rest(shop: ShopBooks, database_url: str) -> None:
     shop.order("PENDING", "buyer-10", age_s=60)
     shop.read_by("project-orders")

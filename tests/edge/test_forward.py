@@ -167,3 +167,16 @@ async def test_what_is_left_of_the_wait_shrinks_while_the_edge_asks_again(shop: 
     await shop.http.get("/api/v1/sync/health", headers={"request-timeout": "20"})
     first, second = (float(request.headers["request-timeout"]) for request in shop.asked)
     assert second < first
+
+
+@pytest.mark.parametrize("path", ["/events", "/events/0199f3a2-7c41-7b02-9d1e-5f0c8a6b1e77"])
+async def test_partners_events_are_forwarded_with_their_signature_and_the_question_for_consent(
+    shop: Shop, path: str
+) -> None:
+    headers = {"webhook-id": "m", "webhook-signature": "v1,x", "content-type": "application/cloudevents-batch+json"}
+    assert (await shop.http.post(path, content=b"[]", headers=headers)).json() == {"ok": True}
+    await shop.http.options(path, headers={"webhook-request-origin": "partner.example"})
+    sent, asked = shop.asked
+    assert sent.path == asked.path == f"/events{path}"
+    assert headers.items() <= sent.headers.items()
+    assert (asked.method, asked.headers["webhook-request-origin"]) == ("OPTIONS", "partner.example")

@@ -35,7 +35,7 @@ def event(type: str, data: Any, partner: str = "acme") -> dict[str, Any]:
 
 @dataclass
 class PartnerShop:
-    """``acme`` has product 1, ``other`` has product 2; product 3 is nobody's."""
+    """``acme`` has product 1, ``other`` has product 2; product 3 has no partner."""
 
     client: Client
     secrets: dict[str, Secret] = field(default_factory=dict)

@@ -165,7 +165,7 @@ async def test_a_batch_has_a_thousand_events_at_most(shop: PartnerShop) -> None:
 async def test_a_big_batch_delays_the_events_of_others_by_a_part_of_it(shop: PartnerShop) -> None:
     async with asyncio.TaskGroup() as group:
         big = group.create_task(shop.send([stock() for _ in range(1000)]))
-        while not await shop.reports():  # noqa: ASYNC110  # nothing tells when the first part is committed
+        while not await shop.reports():  # noqa: ASYNC110  # the first commit has no event of its own
             await asyncio.sleep(0)
         assert (await shop.send(stock("2", partner="other"), "other")).body == ONE
         assert not big.done(), "the other waited for the whole batch"

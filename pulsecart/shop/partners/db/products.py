@@ -34,7 +34,7 @@ async def are_own(tx: Tx, asked: Sequence[tuple[str, bool, str]]) -> list[bool]:
     """
     Return, for each (partner, whether it is an order, its id), whether it is the partner's own.
 
-    An order is a partner's own if all its products are; an unknown one is nobody's.
+    An order is a partner's own if all its products are; an unknown one belongs to no partner.
     """
     rows = [(partner, _uuid(id) if order else None, None if order else id) for partner, order, id in asked]
     return [row[0] for row in await tx.rows(OWN, (as_json(rows),))]
@@ -81,7 +81,7 @@ async def take_away(tx: Tx, partner_id: str, product_id: str) -> None:
 
     Raises:
         NotFound: it is not this partner's.
-        Refused: paid orders wait for this partner's report; without the product nobody would fulfil them.
+        Refused: paid orders wait for this partner's report; without the product they would never be fulfilled.
     """
     own = "partner_products WHERE product_id = %s AND partner_id = %s"
     if await tx.row(f"SELECT 1 FROM {own} FOR UPDATE", (product_id, partner_id)) is None:
