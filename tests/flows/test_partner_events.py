@@ -1,4 +1,4 @@
-"""Checks that a partner's report to a running shop, sent by SDKs of others, reaches the order, its buyer and the stock."""
+"""Checks that a partner's report to a running shop, sent by other SDKs, reaches the order, its buyer and the stock."""
 
 import json
 from collections.abc import AsyncIterator, Callable

@@ -322,7 +322,6 @@ async def served(
         "WEBHOOK_KEYS": settings.webhook_keys,
         "JWT_JWKS_URL": settings.jwt_jwks_url,
         "JWT_ISSUER": settings.jwt_issuer,
-        "WEBHOOK_KEYS": settings.webhook_keys,
     }
     process = Served(request.param, environ, tmp_path / "said")
     try:
