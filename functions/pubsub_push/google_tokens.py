@@ -19,8 +19,7 @@ class GoogleTokens:
     def __init__(self, deps: Deps) -> None:
         settings = deps.settings
         self._accounts = frozenset(filter(None, map(str.strip, settings.pubsub_push_accounts.split(","))))
-        self._now = deps.clock.now
-        self._issuer = deps.singleton(_issuer)
+        self._deps = deps
 
     async def check(self, request: Request) -> None:
         """
@@ -31,12 +30,21 @@ class GoogleTokens:
             Forbidden: it is of another service account.
             Unavailable: Google's keys cannot be fetched.
         """
+        if not self._accounts:
+            raise _bad("this shop has no push subscription (PUBSUB_PUSH)")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthorized("not-signed-in", "Send the token of Pub/Sub: Authorization: Bearer <token>.")
-        claims = await self._issuer.claims(token.strip(), self._now())
+            raise _bad("there is no Authorization: Bearer <token>")
+        try:
+            claims = await self._deps.singleton(_issuer).claims(token.strip(), self._deps.clock.now())
+        except Unauthorized as error:
+            raise Unauthorized("bad-push-token", error.detail) from None
         if claims.get("email") not in self._accounts or claims.get("email_verified") is not True:
             raise Forbidden("wrong-account", "The token is not of a service account that PUBSUB_PUSH_ACCOUNTS names.")
+
+
+def _bad(why: str) -> Unauthorized:
+    return Unauthorized("bad-push-token", f"The token is not valid: {why}.")
 
 
 def _issuer(deps: Deps) -> "Issuer":

@@ -10,7 +10,7 @@ from pulsecart.serving.operation import operation
 from pulsecart.serving.routes import post
 from pulsecart.shop.partners.events import FulfilmentReported, StockReported
 
-BODY_MAX = 14 * 1024 * 1024  # the largest message, in base64
+BODY_MAX = 1024 * 1024  # of a request, before its token is verified
 
 
 async def push(request: Request, deps: Deps) -> Reply:

@@ -67,7 +67,7 @@ class PubSubIngress:
         project, _, subscription = message.subscription.removeprefix("projects/").partition("/subscriptions/")
         partner = self._partners.get(subscription) if project == self._project else None
         if partner is None:
-            raise Forbidden("unknown-subscription", f"{message.subscription[:200]} has no partner in the settings.")
+            raise Forbidden("unbound-subscription", f"{message.subscription[:200]} has no partner in the settings.")
         return partner
 
     def _unreadable(self, message: Incoming, error: Problem) -> tuple[CloudEvent, bytes]:
