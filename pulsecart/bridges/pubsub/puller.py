@@ -57,7 +57,7 @@ class Puller:
                 return []
             return [_leased(subscription, one) for one in response.received_messages]
 
-        return await self._call(pull)
+        return await self._call(subscription, pull)
 
     async def acknowledge(self, subscription: str, leased: Sequence[Leased]) -> None:
         """
@@ -68,7 +68,9 @@ class Puller:
         """
         request = {"subscription": subscription, "ack_ids": [one.ack_id for one in leased]}
         if leased:
-            await self._call(lambda client: client.acknowledge(request=request, retry=None, timeout=CALL_S))
+            await self._call(
+                subscription, lambda client: client.acknowledge(request=request, retry=None, timeout=CALL_S)
+            )
 
     async def give_back(self, subscription: str, leased: Sequence[Leased]) -> None:
         """
@@ -80,7 +82,9 @@ class Puller:
         ids = [one.ack_id for one in leased]
         request = {"subscription": subscription, "ack_ids": ids, "ack_deadline_seconds": 0}
         if leased:
-            await self._call(lambda client: client.modify_ack_deadline(request=request, retry=None, timeout=CALL_S))
+            await self._call(
+                subscription, lambda client: client.modify_ack_deadline(request=request, retry=None, timeout=CALL_S)
+            )
 
     async def close(self) -> None:
         """Close the client."""
@@ -89,7 +93,7 @@ class Puller:
             await asyncio.get_running_loop().run_in_executor(self._threads, client.close)
         self._threads.shutdown(wait=False)
 
-    async def _call(self, call: "Callable[[SubscriberClient], T]") -> T:
+    async def _call(self, subscription: str, call: "Callable[[SubscriberClient], T]") -> T:
         if not library.installed():
             raise Unavailable("pubsub-not-installed", "google-cloud-pubsub is not installed; see docs/pubsub.md.")
 
@@ -102,7 +106,7 @@ class Puller:
                     self._client = library.subscriber(self._emulator_host)
                 return call(self._client)
             except (GoogleAPIError, GoogleAuthError) as error:
-                raise Unavailable("pubsub-away", f"Pub/Sub does not answer: {error}.") from None
+                raise Unavailable("pubsub-away", f"Pub/Sub does not serve {subscription}: {error}.") from None
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
