@@ -1,6 +1,6 @@
 """
-What a partner's event costs at the entrance: POST /events (token, contract, own product, known ids) against the local
-broker's ingress, which only checks the contract; both durable in the same PostgreSQL, in turns, the same event.
+Measures the cost of a partner's event at the entrance: POST /events (token, contract, own product, known ids) against the
+local broker's ingress, which only checks the contract; both durable in the same PostgreSQL, in turns, the same event.
 
     scripts/python -m benchmarks.events_in [--seconds 5] [--pairs 3] [--connections 64] [--out FILE.json]
 """
@@ -21,7 +21,7 @@ import uvloop
 
 from benchmarks.load import turn
 from benchmarks.machine import described
-from benchmarks.report import tell
+from benchmarks.report import write_report
 from benchmarks.sides import process
 from pulsecart.admin.demo import GOODS, SALE
 from pulsecart.admin.seed import load_catalogue
@@ -113,7 +113,7 @@ def main() -> int:
         with psycopg.connect(stack.database_url) as connection:
             connection.execute("INSERT INTO partner_products VALUES ('1', 'acme', now())")
         made = measure(stack, Path(name), options.seconds, options.pairs, options.connections)
-        tell({"machine": described(), **uvloop.run(made)}, options.out)
+        write_report({"machine": described(), **uvloop.run(made)}, options.out)
     return 0
 
 

@@ -28,7 +28,7 @@ COMPONENTS = {path.stem: path for path in (ROOT / "k8s" / "components").glob("*/
 COMPONENTS.pop("kustomization", None)
 IN_BASE = [name for name in NAMES if name not in COMPONENTS]
 # Of 100: the superuser's three, a migration, the relay's two of its own, an audit, a backup, a person's psql or two.
-POSTGRESQL, RESERVED = 100, 12
+POSTGRESQL, RESERVED = 100, 10
 OVERLAYS = [
     "k8s/overlays/kind",
     "k8s/overlays/production",
