@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from pulsecart.admin.which_shop import ROOT
+from pulsecart.bridges.pubsub import library
 from pulsecart.local.cannot_start import CannotStart
 from pulsecart.local.child import Pause
 from pulsecart.local.pubsub_emulator import PubSubEmulator
@@ -91,8 +92,7 @@ def packages(profile: str) -> str:
     Raises:
         CannotStart: they cannot be installed; the reason was printed.
     """
-    environment = Path(sys.prefix)
-    if (environment / "dev.lock").exists():
+    if library.installed():
         return ""
     link = Path(os.environ.get("PULSECART_VENV") or ROOT / ".venv")
     command = [sys.executable, ROOT / "scripts" / "make_venv.py", ROOT, link, profile, "--beside"]
