@@ -11,7 +11,7 @@ from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Forbidden, Problem, Unavailable
 from pulsecart.runtime.subscription_partners import partners_of
 from pulsecart.runtime.telemetry import tracing
-from pulsecart.serving import cloudevents
+from pulsecart.serving.message_events import of_message
 from pulsecart.serving.policy import Policies
 from pulsecart.shop.partners.acceptance import Acceptance
 
@@ -50,7 +50,7 @@ class PubSubIngress:
             Unavailable: PostgreSQL cannot be reached; let Pub/Sub deliver the message again.
         """
         try:
-            event = cloudevents.of_message(message.headers, message.data)
+            event = of_message(message.headers, message.data)
         except Problem as error:
             await self._keep(*self._unreadable(message, error), error)
             return error

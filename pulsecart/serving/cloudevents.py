@@ -51,16 +51,10 @@ def decode(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     """
     content_type = headers.get("content-type", "")
     if content_type[:23].lower() == _ANY_CLOUDEVENT:
-        return _structured(content_type, body)
+        if media_of(content_type) != STRUCTURED:
+            raise UnknownFormat("unknown-format", f"Send one event as {STRUCTURED}, not {content_type}.")
+        return from_json(body)
     return _from_headers(headers, content_type, body)
-
-
-def of_message(attributes: Mapping[str, str], body: bytes) -> CloudEvent:
-    """Decode as ``decode`` does, from a message whose attributes are not percent-encoded, as those of Pub/Sub."""
-    content_type = attributes.get("content-type", "")
-    if content_type[:23].lower() == _ANY_CLOUDEVENT:
-        return _structured(content_type, body)
-    return _of_attributes({name[3:]: v for name, v in attributes.items() if name[:3] == "ce-"}, content_type, body)
 
 
 def from_json(body: bytes | msgspec.Raw) -> CloudEvent:
@@ -109,21 +103,11 @@ def reply(event: CloudEvent) -> Reply:
     return Reply(200, body, content_type, tuple(headers.items()))
 
 
-def _structured(content_type: str, body: bytes) -> CloudEvent:
-    if media_of(content_type) != STRUCTURED:
-        raise UnknownFormat("unknown-format", f"Send one event as {STRUCTURED}, not {content_type}.")
-    return from_json(body)
-
-
 def _from_headers(headers: Mapping[str, str], content_type: str, body: bytes) -> CloudEvent:
     attributes = {}
     for name, value in headers.items():
         if name.startswith("ce-"):
             attributes[name[3:]] = header_text.decode(name, value)
-    return _of_attributes(attributes, content_type, body)
-
-
-def _of_attributes(attributes: dict[str, str], content_type: str, body: bytes) -> CloudEvent:
     if "specversion" not in attributes:
         raise Malformed("no-event", f"Send ce-specversion, ce-id, ce-source and ce-type, or a body as {STRUCTURED}.")
     if attributes.pop("datacontenttype", content_type) != content_type:

@@ -8,7 +8,7 @@ from pulsecart.bridges.pubsub.names import BadName, topic_of
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.subscription_partners import partners_of
-from pulsecart.serving import cloudevents
+from pulsecart.serving.message_events import of_message
 from tests.broker.stage import event
 
 
@@ -25,7 +25,7 @@ from tests.broker.stage import event
 )
 def test_an_event_survives_the_way_through_a_message(made: CloudEvent) -> None:
     message = outgoing(made)
-    read = cloudevents.of_message(message.attributes, message.data)
+    read = of_message(message.attributes, message.data)
     assert read.attributes() == made.attributes()
     assert read.data == made.data
     assert message.ordering_key == made.partitionkey

@@ -10,7 +10,7 @@ from msgspec import structs
 from pulsecart.runtime.deps import close_deps, open_deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.settings import Settings
-from pulsecart.serving import cloudevents
+from pulsecart.serving.message_events import of_message
 from pulsecart.serving.signatures import SIGNATURE
 from pulsecart.shop.orders.events import OrderCreated
 from tests.broker.stage import event
@@ -37,7 +37,7 @@ async def test_an_event_arrives_whole_on_the_topic_of_its_type(client: Client, p
     sent = of_type(event("größe", 1), correlationid="c, 1%")
     assert await client.handle_event("pubsub_publish", sent) == 204
     (got,) = await asyncio.to_thread(pubsub.receive, subscription, 1)
-    assert cloudevents.of_message(got.attributes, got.data) == sent
+    assert of_message(got.attributes, got.data) == sent
     assert got.key == sent.partitionkey == "größe"
     assert {name for name in got.attributes if not name.startswith("ce-")} == {"content-type"}
 
