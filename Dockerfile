@@ -1,9 +1,9 @@
 # syntax=docker/dockerfile:1
 # One image for all operations: `docker run … pulsecart checkout`, or FUNCTION_TARGET=checkout.
 FROM python:3.11.14-slim-bookworm AS packages
-COPY requirements/image.lock /
+COPY requirements/image.lock requirements/pubsub.lock /
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes --no-deps \
-        --only-binary :all: --no-compile --target /site --requirement /image.lock \
+        --only-binary :all: --no-compile --target /site --requirement /image.lock --requirement /pubsub.lock \
     && PYTHONPATH=/site pip check \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /site
 

@@ -1,7 +1,6 @@
 """
-Measures the cost of a partner's event at the entrance: POST /events (token, contract, own product, known ids) against
-the local broker's ingress, which only checks the contract; both durable in the same PostgreSQL, in turns, with the
-same event.
+Measures the cost of a partner's event: POST /events (token, contract, own product, known ids) against the local
+broker's ingress, which only checks the contract; both durable in the same PostgreSQL, in turns, the same event.
 
     scripts/python -m benchmarks.events_in [--seconds 5] [--pairs 3] [--connections 64] [--out FILE.json]
 """

@@ -1,5 +1,6 @@
 """
 Makes the virtual environment of a lock file: ``python3 scripts/make_venv.py ROOT VENV runtime|dev``. Needs only Python.
+``… ROOT VENV pubsub --beside`` installs a profile's packages into a directory of their own, and prints it.
 
 VENV is a symbolic link. Each lock gets a directory of its own beside it (``VENV.d/<lock>-<hash>``), and the link is
 replaced only when everything in that directory is installed: a failed or interrupted installation leaves the
@@ -147,6 +148,32 @@ def install(environment: Path, lock: Path, uv: Path | None) -> None:
     return require(run([python, *pip(), "check"]), f"requirements/{lock.name} is not complete")
 
 
+def add(root: Path, link: Path, name: str) -> Path:
+    """
+    Install the packages of a profile, which its lock holds beside those of runtime.lock; return their directory.
+
+    Raises:
+        CannotInstall: with what the installer printed.
+    """
+    lock = root / "requirements" / f"{name}.lock"
+    beside = link.with_name(f"{link.name}.d")
+    beside.mkdir(exist_ok=True)
+    place = beside / f"{name}-{digest(lock)}"
+    with (beside / "lock").open("a+") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not place.exists():
+            made = place.with_name(f"{place.name}.part")
+            shutil.rmtree(made, ignore_errors=True)
+            options = ["--quiet", "--no-deps", "--require-hashes", "--target", str(made), "--requirement", str(lock)]
+            with waiting(f"installing the packages of requirements/{lock.name}, once"):
+                uv = get_uv(root / "requirements" / "installer.lock", beside)
+                tool = [uv, "pip"] if uv else [sys.executable, *pip(), "--no-input", "--disable-pip-version-check"]
+                where = ["--python", sys.executable] if uv else []
+                require(run([*tool, "install", *where, *options], **uv_settings()), "no installation")
+            made.rename(place)
+    return place
+
+
 def require(done: subprocess.CompletedProcess[str], failure: str, before: str = "") -> None:
     if done.returncode:
         printed = f"{before}{done.stdout}{done.stderr}".strip()
@@ -218,7 +245,10 @@ def main(root: Path, link: Path, name: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute(), sys.argv[3])
+        if sys.argv[4:] == ["--beside"]:
+            sys.stdout.write(f"{add(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute(), sys.argv[3])}\n")
+        else:
+            main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute(), sys.argv[3])
     except CannotInstall as error:
         say(str(error))
         sys.exit(1)

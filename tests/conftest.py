@@ -26,7 +26,9 @@ from pulsecart.runtime.settings import Settings
 from tests.client import Client
 from tests.listening import OftenPolling
 from tests.local.running_shop import RunningShop
+from tests.pubsub import pubsub, pubsub_emulator
 
+__all__ = ["pubsub", "pubsub_emulator"]
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 TEMPLATE = "template_migrated"
 MEMORY = Path("/dev/shm")

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pulsecart.broker.manifests.eventing import EVENTING_DIR, Eventing, PingSource, Trigger, load
+from pulsecart.broker.manifests.eventing import EVENTING_DIR, Eventing, PingSource, Trigger, load, profiles
 from pulsecart.processes import registry
 from pulsecart.runtime.contracts import CONTRACTS_DIR
 from pulsecart.runtime.event import CloudEvent
@@ -61,14 +61,14 @@ def wired(eventing: Eventing, operations: Iterable[Operation]) -> list[Wired]:
 
 def read() -> list[Wired]:
     """
-    Return this repository's operations with their wiring.
+    Return this repository's operations with their wiring, of all profiles.
 
     Raises:
         Misconfigured: ``eventing/`` cannot be read.
         LookupError: an operation's folder does not define the operation.
     """
     operations = registry.load_all().values()
-    return wired(load(EVENTING_DIR, [operation.dns_name for operation in operations]), operations)
+    return wired(load(EVENTING_DIR, [operation.dns_name for operation in operations], profiles()), operations)
 
 
 def wanted(trigger: Trigger, types: Iterable[str]) -> Wanted:

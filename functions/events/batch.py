@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from functions.events.check import pointer_of
-from functions.events.intake import Intake
+from functions.events.pointers import pointer_of
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import PROBLEM_ROOT, Problem, Unavailable
 from pulsecart.serving import cloudevents
+from pulsecart.shop.partners.acceptance import Acceptance
 from pulsecart.shop.partners.reports import Report
 
 CHUNK = 100  # some 5 ms of work; between two of them the loop and the next transaction belong to others
@@ -33,7 +33,9 @@ class Outcome(msgspec.Struct):
         self.rejected.append(where | named | {"type": f"{PROBLEM_ROOT}/{error.type}", "detail": error.detail})
 
 
-async def accept_all(members: Sequence[msgspec.Raw], check: Callable[[CloudEvent], Report], intake: Intake) -> Outcome:
+async def accept_all(
+    members: Sequence[msgspec.Raw], check: Callable[[CloudEvent], Report], accepting: Acceptance
+) -> Outcome:
     """
     Check the members of a batch and write the good ones to the log, in their order.
 
@@ -50,7 +52,7 @@ async def accept_all(members: Sequence[msgspec.Raw], check: Callable[[CloudEvent
             try:
                 event = cloudevents.from_json(member)
                 event_id = event.id
-                submitted[at] = event_id, intake.reports.submit(check(event))
+                submitted[at] = event_id, accepting.reports.submit(check(event))
             except Unavailable:
                 await _all([future for _, future in submitted.values()])
                 raise

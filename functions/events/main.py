@@ -5,9 +5,7 @@ from functools import partial
 import msgspec
 
 from functions.events.batch import Outcome, accept_all
-from functions.events.check import checked
 from functions.events.consent import consent
-from functions.events.intake import Intake
 from functions.events.signed import Signed
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.problem import Unprocessable
@@ -17,8 +15,10 @@ from pulsecart.serving.asgi import TooLarge
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
+from pulsecart.serving.policy import Policies
 from pulsecart.serving.rate_limit import Limits
 from pulsecart.serving.routes import options, post
+from pulsecart.shop.partners.acceptance import CONNECTIONS, NAME, Acceptance
 from pulsecart.shop.partners.events import FulfilmentReported, StockReported
 
 EVENTS_MAX = 1000
@@ -53,19 +53,24 @@ async def _accept(request: Request, deps: Deps, partner_id: str) -> Reply:
         TooLarge: the batch has more than EVENTS_MAX events.
         Unprocessable: at least one event of the batch is rejected; ``rejected`` has a reason for each.
     """
-    check = partial(checked, partner_id=partner_id, extensions=_extensions(request), deps=deps)
-    intake = deps.singleton(Intake)
+    accepting = deps.singleton(acceptance)
+    check = partial(accepting.checked, partner_id=partner_id, extensions=_extensions(request))
     if not event_batch.is_batch(request.headers):
         outcome = Outcome()
-        outcome.count(await intake.reports.submit(check(cloudevents.decode(request.headers, request.body))))
+        outcome.count(await accepting.reports.submit(check(cloudevents.decode(request.headers, request.body))))
         return _reply(outcome)
     members = event_batch.members(request.body)
     if len(members) > EVENTS_MAX:
         raise TooLarge("too-many-events", f"A batch has at most {EVENTS_MAX} events. Send several batches.")
-    outcome = await accept_all(members, check, intake)
+    outcome = await accept_all(members, check, accepting)
     if outcome.rejected:
         raise _rejected(outcome, len(members))
     return _reply(outcome)
+
+
+def acceptance(deps: Deps) -> Acceptance:
+    """Create the process's Acceptance, for ``deps.singleton``."""
+    return Acceptance(deps.share(NAME, CONNECTIONS).db, deps.clock.now, deps.singleton(Policies).verdict)
 
 
 def _extensions(request: Request) -> dict[str, str]:

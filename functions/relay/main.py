@@ -13,6 +13,7 @@ from pulsecart.broker.dispatch import Dispatcher
 from pulsecart.broker.filters import everything
 from pulsecart.broker.manifests.eventing import Trigger, load_all
 from pulsecart.broker.store import session
+from pulsecart.runtime.algorithms import named
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.serving import signatures
@@ -60,7 +61,7 @@ class Relay:
             concurrency=CONCURRENCY,
             where=__file__,
         )
-        wired = load_all().triggers
+        wired = load_all(named(deps.settings.profiles)).triggers
         self._subscribers = {trigger.name: _reached(trigger.subscriber, deps) for trigger in wired}
         self._timeout_s = post_timeout_s(wired)
         self._refused = False

@@ -47,8 +47,8 @@ class SubscriptionBody(Struct, frozen=True, kw_only=True):
 
 class NewSubscriptionBody(SubscriptionBody, frozen=True, kw_only=True):
     """
-    Holds what a change holds, and more. ``signature``: ``v1`` is HMAC-SHA256, ``v1a`` is ed25519. ``paused``: nothing
-    is sent before it is resumed. ``partnerId``: an admin names the partner; a partner may leave it out.
+    Holds what a change holds, and more. ``signature``: ``v1`` is HMAC-SHA256, ``v1a`` is ed25519. ``partnerId``: an
+    admin names the partner; a partner may leave it out.
     """
 
     signature: SignatureKind = "v1"

@@ -18,6 +18,7 @@ from pulsecart.broker.status import Pressure, TriggerStatus
 from pulsecart.broker.trigger import Deliver
 from pulsecart.broker.worker_wakeups import WorkerWakeUps
 from pulsecart.runtime import contracts
+from pulsecart.runtime.algorithms import named
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Malformed, Unavailable
 from pulsecart.serving.http import Reply, Request
@@ -58,7 +59,7 @@ class LocalBroker:
         deliver: Callable[[Deliver], Deliver] = lambda real: real,
     ) -> None:
         by_name = {operation.dns_name: operation for operation in operations.values()}
-        self.eventing: Eventing = load(eventing_dir, by_name)
+        self.eventing: Eventing = load(eventing_dir, by_name, named(deps.settings.profiles))
         self._deps = deps
         self._workers = workers
         self._courier = Courier(by_name, deps)

@@ -15,7 +15,7 @@ from pulsecart.serving.asgi import Receive, Scope, Send, send_reply
 from pulsecart.serving.operation import Operation
 from pulsecart.serving.replies import no_route, reply_of
 
-FORWARDED = ("/api/", "/events")
+FORWARDED = ("/api/", "/events", "/pubsub/")
 
 
 class Answers:

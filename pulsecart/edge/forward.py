@@ -1,4 +1,4 @@
-"""Forwards ``/api`` and ``/events`` requests from the edge to the operation of their route: clients see one origin."""
+"""Forwards ``/api``, ``/events`` and ``/pubsub`` requests from the edge to the operation of their route."""
 
 import asyncio
 import logging

@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 from pulsecart.broker import store
 from pulsecart.broker.manifests.eventing import load_all
 from pulsecart.broker.manifests.strict_yaml import Misconfigured
+from pulsecart.runtime.algorithms import named
 from pulsecart.runtime.db.migrate import CannotMigrate, migrate
 
 
@@ -63,7 +64,7 @@ async def place_triggers(database_url: str) -> None:
     async with store.session(database_url) as opened:
         if (mended := await opened.mend_restored()) is not None:  # before writes with lower numbers
             sys.stdout.write(f"  this database was restored from a dump; {mended} events are delivered again\n")
-        await opened.cursors([trigger.name for trigger in load_all().triggers])
+        await opened.cursors([trigger.name for trigger in load_all(named(os.environ.get("PROFILES", ""))).triggers])
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
 """Runs the embedded shop: starts its servers, prepares the database, and supervises the host until Ctrl-C."""
 
-import argparse
 import os
 import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pulsecart.admin.which_shop import DATA, publish, withdraw
+from pulsecart.local.arguments import arguments
 from pulsecart.local.cannot_start import CannotStart
 from pulsecart.local.child import POLL_S, spawn, stop
 from pulsecart.local.kept_secrets import session_secret, webhook_keys
+from pulsecart.local.profiles import Profiles
 from pulsecart.local.restarts import Watch
 from pulsecart.local.servers import Stack
 from pulsecart.local.signals import Ended, SignalWaiter
@@ -32,9 +33,9 @@ def main() -> int:
     Returns:
         Exit status: 0 after Ctrl-C or SIGTERM, 1 when it could not start or continue; the reason is on stderr.
     """
-    options = _arguments()
+    options = arguments()
     with SignalWaiter() as signals:
-        shop = Shop(options.data, options.port, options.workers, signals)
+        shop = Shop(options.data, options.port, options.workers, signals, options.profiles)
         try:
             shop.run()
         except Ended:
@@ -51,11 +52,14 @@ def main() -> int:
 class Shop:
     """All processes of a shop on one data directory."""
 
-    def __init__(self, data: Path, port: int, workers: int, signals: SignalWaiter) -> None:
+    def __init__(
+        self, data: Path, port: int, workers: int, signals: SignalWaiter, profiles: Collection[str] = ()
+    ) -> None:
         environ = os.environ
         given = {"database_url": environ.get("DATABASE_URL"), "redis_url": environ.get("REDIS_URL")}
         self.stack = Stack(data, **given, say=lambda done: say(f"  {done}"), pause=signals.pause)
         self.data = self.stack.data
+        self._profiles = Profiles(profiles, environ, self.data, lambda done: say(f"  {done}"), signals.pause)
         self._port = port
         self._count = workers
         self._bell = signals
@@ -76,9 +80,10 @@ class Shop:
         self._port = self._listening.getsockname()[1]
         say(f"PulseCart on {self.data}")
         self._start_servers()
+        self._profiles.start()
         self._prepare()
         self._start_workers()
-        watch = Watch([*self.stack.servers, *self._workers], say, self._publish)
+        watch = Watch([*self.stack.servers, *self._profiles.servers, *self._workers], say, self._publish)
         self._wait_ready(watch)
         self._announce()
         while True:
@@ -91,6 +96,7 @@ class Shop:
         stop_all(self._workers)
         if self._workers:
             withdraw(self.data)
+        self._profiles.stop()
         self.stack.stop()
 
     def _start_servers(self) -> None:
@@ -103,7 +109,7 @@ class Shop:
             say(f"  {names} answered after {time.monotonic() - began:.1f} s")
 
     def _prepare(self) -> None:
-        environ = host_environ(os.environ, self.stack, self.data, self._url, self._count)
+        environ = self._environ()
         given = "" if self.stack.postgres else os.environ.get("MIGRATION_DATABASE_URL", "")
         environ["MIGRATION_DATABASE_URL"] = given or self.stack.database_url
         child = spawn([sys.executable, "-m", "pulsecart.local.prepare"], environ=environ)
@@ -117,7 +123,7 @@ class Shop:
 
     def _start_workers(self) -> None:
         assert self._listening is not None  # noqa: S101  # set by run()
-        environ = host_environ(os.environ, self.stack, self.data, self._url, self._count)
+        environ = self._environ()
         self._workers = [
             Worker(i, self._count, self._listening, environ | {"LOG_FILE": str(self.data / f"worker-{i}.log")})
             for i in range(self._count)
@@ -152,6 +158,10 @@ class Shop:
             "valkey_pid": valkey.process.pid if valkey and valkey.process else None,
         }
         publish(self.data, run)
+
+    def _environ(self) -> dict[str, str]:
+        given = {**os.environ, **self._profiles.environ}
+        return host_environ(given, self.stack, self.data, self._url, self._count)
 
     @property
     def _url(self) -> str:
@@ -214,24 +224,6 @@ def _place(url: str) -> str:
     """Return a server's address without the password."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port}" if parts.hostname and parts.port else parts.hostname or "a Unix socket"
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="./scripts/up",
-        description="Start the whole shop on this machine, on 127.0.0.1 only, and keep it running until Ctrl-C.",
-        epilog="If DATABASE_URL or REDIS_URL is set, that server is used instead of starting one.",
-    )
-    parser.add_argument("--port", type=int, default=8080, help="the shop's port; 0 chooses a free one (8080)")
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="the shop's data directory (.data)")
-    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="the number of worker processes (1)")
-    return parser.parse_args()
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

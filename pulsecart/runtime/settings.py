@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pulsecart.runtime.algorithms import KINDS, named
 from pulsecart.runtime.outgoing_allow import allowed_of
 from pulsecart.runtime.seal_keys import keys_of
+from pulsecart.runtime.subscription_partners import partners_of
 
 DEMO_ON_A_CLUSTER = "demo-on-this-cluster"
 SECRET_MIN_BYTES = 32
@@ -46,6 +47,11 @@ class Settings:
             every one opens (``pulsecart.runtime.sealing``).
         log_file: file to which this process writes its log, in addition to standard error; one per process.
         pay_by_hand: charge only after the buyer confirms the payment; ``pay_within_s`` is then the buyer's time limit.
+        profiles: folders of ``eventing/`` whose Triggers exist too, separated by commas.
+        pubsub_pull: the partner of each subscription that is pulled, ``subscription=partner``, separated by commas.
+        pubsub_push: the same of the subscriptions that push.
+        pubsub_push_accounts: e-mails of the service accounts that push, separated by commas.
+        pubsub_push_audience: the audience of their tokens; empty for ``/pubsub/push`` under ``public_url``.
         retry_refused: answer 503 to an event that can never be processed, for a broker that drops events at a 4xx
             instead of keeping them as dead letters: the event becomes a dead letter after the last attempt.
     """
@@ -96,6 +102,17 @@ class Settings:
     carts_per_address: int = 300
     outgoing_allow: str = ""
     webhook_keys: str = field(default="", repr=False)
+    profiles: str = ""
+    pubsub_project: str = ""
+    pubsub_emulator_host: str = ""
+    pubsub_topic_prefix: str = ""
+    pubsub_create_topics: bool = False
+    pubsub_pull: str = ""
+    pubsub_push: str = ""
+    pubsub_push_accounts: str = ""
+    pubsub_push_audience: str = ""
+    pubsub_push_issuer: str = "https://accounts.google.com"
+    pubsub_push_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
     public_url: str = field(default="http://127.0.0.1:8080")
     cors_origins: str = ""
 
@@ -171,6 +188,12 @@ def _check_others(settings: Settings) -> None:
             )
     _check_parsed("OUTGOING_ALLOW", allowed_of, settings.outgoing_allow)
     _check_parsed("WEBHOOK_KEYS", keys_of, settings.webhook_keys)
+    _check_parsed("PUBSUB_PULL", partners_of, settings.pubsub_pull)
+    _check_parsed("PUBSUB_PUSH", partners_of, settings.pubsub_push)
+    if settings.pubsub_push and not settings.pubsub_push_accounts:
+        raise MissingSetting("PUBSUB_PUSH is set without PUBSUB_PUSH_ACCOUNTS, so that no request could be verified")
+    if (settings.pubsub_push or settings.pubsub_pull) and not settings.pubsub_project:
+        raise MissingSetting("PUBSUB_PROJECT is not set: set it to the project of the subscriptions")
     if settings.log_level.upper() not in LOG_LEVELS:
         raise MissingSetting(f"LOG_LEVEL={settings.log_level!r} is none of {', '.join(LOG_LEVELS)}")
 

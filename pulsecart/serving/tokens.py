@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,47 @@ SESSION_ROLES = frozenset({CUSTOMER_ROLE})
 SESSION_S = 12 * 3600
 TYPES = frozenset({"jwt", "at+jwt"})  # RFC 7519, RFC 9068; the issuer's ID and logout tokens are rejected
 REMEMBERED = 4096  # verified tokens in the cache
+Keys = ConfiguredKey | PublishedKeys | NoKeys
 REMEMBER_S = 300  # maximum age in the cache; afterwards a token whose key was withdrawn is rejected
+
+
+class Issuer:
+    """
+    Verifies the tokens of one issuer.
+
+    Args:
+        algorithms: that its tokens may have, of those with public keys.
+        issuer: the tokens' ``iss``; None permits any.
+    """
+
+    def __init__(self, keys: Keys, algorithms: Sequence[str], audience: str, issuer: str | None) -> None:
+        self._keys = keys
+        self._algorithms = algorithms
+        self._audience = audience
+        self._issuer = issuer
+
+    async def claims(self, token: str, now: datetime) -> dict[str, Any]:
+        """
+        Verify the token and return its claims.
+
+        Raises:
+            Unauthorized: the token is invalid; the detail gives the reason.
+            Unavailable: the issuer's keys cannot be fetched, so the token cannot be verified.
+        """
+        header = _header(token)
+        _check_type(header)
+        algorithm = str(header.get("alg"))
+        if algorithm not in self._algorithms:
+            raise bad_token(f"its algorithm is not one of {', '.join(self._algorithms)}")
+        kid = header.get("kid")
+        key = await self._keys.find(kid if isinstance(kid, str) else None, now.timestamp())
+        if key is None:
+            raise bad_token("its key is not one of the issuer's")
+        if not key.fits(algorithm):
+            raise bad_token("its algorithm does not match its key")
+        claims = _claims(token, key.public, algorithm, self._audience, self._issuer)
+        _check_times(claims, now)
+        return claims
 
 
 class Verifier:
@@ -34,9 +74,9 @@ class Verifier:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._algorithms = _pinned(settings.jwt_algorithms)
-        self._keys = _keys(settings)
+        self._roles_claim = settings.jwt_roles_claim
+        algorithms = _pinned(settings.jwt_algorithms)
+        self._issuer = Issuer(_keys(settings), algorithms, settings.jwt_audience, settings.jwt_issuer or None)
         self._verified: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     async def caller(self, token: str, now: datetime) -> Caller:
@@ -51,24 +91,11 @@ class Verifier:
         if remembered is not None and now.timestamp() < remembered[1]:
             self._verified.move_to_end(token)
             return remembered[0]
-        header = _header(token)
-        _check_type(header)
-        algorithm = str(header.get("alg"))
-        if algorithm not in self._algorithms:
-            raise bad_token(f"its algorithm is not one of {', '.join(self._algorithms)}")
-        kid = header.get("kid")
-        key = await self._keys.find(kid if isinstance(kid, str) else None, now.timestamp())
-        if key is None:
-            raise bad_token("its key is not one of the issuer's")
-        if not key.fits(algorithm):
-            raise bad_token("its algorithm does not match its key")
-        claims = _claims(token, key.public, algorithm, self._settings.jwt_audience, self._settings.jwt_issuer or None)
-        _check_times(claims, now)
-        return self._remember(token, claims, now)
+        return self._remember(token, await self._issuer.claims(token, now), now)
 
     def _remember(self, token: str, claims: Mapping[str, Any], now: datetime) -> Caller:
         until = min(float(claims["exp"]) + LEEWAY_S, now.timestamp() + REMEMBER_S)
-        roles = roles_in(claims, self._settings.jwt_roles_claim)
+        roles = roles_in(claims, self._roles_claim)
         caller = Caller(str(claims["sub"]), roles, float(claims["exp"]))
         self._verified[token] = caller, until
         while len(self._verified) > REMEMBERED:
@@ -118,7 +145,7 @@ def bad_token(why: str) -> Unauthorized:
     return Unauthorized("bad-token", f"The token is not valid: {why}.")
 
 
-def _keys(settings: Settings) -> ConfiguredKey | PublishedKeys | NoKeys:
+def _keys(settings: Settings) -> Keys:
     if settings.jwt_public_key:
         return ConfiguredKey(settings.jwt_public_key)
     return PublishedKeys(settings.jwt_jwks_url) if settings.jwt_jwks_url else NoKeys()

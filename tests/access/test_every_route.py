@@ -268,6 +268,7 @@ def test_what_changes_something_is_open_to_no_one_unknown() -> None:
         "OPTIONS /events",
         "POST /events/{sourceId}",
         "OPTIONS /events/{sourceId}",
+        "POST /pubsub/push",
     ]
 
 

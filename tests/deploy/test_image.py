@@ -35,7 +35,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for room in CODE:
         shutil.copytree(ROOT / room, copy / room, ignore=SKIPPED)
     (copy / "requirements").mkdir()
-    for file in (".dockerignore", "Dockerfile", "requirements/image.lock", "requirements/live.lock"):
+    for file in (
+        ".dockerignore",
+        "Dockerfile",
+        "requirements/image.lock",
+        "requirements/live.lock",
+        "requirements/pubsub.lock",
+    ):
         shutil.copy(ROOT / file, copy / file)
     return copy
 
@@ -77,6 +83,7 @@ def test_it_holds_what_operations_run_on_and_nothing_else() -> None:
     assert {path for path in held if path.startswith("requirements/")} == {
         "requirements/image.lock",
         "requirements/live.lock",
+        "requirements/pubsub.lock",
     }
     assert {path.split("/")[1] for path in held if path.startswith("contracts/")} == {
         "ecommerce",

@@ -1,4 +1,4 @@
-"""A partner's reports to a running shop, by the SDKs of others, reach the order, its buyer and the stock."""
+"""Checks that a partner's report to a running shop, sent by other SDKs, reaches the order, its buyer and the stock."""
 
 import json
 from collections.abc import AsyncIterator, Callable

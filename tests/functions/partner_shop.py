@@ -47,7 +47,7 @@ class PartnerShop:
         return self
 
     async def send(self, body: Any, partner: str = "acme", **headers: str) -> Answered:
-        """Send a batch if ``body`` is a list, else an event in structured mode."""
+        """Send it as a batch if ``body`` is a list, else in structured mode."""
         named = {"content-type": BATCH if isinstance(body, list) else STRUCTURED, **headers}
         return await self.client.ask("POST", "/events", body, **named, **self.client.signed(partner, "partner"))
 

@@ -174,15 +174,15 @@ async def test_a_big_batch_delays_the_events_of_others_by_a_part_of_it(shop: Par
 
 async def test_one_that_cannot_be_stored_fails_alone(shop: PartnerShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A surrogate is refused before; here one gets as far as the database."""
-    from functions.events import check, main
+    from pulsecart.shop.partners.acceptance import Acceptance
 
-    def broken(event: CloudEvent, **given: Any) -> Any:
-        report = checked(event, **given)
+    def broken(self: Acceptance, event: CloudEvent, **given: Any) -> Any:
+        report = checked(self, event, **given)
         bad = replace(report.event, time_text="\0") if event.id == "bad" else report.event
         return type(report)(bad, report.partner_id, report.key)
 
-    checked = check.checked
-    monkeypatch.setattr(main, "checked", broken)
+    checked = Acceptance.checked
+    monkeypatch.setattr(Acceptance, "checked", broken)
     answered = await shop.send([stock(), stock(id="bad"), stock()])
     assert (answered.body["accepted"], kinds(answered)) == (2, {"/1": "unstorable"})
 

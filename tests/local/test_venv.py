@@ -141,6 +141,20 @@ def test_a_changed_lock_gets_a_new_environment_and_the_old_one_again_without_ins
     assert checkout.link.resolve() == first
 
 
+def test_a_profile_is_installed_once_in_a_directory_of_its_own(checkout: Checkout) -> None:
+    checkout.venv()
+    checkout.lock("pubsub", "9")
+    script = [checkout.link / "bin" / "python", checkout.place / "scripts" / "make_venv.py"]
+    command = [*map(str, script), str(checkout.place), str(checkout.link), "pubsub", "--beside"]
+    for printed in (r"installing the packages of requirements/pubsub.lock, once\n", ""):
+        done = subprocess.run(command, env=checkout.environ, capture_output=True, text=True, check=True)
+        assert re.fullmatch(printed, done.stderr)
+    place = Path(done.stdout.strip())
+    assert place.parent == checkout.place / ".venv.d"
+    assert "9" in (place / "alpha.py").read_text()
+    assert checkout.alpha() == "1"
+
+
 def test_the_environment_of_the_tests_serves_the_shop_too(checkout: Checkout) -> None:
     checkout.venv("dev")
     assert checkout.venv("runtime") == (0, "")

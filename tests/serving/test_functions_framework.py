@@ -238,6 +238,22 @@ async def products(served: Served, client: Client) -> None:
 
 
 @check
+async def pubsub_publish(served: Served, client: Client) -> None:
+    await bought(client)
+    assert (await post(served, await handle_order(client, "created")))[0] == 503  # no project is configured here
+
+
+@check
+async def pubsub_pull(served: Served, client: Client) -> None:
+    assert await post(served, PING) == (204, b"")  # no subscription is configured here
+
+
+@check
+async def pubsub_push(served: Served, client: Client) -> None:
+    assert (await served.http.post("/pubsub/push", json={})).status_code == 401
+
+
+@check
 async def record_fulfilment(served: Served, client: Client) -> None:
     shop = await PartnerShop(client).own()
     paid = await shop.paid()

@@ -53,7 +53,7 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
     """``eventing/<operation>.yaml`` exists if, and only if, the operation has a Trigger or a PingSource."""
     known = set(NOT_OPERATIONS)
     for row in rows:
-        name = f"{row.operation.dns_name}.yaml"
+        name = _eventing_file(root, row.operation.dns_name)
         known.add(name)
         there = (root / "eventing" / name).is_file()
         subscribed = bool(row.operation.events) and (bool(row.triggers or row.ping_sources) or not row.dead_letters)
@@ -64,9 +64,16 @@ def eventing_files(root: Path, rows: Iterable[Wired]) -> Iterator[str]:
         for call in _calls(row):
             if not call.where.startswith(f"eventing/{name}:"):
                 yield f"{call.where}: {call.name} calls {row.operation.dns_name}: move it to eventing/{name}"
-    for path in sorted((root / "eventing").glob("*.yaml")):
-        if path.name not in known:
-            yield f"eventing/{path.name} belongs to no operation: name it after one under functions/"
+    for path in sorted((root / "eventing").rglob("*.yaml")):
+        name = path.relative_to(root / "eventing").as_posix()
+        if name not in known:
+            yield f"eventing/{name} belongs to no operation: name it after one under functions/"
+
+
+def _eventing_file(root: Path, dns_name: str) -> str:
+    """Return an operation's file below eventing/, which may be in the folder of a profile."""
+    found = sorted((root / "eventing").glob(f"*/{dns_name}.yaml"))
+    return found[0].relative_to(root / "eventing").as_posix() if found else f"{dns_name}.yaml"
 
 
 def hearing(row: Wired) -> Iterator[str]:
@@ -111,7 +118,7 @@ def paths(rows: Iterable[Wired]) -> Iterator[str]:
 def literal_types(root: Path) -> Iterator[str]:
     """Each type in a filter exists; a misspelt one would never match."""
     known = event_types() | {PING}
-    for path in sorted((root / "eventing").glob("*.yaml")):
+    for path in sorted((root / "eventing").rglob("*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):
             for type in _types_in(document):
                 if type not in known:

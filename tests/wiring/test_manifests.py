@@ -23,6 +23,10 @@ OPERATIONS = ROOT / "k8s" / "base" / "operations"
 DATASTORE = ROOT / "k8s" / "components" / "datastores" / "postgresql.yaml"
 MAX_SCALE = "autoscaling.knative.dev/max-scale"
 NAMES = sorted(name.replace("_", "-") for name in registry.names())
+# Operations that a component brings: they are in no overlay without it.
+COMPONENTS = {path.stem: path for path in (ROOT / "k8s" / "components").glob("*/operations/*.yaml")}
+COMPONENTS.pop("kustomization", None)
+IN_BASE = [name for name in NAMES if name not in COMPONENTS]
 # Of 100: the superuser's three, a migration, the relay's two of its own, an audit, a backup, a person's psql or two.
 POSTGRESQL, RESERVED = 200, 16
 OVERLAYS = [
@@ -31,6 +35,7 @@ OVERLAYS = [
     "tests/cluster/overlay",
     "tests/cluster/overlay-jetstream",
     "tests/cluster/overlay-event-policy",
+    "tests/cluster/overlay-pubsub",
 ]
 Document = Mapping[str, Any]
 
@@ -40,7 +45,7 @@ def documents(path: Path) -> list[Document]:
 
 
 def manifest(name: str) -> Document:
-    (one,) = documents(OPERATIONS / f"{name}.yaml")
+    (one,) = documents(COMPONENTS.get(name, OPERATIONS / f"{name}.yaml"))
     return one
 
 
@@ -76,21 +81,28 @@ def of_kind(overlay: str, kind: str, group: str) -> dict[str, Document]:
     return {one["metadata"]["name"]: one for one in found}
 
 
+def names_of(overlay: str) -> list[str]:
+    """Return the operations that an overlay deploys."""
+    return NAMES if overlay == "tests/cluster/overlay-pubsub" else IN_BASE
+
+
 def services(overlay: str) -> dict[str, Document]:
     return of_kind(overlay, "Service", "serving.knative.dev/")
 
 
 def test_every_operation_has_its_service_and_every_service_its_operation() -> None:
     listed = yaml.safe_load((OPERATIONS / "kustomization.yaml").read_text())["resources"]
-    assert listed == [f"{name}.yaml" for name in NAMES], "mend k8s/base/operations/kustomization.yaml"
+    assert listed == [f"{name}.yaml" for name in IN_BASE], "mend k8s/base/operations/kustomization.yaml"
     for name in NAMES:
         assert manifest(name)["metadata"]["name"] == name
         assert template(name)["spec"]["containers"][0]["args"] == [name]
 
 
 def test_every_file_of_eventing_is_applied() -> None:
-    listed = yaml.safe_load((ROOT / "eventing" / "Kustomization").read_text())["resources"]
-    assert listed == sorted(path.name for path in (ROOT / "eventing").glob("*.yaml")), "mend eventing/Kustomization"
+    for folder in (ROOT / "eventing", *(path for path in (ROOT / "eventing").iterdir() if path.is_dir())):
+        listing = folder / "Kustomization"
+        listed = yaml.safe_load(listing.read_text())["resources"]
+        assert listed == sorted(path.name for path in folder.glob("*.yaml")), f"mend {listing}"
 
 
 def test_all_pools_together_stay_below_what_postgresql_admits() -> None:
@@ -161,7 +173,7 @@ def test_every_setting_given_is_one_that_is_read() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_holds_every_operation_in_one_namespace(overlay: str) -> None:
-    assert sorted(services(overlay)) == NAMES
+    assert sorted(services(overlay)) == names_of(overlay)
     spaces = {one["metadata"].get("namespace") for one in built(overlay) if one["kind"] != "Namespace"}
     assert spaces == {"pulsecart"}
 
@@ -172,7 +184,7 @@ def test_the_edge_alone_is_public(overlay: str) -> None:
     inside = {
         name for name, one in services(overlay).items() if one["metadata"]["labels"].get(label) == "cluster-local"
     }
-    assert inside == set(NAMES) - {"edge"}
+    assert inside == set(names_of(overlay)) - {"edge"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -216,7 +228,7 @@ def test_a_component_fits_on_production(component: str, tmp_path: Path) -> None:
     wanted = {"resources": [f"{there}/overlays/production"], "components": [f"{there}/components/{component}"]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
     overlay = os.path.relpath(tmp_path, ROOT)
-    assert sorted(services(overlay)) == NAMES
+    assert sorted(services(overlay)) == names_of(overlay)
     if component == "broker-kafka":
         (config,) = of_kind(overlay, "ConfigMap", "v1").items()
         assert "kafka-broker-ingress" in config[1]["data"]["BROKER_URL"]

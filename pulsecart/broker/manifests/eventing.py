@@ -1,6 +1,10 @@
-"""Reads ``eventing/*.yaml`` into Brokers, Triggers and PingSources, as Knative 1.18 and later do; rejects the rest."""
+"""
+Reads ``eventing/*.yaml`` into Brokers, Triggers and PingSources, as Knative 1.18 and later do; rejects the rest.
 
-from collections.abc import Callable, Collection
+A folder of ``eventing/`` is a profile: its manifests exist too where the setting PROFILES names it.
+"""
+
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,19 +67,24 @@ class Eventing:
     ping_sources: tuple[PingSource, ...]
 
 
-def load_all() -> Eventing:
+def profiles() -> list[str]:
+    """Return the names of all profiles of the shop."""
+    return sorted(path.name for path in EVENTING_DIR.iterdir() if path.is_dir())
+
+
+def load_all(profiles: Collection[str] = ()) -> Eventing:
     """
     Read the manifests of the shop, with every operation as a possible subscriber.
 
     Raises:
         Misconfigured: with file, line, reason, and the allowed values.
     """
-    return load(EVENTING_DIR, [name.replace("_", "-") for name in names()])
+    return load(EVENTING_DIR, [name.replace("_", "-") for name in names()], profiles)
 
 
-def load(directory: Path, services: Collection[str]) -> Eventing:
+def load(directory: Path, services: Collection[str], profiles: Collection[str] = ()) -> Eventing:
     """
-    Read all manifests of a directory.
+    Read all manifests of a directory, and of those of its folders that ``profiles`` names.
 
     Args:
         services: Kubernetes names of all operations (``keep-dead-letter``).
@@ -86,7 +95,8 @@ def load(directory: Path, services: Collection[str]) -> Eventing:
     made: dict[str, list[Any]] = {kind: [] for _, kind in _KINDS}
     seen: dict[tuple[str, str], str] = {}
     brokers: dict[tuple[str, str], Broker] = {}
-    brokers_first = sorted(documents(directory), key=lambda block: not _is_broker(block))
+    found = [*documents(directory), *(block for name in profiles for block in _of_profile(directory, name))]
+    brokers_first = sorted(found, key=lambda block: not _is_broker(block))
     for document in brokers_first:
         kind, build = _kind(document)
         meta = metadata(document)
@@ -105,6 +115,13 @@ def load(directory: Path, services: Collection[str]) -> Eventing:
 class Context:
     services: frozenset[str]
     brokers: dict[tuple[str, str], Broker]
+
+
+def _of_profile(directory: Path, name: str) -> Iterator[Block]:
+    folders = sorted(path.name for path in directory.iterdir() if path.is_dir())
+    if name not in folders:
+        raise Misconfigured(f"PROFILES: there is no profile {name!r}. Allowed: {', '.join(folders) or 'none'}.")
+    return documents(directory / name, f"{directory.name}/{name}")
 
 
 def _is_broker(document: Block) -> bool:

@@ -141,13 +141,13 @@ class Block:
         return f"{self.path}.{name}" if self.path else name
 
 
-def documents(directory: Path) -> Iterator[Block]:
-    """Yield every document of every ``*.yaml`` of a directory, by file name."""
+def documents(directory: Path, shown: str = "") -> Iterator[Block]:
+    """Yield every document of every ``*.yaml`` of a directory, by file name; ``shown`` is its name in errors."""
     files = sorted(directory.glob("*.yaml"))
     if not files:
         raise Misconfigured(f"{directory}: has no *.yaml; at least a Broker is required.")
     for path in files:
-        yield from _documents(path, f"{directory.name}/{path.name}")
+        yield from _documents(path, f"{shown or directory.name}/{path.name}")
 
 
 def _documents(path: Path, shown: str) -> Iterator[Block]:
