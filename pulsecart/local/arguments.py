@@ -1,14 +1,15 @@
 """Reads the command line of ``./scripts/up``."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pulsecart.admin.which_shop import DATA
 from pulsecart.local.profiles import NAMES
 
 
-def arguments() -> argparse.Namespace:
-    """Parse the command line; exit with a message if it is wrong."""
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse ``given``, by default the process's arguments; exit with a message if they are wrong."""
     parser = argparse.ArgumentParser(
         prog="./scripts/up",
         description="Start the whole shop on this machine, on 127.0.0.1 only, and keep it running until Ctrl-C.",
@@ -25,7 +26,7 @@ def arguments() -> argparse.Namespace:
         metavar="LIST",
         help=f"also install and start: {', '.join(NAMES)}",
     )
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def _profiles(text: str) -> tuple[str, ...]:
@@ -36,6 +37,6 @@ def _profiles(text: str) -> tuple[str, ...]:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return int(text)
