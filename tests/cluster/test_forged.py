@@ -16,7 +16,7 @@ from tests.cluster.kube import service
 from tests.cluster.shop import Cluster, until
 
 pytestmark = pytest.mark.timeout(240)  # its end waits for a purchase, from zero
-SUBSCRIBED = ("reserve", "project-orders", "notify")
+SUBSCRIBED = ("reserve", "project-orders", "notify", "webhook-deliver")
 
 
 def order(sequence: int = 10**17, status: str = "PENDING") -> CloudEvent:
