@@ -106,7 +106,8 @@ async def reseal_all(settings: Settings, say: Say) -> list[str]:
     try:
         for kind in KINDS:
             counts = await reseal(deps, kind)
-            say(f"{kind.name}: {counts.again} sealed again, {counts.before} already were, {len(counts.left)} cannot be")
+            found = f"{counts.again} sealed again, {counts.before} already were, {len(counts.left)} cannot be opened"
+            say(f"{kind.name}: {found}")
             left += counts.left
     finally:
         await close_deps(deps)

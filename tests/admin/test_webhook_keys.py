@@ -21,7 +21,8 @@ OLD, NEW, LOST = b"o" * 32, b"n" * 32, b"l" * 32
 SEALED = """
     SELECT subscription_id::text, encode(sealed, 'base64') FROM webhook_secrets
     UNION ALL SELECT source_id::text, encode(sealed, 'base64') FROM partner_source_secrets
-    UNION ALL SELECT split_part(location, '/', 5), body FROM catalogue_keys WHERE starts_with(location, '/api/v1/webhook-')
+    UNION ALL SELECT split_part(location, '/', 5), body FROM catalogue_keys
+    WHERE starts_with(location, '/api/v1/webhook-')
 """
 
 
@@ -78,9 +79,9 @@ async def test_every_secret_opens_with_the_new_key_alone_afterwards(
     assert await command() == 0
     assert await opened(client, NEW) == before
     assert capsys.readouterr().out.splitlines() == [
-        "secrets of webhook subscriptions: 2 sealed again, 0 already were, 0 cannot be",
-        "secrets of event sources: 1 sealed again, 0 already were, 0 cannot be",
-        "replies to Idempotency-Keys: 2 sealed again, 0 already were, 0 cannot be",
+        "secrets of webhook subscriptions: 2 sealed again, 0 already were, 0 cannot be opened",
+        "secrets of event sources: 1 sealed again, 0 already were, 0 cannot be opened",
+        "replies to Idempotency-Keys: 2 sealed again, 0 already were, 0 cannot be opened",
     ]
     deps = with_keys(settings, NEW)
     again = await Partner(Client(deps)).create("k-1")
@@ -118,7 +119,7 @@ async def test_a_secret_whose_key_is_lost_is_named_and_the_others_are_sealed_aga
     assert await command() == 1
     shown = capsys.readouterr()
     assert f" of {lost} cannot be opened: it was sealed with the key {sealed[1:9].hex()}" in shown.err
-    assert "secrets of webhook subscriptions: 1 sealed again, 0 already were, 1 cannot be" in shown.out
+    assert "secrets of webhook subscriptions: 1 sealed again, 0 already were, 1 cannot be opened" in shown.out
     secret = await client.row("SELECT sealed FROM webhook_secrets WHERE subscription_id = %s", kept)
     assert Sealing([NEW]).open(bytes(secret[0]), kept).startswith("whsec_")
 
@@ -181,4 +182,4 @@ def test_a_shop_on_this_machine_has_its_keys_in_its_data_directory(
     monkeypatch.setattr(webhook_keys, "DATA", tmp_path)
     (tmp_path / "webhook.keys").write_text(text(NEW, OLD) + "\n")
     assert main(["reseal"]) == 0
-    assert "0 cannot be" in capsys.readouterr().out
+    assert "0 cannot be opened" in capsys.readouterr().out
