@@ -116,7 +116,7 @@ async def test_a_deleted_subscription_sends_nothing_and_leaves_nothing_behind(st
         await stage.happens(event("o-1", 2), event("o-2", 1), event("o-2", 2))
         await delete(stage, id)
         assert await stage.secrets(id) == []
-        assert "webhook_backlog" not in metrics.exposition(await metrics.readings(stage.client.deps))[0].decode()
+        assert id not in metrics.exposition(await metrics.readings(stage.client.deps))[0].decode()
         stage.clock.turn(60)
         await stage.work()
         assert len(posts(receiver)) == 1
@@ -225,9 +225,15 @@ async def test_old_messages_are_found_by_their_index_and_so_are_the_messages_of_
         old = await plan(tx, retention.OLD_MESSAGES, named)
         keys = [row[1] for row in await tx.rows(retention.OLD_MESSAGES, named)]
         unneeded = await plan(tx, retention.DELETE_EVENTS, (keys,))
+        gone = await plan(tx, retention.DELETE_SUBSCRIPTIONS, named)
+        ended = await plan(tx, retention.END_MESSAGES, named | {"now": now})
     assert "webhook_messages_ended" in old, old
     assert "webhook_messages_event_key_subscription_id_key" in unneeded, unneeded
-    assert "Seq Scan" not in old + unneeded, old + unneeded
+    assert "webhook_messages_listed" in gone, gone
+    assert "webhook_messages_due" in ended, ended
+    for shown in (old, unneeded, gone, ended):
+        assert "Seq Scan on webhook_messages" not in shown, shown
+        assert "Seq Scan on webhook_events" not in shown, shown
 
 
 async def plan(tx: Any, sql: str, params: Any) -> str:
