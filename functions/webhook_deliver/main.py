@@ -2,6 +2,7 @@
 Sends events to partners: each event → a message for each subscription that it matches → signed HTTP requests.
 
 A message is repeated until its endpoint takes it (or delivery.failed); an endpoint that keeps failing is paused.
+Messages that ended WEBHOOK_KEEP_DAYS ago are deleted.
 """
 
 from functions.webhook_deliver import backlog as _backlog  # noqa: F401  # /metrics shows it

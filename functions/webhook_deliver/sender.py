@@ -12,6 +12,7 @@ from functions.webhook_deliver import handshake
 from functions.webhook_deliver.claims import LEASE, Claimed, OpenSecrets, claim
 from functions.webhook_deliver.record import record
 from functions.webhook_deliver.requests import Request, result_of
+from functions.webhook_deliver.retention import Retention
 from functions.webhook_deliver.slots import Slots
 from pulsecart.bridges.outgoing_http.client import OutgoingHttp
 from pulsecart.bridges.outgoing_http.results import Answer, Failure, NotAllowed
@@ -55,6 +56,7 @@ class Sender:
         self._origin = origin_of(deps.settings.public_url)
         self._results: Batcher[Result, None] = Batcher(self._record)
         self._slots = Slots()
+        self._retention = Retention(deps.share(NAME, 1).db, deps.settings.webhook_keep_days)
         self._one = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
         self._open = False  # tasks may be added
@@ -97,6 +99,7 @@ class Sender:
         )
 
     async def _next_due(self) -> datetime | None:
+        self._retention.start(self._tasks)
         if not self._slots.free:
             self._looks_at = EARLIEST  # the next record claims what is due
             return None

@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / ".data"
+WEBHOOK_KEYS = "webhook.keys"  # the file with the keys of a shop on one machine, in its data directory
 DEFAULT_URL = "http://127.0.0.1:8080"
 NOTHING_RUNS = "no shop is running on {data}; start one with ./scripts/up"
 

@@ -5,6 +5,8 @@ from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
+from pulsecart.admin.which_shop import WEBHOOK_KEYS
+
 
 def session_secret(data: Path) -> str:
     """Return SESSION_SECRET; kept, so that sessions survive a restart."""
@@ -13,7 +15,7 @@ def session_secret(data: Path) -> str:
 
 def webhook_keys(data: Path) -> str:
     """Return WEBHOOK_KEYS; kept, because nothing else opens what it sealed."""
-    return _kept(data / "webhook.keys", lambda: b64encode(secrets.token_bytes(32)).decode())
+    return _kept(data / WEBHOOK_KEYS, lambda: b64encode(secrets.token_bytes(32)).decode())
 
 
 def _kept(path: Path, make: Callable[[], str]) -> str:

@@ -22,6 +22,7 @@ CREATE TABLE webhook_subscriptions (
     deleted_at      timestamptz
 );
 CREATE INDEX webhook_subscriptions_partner ON webhook_subscriptions (partner_id, subscription_id) WHERE deleted_at IS NULL;
+CREATE INDEX webhook_subscriptions_deleted ON webhook_subscriptions (deleted_at) WHERE deleted_at IS NOT NULL;
 
 -- The patterns of the subscriptions that are not deleted: an event's type and its prefixes are looked up here.
 CREATE TABLE webhook_subscription_types (
@@ -42,7 +43,7 @@ CREATE INDEX webhook_secrets_of ON webhook_secrets (subscription_id);
 
 -- What sending changes. This row is locked by whoever adds, claims or ends messages of its subscription.
 CREATE TABLE webhook_queues (
-    subscription_id uuid PRIMARY KEY REFERENCES webhook_subscriptions,
+    subscription_id uuid PRIMARY KEY REFERENCES webhook_subscriptions ON DELETE CASCADE,
     held            boolean NOT NULL DEFAULT false,  -- PAUSED, DISABLED or deleted: nothing is sent
     due_at          timestamptz,                  -- the earliest time at which a message can be claimed; NULL: none can
     not_before      timestamptz,                  -- Retry-After, a slowed-down endpoint, or the next probe
@@ -81,7 +82,7 @@ CREATE TABLE webhook_messages (
     claimed_until   timestamptz,                  -- an attempt is in flight; after that its process is considered gone: due_at has the same value
     created_at      timestamptz NOT NULL,
     ended_at        timestamptz,
-    UNIQUE (subscription_id, event_key)
+    UNIQUE (event_key, subscription_id)           -- in this order also for deleting events without messages
 );
 CREATE INDEX webhook_messages_due ON webhook_messages (subscription_id, due_at, position) WHERE status = 'PENDING' AND due_at IS NOT NULL;
 CREATE INDEX webhook_messages_in_flight ON webhook_messages (subscription_id, claimed_until) WHERE claimed_until IS NOT NULL;
@@ -89,11 +90,14 @@ CREATE INDEX webhook_messages_lane ON webhook_messages (subscription_id, lane, p
 CREATE INDEX webhook_messages_listed ON webhook_messages (subscription_id, position);
 CREATE INDEX webhook_messages_left ON webhook_messages (subscription_id, position) WHERE status IN ('FAILED', 'SKIPPED');
 CREATE INDEX webhook_messages_failed ON webhook_messages (subscription_id, ended_at) WHERE status = 'FAILED';
+-- What is deleted after WEBHOOK_KEEP_DAYS: a FAILED message of a lane is not, because the lane waits for it.
+CREATE INDEX webhook_messages_ended ON webhook_messages (ended_at)
+    WHERE ended_at IS NOT NULL AND (status <> 'FAILED' OR lane IS NULL);
 
 -- Written with its start before it is sent, and completed with its result: one without a result was in flight when its
 -- process ended, or is in flight now. The bytes of its body are those of its event.
 CREATE TABLE webhook_delivery_attempts (
-    message_id      uuid NOT NULL REFERENCES webhook_messages,
+    message_id      uuid NOT NULL REFERENCES webhook_messages ON DELETE CASCADE,
     number          integer NOT NULL,             -- 1 is the first
     subscription_id uuid NOT NULL,
     probe           boolean NOT NULL,             -- made while the subscription was FAILING: uses up no retry
@@ -114,21 +118,24 @@ CREATE INDEX webhook_attempts_listed ON webhook_delivery_attempts (subscription_
 
 COMMENT ON TABLE webhook_subscriptions IS
     'What a partner subscribes to: a URL, event types and how to send. Written by webhooks; its status also by '
-    'webhook_deliver. A deleted one stays for its messages.';
+    'webhook_deliver, which deletes a deleted one after WEBHOOK_KEEP_DAYS, when it has no messages any more.';
 COMMENT ON TABLE webhook_subscription_types IS
     'A type, or a prefix of types, of a subscription that is not deleted. Written by webhooks.';
 COMMENT ON TABLE webhook_secrets IS
     'A secret that signs a subscription''s messages, encrypted with a key of WEBHOOK_KEYS. A rotated one signs until '
-    'its end.';
+    'its end; a subscription''s secrets are deleted with it.';
 COMMENT ON TABLE webhook_queues IS
     'The state of sending to a subscription: when something is due, what slows it down, what its endpoint allowed. '
     'Its row is the lock of the subscription''s messages.';
 COMMENT ON TABLE webhook_events IS
-    'An event that matched at least one subscription, in the bytes that are sent. Written by webhook_deliver.';
+    'An event that matched at least one subscription, in the bytes that are sent. Written by webhook_deliver; '
+    'deleted with its last message.';
 COMMENT ON TABLE webhook_messages IS
-    'An event for a subscription: waiting, in flight, delivered, given up (FAILED) or skipped by hand.';
+    'An event for a subscription: waiting, in flight, delivered, given up (FAILED) or skipped, by hand or because its '
+    'subscription was deleted. Deleted WEBHOOK_KEEP_DAYS after its end, but not a FAILED one of a lane.';
 COMMENT ON TABLE webhook_delivery_attempts IS
-    'A try to send a message, with the headers sent and the answer. Written by webhook_deliver before and after it.';
+    'A try to send a message, with the headers sent and the answer. Written by webhook_deliver before and after it; '
+    'deleted with its message.';
 COMMENT ON TABLE catalogue_keys IS
     'The first reply to an Idempotency-Key of a request that changes the catalogue, a sale or a webhook subscription; of '
     'the last it is sealed with a key of WEBHOOK_KEYS, because it shows a secret. Deleted after its age ends.';

@@ -14,6 +14,7 @@ from pulsecart.runtime.subscription_partners import partners_of
 DEMO_ON_A_CLUSTER = "demo-on-this-cluster"
 SECRET_MIN_BYTES = 32
 METRICS_TOKEN_MIN = 16
+KEEP_DAYS_MAX = 3650
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 MAY_BE_0 = frozenset({"RATE_LIMIT"})  # every other number must be above 0
 
@@ -45,6 +46,7 @@ class Settings:
             by commas; for development (``pulsecart.runtime.outgoing_allow``).
         webhook_keys: keys that seal partners' secrets, base64 of 32 bytes each, separated by commas: the first seals,
             every one opens (``pulsecart.runtime.sealing``).
+        webhook_keep_days: how long webhook messages are kept after their end.
         log_file: file to which this process writes its log, in addition to standard error; one per process.
         pay_by_hand: charge only after the buyer confirms the payment; ``pay_within_s`` is then the buyer's time limit.
         profiles: folders of ``eventing/`` whose Triggers exist too, separated by commas.
@@ -102,6 +104,7 @@ class Settings:
     carts_per_address: int = 300
     outgoing_allow: str = ""
     webhook_keys: str = field(default="", repr=False)
+    webhook_keep_days: int = 30
     profiles: str = ""
     pubsub_project: str = ""
     pubsub_emulator_host: str = ""
@@ -188,6 +191,8 @@ def _check_others(settings: Settings) -> None:
             )
     _check_parsed("OUTGOING_ALLOW", allowed_of, settings.outgoing_allow)
     _check_parsed("WEBHOOK_KEYS", keys_of, settings.webhook_keys)
+    if settings.webhook_keep_days > KEEP_DAYS_MAX:
+        raise MissingSetting(f"WEBHOOK_KEEP_DAYS={settings.webhook_keep_days} must be at most {KEEP_DAYS_MAX}")
     _check_parsed("PUBSUB_PULL", partners_of, settings.pubsub_pull)
     _check_parsed("PUBSUB_PUSH", partners_of, settings.pubsub_push)
     if settings.pubsub_push and not settings.pubsub_push_accounts:

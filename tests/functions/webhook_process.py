@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
+from functions.webhook_deliver.retention import Retention
 from pulsecart.bridges.outgoing_http.client import OutgoingHttp
 from pulsecart.runtime.db.database import Database, Tx
 from pulsecart.runtime.settings import Settings
@@ -61,6 +62,7 @@ def _interrupt(step: Any) -> None:
         step()
         return answer
 
+    Retention.start = lambda _self, _tasks: None  # type: ignore[method-assign]  # beside it: its steps have no order
     Tx.execute = stepping_execute  # type: ignore[method-assign, assignment]  # in this process alone
     Database.transaction = stepping_transaction  # type: ignore[method-assign]  # as above
     OutgoingHttp.send = stepping_send  # type: ignore[method-assign]  # as above

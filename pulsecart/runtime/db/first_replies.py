@@ -26,6 +26,13 @@ END_CATALOGUE = """
         SELECT scope FROM catalogue_keys WHERE created_at <= %s ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED
     )) RETURNING 1
 """
+PAGE = """
+    SELECT encode(scope, 'hex'), location, body FROM catalogue_keys
+    WHERE scope > decode(%s, 'hex') AND starts_with(location, %s) ORDER BY scope LIMIT %s
+"""
+REPLACE = """
+    UPDATE catalogue_keys SET body = %(after)s WHERE scope = decode(%(scope)s, 'hex') AND body = %(before)s RETURNING 1
+"""
 
 
 async def first_reply(tx: Tx, key: Key | None) -> FirstReply | None:
@@ -58,3 +65,13 @@ async def end_old(db: Database) -> int:
             if found < AT_ONCE:
                 break
     return ended
+
+
+async def page(tx: Tx, under: str, after: str | None, limit: int) -> list[tuple[str, str, str]]:
+    """Return the next replies about what has its location ``under`` this path: scope in hex, location, body."""
+    return [(*row,) for row in await tx.rows(PAGE, (after or "", under, limit))]
+
+
+async def replace(tx: Tx, scope: str, before: str, after: str) -> bool:
+    """Replace the body of the reply with this scope in hex; return whether it still was ``before``."""
+    return await tx.row(REPLACE, {"scope": scope, "before": before, "after": after}) is not None

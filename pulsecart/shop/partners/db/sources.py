@@ -8,8 +8,12 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.event import is_id
 from pulsecart.runtime.problem import NotFound, Refused
 
+FIRST = "00000000-0000-0000-0000-000000000000"  # before every id
 SOURCES_MAX = 100  # of a partner
 SECRETS_MAX = 5  # of an event source, that verify at the same time
+REPLACE = """
+    UPDATE partner_source_secrets SET sealed = %(after)s WHERE secret_id = %(id)s AND sealed = %(before)s RETURNING 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,24 @@ async def verifying(tx: Tx, source_ids: Sequence[str]) -> dict[str, tuple[str, l
         (list(source_ids), tx.now),
     )
     return {source_id: (partner_id, [bytes(one) for one in sealed]) for source_id, partner_id, sealed in rows}
+
+
+async def page(tx: Tx, after: str | None, limit: int) -> list[tuple[str, str, bytes]]:
+    """Return the next secrets that verify now or later, by id: id, source, sealed secret."""
+    rows = await tx.rows(
+        """
+        SELECT secret_id::text, source_id::text, sealed FROM partner_source_secrets
+        WHERE secret_id > %s AND (ends_at IS NULL OR ends_at > %s) ORDER BY secret_id LIMIT %s
+        """,
+        (after or FIRST, tx.now, limit),
+    )
+    return [(secret_id, source_id, bytes(sealed)) for secret_id, source_id, sealed in rows]
+
+
+async def replace(tx: Tx, secret_id: str, before: bytes, after: bytes) -> bool:
+    """Replace the sealed form of a secret; return whether it still was ``before``."""
+    named = {"id": secret_id, "before": before, "after": after}
+    return await tx.row(REPLACE, named) is not None
 
 
 async def _add(tx: Tx, source_id: str, secret_id: str, sealed: bytes) -> None:

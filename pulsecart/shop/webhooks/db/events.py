@@ -13,11 +13,13 @@ MATCHING = """
     FROM webhook_subscription_types t JOIN webhook_subscriptions s USING (subscription_id)
     WHERE t.pattern = ANY(%s) AND s.status <> 'DISABLED' AND s.deleted_at IS NULL ORDER BY t.subscription_id
 """
+# The row of an event that was stored before is locked, so that it is not deleted before its message is added.
 STORE = """
     INSERT INTO webhook_events (source, event_id, type, subject, body, created_at)
     SELECT source, event_id, type, subject, decode(body, 'base64'), %s
     FROM json_to_recordset(%s::json) AS t (source text, event_id text, type text, subject text, body text)
-    ORDER BY source, event_id ON CONFLICT DO NOTHING
+    ORDER BY source, event_id
+    ON CONFLICT (source, event_id) DO UPDATE SET created_at = excluded.created_at WHERE false
 """
 # A message behind an open one of its lane is not due: neither if that one is stored, nor if this statement adds it.
 ADD = """

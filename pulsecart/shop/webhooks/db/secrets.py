@@ -5,7 +5,9 @@ from datetime import timedelta
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.problem import Refused
 
+FIRST = "00000000-0000-0000-0000-000000000000"  # before every id
 SIGNING_MAX = 5  # secrets of a subscription that sign at the same time
+REPLACE = "UPDATE webhook_secrets SET sealed = %(after)s WHERE secret_id = %(id)s AND sealed = %(before)s RETURNING 1"
 
 
 async def add(tx: Tx, subscription_id: str, secret_id: str, sealed: bytes) -> None:
@@ -53,3 +55,21 @@ async def signing(tx: Tx, subscription_id: str) -> list[bytes]:
         (subscription_id, tx.now),
     )
     return [bytes(row[0]) for row in rows]
+
+
+async def page(tx: Tx, after: str | None, limit: int) -> list[tuple[str, str, bytes]]:
+    """Return the next secrets that sign now or later, by id: id, subscription, sealed secret."""
+    rows = await tx.rows(
+        """
+        SELECT secret_id::text, subscription_id::text, sealed FROM webhook_secrets
+        WHERE secret_id > %s AND (ends_at IS NULL OR ends_at > %s) ORDER BY secret_id LIMIT %s
+        """,
+        (after or FIRST, tx.now, limit),
+    )
+    return [(secret_id, subscription_id, bytes(sealed)) for secret_id, subscription_id, sealed in rows]
+
+
+async def replace(tx: Tx, secret_id: str, before: bytes, after: bytes) -> bool:
+    """Replace the sealed form of a secret; return whether it still was ``before``."""
+    named = {"id": secret_id, "before": before, "after": after}
+    return await tx.row(REPLACE, named) is not None

@@ -140,7 +140,7 @@ async def resume(tx: Tx, before: WebhookSubscription) -> WebhookSubscription:
 
 
 async def delete(tx: Tx, subscription: WebhookSubscription) -> None:
-    """Delete a locked subscription: it matches nothing from now on, and its messages are not sent."""
+    """Delete a locked subscription: it matches nothing from now on; ``retention`` ends its messages."""
     subscription_id = subscription.subscription_id
     await _unsubscribe(tx, subscription_id)
     await tx.execute("DELETE FROM webhook_secrets WHERE subscription_id = %s", (subscription_id,))
