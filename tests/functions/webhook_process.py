@@ -62,7 +62,7 @@ def _interrupt(step: Any) -> None:
         step()
         return answer
 
-    Retention.start = lambda _self, _tasks: None  # type: ignore[method-assign]  # beside it: its steps have no order
+    Retention.start = lambda self, tasks: None  # type: ignore[method-assign]  # beside it: its steps have no order
     Tx.execute = stepping_execute  # type: ignore[method-assign, assignment]  # in this process alone
     Database.transaction = stepping_transaction  # type: ignore[method-assign]  # as above
     OutgoingHttp.send = stepping_send  # type: ignore[method-assign]  # as above
