@@ -62,7 +62,8 @@ def _interrupt(step: Any) -> None:
         step()
         return answer
 
-    Retention.start = lambda self, tasks: None  # type: ignore[method-assign]  # beside it: its steps have no order
+    # Checks of old messages run beside the sending, so that their steps have no order in it.
+    Retention.start = lambda *_given: None  # type: ignore[method-assign]  # in this process alone
     Tx.execute = stepping_execute  # type: ignore[method-assign, assignment]  # in this process alone
     Database.transaction = stepping_transaction  # type: ignore[method-assign]  # as above
     OutgoingHttp.send = stepping_send  # type: ignore[method-assign]  # as above
