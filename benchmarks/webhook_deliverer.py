@@ -109,7 +109,8 @@ def session() -> ClientSession:
 
 async def serve(listening: socket.socket, claim: timedelta) -> None:
     """Serve as one worker of a shop does: it wakes itself."""
-    claims.LEASE = sender.LEASE = claim
+    claims.LEASE = claim
+    sender.LEASE = claim  # type: ignore[attr-defined]  # imported there by name
     operation = registry.load(sender.NAME)
     deps = open_deps(read(os.environ))
     wake, own = operation.wake, deps.share(operation.name, operation.connections)

@@ -1,11 +1,11 @@
 """
-Measures what an endpoint that hangs, one that trickles and a dead one cost all other partners' deliveries.
+Measures the delay of all other partners' deliveries by endpoints that hang, endpoints that trickle, and dead ones.
 
     scripts/python -m benchmarks.webhooks_isolation [--partners 100] [--events 75] [--pairs 3] [--per-second 2]
-        [--bad-concurrency 10] [--out FILE.json]
+        [--bad 1] [--bad-concurrency 10] [--out FILE.json]
 
-Every event goes to each partner, at a steady rate. Turns without and with the three bad endpoints alternate; in turns
-without them their subscriptions are paused. ``latency``: from the transaction that stored the event to the whole
+Every event goes to each partner, at a steady rate. Turns without and with the bad endpoints alternate; in turns without
+them their subscriptions are paused. ``latency``: from the transaction that stored the event to the whole
 request at the endpoint, of the healthy partners alone. ``ratio``: p95 with ÷ p95 without. Each partner has a host of
 its own (127.0.0.0/8, Linux). The long form is ``--events 10000``.
 """
@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,6 +43,25 @@ STORED = """
     FROM webhook_messages m JOIN webhook_events e USING (event_key)
     WHERE e.event_id = ANY(%s) AND m.subscription_id = ANY(%s::uuid[])
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """
+    Holds the size of a run.
+
+    Args:
+        partners: healthy ones.
+        events: for each partner on each side, in all its turns together.
+        bad: endpoints of each kind.
+    """
+
+    partners: int
+    events: int
+    pairs: int
+    per_second: float
+    bad: int
+    bad_concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,46 +122,48 @@ class Stage:
 
 
 @asynccontextmanager
-async def opened(partners: int, bad_concurrency: int, log: Path) -> AsyncIterator[Stage]:
+async def opened(size: Size, log: Path) -> AsyncIterator[Stage]:
     """Start the servers and endpoints, and subscribe all partners."""
     inbox, bad_inbox = Inbox(), Inbox()
     async with AsyncExitStack() as stack:
         deps, _ = await stack.enter_async_context(shop())
         settings = replace(deps.settings, outgoing_allow="127.0.0.0/8")
-        hosts = [f"127.0.{1 + at // 250}.{1 + at % 250}" for at in range(partners)]
+        hosts = [f"127.0.{1 + at // 250}.{1 + at % 250}" for at in range(size.partners)]
         healthy = [await stack.enter_async_context(endpoint(inbox, answers(), host)) for host in hosts]
         bad = [
-            await stack.enter_async_context(endpoint(bad_inbox, hangs, "127.0.0.2")),
-            await stack.enter_async_context(endpoint(bad_inbox, trickles, "127.0.0.3")),
-            stack.enter_context(dead("127.0.0.4")),
+            url
+            for at in range(size.bad)
+            for url in (
+                await stack.enter_async_context(endpoint(bad_inbox, hangs, f"127.1.1.{1 + at}")),
+                await stack.enter_async_context(endpoint(bad_inbox, trickles, f"127.1.2.{1 + at}")),
+                stack.enter_context(dead(f"127.1.3.{1 + at}")),
+            )
         ]
         yield Stage(
             deps,
             stack.enter_context(deliverer(settings, log)),
             await stack.enter_async_context(session()),
             [await subscribe(deps, url, PAID, concurrency=CONCURRENCY) for url in healthy],
-            [await subscribe(deps, url, PAID, concurrency=bad_concurrency) for url in bad],
+            [await subscribe(deps, url, PAID, concurrency=size.bad_concurrency) for url in bad],
             inbox,
             bad_inbox,
         )
 
 
-async def measure(partners: int, events: int, pairs: int, per_second: float, bad_concurrency: int) -> dict[str, Any]:
+async def measure(size: Size) -> dict[str, Any]:
     machine = described()
     without, beside = list[Turn](), list[Turn]()
     with tempfile.TemporaryDirectory(prefix="pulsecart-isolation-") as directory:
-        async with opened(partners, bad_concurrency, Path(directory) / "log") as stage:
-            for pair in range(pairs):
+        async with opened(size, Path(directory) / "log") as stage:
+            for pair in range(size.pairs):
                 for turns, bad in ((without, False), (beside, True)):
-                    turns.append(await stage.turn(events // pairs, per_second, bad=bad))
-                say(f"{pair + 1}/{pairs} without {shown(without[-1].ms)}, with {shown(beside[-1].ms)}")
+                    turns.append(await stage.turn(size.events // size.pairs, size.per_second, bad=bad))
+                say(f"{pair + 1}/{size.pairs} without {shown(without[-1].ms)}, with {shown(beside[-1].ms)}")
     all_without, all_beside = (percentiles([ms for turn in turns for ms in turn.ms]) for turns in (without, beside))
     each = [p95(b) / p95(a) for a, b in zip(without, beside, strict=True)]
     return {
         "machine": machine,
-        "partners": partners,
-        "messages_per_s": per_second * partners,
-        "bad_concurrency": bad_concurrency,
+        **asdict(size),
         "without": all_without,
         "with": all_beside,
         "bad_requests": [turn.bad_requests for turn in beside],
@@ -164,15 +185,16 @@ def shown(ms: list[float]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser("benchmarks.webhooks_isolation", description=__doc__)
-    parser.add_argument("--partners", type=int, default=100, help="beside the three bad ones")
+    parser.add_argument("--partners", type=int, default=100, help="healthy ones")
     parser.add_argument("--events", type=int, default=75, help="for each partner, on each side")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--per-second", type=float, default=2.0, help="events; each goes to every partner")
+    parser.add_argument("--bad", type=int, default=1, help="endpoints of each kind: hanging, trickling, dead")
     parser.add_argument("--bad-concurrency", type=int, default=CONCURRENCY)
     parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    given = options.partners, options.events, options.pairs, options.per_second, options.bad_concurrency
-    write_report(uvloop.run(measure(*given)), options.out)
+    options = vars(parser.parse_args())
+    out = options.pop("out")
+    write_report(uvloop.run(measure(Size(**options))), out)
     return 0
 
 

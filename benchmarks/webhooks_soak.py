@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,9 @@ from pulsecart.runtime.event import CloudEvent, new_id, padded
 KEYS = 50  # lanes of each ordered subscription
 FEEDERS = 10
 CONCURRENCY = 100
-ANSWER_S = 0.02
+ANSWER_S, PAUSED_S = 0.02, 1.0
 AHEAD = 0.25  # of all messages: how many may be stored and not yet received
 LAST_KILL = 0.9  # of all messages: received before the last kill
-PAUSED_S = 1.0
 LOOK_S, SAY_S = 0.02, 5.0
 STORED_WHILE_PAUSED = """
     SELECT count(*) FROM webhook_messages m
@@ -107,7 +107,7 @@ class Soak:
                     busy.create_task(self._feed(http, feeder))
             self._busy = False
             await pausing
-            await until(lambda: self.received >= self._size.sent)
+            await until(partial(self._have_come, 1.0))
             await self._recorded()
             telling.cancel()
 
@@ -119,9 +119,12 @@ class Soak:
             self._stored += 1
             await self._process.post(http, event(f"o-{keys[number // FEEDERS % len(keys)]}", number))
 
+    def _have_come(self, share: float) -> bool:
+        return self.received >= share * self._size.sent
+
     async def _kill(self) -> None:
         for share in sorted(random.uniform(0.01, LAST_KILL) for _ in range(self._size.kills)):
-            await until(lambda share=share: self.received >= share * self._size.sent)  # type: ignore[misc]  # its default
+            await until(partial(self._have_come, share))
             await asyncio.sleep(random.uniform(0, LOOK_S))
             self._process.kill()
             self.killed_at.append(datetime.now(UTC))
@@ -181,7 +184,8 @@ async def soak(deps: Deps, size: Size, log: Path) -> dict[str, Any]:
                 await subscribe(deps, url, PAID, ordered=at % 2 == 0, concurrency=CONCURRENCY)
                 for at in range(size.subscriptions)
             ]
-            one, began, late = Soak(deps, size, inbox, process, ids), time.monotonic(), []
+            one, began = Soak(deps, size, inbox, process, ids), time.monotonic()
+            late: list[str] = []
             try:
                 async with asyncio.timeout(size.within_s):
                     await one.run(http)
@@ -232,14 +236,12 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--subscriptions", type=int, default=40, help="each gets every event")
-    parser.add_argument("--within", type=float, default=3600.0, help="seconds")
+    parser.add_argument("--within", dest="within_s", type=float, default=3600.0, help="seconds")
     parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    size = Size(
-        messages=options.messages, kills=options.kills, subscriptions=options.subscriptions, within_s=options.within
-    )
-    found = uvloop.run(measure(size))
-    write_report(found, options.out)
+    options = vars(parser.parse_args())
+    out = options.pop("out")
+    found = uvloop.run(measure(Size(**options)))
+    write_report(found, out)
     return 1 if found["problems"] else 0
 
 
