@@ -124,7 +124,7 @@ async def subscribe(deps: Deps, url: str, type: str, **given: Any) -> str:
     """Subscribe an endpoint whose consent was asked for; return the subscription's id."""
     async with deps.db.transaction() as tx:
         id = new_id()
-        times = {"status_since": tx.now, "created_at": tx.now, "updated_at": tx.now}
+        times: dict[str, Any] = {"status_since": tx.now, "created_at": tx.now, "updated_at": tx.now}
         await subscriptions.create(
             tx,
             WebhookSubscription(subscription_id=id, partner_id=id, url=url, event_types=(type,), **times, **given),

@@ -12,6 +12,7 @@ its own (127.0.0.0/8, Linux). The long form is ``--events 10000``.
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -116,7 +117,8 @@ class Stage:
         wanted, until = {id for id, _ in stored}, time.monotonic() + LAST_S
         while not wanted <= self.inbox.first_at.keys():
             if time.monotonic() > until:
-                raise RuntimeError(f"{len(wanted - self.inbox.first_at.keys())} messages did not arrive")
+                lost = len(wanted - self.inbox.first_at.keys())
+                raise RuntimeError(f"{lost} of {len(wanted)} messages did not arrive within {LAST_S:g} s")
             await asyncio.sleep(LOOK_S)
         return [(self.inbox.first_at[id] - at) * 1000 for id, at in stored]
 
@@ -156,9 +158,11 @@ async def measure(size: Size) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="pulsecart-isolation-") as directory:
         async with opened(size, Path(directory) / "log") as stage:
             for pair in range(size.pairs):
-                for turns, bad in ((without, False), (beside, True)):
+                sides = (without, False), (beside, True)
+                for turns, bad in sides if pair % 2 == 0 else sides[::-1]:  # a load that rises or falls affects both
                     turns.append(await stage.turn(size.events // size.pairs, size.per_second, bad=bad))
-                say(f"{pair + 1}/{size.pairs} without {shown(without[-1].ms)}, with {shown(beside[-1].ms)}")
+                    figures = f"{'with' if bad else 'without'} the bad ones: {shown(turns[-1].ms)}"
+                    say(f"{pair + 1}/{size.pairs} {figures}, load {os.getloadavg()[0]:.1f}")
     all_without, all_beside = (percentiles([ms for turn in turns for ms in turn.ms]) for turns in (without, beside))
     each = [p95(b) / p95(a) for a, b in zip(without, beside, strict=True)]
     return {
