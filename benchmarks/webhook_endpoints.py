@@ -13,7 +13,8 @@ from pulsecart.runtime.db.database import Busy, Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import new_id
 from pulsecart.runtime.sealing import sealing
-from pulsecart.shop.webhooks.db import secrets, subscriptions
+from pulsecart.shop.webhooks.db import subscriptions
+from pulsecart.shop.webhooks.db.secrets import SECRETS
 from pulsecart.shop.webhooks.new_secrets import new_secret
 from pulsecart.shop.webhooks.subscription import WebhookSubscription
 
@@ -129,7 +130,7 @@ async def subscribe(deps: Deps, url: str, type: str, **given: Any) -> str:
             tx,
             WebhookSubscription(subscription_id=id, partner_id=id, url=url, event_types=(type,), **times, **given),
         )
-        await secrets.add(tx, id, new_id(), deps.singleton(sealing).seal(new_secret(), id))
+        await SECRETS.add(tx, id, new_id(), deps.singleton(sealing).seal(new_secret(), id))
         await tx.execute("UPDATE webhook_queues SET consent_at = %s WHERE subscription_id = %s", (tx.now, id))
     return id
 

@@ -15,8 +15,7 @@ from pulsecart.shop.inventory.gate_rebuild import changed
 from pulsecart.shop.partners.db import products
 from pulsecart.shop.partners.events import ReportRejected, StockReported
 from pulsecart.shop.partners.reports import (
-    POLICY,
-    ROLE,
+    may_report,
     partner_of,
     rejected,
     rejection_key,
@@ -42,7 +41,7 @@ async def adjust(event: Received[StockReported], deps: Deps) -> None:
             return None
         # The permission is checked again: the product may have changed hands since the event was accepted.
         own = (await products.owners(tx, [product_id])).get(product_id) == partner_id
-        own = deps.singleton(Policies).verdict(POLICY, envelope.type, ROLE, own, "") == "allowed"
+        own = may_report(deps.singleton(Policies).verdict, envelope.type, own=own)
         before = await _locked(tx, product_id)
         reason = why_not_adjusted(before.available if before else 0, delta, own, UNITS_MAX)
         if reason is not None:

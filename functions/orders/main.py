@@ -17,7 +17,7 @@ from pulsecart.serving.health import up
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
-from pulsecart.serving.query import parameters, parse_integer
+from pulsecart.serving.query import cursor_malformed, page_limit, parameters
 from pulsecart.serving.routes import get
 from pulsecart.shop.orders.db import by_customer
 from pulsecart.shop.orders.db.by_customer import PAGE
@@ -72,11 +72,9 @@ async def of_mine(request: Request, deps: Deps) -> Reply:
     if named is not None and not names_somebody(named):
         raise Malformed("user-malformed", "userId= must have 1 to 64 printable ASCII characters without a space.")
     buyer = await require_buyer(request, deps, named)
-    limit, before = parse_integer(given.get("limit", str(PAGE)), PAGE, 1), given.get("cursor")
-    if limit is None:
-        raise Malformed("limit-malformed", f"limit= must be a whole number from 1 to {PAGE}, without leading zeros.")
+    limit, before = page_limit(given, PAGE), given.get("cursor")
     if before is not None and not is_id(before):
-        raise Malformed("cursor-malformed", "cursor= must be the member next of the previous page.")
+        raise cursor_malformed()
     async with deps.db.transaction() as tx:
         found = await by_customer.orders_of(tx, buyer, before=before, limit=limit + 1)
     page: dict[str, Any] = {"orders": found[:limit]}

@@ -11,7 +11,7 @@ from pulsecart.serving.bodies import names_somebody
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
 from pulsecart.serving.policy import check
-from pulsecart.serving.query import parameters, parse_integer
+from pulsecart.serving.query import page_limit, parameters
 from pulsecart.serving.routes import delete, get, post, put
 from pulsecart.shop.money import wire_id
 from pulsecart.shop.partners.db import products
@@ -61,9 +61,7 @@ async def listed(request: Request, deps: Deps) -> Reply:
     """
     partner_id, given = request.params["id"], parameters(request.query)
     check(request, deps, "partner", "read-products", owner=partner_id)
-    limit = parse_integer(given.get("limit", str(PAGE)), PAGE, 1)
-    if limit is None:
-        raise Malformed("limit-malformed", f"limit= must be a whole number from 1 to {PAGE}, without leading zeros.")
+    limit = page_limit(given, PAGE)
     async with deps.db.transaction() as tx:
         found = await products.listed(tx, partner_id, given.get("cursor", ""), limit + 1)
     page: dict[str, object] = {"partnerId": partner_id, "productIds": [wire_id(one) for one in found[:limit]]}

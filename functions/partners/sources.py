@@ -58,7 +58,8 @@ async def rotate(request: Request, deps: Deps) -> Reply:
     sealed = _sealed(deps, secret, source_id)
     async with deps.db.transaction() as tx:
         source = await sources.locked(tx, partner_id, source_id)
-        until = await sources.rotate(tx, source, deps.new_id(), sealed, timedelta(seconds=body.overlapS))
+        overlap = timedelta(seconds=body.overlapS)
+        until = await sources.SECRETS.rotate(tx, source.source_id, deps.new_id(), sealed, overlap)
     document = {"sourceId": source_id, "secret": secret, "earlierUntil": until}
     return Reply(200, msgspec.json.encode(document), headers=(NO_STORE,))
 

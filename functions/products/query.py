@@ -10,7 +10,7 @@ from pulsecart.runtime.moment import is_kept
 from pulsecart.runtime.problem import Malformed
 from pulsecart.runtime.text import BYTES_MAX, is_text
 from pulsecart.serving.bodies import ID_MAX
-from pulsecart.serving.query import decimal, parameters, parse_integer
+from pulsecart.serving.query import cursor_malformed, decimal, page_limit, parameters, parse_integer
 from pulsecart.shop.catalogue.db.listing import KEYS, Listed, Place, Wanted
 from pulsecart.shop.money import check_currency, exact_minor
 
@@ -50,7 +50,7 @@ def wanted_of(query: str) -> Wanted:
         sort=sort,
         descending=descending,
         after=_after(given.get("cursor"), given.get("sort", ""), KEYS[sort][1]),
-        limit=_limit(given.get("limit")),
+        limit=page_limit(given, LIMIT_MAX, LIMIT),
     )
 
 
@@ -71,7 +71,7 @@ def _after(cursor: str | None, sort: str, kind: str) -> tuple[Place, str] | None
         of_sort, key, product_id = msgspec.json.decode(urlsafe_b64decode(padded), type=tuple[str, str, str])
         place = _place(key, product_id, kind)
     except (ValueError, msgspec.DecodeError):
-        raise Malformed("cursor-malformed", "cursor= must be the member next of the previous page.") from None
+        raise cursor_malformed() from None
     if of_sort != sort:
         raise Malformed("cursor-malformed", "This cursor belongs to another sort=. Start again without cursor=.")
     return place, product_id
@@ -141,12 +141,3 @@ def _yes_or_no(given: dict[str, str], name: str) -> bool | None:
     if given[name] not in ("true", "false"):
         raise Malformed("query-malformed", f"{name}= must be true or false.")
     return given[name] == "true"
-
-
-def _limit(given: str | None) -> int:
-    limit = LIMIT if given is None else parse_integer(given, LIMIT_MAX, 1)
-    if limit is None:
-        raise Malformed(
-            "limit-malformed", f"limit= must be a whole number from 1 to {LIMIT_MAX}, without leading zeros."
-        )
-    return limit

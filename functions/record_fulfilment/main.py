@@ -16,8 +16,7 @@ from pulsecart.shop.orders.order import Order, check_id, stepped
 from pulsecart.shop.partners.db import products
 from pulsecart.shop.partners.events import FulfilmentReported, ReportRejected
 from pulsecart.shop.partners.reports import (
-    POLICY,
-    ROLE,
+    may_report,
     owner_of,
     partner_of,
     products_of,
@@ -61,7 +60,7 @@ class Reports:
     def _is_own(self, event: CloudEvent, order: Order | None, owners: dict[str, str]) -> bool:
         """Check the permission again: the products may have changed hands since the event was accepted."""
         own = order is not None and owner_of(order, owners) == partner_of(event.source)
-        return self._policies.verdict(POLICY, event.type, ROLE, own, "") == "allowed"
+        return may_report(self._policies.verdict, event.type, own=own)
 
 
 async def record(event: Received[FulfilmentReported], deps: Deps) -> None:

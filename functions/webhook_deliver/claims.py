@@ -13,7 +13,7 @@ from pulsecart.shop.webhooks.attempt import Attempt
 from pulsecart.shop.webhooks.db import attempts, messages, queue
 from pulsecart.shop.webhooks.db.messages import Room, Taken
 from pulsecart.shop.webhooks.db.queue import Queue
-from pulsecart.shop.webhooks.db.signing import signing
+from pulsecart.shop.webhooks.db.secrets import SECRETS
 from pulsecart.shop.webhooks.room import next_free, rate_of, room_of
 from pulsecart.shop.webhooks.signature import Secret
 
@@ -113,7 +113,7 @@ async def claim(tx: Tx, open_secrets: OpenSecrets, room: int, unwell_room: int) 
     if not ids:
         return Claimed()
     states = await queue.states(tx, ids)
-    sealed = await signing(tx, ids)
+    sealed = await SECRETS.valid(tx, ids)
     secrets = {id: open_secrets.of(id, sealed[id]) for id in ids}
     plan = Plan(room, unwell_room, tx.now)
     for id in ids:

@@ -14,13 +14,12 @@ from functions.webhook_deliver.record import record
 from functions.webhook_deliver.requests import Request, result_of
 from functions.webhook_deliver.retention import Retention
 from functions.webhook_deliver.slots import Slots
-from pulsecart.bridges.outgoing_http.client import OutgoingHttp
+from pulsecart.bridges.outgoing_http.client import outgoing_http
 from pulsecart.bridges.outgoing_http.results import Answer, Failure, NotAllowed
 from pulsecart.runtime.away import is_away
 from pulsecart.runtime.backoff import Backoff
 from pulsecart.runtime.batch import Batcher
 from pulsecart.runtime.deps import Deps
-from pulsecart.runtime.outgoing_allow import allowed_of
 from pulsecart.runtime.sealing import sealing
 from pulsecart.shop import metrics
 from pulsecart.shop.webhooks.attempt import Result
@@ -32,18 +31,10 @@ log = logging.getLogger(__name__)
 NAME = "webhook_deliver"
 QUIET_S = 330.0  # longer than the sweep's interval, so that a process runs for every retry that is due in between
 GATHER_S = 0.01
-PER_HOST = 100  # the highest concurrency of a subscription
 RECORD_AGAIN = Backoff(0.2, 2.0)
 LEAVE_S = 2.0  # to record what was canceled
 CONNECTIONS = 2
 EARLIEST, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-
-
-def webhook_http(deps: Deps) -> OutgoingHttp:
-    """Create the client of deliveries, for ``deps.singleton``: subscriptions bound the calls to their hosts."""
-    client = OutgoingHttp(allowed_of(deps.settings.outgoing_allow), connections_per_host=PER_HOST)
-    deps.closing.append(client.close)
-    return client
 
 
 class Sender:
@@ -51,7 +42,7 @@ class Sender:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps.share(NAME, CONNECTIONS)
-        self._http = deps.singleton(webhook_http)
+        self._http = deps.singleton(outgoing_http)
         self._secrets = OpenSecrets(deps.singleton(sealing))
         self._origin = origin_of(deps.settings.public_url)
         self._results: Batcher[Result, None] = Batcher(self._record)

@@ -19,7 +19,7 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.db.first_replies import first_reply, keep
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import rfc3339
-from pulsecart.runtime.first_replies import FirstReply, Key, key_reused
+from pulsecart.runtime.first_replies import FirstReply, Key
 from pulsecart.runtime.outgoing_allow import allowed_of
 from pulsecart.runtime.problem import Unprocessable
 from pulsecart.runtime.sealing import sealing
@@ -27,8 +27,9 @@ from pulsecart.serving.auth import subject_of
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.etag import etag_of
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.idempotency import key_of
-from pulsecart.shop.webhooks.db import secrets, subscriptions
+from pulsecart.serving.idempotency import first_again, key_of
+from pulsecart.shop.webhooks.db import subscriptions
+from pulsecart.shop.webhooks.db.secrets import SECRETS
 from pulsecart.shop.webhooks.new_secrets import new_private_key, new_secret
 from pulsecart.shop.webhooks.patterns import check_patterns
 from pulsecart.shop.webhooks.signature import Secret
@@ -36,7 +37,7 @@ from pulsecart.shop.webhooks.subscription import PAUSED_BY_HAND, SignatureKind, 
 
 WHERE = "/api/v1/webhook-subscriptions/"
 NO_STORE = ("cache-control", "no-store")
-Store = Callable[[Tx, str, str, bytes], Awaitable[None]]
+Store = Callable[[Tx, str, str, bytes], Awaitable[object]]
 
 
 class Versioned(msgspec.Struct):
@@ -76,7 +77,7 @@ async def create(request: Request, deps: Deps) -> Reply:
             **checked,
         )
         await subscriptions.create(tx, subscription)
-        shown = await _new_secret(tx, deps, subscription, body.signature, secrets.add)
+        shown = await _new_secret(tx, deps, subscription, body.signature, SECRETS.add)
         return await _kept(tx, deps, key, subscription, subscription_document(subscription) | shown)
 
 
@@ -96,7 +97,7 @@ async def rotate(request: Request, deps: Deps) -> Reply:
         kind = subscription.signature if body.signature is msgspec.UNSET else body.signature
         overlap = timedelta(seconds=body.overlapS)
 
-        shown = await _new_secret(tx, deps, subscription, kind, partial(secrets.rotate, overlap=overlap))
+        shown = await _new_secret(tx, deps, subscription, kind, partial(SECRETS.rotate, overlap=overlap))
         subscription = await subscriptions.change(tx, subscription, replace(subscription, signature=kind))
         document = {
             "subscriptionId": subscription.subscription_id,
@@ -145,11 +146,8 @@ async def _first_again(tx: Tx, deps: Deps, key: Key | None) -> Reply | None:
     first = await first_reply(tx, key)
     if first is None:
         return None
-    if key is not None and not first.answers(key):
-        raise key_reused()
-    subscription_id = first.location.removeprefix(WHERE)
-    shown = deps.singleton(sealing).open(b64decode(first.body), subscription_id)
-    return _reply(first, shown)
+    shown = deps.singleton(sealing).open(b64decode(first.body), first.location.removeprefix(WHERE))
+    return _reply(first, key, shown)
 
 
 async def _kept(
@@ -159,11 +157,11 @@ async def _kept(
     body = encoded(document)
     sealed = deps.singleton(sealing).seal(body.decode(), subscription.subscription_id)
     first = await keep(tx, key, 201, b64encode(sealed).decode(), WHERE + subscription.subscription_id)
-    return _reply(first, body.decode())
+    return _reply(first, key, body.decode())
 
 
-def _reply(first: FirstReply, body: str) -> Reply:
-    version = msgspec.json.decode(body, type=Versioned).version
-    return Reply(
-        first.status, body.encode(), headers=(("location", first.location), ("etag", etag_of(version)), NO_STORE)
+def _reply(first: FirstReply, key: Key | None, opened: str) -> Reply:
+    etag = etag_of(msgspec.json.decode(opened, type=Versioned).version)
+    return first_again(
+        msgspec.structs.replace(first, body=opened), key, (("location", first.location), ("etag", etag), NO_STORE)
     )

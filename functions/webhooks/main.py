@@ -12,7 +12,7 @@ from functions.webhooks.bodies import RotationBody as RotationBody
 from functions.webhooks.bodies import SubscriptionBody
 from functions.webhooks.creation import checked_values, create, rotate
 from functions.webhooks.documents import encoded, subscription_document
-from functions.webhooks.own import cursor_malformed, is_admin, own_subscription, page_of, partner_of
+from functions.webhooks.own import is_admin, own_subscription, page_of, partner_of
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
@@ -22,7 +22,7 @@ from pulsecart.serving.bodies import decoded, names_somebody
 from pulsecart.serving.etag import check_match, etag_of, is_current, required_match
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.operation import operation
-from pulsecart.serving.query import parameters
+from pulsecart.serving.query import cursor_malformed, parameters
 from pulsecart.serving.routes import delete, get, post, put
 from pulsecart.shop.webhooks.db import subscriptions
 from pulsecart.shop.webhooks.subscription import PAUSED_BY_HAND, WebhookSubscription

@@ -6,7 +6,7 @@ import msgspec
 
 from functions.webhooks.bodies import ExampleBody, ResendBody
 from functions.webhooks.documents import EXAMPLES, attempt_documents, encoded, message_document
-from functions.webhooks.own import cursor_malformed, own_message, own_subscription, page_of
+from functions.webhooks.own import own_message, own_subscription, page_of
 from pulsecart.runtime.contracts import event_types, schema
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
@@ -16,7 +16,7 @@ from pulsecart.serving import cloudevents
 from pulsecart.serving.bodies import decoded
 from pulsecart.serving.http import Reply, Request
 from pulsecart.serving.idempotency import correlation_of
-from pulsecart.serving.query import parameters, parse_integer
+from pulsecart.serving.query import cursor_malformed, parameters, parse_integer
 from pulsecart.shop.webhooks.db import by_hand, history
 from pulsecart.shop.webhooks.db.history import MessageStatus
 from pulsecart.shop.webhooks.patterns import sent_types, unknown_types

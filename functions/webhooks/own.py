@@ -3,11 +3,11 @@
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
-from pulsecart.runtime.problem import Forbidden, Malformed, NotFound
+from pulsecart.runtime.problem import Forbidden, NotFound
 from pulsecart.serving.auth import subject_of
 from pulsecart.serving.http import Request
 from pulsecart.serving.policy import check
-from pulsecart.serving.query import parse_integer
+from pulsecart.serving.query import page_limit
 from pulsecart.shop.webhooks.db import history, subscriptions
 from pulsecart.shop.webhooks.db.history import StoredMessage
 from pulsecart.shop.webhooks.subscription import WebhookSubscription
@@ -71,20 +71,12 @@ def is_admin(request: Request) -> bool:
 
 def page_of(given: dict[str, str], most: int = PAGE) -> tuple[int, str | None]:
     """
-    Parse ``limit=`` and ``cursor=``.
+    Parse ``limit=``, and return ``cursor=`` with it.
 
     Raises:
-        Malformed: one of them is malformed.
+        Malformed: the limit is malformed.
     """
-    limit, before = parse_integer(given.get("limit", str(most)), most, 1), given.get("cursor")
-    if limit is None:
-        raise Malformed("limit-malformed", f"limit= must be a whole number from 1 to {most}, without leading zeros.")
-    return limit, before
-
-
-def cursor_malformed() -> Malformed:
-    """Return the problem for a cursor that no page had."""
-    return Malformed("cursor-malformed", "cursor= must be the member next of the previous page.")
+    return page_limit(given, most), given.get("cursor")
 
 
 def _check(request: Request, deps: Deps, act: str, partner_id: str, unknown: NotFound) -> None:

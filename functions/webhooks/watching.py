@@ -4,13 +4,13 @@ from functools import cache
 from typing import Any
 
 from functions.webhooks.documents import backlog_document, encoded, logged_document
-from functions.webhooks.own import cursor_malformed, own_subscription, page_of
+from functions.webhooks.own import own_subscription, page_of
 from pulsecart.runtime.contracts import event_types, schema
 from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.deps import Deps
 from pulsecart.runtime.event import is_id
 from pulsecart.serving.http import Reply, Request
-from pulsecart.serving.query import parameters, parse_integer
+from pulsecart.serving.query import cursor_malformed, parameters, parse_integer
 from pulsecart.shop.webhooks.db import attempt_log
 from pulsecart.shop.webhooks.db.attempt_log import Place
 from pulsecart.shop.webhooks.db.backlog import backlog_of

@@ -25,7 +25,7 @@ from pulsecart.runtime.seal_keys import keys_of
 from pulsecart.runtime.sealing import CannotOpen, sealing
 from pulsecart.runtime.settings import MissingSetting, Settings
 from pulsecart.shop.partners.db import sources
-from pulsecart.shop.webhooks.db import secrets
+from pulsecart.shop.webhooks.db.secrets import SECRETS
 
 AT_ONCE = 500  # secrets per page
 Row = tuple[str, str, bytes]
@@ -65,8 +65,8 @@ async def _replace_reply(tx: Tx, scope: str, before: bytes, after: bytes) -> boo
 
 
 KINDS = (
-    Kind("secrets of webhook subscriptions", secrets.page, secrets.replace),
-    Kind("secrets of event sources", sources.page, sources.replace),
+    Kind("secrets of webhook subscriptions", SECRETS.page, SECRETS.replace),
+    Kind("secrets of event sources", sources.SECRETS.page, sources.SECRETS.replace),
     Kind("replies to Idempotency-Keys", _replies, _replace_reply),
 )
 

@@ -5,8 +5,11 @@ Numbers are ASCII digits as in JSON: no sign, no leading zeros, no more digits t
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs
+
+from pulsecart.runtime.problem import Malformed
 
 NUMBER_MAX: Final = 32  # characters of a decimal; the longest double in JSON has 24
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]*")
@@ -37,3 +40,21 @@ def decimal(text: str, most: float) -> float | None:
         return None
     number = float(text)
     return number if number <= most else None
+
+
+def page_limit(given: Mapping[str, str], most: int, default: int | None = None) -> int:
+    """
+    Return how many entries a page of a list has, from ``limit=``: 1 to ``most``, by default ``default`` or ``most``.
+
+    Raises:
+        Malformed: it is no such number.
+    """
+    limit = parse_integer(given.get("limit", str(most if default is None else default)), most, 1)
+    if limit is None:
+        raise Malformed("limit-malformed", f"limit= must be a whole number from 1 to {most}, without leading zeros.")
+    return limit
+
+
+def cursor_malformed() -> Malformed:
+    """Return the problem for a ``cursor=`` that no page of the list had."""
+    return Malformed("cursor-malformed", "cursor= must be the member next of the previous page.")

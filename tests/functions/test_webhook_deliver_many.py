@@ -8,7 +8,7 @@ from functions.webhook_deliver import fan_out
 from pulsecart.runtime.db.database import Tx, as_json
 from pulsecart.runtime.event import new_id
 from pulsecart.shop.webhooks.db import events, messages, queue
-from pulsecart.shop.webhooks.db.signing import SIGNING
+from pulsecart.shop.webhooks.db.secrets import SECRETS
 from tests.functions.webhook_stage import PAID, Stage, clock, deps, event, posts, settings, stage
 from tests.receivers import answers, receiving
 
@@ -97,7 +97,7 @@ async def test_no_statement_of_a_delivery_reads_a_whole_table_of_10_000_subscrip
             (queue.LOCK_DUE, {"now": now, "well": 64, "unwell": 64}),
             (queue.FIRST_DUE, (True,)),
             (queue.STATES, (now, ids)),
-            (SIGNING, (ids, now)),
+            (SECRETS.valid_sql, (ids, now)),
             (messages.TAKE, {"until": now, "now": now, "most": 10, "rooms": as_json([one])}),
             (messages.STEP, (now, as_json([{"message_id": new_id(), "number": 1, "status": "DELIVERED"}]))),
             (messages.PROMOTE, (now, as_json([{"subscription_id": id, "lane": "o-1"}]))),

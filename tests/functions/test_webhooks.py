@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from pulsecart.runtime.contracts import event_types
+from pulsecart.runtime.db.rotated_secrets import VALID_MAX
 from pulsecart.runtime.deps import close_deps, open_deps
 from pulsecart.runtime.sealing import sealing
-from pulsecart.shop.webhooks.db import secrets, subscriptions
+from pulsecart.shop.webhooks.db import subscriptions
+from pulsecart.shop.webhooks.db.secrets import SECRETS
 from pulsecart.shop.webhooks.db.subscriptions import PER_PARTNER
 from pulsecart.shop.webhooks.patterns import sent_types
 from pulsecart.shop.webhooks.subscription import SCHEDULE_S
@@ -32,7 +34,7 @@ def other(client: Client) -> Partner:
 async def secrets_of(client: Client, subscription: str) -> list[str]:
     """The secrets that sign now, the newest first."""
     async with client.deps.db.transaction() as tx:
-        sealed = await secrets.signing(tx, subscription)
+        sealed = (await SECRETS.valid(tx, [subscription]))[subscription]
     return [client.deps.singleton(sealing).open(one, subscription) for one in sealed]
 
 
@@ -305,8 +307,8 @@ async def test_a_rotation_may_change_the_kind_of_signature(client: Client, partn
 async def test_so_many_secrets_sign_at_once_and_no_more(client: Client, partner: Partner) -> None:
     subscription = await partner.subscribed()
     path = f"{SUBSCRIPTIONS}/{subscription}/secret"
-    replies = [await partner.ask("POST", path) for _ in range(secrets.SIGNING_MAX)]
-    assert [one.status for one in replies] == [201] * (secrets.SIGNING_MAX - 1) + [409]
+    replies = [await partner.ask("POST", path) for _ in range(VALID_MAX)]
+    assert [one.status for one in replies] == [201] * (VALID_MAX - 1) + [409]
     assert kind(replies[-1]) == "too-many-secrets"
     assert (await partner.ask("POST", path, {"overlapS": 0})).status == 201
     for refused in ({"overlapS": -1}, {"overlapS": 7 * 86_400 + 1}, {"signature": "v3"}):

@@ -1,4 +1,4 @@
-"""Calls addresses that strangers chose: it checks every address at each connect, and bounds time and bytes."""
+"""Calls addresses that partners choose: it checks every address at each connect, and bounds time and bytes."""
 
 import asyncio
 from collections import OrderedDict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pulsecart.bridges.outgoing_http.pools import HostPool
     from pulsecart.runtime.deps import Deps
 
-CONNECTIONS_PER_HOST = 16
+CONNECTIONS_PER_HOST = 100  # the highest concurrency of a webhook subscription
 HOSTS_KEPT = 128
 LIMITS = Limits()
 FINAL = 200
@@ -28,7 +28,7 @@ FINAL = 200
 
 class OutgoingHttp:
     """
-    Sends requests to addresses that strangers chose; one per process, ``deps.singleton(outgoing_http)``.
+    Sends requests to addresses that partners choose; one per process, ``deps.singleton(outgoing_http)``.
 
     It follows no redirect, uses no proxy and no cookies, decompresses nothing, and verifies certificates with the
     system's store (or SSL_CERT_FILE's). It keeps idle connections for some seconds; one belongs to one host name.

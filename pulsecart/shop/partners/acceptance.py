@@ -10,12 +10,11 @@ from pulsecart.runtime.db.database import Database, Tx
 from pulsecart.runtime.event import CloudEvent
 from pulsecart.runtime.problem import Forbidden, Problem
 from pulsecart.shop.partners.db import products
-from pulsecart.shop.partners.reports import POLICY, ROLE, Report, report_of, source_of
+from pulsecart.shop.partners.reports import Report, Verdict, may_report, report_of, source_of
 
 NAME = "events"  # one for all that accept: an event that arrives two ways is written once
 CONNECTIONS = 2
 COMMIT_MAX = 256
-Verdict = Callable[[str, str, frozenset[str], bool, str], str]
 
 
 class Acceptance:
@@ -91,7 +90,7 @@ class Acceptance:
 
     def _may_send(self, event_type: str, *, own: bool) -> bool:
         """Return the verdict of the policy about a partner's event."""
-        return self._verdict(POLICY, event_type, ROLE, own, "") == "allowed"
+        return may_report(self._verdict, event_type, own=own)
 
 
 def _not_yours(report: Report) -> Forbidden:

@@ -1,6 +1,6 @@
 """Defines a report: an event of a partner about its own order or product, as the log keeps it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,6 +15,7 @@ from pulsecart.shop.partners.events import FulfilmentReported, ReportRejected, S
 
 ROLE: Final = frozenset({"partner"})
 POLICY: Final = "partner_event"
+Verdict = Callable[[str, str, frozenset[str], bool, str], str]
 SOURCE: Final = "/partners/"
 BETWEEN_TWO: Final = "ecommerce.partner."  # types of events between one partner and the shop
 ID_MAX: Final = 255  # of a report's id, which an event about it repeats
@@ -44,6 +45,17 @@ class Report:
     def member(self) -> str:
         """Return the data's member that holds the key."""
         return MEMBERS[MESSAGES[self.event.type]]
+
+
+def may_report(verdict: Verdict, event_type: str, *, own: bool) -> bool:
+    """
+    Return whether a partner may report an event of this type.
+
+    Args:
+        verdict: evaluates a policy; ``pulsecart.serving.policy.Policies.verdict``.
+        own: whether the event's order or product is the partner's own.
+    """
+    return verdict(POLICY, event_type, ROLE, own, "") == "allowed"
 
 
 def source_of(partner_id: str) -> str:

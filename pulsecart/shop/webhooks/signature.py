@@ -115,7 +115,7 @@ def verify(
         raise BadSignature(f"{TIMESTAMP} is too far from this server's time. Send the time of the attempt, in UTC.")
     text = _signed_text(message_id, seconds, body)
     given = signatures.split(" ", SIGNATURES_MAX)[:SIGNATURES_MAX]
-    if not any(_matches(secret, one, text) for secret in secrets for one in given):
+    if not any(_is_among(secret, given, text) for secret in secrets):
         raise BadSignature("No signature was made with this secret, id, timestamp and body.")
     return message_id
 
@@ -130,11 +130,17 @@ def _sign(secret: Secret, text: bytes) -> str:
     return "v1a," + b64encode(_private(secret).sign(text)).decode()
 
 
-def _matches(secret: Secret, given: str, text: bytes) -> bool:
+def _is_among(secret: Secret, given: Sequence[str], text: bytes) -> bool:
+    """Return whether one of the given signatures was made with this secret."""
+    if not secret.is_symmetric:
+        return any(_is_made_with(secret, one, text) for one in given)
+    wanted = _sign(secret, text).encode()
+    return any(hmac.compare_digest(wanted, one.encode("utf-8", "replace")) for one in given)
+
+
+def _is_made_with(secret: Secret, given: str, text: bytes) -> bool:
     version, _, encoded = given.partition(",")
-    if version == "v1" and secret.is_symmetric:
-        return hmac.compare_digest(_sign(secret, text).encode(), given.encode("utf-8", "replace"))
-    if version != "v1a" or secret.is_symmetric:
+    if version != "v1a":
         return False
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -7,6 +7,7 @@ from pulsecart.runtime.db.database import Tx
 from pulsecart.runtime.problem import NotFound, Refused
 from pulsecart.shop.webhooks.db import queue
 from pulsecart.shop.webhooks.db.lanes import released
+from pulsecart.shop.webhooks.db.secrets import SECRETS
 from pulsecart.shop.webhooks.subscription import HELD, Status, WebhookSubscription
 
 PER_PARTNER = 50
@@ -143,7 +144,7 @@ async def delete(tx: Tx, subscription: WebhookSubscription) -> None:
     """Delete a locked subscription: it matches nothing from now on; ``retention`` ends its messages."""
     subscription_id = subscription.subscription_id
     await _unsubscribe(tx, subscription_id)
-    await tx.execute("DELETE FROM webhook_secrets WHERE subscription_id = %s", (subscription_id,))
+    await SECRETS.delete(tx, subscription_id)
     await tx.execute(
         "UPDATE webhook_queues SET held = true, due_at = NULL WHERE subscription_id = %s", (subscription_id,)
     )
